@@ -1,0 +1,26 @@
+//! On SIGTERM the task at hand may finish, for half a minute at the most; its
+//! handler looks at `is_stopping` between two steps to be done sooner.
+
+use std::time::Duration;
+
+use satellite_sdk::{Builder, Context, Exit, OnStop, Task};
+
+fn count(task: Task, cx: &Context) -> Result<u64, String> {
+    let steps = task.payload["steps"].as_u64().unwrap_or(10);
+    for step in 1..=steps {
+        log::info!("step {step} of {steps}");
+        if !cx.sleep(Duration::from_secs(1)) {
+            return Err(format!("stopped after {step} of {steps} steps"));
+        }
+    }
+    Ok(steps)
+}
+
+fn main() -> Exit {
+    let logger = env_logger::Builder::from_env(env_logger::Env::new().default_filter_or("info"));
+    satellite_sdk::TaskLog::new({ logger }.build()).install(log::LevelFilter::Info);
+    Builder::new()
+        .handler("count", count)
+        .on_stop(OnStop::Drain(Duration::from_secs(30)))
+        .run()
+}

@@ -1,0 +1,43 @@
+//! A typed payload is checked before the handler runs: a task that does not fit
+//! fails with the reason and the path inside its payload.
+
+use satellite_sdk::{Builder, Context, Exit, Task};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Batch {
+    rows: Vec<Row>,
+    #[serde(default = "one")]
+    scale: f64,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    x: f64,
+}
+
+#[derive(Serialize)]
+struct Sum {
+    rows: usize,
+    sum: f64,
+}
+
+fn sum(task: Task<Batch>, _: &Context) -> Result<Sum, String> {
+    let Batch { rows, scale } = task.payload;
+    if rows.is_empty() {
+        return Err("a batch without rows".into());
+    }
+    Ok(Sum {
+        rows: rows.len(),
+        sum: scale * rows.iter().map(|row| row.x).sum::<f64>(),
+    })
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn main() -> Exit {
+    env_logger::init();
+    Builder::new().handler("batch_inference", sum).run()
+}

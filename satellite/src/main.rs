@@ -1,0 +1,2 @@
+//! The Docker satellite.
+fn main() {}

@@ -1,0 +1,260 @@
+//! The one error of this crate.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::http::Fault;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whatever went wrong: opaque, with questions to ask it.
+///
+/// Its message names what was asked, of whom, and what came back. It never
+/// holds a token.
+///
+/// ```
+/// use satellite_sdk::{Builder, Error};
+///
+/// let error: Error = Builder::new().token("t").platform_url("ftp://nowhere").build().unwrap_err();
+/// assert!(error.is_settings());
+/// assert!(error.to_string().contains("LUML_PLATFORM_URL"));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    /// `GET /path at http://host`, where a request was made.
+    asked: Option<String>,
+    kind: Kind,
+}
+
+enum Kind {
+    Settings(Vec<String>),
+    Status {
+        status: u16,
+        detail: String,
+        missing_route: bool,
+        retry_after: Option<Duration>,
+    },
+    Fault(Fault, String),
+    Answer(String),
+    Stopped,
+    Other(String),
+}
+
+impl Error {
+    /// An error with a message of your own, to return from a handler or a client.
+    ///
+    /// ```
+    /// let error = satellite_sdk::Error::new("the model is not on this host");
+    /// assert_eq!(error.to_string(), "the model is not on this host");
+    /// ```
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self::of(Kind::Other(message.to_string()))
+    }
+
+    /// The settings are wrong: exit code 78. The message names each of them.
+    pub fn is_settings(&self) -> bool {
+        matches!(self.0.kind, Kind::Settings(_))
+    }
+
+    /// The token was refused (401): exit code 77.
+    pub fn is_unauthorized(&self) -> bool {
+        self.status() == Some(401)
+    }
+
+    /// The token is known but not allowed to do this (403).
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
+
+    /// The thing asked for does not exist (404 from a route that does).
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(404) && !self.is_unsupported()
+    }
+
+    /// The state of the thing does not allow this (409).
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(409)
+    }
+
+    /// The request was understood and refused as unfit (400 or 422).
+    pub fn is_invalid(&self) -> bool {
+        matches!(self.status(), Some(400 | 422))
+    }
+
+    /// Too many requests (429); [`retry_after`](Self::retry_after) may say when to come again.
+    pub fn is_rate_limited(&self) -> bool {
+        self.status() == Some(429)
+    }
+
+    /// The server does not know this route: an older or a newer platform.
+    pub fn is_unsupported(&self) -> bool {
+        match self.0.kind {
+            Kind::Status {
+                status: 405 | 501, ..
+            } => true,
+            Kind::Status {
+                status: 404,
+                missing_route,
+                ..
+            } => missing_route,
+            _ => false,
+        }
+    }
+
+    /// A time limit passed before the answer was there.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self.0.kind,
+            Kind::Fault(Fault::TimedOut | Fault::ConnectTimedOut, _)
+        )
+    }
+
+    /// No connection came about, so nothing was done.
+    pub fn is_connect(&self) -> bool {
+        matches!(&self.0.kind, Kind::Fault(fault, _) if fault.never_opened())
+    }
+
+    /// The request may or may not have been carried out: it left, and no
+    /// complete answer came back.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(&self.0.kind, Kind::Fault(fault, _) if !fault.never_opened())
+    }
+
+    /// The same request may go well later: a fault on the way, an overloaded
+    /// or failing server.
+    pub fn is_retryable(&self) -> bool {
+        match &self.0.kind {
+            Kind::Fault(fault, _) => fault.is_passing(),
+            Kind::Status { status, .. } => crate::http::is_passing_status(*status),
+            _ => false,
+        }
+    }
+
+    /// The worker is stopping, and the call was given up for that.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.0.kind, Kind::Stopped)
+    }
+
+    /// The HTTP status that came back, if one did.
+    pub fn status(&self) -> Option<u16> {
+        match self.0.kind {
+            Kind::Status { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// How long the server asked to be left alone (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.0.kind {
+            Kind::Status { retry_after, .. } => retry_after,
+            _ => None,
+        }
+    }
+
+    /// A 403 with a `detail`: the platform itself refuses, not a box on the way.
+    pub(crate) fn is_refused_token(&self) -> bool {
+        match &self.0.kind {
+            Kind::Status { status: 401, .. } => true,
+            Kind::Status {
+                status: 403,
+                detail,
+                missing_route,
+                ..
+            } => !detail.is_empty() && !missing_route,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn settings(problems: Vec<String>) -> Self {
+        Self::of(Kind::Settings(problems))
+    }
+
+    pub(crate) fn stopped() -> Self {
+        Self::of(Kind::Stopped)
+    }
+
+    pub(crate) fn from_fault(asked: String, fault: Fault, text: String) -> Self {
+        Self::of(Kind::Fault(fault, text)).asked(asked)
+    }
+
+    pub(crate) fn from_status(
+        asked: String,
+        status: u16,
+        detail: String,
+        missing_route: bool,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        Self::of(Kind::Status {
+            status,
+            detail,
+            missing_route,
+            retry_after,
+        })
+        .asked(asked)
+    }
+
+    /// The server answered well, but not what was agreed on.
+    pub(crate) fn answer(asked: String, text: impl fmt::Display) -> Self {
+        Self::of(Kind::Answer(text.to_string())).asked(asked)
+    }
+
+    fn of(kind: Kind) -> Self {
+        Error(Box::new(Inner { asked: None, kind }))
+    }
+
+    fn asked(mut self, asked: String) -> Self {
+        self.0.asked = Some(asked);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(asked) = &self.0.asked {
+            write!(f, "{asked}: ")?;
+        }
+        match &self.0.kind {
+            Kind::Settings(problems) => {
+                match problems.len() {
+                    1 => f.write_str("1 setting is wrong:")?,
+                    n => write!(f, "{n} settings are wrong:")?,
+                }
+                problems.iter().try_for_each(|p| write!(f, "\n  {p}"))
+            }
+            Kind::Status { status, detail, .. } => {
+                write!(f, "answered {status}")?;
+                if !detail.is_empty() {
+                    write!(f, ": {detail}")?;
+                }
+                if self.is_unsupported() {
+                    f.write_str(" (this platform does not offer the route)")?;
+                }
+                Ok(())
+            }
+            Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
+            Kind::Stopped => f.write_str("given up: the worker is stopping"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Error::new(error)
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Error::new(error)
+    }
+}

@@ -1,0 +1,9 @@
+//! Helpers for handlers. Nothing else in this crate depends on them.
+
+mod download;
+mod retry;
+mod temp;
+
+pub use download::{Download, Downloaded, Progress, download_file};
+pub use retry::retry;
+pub use temp::{TempDirectory, temp_directory};

@@ -1,0 +1,43 @@
+//! Trying again.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::http::Backoff;
+use crate::worker::Context;
+
+/// Does `work` until it goes well, `attempts` times at the most, with waits of
+/// 1 s, 2 s, 4 s … up to a minute between them, jittered. Returns the last error;
+/// a worker that is stopping waits no longer and gets it at once.
+///
+/// ```
+/// use satellite_sdk::extras::retry;
+/// use satellite_sdk::{Builder, Context, Task};
+///
+/// Builder::new().handler("read", |_: Task, cx: &Context| {
+///     retry(cx, 5, || std::fs::read_to_string("/proc/loadavg"))
+/// });
+/// ```
+///
+/// # Errors
+/// What `work` returned last.
+pub fn retry<T, E: fmt::Display>(
+    cx: &Context,
+    attempts: u32,
+    mut work: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let mut backoff = Backoff::new(Duration::from_secs(60));
+    for attempt in 1.. {
+        match work() {
+            Err(error) if attempt < attempts => {
+                let wait = backoff.failed(None);
+                log::info!("attempt {attempt} of {attempts}: {error}; again in {wait:.1?}");
+                if !cx.sleep(wait) {
+                    return Err(error);
+                }
+            }
+            end => return end,
+        }
+    }
+    unreachable!("the last attempt returns")
+}

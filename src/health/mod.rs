@@ -1,0 +1,76 @@
+//! Signs of life: what the worker knows of itself, and the thread that tells it.
+
+#[cfg(feature = "health")]
+mod server;
+
+#[cfg(feature = "health")]
+pub(crate) use server::HealthServer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What stands between this satellite and being ready. Clones share one state.
+///
+/// `/readyz` answers 200 while there is nothing here, and 503 with all of it
+/// otherwise. A satellite adds reasons of its own, each under a name:
+///
+/// ```
+/// use satellite_sdk::Health;
+///
+/// let health = Health::default();
+/// health.problem("engine", "docker does not answer");
+/// assert!(!health.is_ready());
+/// health.clear("engine");
+/// # health.clear("platform");
+/// assert!(health.is_ready());
+/// ```
+#[derive(Clone)]
+pub struct Health(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Health {
+    /// Not ready, for this reason, until [`clear`](Self::clear)ed.
+    pub fn problem(&self, name: &str, reason: impl fmt::Display) {
+        self.lock().insert(name.to_owned(), reason.to_string());
+    }
+
+    /// This reason is gone.
+    pub fn clear(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    /// Whether nothing stands in the way.
+    pub fn is_ready(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// What stands in the way, by name.
+    pub fn problems(&self) -> BTreeMap<String, String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Health {
+    /// Not ready: the platform has not answered yet.
+    fn default() -> Self {
+        let health = Health(Arc::default());
+        health.problem(PLATFORM, "not polled yet");
+        health
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").field(&self.problems()).finish()
+    }
+}
+
+/// The name under which the worker tells how its last poll went.
+pub(crate) const PLATFORM: &str = "platform";
+
+/// The name under which the worker tells that it has not registered.
+pub(crate) const REGISTRATION: &str = "registration";

@@ -1,0 +1,15 @@
+//! The LUML platform: its client, its models, and what it can digest.
+
+mod client;
+mod models;
+mod pairing;
+mod safe;
+mod status;
+
+pub use client::PlatformClient;
+pub use models::{Artifact, Deployment, DeploymentUpdate, OrbitSecret, SatelliteInfo, Task};
+pub use pairing::{Registration, pair};
+pub use status::{DeploymentStatus, SatelliteStatus, TaskStatus};
+
+pub(crate) use pairing::capabilities_of;
+pub(crate) use safe::{as_result, failure_result};

@@ -1,0 +1,153 @@
+//! Pairing and registration: how platform and satellite get to know each other.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::{PREFIX, PlatformClient};
+use super::models::SatelliteInfo;
+use crate::error::{Error, Result};
+use crate::http::{Call, Method, Op, Secret};
+use crate::settings::{Draft, process_env};
+
+/// What a satellite says of itself when it registers.
+///
+/// ```
+/// use satellite_sdk::Registration;
+///
+/// let registration = Registration::new("http://edge-7.example:8000")
+///     .capability("deploy", serde_json::json!({ "gpu": false }))
+///     .slug("edge-7");
+/// # let _ = registration;
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct Registration {
+    base_url: String,
+    capabilities: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slug: Option<String>,
+}
+
+impl Registration {
+    /// A satellite that the platform reaches at `base_url`.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Registration {
+            base_url: base_url.into(),
+            capabilities: BTreeMap::new(),
+            slug: None,
+        }
+    }
+
+    /// Adds a capability. The platform of today knows `deploy` and
+    /// `monitoring` and refuses others, as it refuses to be told of none.
+    pub fn capability(mut self, name: impl Into<String>, details: Value) -> Self {
+        self.capabilities.insert(name.into(), details);
+        self
+    }
+
+    /// A short name for URLs.
+    pub fn slug(mut self, slug: impl Into<String>) -> Self {
+        self.slug = Some(slug.into());
+        self
+    }
+
+    pub(crate) fn has_capabilities(&self) -> bool {
+        !self.capabilities.is_empty()
+    }
+}
+
+impl PlatformClient {
+    /// Tells the platform where this satellite is and what it can do
+    /// (`POST /satellites/v1/pair` with the token). Doing so again is allowed.
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// # let platform = mock.client();
+    /// use satellite_sdk::Registration;
+    ///
+    /// let me = Registration::new("http://edge-7.example").capability("deploy", serde_json::json!({}));
+    /// let info = platform.register(&me)?;
+    /// assert!(info.paired);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_invalid()` where the platform does not take a capability or the URL.
+    pub fn register(&self, registration: &Registration) -> Result<SatelliteInfo> {
+        let path = format!("{PREFIX}/pair");
+        let call = Call::new(Method::POST, &path).op(Op::Idempotent);
+        self.send(&call.json(registration)?)?.json()
+    }
+
+    /// Exchanges a pairing code for a token; see [`pair`].
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// # mock.add_pairing_code("ABC123");
+    /// # let platform = mock.client();
+    /// let token = platform.pair("ABC123")?;
+    /// assert!(!token.expose().is_empty());
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where the platform makes its tokens on its web page, an error that says so.
+    pub fn pair(&self, code: &str) -> Result<Secret> {
+        #[derive(Deserialize)]
+        struct Paired {
+            token: Secret,
+        }
+        let path = format!("{PREFIX}/pair");
+        let call = Call::new(Method::POST, &path).anonymous();
+        let answer = self.send(&call.json(&json!({ "code": code }))?)?;
+        if let 400..=499 = answer.status() {
+            return Err(Error::new(format_args!(
+                "the platform at {} exchanges no pairing codes (it answered {}): \
+                 make the token on its Satellites page and set LUML_SATELLITE_TOKEN",
+                self.url(),
+                answer.status(),
+            )));
+        }
+        answer.json().map(|paired: Paired| paired.token)
+    }
+}
+
+/// Exchanges a pairing code for a token at `platform_url`, for a satellite that
+/// has none yet.
+///
+/// The LUML platform of today makes tokens on its Satellites page and exchanges
+/// no codes; this is for platforms that do.
+///
+/// ```
+/// # let mock = satellite_sdk::testing::MockPlatform::start();
+/// # mock.add_pairing_code("ABC123");
+/// # let platform_url = mock.url();
+/// let token = satellite_sdk::pair("ABC123", &platform_url)?;
+/// assert!(!token.expose().is_empty());
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+///
+/// # Errors
+/// `is_settings()` for a URL that is none; otherwise as
+/// [`PlatformClient::pair`].
+pub fn pair(code: &str, platform_url: &str) -> Result<Secret> {
+    let draft = Draft {
+        token: Some(Secret::new("")),
+        platform_url: Some(platform_url.to_owned()),
+        ..Draft::default()
+    };
+    let settings = draft.finish(&process_env)?;
+    PlatformClient::new(&settings, Default::default())?.pair(code)
+}
+
+/// Nothing but what the task types promise: the capabilities that the platform
+/// knows and that this satellite has a handler for.
+pub(crate) fn capabilities_of<'a>(
+    task_types: impl Iterator<Item = &'a str>,
+) -> BTreeMap<String, Value> {
+    task_types
+        .filter(|name| matches!(*name, "deploy" | "monitoring"))
+        .map(|name| (name.to_owned(), json!({})))
+        .collect()
+}

@@ -1,0 +1,47 @@
+//! A small, strict, bounded HTTP/1.1 server for satellites that answer requests.
+//!
+//! One thread for each connection, never more than [`Limits::connections`] of them, and a limit
+//! in bytes or time on everything that a client can send, hold back or leave unread. A request
+//! that two readers could understand in two ways is refused, never repaired.
+//!
+//! ```
+//! use satellite_sdk::serve::{Limits, Response, Server};
+//!
+//! let server = Server::bind("127.0.0.1:0", Limits::default(), |request| {
+//!     match (request.method(), request.path()) {
+//!         ("GET", "/healthz") => Response::json(200, r#"{"status":"healthy"}"#),
+//!         _ => Response::new(404),
+//!     }
+//! })?;
+//! println!("listening on {}", server.addr());
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! What is refused, each with an answer that repeats nothing of the request, and a closed
+//! connection:
+//!
+//! | status | when |
+//! |---|---|
+//! | 400 | line ends other than CR LF; folded, nameless or malformed fields; control characters; a target that does not begin with `/` (`*` for OPTIONS); no `Host`, or two; a `Content-Length` that is repeated, not a number, or beside a `Transfer-Encoding`; a `Transfer-Encoding` other than one `chunked`; malformed chunks |
+//! | 408 | a head or a body that takes too long, however steadily it drips |
+//! | 413, 431 | a body, a head too large |
+//! | 417 | an `Expect` other than `100-continue` |
+//! | 503 | every connection is busy with a request |
+//! | 505 | a version other than HTTP/1.0 and HTTP/1.1 |
+
+mod body;
+mod connection;
+mod connections;
+mod head;
+mod limits;
+mod request;
+mod response;
+mod server;
+mod wire;
+mod writer;
+
+pub use body::Body;
+pub use limits::Limits;
+pub use request::Request;
+pub use response::Response;
+pub use server::Server;

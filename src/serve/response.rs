@@ -1,0 +1,207 @@
+use std::fmt;
+use std::io::Read;
+
+/// What a service answers.
+///
+/// The framing belongs to the server: `Content-Length`, `Transfer-Encoding`, `Connection` and
+/// their kin are set by it alone, and leaving them in a response has no effect.
+///
+/// ```
+/// use satellite_sdk::serve::Response;
+///
+/// let empty = Response::new(204);
+/// let json = Response::json(200, r#"{"status":"healthy"}"#);
+/// let moved = Response::new(307).header("location", "/deployments");
+/// let stream = Response::new(200).reader(std::io::repeat(b'x'), Some(1_000_000));
+/// # let _ = (empty, json, moved, stream);
+/// ```
+pub struct Response {
+    pub(super) status: u16,
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) payload: Payload,
+}
+
+pub(super) enum Payload {
+    Bytes(Vec<u8>),
+    Reader(Box<dyn Read + Send>, Option<u64>),
+    /// These bytes in place of an answer, then the end of the connection.
+    #[cfg(feature = "testing")]
+    Raw(Vec<u8>),
+    /// No answer, and a reset of the connection where the system offers one.
+    #[cfg(feature = "testing")]
+    Reset,
+}
+
+impl Response {
+    /// An answer without a body; the status is from 200 to 999.
+    ///
+    /// A status outside of that, as any other thing that cannot be sent, is answered 500.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// assert_eq!(Response::new(404).status(), 404);
+    /// assert_eq!(Response::new(100).status(), 500);
+    /// ```
+    pub fn new(status: u16) -> Response {
+        match status {
+            200..=999 => Response {
+                status,
+                fields: Vec::new(),
+                payload: Payload::Bytes(Vec::new()),
+            },
+            _ => Response::new(500),
+        }
+    }
+
+    /// An answer with a JSON document.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// let response = Response::json(200, serde_json::json!({ "name": "edge" }).to_string());
+    /// # let _ = response;
+    /// ```
+    pub fn json(status: u16, document: impl Into<Vec<u8>>) -> Response {
+        Response::new(status)
+            .header("content-type", "application/json")
+            .body(document)
+    }
+
+    /// An answer with plain text in UTF-8.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// let response = Response::text(503, "still loading the model\n");
+    /// # let _ = response;
+    /// ```
+    pub fn text(status: u16, text: impl Into<String>) -> Response {
+        let plain = "text/plain; charset=utf-8";
+        Response::new(status)
+            .header("content-type", plain)
+            .body(text.into())
+    }
+
+    /// Adds a header field.
+    ///
+    /// A name that is not a token, or a value with anything but printable ASCII, spaces and
+    /// tabs, turns what was set so far into a bare 500: a response is never split.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// assert_eq!(Response::new(200).header("x-model", "tiny").status(), 200);
+    /// assert_eq!(Response::new(200).header("x-model", "tiny\r\nset-cookie: a").status(), 500);
+    /// ```
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Response {
+        let (name, value) = (name.into(), value.into());
+        if !is_token(&name)
+            || !value
+                .bytes()
+                .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+        {
+            log::error!("a response had a header field that cannot be sent; answering 500");
+            return Response::new(500);
+        }
+        const FRAMING: [&str; 5] = [
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "keep-alive",
+            "trailer",
+        ];
+        if !FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            self.fields.push((name, value));
+        }
+        self
+    }
+
+    /// Gives it a body of these bytes.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// let icon = Response::new(200).header("content-type", "image/png").body(vec![0x89, b'P']);
+    /// # let _ = icon;
+    /// ```
+    #[must_use]
+    pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Response {
+        self.payload = Payload::Bytes(bytes.into());
+        self
+    }
+
+    /// Gives it a body that is sent as it is read, each piece at once: `length` bytes of it, or
+    /// in chunks to its end (HTTP/1.0: to the end of the connection).
+    ///
+    /// When reading fails, or ends before `length`, the connection is cut, so that the client
+    /// notices.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// # fn f() -> std::io::Result<Response> {
+    /// let file = std::fs::File::open("model.onnx")?;
+    /// let bytes = file.metadata()?.len();
+    /// Ok(Response::new(200).reader(file, Some(bytes)))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reader(mut self, body: impl Read + Send + 'static, length: Option<u64>) -> Response {
+        self.payload = Payload::Reader(Box::new(body), length);
+        self
+    }
+
+    /// The status that will be sent.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// assert_eq!(Response::text(418, "short and stout").status(), 418);
+    /// ```
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Misbehaves: sends these bytes as they are, then closes. For tests.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// let truncated = Response::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+    /// let silent = Response::raw("");
+    /// # let _ = (truncated, silent);
+    /// ```
+    #[cfg(feature = "testing")]
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Response {
+        Response {
+            payload: Payload::Raw(bytes.into()),
+            ..Response::new(200)
+        }
+    }
+
+    /// Misbehaves: cuts the connection without an answer. For tests.
+    ///
+    /// The client sees a reset when it had sent bytes that were not read, such as a body that
+    /// was still on its way, and otherwise a plain end.
+    ///
+    /// ```
+    /// # use satellite_sdk::serve::Response;
+    /// let cut = Response::reset();
+    /// # let _ = cut;
+    /// ```
+    #[cfg(feature = "testing")]
+    pub fn reset() -> Response {
+        Response {
+            payload: Payload::Reset,
+            ..Response::new(200)
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_token(name: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token_byte)
+}

@@ -1,0 +1,209 @@
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::connections::{Admission, Connections, Place};
+use super::{Limits, Request, Response, connection, writer};
+
+/// Enough for a service that parses JSON as deep as serde_json goes, in a debug build too; a
+/// thread takes only what it touches.
+const STACK_BYTES: usize = 256 * 1024;
+/// How long to leave a listener alone that cannot accept, for want of file descriptors mostly.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(super) type Service = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
+
+/// A server at work. Dropping it closes the listener and every connection at once; a service
+/// that is still at work finishes on its own, its answer lost.
+///
+/// ```
+/// use satellite_sdk::serve::{Limits, Response, Server};
+/// use std::io::{Read, Write};
+///
+/// let server = Server::bind("127.0.0.1:0", Limits::default(), |request| {
+///     Response::text(200, format!("you asked for {}", request.path()))
+/// })?;
+///
+/// let mut client = std::net::TcpStream::connect(server.addr())?;
+/// client.write_all(b"GET /tea HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer)?;
+/// assert!(answer.ends_with("you asked for /tea"));
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Server {
+    addr: SocketAddr,
+    connections: Arc<Connections>,
+    /// The listening socket once more, to wake the thread that waits on it.
+    listener: Option<TcpListener>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens on `addr` (port 0: one of the system's choice) and answers with `service`, which
+    /// runs on the connections' threads, several at a time. When it panics, its client is
+    /// answered 500 and the server goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be resolved or listened on, or no thread can be started.
+    ///
+    /// ```
+    /// use satellite_sdk::serve::{Limits, Response, Server};
+    ///
+    /// let limits = Limits { connections: 8, ..Limits::default() };
+    /// let server = Server::bind("127.0.0.1:0", limits, |_| Response::new(204))?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn bind<A: ToSocketAddrs>(
+        addr: A,
+        limits: Limits,
+        service: impl Fn(&mut Request<'_>) -> Response + Send + Sync + 'static,
+    ) -> io::Result<Server> {
+        let listener = TcpListener::bind(addr)?;
+        let addr = listener.local_addr()?;
+        let again = listener.try_clone()?;
+        let connections = Arc::new(Connections::new(limits.connections));
+        let acceptor = Acceptor {
+            listener,
+            connections: connections.clone(),
+            limits: Arc::new(limits),
+            service: Arc::new(service),
+        };
+        let acceptor = thread::Builder::new()
+            .name("serve".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || acceptor.run())?;
+        Ok(Server {
+            addr,
+            connections,
+            listener: Some(again),
+            acceptor: Some(acceptor),
+        })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    ///
+    /// ```
+    /// use satellite_sdk::serve::{Limits, Response, Server};
+    ///
+    /// let server = Server::bind("127.0.0.1:0", Limits::default(), |_| Response::new(204))?;
+    /// assert_ne!(server.addr().port(), 0);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How many connections were opened so far, those included that were turned away.
+    ///
+    /// ```
+    /// use satellite_sdk::serve::{Limits, Response, Server};
+    ///
+    /// let server = Server::bind("127.0.0.1:0", Limits::default(), |_| Response::new(204))?;
+    /// assert_eq!(server.connections(), 0);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn connections(&self) -> u64 {
+        self.connections.accepted()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.connections.stop();
+        let woken = self
+            .listener
+            .take()
+            .is_none_or(|listener| wake(listener, self.addr));
+        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
+            let _ = acceptor.join();
+        }
+        self.connections.close();
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    limits: Arc<Limits>,
+    service: Arc<Service>,
+}
+
+impl Acceptor {
+    fn run(self) {
+        while !self.connections.is_stopped() {
+            match self.listener.accept() {
+                Ok((stream, _)) => self.admit(stream),
+                Err(_) if self.connections.is_stopped() => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    log::debug!("cannot accept a connection: {error}");
+                    self.connections.evict();
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream) {
+        match self.connections.admit(stream) {
+            Admission::Place(place) => self.start(place),
+            Admission::Full(stream) => turn_away(&stream),
+            Admission::Stopped => {}
+        }
+    }
+
+    fn start(&self, place: Place) {
+        let (limits, service) = (self.limits.clone(), self.service.clone());
+        let thread = thread::Builder::new()
+            .name("serve".into())
+            .stack_size(STACK_BYTES);
+        // Without a thread the connection goes as it came: dropping the closure closes it.
+        if let Err(error) = thread.spawn(move || connection::run(place, &limits, &*service)) {
+            log::warn!("no thread for a connection: {error}");
+        }
+    }
+}
+
+/// Answers 503 without waiting for anything.
+fn turn_away(stream: &TcpStream) {
+    use io::{Read as _, Write as _};
+    let mut stream = stream;
+    if stream.set_nonblocking(true).is_ok() {
+        let _ = stream.write(&writer::refusal(503));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        // What has arrived by now would otherwise turn the answer into a reset.
+        let _ = stream.read(&mut [0; 4096]);
+    }
+}
+
+/// Wakes the thread that waits on `listener`; false when it may not have worked.
+fn wake(listener: TcpListener, addr: SocketAddr) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Shutting a listening socket down wakes its thread, and needs no new descriptor.
+        let socket = TcpStream::from(std::os::fd::OwnedFd::from(listener));
+        if socket.shutdown(std::net::Shutdown::Both).is_ok() {
+            return true;
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    drop(listener);
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    TcpStream::connect_timeout(&(ip, addr.port()).into(), Duration::from_secs(1)).is_ok()
+}

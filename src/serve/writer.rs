@@ -1,0 +1,178 @@
+//! Responses onto the wire.
+
+use std::io::{self, Read, Write as _};
+
+use super::Response;
+use super::response::Payload;
+use super::wire::{Patience, Wire};
+
+/// Bytes taken from a response's reader at a time.
+const PIECE: usize = 8 * 1024;
+
+/// What the request decides of its answer's form.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub(super) is_head: bool,
+    pub(super) is_http_10: bool,
+    pub(super) close: bool,
+}
+
+/// What becomes of the connection after an answer.
+pub(super) enum After {
+    Next,
+    /// Close once the client has read the answer.
+    Close,
+    Cut,
+}
+
+/// An answer of the server's own, without a body, before the connection closes.
+pub(super) fn refusal(status: u16) -> Vec<u8> {
+    let reason = reason(status);
+    format!("HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into()
+}
+
+pub(super) fn write(
+    wire: &Wire,
+    response: Response,
+    form: Form,
+    mut patience: Patience,
+) -> io::Result<After> {
+    let is_bare = form.is_head || matches!(response.status, 204 | 304);
+    let mut out = head(&response, form).into_bytes();
+    match response.payload {
+        #[cfg(feature = "testing")]
+        Payload::Raw(bytes) => return wire.write_all(&bytes, &mut patience).map(|()| After::Close),
+        #[cfg(feature = "testing")]
+        Payload::Reset => return Ok(After::Cut),
+        _ if is_bare => wire.write_all(&out, &mut patience)?,
+        Payload::Bytes(bytes) => {
+            let (first, rest) = bytes.split_at(bytes.len().min(PIECE));
+            out.extend_from_slice(first);
+            wire.write_all(&out, &mut patience)?;
+            wire.write_all(rest, &mut patience)?;
+        }
+        Payload::Reader(reader, length) => {
+            wire.write_all(&out, &mut patience)?;
+            match length {
+                Some(length) => counted(wire, reader, length, &mut patience)?,
+                None => uncounted(wire, reader, form.is_http_10, &mut patience)?,
+            }
+        }
+    }
+    Ok(if form.close {
+        After::Close
+    } else {
+        After::Next
+    })
+}
+
+fn head(response: &Response, form: Form) -> String {
+    let status = response.status;
+    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+    for (name, value) in &response.fields {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    if form.close {
+        head.push_str("connection: close\r\n");
+    }
+    let length = match &response.payload {
+        Payload::Bytes(bytes) => Some(bytes.len() as u64),
+        Payload::Reader(_, length) => *length,
+        #[cfg(feature = "testing")]
+        Payload::Raw(_) | Payload::Reset => None,
+    };
+    match length {
+        _ if matches!(status, 204 | 304) => {}
+        Some(length) => head.push_str(&format!("content-length: {length}\r\n")),
+        None if form.is_http_10 => {}
+        None => head.push_str("transfer-encoding: chunked\r\n"),
+    }
+    head.push_str("\r\n");
+    head
+}
+
+fn counted(wire: &Wire, reader: impl Read, length: u64, patience: &mut Patience) -> io::Result<()> {
+    let mut reader = reader.take(length);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match read(&mut reader, &mut piece)? {
+            0 if reader.limit() > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => return Ok(()),
+            bytes => wire.write_all(&piece[..bytes], patience)?,
+        }
+    }
+}
+
+fn uncounted(
+    wire: &Wire,
+    mut reader: impl Read,
+    is_http_10: bool,
+    patience: &mut Patience,
+) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    let mut out = Vec::new();
+    loop {
+        let bytes = read(&mut reader, &mut piece)?;
+        out.clear();
+        if is_http_10 {
+            out.extend_from_slice(&piece[..bytes]);
+        } else {
+            // The empty chunk at the end is the one that closes the body.
+            write!(out, "{bytes:x}\r\n")?;
+            out.extend_from_slice(&piece[..bytes]);
+            out.extend_from_slice(b"\r\n");
+        }
+        wire.write_all(&out, patience)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn read(reader: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

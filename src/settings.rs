@@ -1,0 +1,444 @@
+//! `LUML_*` → [`Settings`]: parsed once, all that is wrong named at once.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::http::{Secret, Trust, is_loopback};
+
+/// What a satellite runs with, checked. Made by
+/// [`Builder::build`](crate::Builder::build) from the environment and from what
+/// the builder was told, which goes first.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// `LUML_SATELLITE_TOKEN`: what the platform knows this satellite by.
+    pub token: Secret,
+    /// `LUML_PLATFORM_URL`, without a slash at its end.
+    pub platform_url: String,
+    /// `LUML_POLL_INTERVAL_SEC`: between two polls that brought nothing.
+    pub poll_interval: Duration,
+    /// `LUML_MAX_BACKOFF_SEC`: the longest wait after failures.
+    pub max_backoff: Duration,
+    /// `LUML_SUPPORTED_TASK_TYPES`: the types that are this satellite's; empty: all.
+    pub supported_task_types: Vec<String>,
+    /// `LUML_HEALTH_HOST` and `LUML_HEALTH_PORT`; `None` where
+    /// `LUML_HEALTH_ENABLED` is false.
+    pub health: Option<SocketAddr>,
+    /// `LUML_BASE_URL`: where the platform reaches this satellite.
+    pub base_url: Option<String>,
+    /// `LUML_CA_FILE`: the authorities to trust in place of the public ones.
+    pub ca_file: Option<PathBuf>,
+    pub(crate) trust: Trust,
+}
+
+/// What the builder was told, before the environment fills in the rest.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    pub(crate) token: Option<Secret>,
+    pub(crate) platform_url: Option<String>,
+    pub(crate) poll_interval: Option<Duration>,
+    pub(crate) max_backoff: Option<Duration>,
+    pub(crate) supported_task_types: Option<Vec<String>>,
+    pub(crate) health_host: Option<IpAddr>,
+    pub(crate) health_port: Option<u16>,
+    pub(crate) health_enabled: Option<bool>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) plain_http: Option<bool>,
+}
+
+impl Draft {
+    /// Takes what is still open from the environment (`env` is
+    /// [`process_env`] but in tests) and checks the whole.
+    pub(crate) fn finish(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings> {
+        let mut read = Reader {
+            env,
+            problems: Vec::new(),
+        };
+        let token = self.token.or_else(|| read.token()).unwrap_or("".into());
+        if !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+            read.problem(
+                "LUML_SATELLITE_TOKEN",
+                "expected visible ASCII characters only",
+            );
+        }
+        let platform_url = read.url(
+            "LUML_PLATFORM_URL",
+            self.platform_url,
+            Some("https://api.luml.ai"),
+        );
+        let poll_interval = read.seconds("LUML_POLL_INTERVAL_SEC", self.poll_interval, 2.0);
+        let max_backoff = read.seconds("LUML_MAX_BACKOFF_SEC", self.max_backoff, 60.0);
+        let supported_task_types = self
+            .supported_task_types
+            .unwrap_or_else(|| read.list("LUML_SUPPORTED_TASK_TYPES"));
+        let enabled = read.flag("LUML_HEALTH_ENABLED", self.health_enabled, true);
+        let host = read.value(
+            "LUML_HEALTH_HOST",
+            self.health_host,
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            "an IP address such as 127.0.0.1 or 0.0.0.0",
+            parse_host,
+        );
+        let port = read.value(
+            "LUML_HEALTH_PORT",
+            self.health_port,
+            8080,
+            "a port, 0 to 65535",
+            |text| text.parse().ok(),
+        );
+        let base_url = read.url("LUML_BASE_URL", self.base_url, None);
+        let ca_file = self
+            .ca_file
+            .or_else(|| read.text("LUML_CA_FILE").map(PathBuf::from));
+        let trust = ca_file
+            .as_deref()
+            .map_or_else(Trust::default, |path| read.trust(path));
+        let plain_http = read.flag("LUML_ALLOW_PLAIN_HTTP", self.plain_http, false);
+        read.check_transport(platform_url.as_deref(), plain_http);
+
+        if !read.problems.is_empty() {
+            return Err(Error::settings(read.problems));
+        }
+        Ok(Settings {
+            token,
+            platform_url: platform_url.unwrap_or_default(),
+            poll_interval,
+            max_backoff,
+            supported_task_types,
+            health: enabled.then_some(SocketAddr::new(host, port)),
+            base_url,
+            ca_file,
+            trust,
+        })
+    }
+}
+
+/// The real environment. A value that is not UTF-8 is as good as wrong: it is
+/// taken with its odd parts replaced, and refused by whoever parses it.
+pub(crate) fn process_env(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+struct Reader<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, name: &str, what: impl fmt::Display) {
+        self.problems.push(format!("{name}: {what}"));
+    }
+
+    /// Set and not blank: compose files like to set the empty text.
+    fn text(&self, name: &str) -> Option<String> {
+        (self.env)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    fn value<T>(
+        &mut self,
+        name: &str,
+        told: Option<T>,
+        default: T,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        if let Some(told) = told {
+            return told;
+        }
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        parse(&text).unwrap_or_else(|| {
+            self.problem(name, format_args!("expected {expected}, found {text:?}"));
+            default
+        })
+    }
+
+    fn seconds(&mut self, name: &str, told: Option<Duration>, default: f64) -> Duration {
+        const EXPECTED: &str = "a number of seconds from 0.01 to 86400, such as 2 or 0.5";
+        let allowed = Duration::from_millis(10)..=Duration::from_secs(86_400);
+        let parse = |text: &str| {
+            let seconds = text.parse().ok()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        let default = Duration::from_secs_f64(default);
+        let value = self.value(name, told, default, EXPECTED, |text| {
+            parse(text).filter(|d| allowed.contains(d))
+        });
+        if !allowed.contains(&value) {
+            self.problem(name, format_args!("expected {EXPECTED}, found {value:?}"));
+        }
+        value
+    }
+
+    fn flag(&mut self, name: &str, told: Option<bool>, default: bool) -> bool {
+        self.value(name, told, default, "true or false", |text| {
+            match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            }
+        })
+    }
+
+    fn list(&mut self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        let items = text.split(',').map(str::trim);
+        items
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn url(&mut self, name: &str, told: Option<String>, default: Option<&str>) -> Option<String> {
+        let text = told
+            .or_else(|| self.text(name))
+            .or_else(|| default.map(str::to_owned))?;
+        match parse_url(&text) {
+            Ok(url) => Some(url),
+            Err(expected) => {
+                self.problem(name, format_args!("expected {expected}"));
+                None
+            }
+        }
+    }
+
+    /// From the environment, from a file that it names, or from systemd.
+    fn token(&mut self) -> Option<Secret> {
+        const NAME: &str = "LUML_SATELLITE_TOKEN";
+        if let Some(token) = self.text(NAME) {
+            return Some(Secret::new(token));
+        }
+        let file = self.text("LUML_SATELLITE_TOKEN_FILE").map(PathBuf::from);
+        let credential = self
+            .text("CREDENTIALS_DIRECTORY")
+            .map(|folder| Path::new(&folder).join(NAME))
+            .filter(|path| path.exists());
+        let (name, path) = match (file, credential) {
+            (Some(path), _) => ("LUML_SATELLITE_TOKEN_FILE", path),
+            (None, Some(path)) => (NAME, path),
+            (None, None) => {
+                self.problem(
+                    NAME,
+                    "expected the satellite's token, here, in a file named by \
+                     LUML_SATELLITE_TOKEN_FILE, or as a systemd credential",
+                );
+                return None;
+            }
+        };
+        match std::fs::read_to_string(&path).map(Secret::new) {
+            Ok(text) if text.expose().trim().is_empty() => {
+                self.problem(name, format_args!("{} is empty", path.display()));
+                None
+            }
+            Ok(text) => Some(Secret::new(text.expose().trim())),
+            Err(error) => {
+                self.problem(
+                    name,
+                    format_args!("cannot read {}: {error}", path.display()),
+                );
+                None
+            }
+        }
+    }
+
+    fn trust(&mut self, path: &Path) -> Trust {
+        Trust::from_pem_file(path).unwrap_or_else(|error| {
+            self.problem(
+                "LUML_CA_FILE",
+                format_args!(
+                    "expected a PEM file of certificates; {}: {error}",
+                    path.display()
+                ),
+            );
+            Trust::default()
+        })
+    }
+
+    fn check_transport(&mut self, url: Option<&str>, plain_http: bool) {
+        let Some(url) = url else { return };
+        if let Some(rest) = url.strip_prefix("http://") {
+            let authority = rest.split('/').next().unwrap_or(rest);
+            let host = match authority.rsplit_once(':') {
+                Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+                _ => authority,
+            };
+            if !plain_http && !is_loopback(host) {
+                self.problem(
+                    "LUML_PLATFORM_URL",
+                    "expected https: over http anybody on the way reads the token \
+                     (LUML_ALLOW_PLAIN_HTTP=true takes that risk)",
+                );
+            }
+        } else if !cfg!(feature = "tls") {
+            self.problem(
+                "LUML_PLATFORM_URL",
+                "expected http: this program was built without TLS",
+            );
+        }
+    }
+}
+
+fn parse_host(text: &str) -> Option<IpAddr> {
+    match text {
+        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => text.trim_matches(['[', ']']).parse().ok(),
+    }
+}
+
+/// An http(s) URL with a host and perhaps a path; its text without slashes at
+/// the end, or what was expected. The text itself is not told: it may hold a
+/// password.
+fn parse_url(text: &str) -> Result<String, &'static str> {
+    let text = text.trim().trim_end_matches('/');
+    let uri = ureq::http::Uri::from_str(text)
+        .map_err(|_| "an http or https URL such as https://api.luml.ai")?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => return Err("a URL that begins with https:// or http://"),
+    }
+    let authority = uri.authority().map_or("", |a| a.as_str());
+    if authority.contains('@') {
+        return Err("a URL without a user name or password");
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err("a URL with a host name");
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err("a URL without ? and #");
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<Settings> {
+        let pairs: Vec<_> = pairs.to_vec();
+        Draft::default().finish(&move |name| {
+            let found = pairs.iter().find(|(n, _)| *n == name);
+            found.map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn a_token_is_all_that_is_required() {
+        let settings = settings(&[("LUML_SATELLITE_TOKEN", "t")]).unwrap();
+        assert_eq!(settings.platform_url, "https://api.luml.ai");
+        assert_eq!(settings.poll_interval, Duration::from_secs(2));
+        assert_eq!(settings.max_backoff, Duration::from_secs(60));
+        assert!(settings.supported_task_types.is_empty());
+        assert_eq!(settings.health.unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.base_url, None);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_at_once() {
+        let wrong = [
+            ("LUML_SATELLITE_TOKEN_FILE", "/nowhere/token"),
+            ("LUML_PLATFORM_URL", "platform.example"),
+            ("LUML_POLL_INTERVAL_SEC", "soon"),
+            ("LUML_MAX_BACKOFF_SEC", "-1"),
+            ("LUML_HEALTH_PORT", "70000"),
+            ("LUML_HEALTH_HOST", "everywhere"),
+            ("LUML_HEALTH_ENABLED", "perhaps"),
+            ("LUML_BASE_URL", "ftp://here"),
+            ("LUML_CA_FILE", "/nowhere/ca.pem"),
+        ];
+        let error = settings(&wrong).unwrap_err();
+        assert!(error.is_settings());
+        let message = error.to_string();
+        assert!(message.starts_with("9 settings are wrong:"), "{message}");
+        for (name, _) in wrong {
+            assert!(message.contains(name), "{name} is missing in {message}");
+        }
+    }
+
+    #[test]
+    fn fractions_of_a_second_are_allowed_and_nonsense_is_not() {
+        let interval = |text| {
+            settings(&[
+                ("LUML_SATELLITE_TOKEN", "t"),
+                ("LUML_POLL_INTERVAL_SEC", text),
+            ])
+            .map(|s| s.poll_interval)
+        };
+        assert_eq!(interval("0.25").unwrap(), Duration::from_millis(250));
+        for wrong in ["0", "nan", "inf", "1e300", "2s", "-0.5"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_travels_over_plain_http_on_loopback_only() {
+        let go = |url, extra: &[(&str, &str)]| {
+            let mut pairs = vec![("LUML_SATELLITE_TOKEN", "t"), ("LUML_PLATFORM_URL", url)];
+            pairs.extend(extra);
+            settings(&pairs)
+        };
+        for fine in [
+            "http://127.0.0.1:9000",
+            "http://localhost",
+            "http://[::1]:80/api",
+            "https://platform.example/",
+        ] {
+            assert!(go(fine, &[]).is_ok() || !cfg!(feature = "tls"), "{fine}");
+        }
+        for refused in [
+            "http://platform.example",
+            "http://10.0.0.1:80",
+            "http://localhost.evil.example",
+        ] {
+            assert!(go(refused, &[]).is_err(), "{refused}");
+            assert!(go(refused, &[("LUML_ALLOW_PLAIN_HTTP", "true")]).is_ok());
+        }
+    }
+
+    #[test]
+    fn neither_a_token_nor_a_password_is_shown() {
+        let message = settings(&[
+            ("LUML_SATELLITE_TOKEN", "hush\u{7f}hush"),
+            ("LUML_PLATFORM_URL", "https://me:hush@platform.example"),
+        ])
+        .unwrap_err()
+        .to_string();
+        assert!(!message.contains("hush"), "{message}");
+    }
+
+    #[test]
+    fn what_the_builder_was_told_goes_first() {
+        let draft = Draft {
+            token: Some("told".into()),
+            poll_interval: Some(Duration::from_secs(9)),
+            ..Draft::default()
+        };
+        let settings = draft
+            .finish(&|name| (name == "LUML_POLL_INTERVAL_SEC").then(|| "nonsense".into()))
+            .unwrap();
+        assert_eq!(settings.poll_interval, Duration::from_secs(9));
+        assert_eq!(settings.token.expose(), "told");
+    }
+
+    proptest! {
+        #[test]
+        fn no_environment_makes_it_panic(values in proptest::collection::vec(".{0,24}", 10)) {
+            let names = [
+                "LUML_SATELLITE_TOKEN", "LUML_PLATFORM_URL", "LUML_POLL_INTERVAL_SEC",
+                "LUML_MAX_BACKOFF_SEC", "LUML_SUPPORTED_TASK_TYPES", "LUML_HEALTH_PORT",
+                "LUML_HEALTH_HOST", "LUML_HEALTH_ENABLED", "LUML_BASE_URL", "LUML_ALLOW_PLAIN_HTTP",
+            ];
+            let pairs: Vec<_> = names.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            let _ = settings(&pairs);
+        }
+    }
+}

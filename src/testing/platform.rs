@@ -1,0 +1,398 @@
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::faults::{Fault, FaultRule};
+use super::service::listen;
+use super::state::{Shared, World};
+use crate::serve::Server;
+
+/// The platform on loopback, as far as a satellite can see it: every route, every status, and
+/// the real platform's surprises.
+///
+/// A clone is another handle on the same platform, which ends with its last handle. Being a tool
+/// for tests, it panics with a message where a program would return an error.
+///
+/// ```
+/// use satellite_sdk::testing::{Fault, MockPlatform};
+///
+/// let platform = MockPlatform::start();
+/// platform.add_task(serde_json::json!({ "id": "t1", "type": "greet", "payload": { "name": "Ada" } }));
+/// platform.fault(Fault::Status(503)).times(2);
+///
+/// assert_eq!(platform.status("t1"), "pending");
+/// assert!(platform.requests().is_empty());
+/// ```
+#[derive(Clone, Debug)]
+pub struct MockPlatform {
+    inner: Arc<Inner>,
+}
+
+/// A request that the platform received.
+///
+/// ```
+/// # use satellite_sdk::testing::MockPlatform;
+/// let platform = MockPlatform::start();
+/// let polls = platform.requests().iter().filter(|seen| seen.path.contains("/tasks")).count();
+/// assert_eq!(polls, 0);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Seen {
+    /// The method: `POST`.
+    pub method: String,
+    /// The path with its query: `/satellites/v1/tasks?status=pending`.
+    pub path: String,
+    /// The status that it was answered with; 0 for none, or none yet.
+    pub status: u16,
+    /// When it arrived.
+    pub at: Instant,
+    /// Its connection's number, counted from 1.
+    pub connection: u64,
+    /// Its body; empty for a [`Fault::Reset`], which reads none.
+    pub body: Vec<u8>,
+    /// Whether it had an `Authorization` field.
+    pub authorization: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    listening: Mutex<Listening>,
+}
+
+#[derive(Debug)]
+struct Listening {
+    server: Option<Server>,
+    /// Connections to servers before this one.
+    earlier: u64,
+}
+
+impl MockPlatform {
+    /// Starts a platform on a port of the system's choice.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// let platform = MockPlatform::start();
+    /// assert!(platform.url().starts_with("http://127.0.0.1:"));
+    /// ```
+    pub fn start() -> MockPlatform {
+        let shared = Arc::new(World::new(new_token()).into_shared());
+        let server = listen(SocketAddr::from(([127, 0, 0, 1], 0)), &shared, 0)
+            .unwrap_or_else(|error| panic!("the mock platform cannot listen: {error}"));
+        let addr = server.addr();
+        let listening = Mutex::new(Listening {
+            server: Some(server),
+            earlier: 0,
+        });
+        MockPlatform {
+            inner: Arc::new(Inner {
+                addr,
+                shared,
+                listening,
+            }),
+        }
+    }
+
+    /// Its address: `http://127.0.0.1:PORT`.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// let url = MockPlatform::start().url() + "/satellites/v1/tasks";
+    /// ```
+    pub fn url(&self) -> String {
+        format!("http://{}", self.inner.addr)
+    }
+
+    /// The satellite's token, another one for each platform, to be searched for in logs.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().token().starts_with("dfssat_"));
+    /// ```
+    pub fn token(&self) -> String {
+        self.world().token.clone()
+    }
+
+    /// A task's status. Panics when there is no such task.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// let platform = MockPlatform::start();
+    /// platform.add_task(serde_json::json!({ "id": "t1" }));
+    /// assert_eq!(platform.status("t1"), "pending");
+    /// ```
+    pub fn status(&self, task_id: &str) -> String {
+        self.known_task(task_id)["status"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// A task's result, `{}` at first. Panics when there is no such task.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// let platform = MockPlatform::start();
+    /// platform.add_task(serde_json::json!({ "id": "t1" }));
+    /// assert_eq!(platform.result("t1"), serde_json::json!({}));
+    /// ```
+    pub fn result(&self, task_id: &str) -> Value {
+        self.known_task(task_id)["result"].take()
+    }
+
+    /// A task as the platform lists it.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().task("t1").is_none());
+    /// ```
+    pub fn task(&self, task_id: &str) -> Option<Value> {
+        self.world().task(task_id).map(|task| task.document.clone())
+    }
+
+    /// A deployment, unless it was deleted.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().deployment("d1").is_none());
+    /// ```
+    pub fn deployment(&self, deployment_id: &str) -> Option<Value> {
+        self.world().deployment(deployment_id).cloned()
+    }
+
+    /// The satellite as it registered itself; null before.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().satellite().is_null());
+    /// ```
+    pub fn satellite(&self) -> Value {
+        self.world().satellite.clone()
+    }
+
+    /// Every status that was set on a task, in order.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().history("t1").is_empty());
+    /// ```
+    pub fn history(&self, task_id: &str) -> Vec<String> {
+        self.reports(task_id)
+            .into_iter()
+            .map(|(status, _)| status)
+            .collect()
+    }
+
+    /// The result that came with each status of [`history`](MockPlatform::history), null for
+    /// none.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().results_reported("t1").is_empty());
+    /// ```
+    pub fn results_reported(&self, task_id: &str) -> Vec<Value> {
+        self.reports(task_id)
+            .into_iter()
+            .map(|(_, result)| result)
+            .collect()
+    }
+
+    /// Every request so far, in the order of arrival.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert!(MockPlatform::start().requests().is_empty());
+    /// ```
+    pub fn requests(&self) -> Vec<Seen> {
+        self.world().seen()
+    }
+
+    /// Forgets the requests so far.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// MockPlatform::start().clear_requests();
+    /// ```
+    pub fn clear_requests(&self) {
+        self.world().forget_seen();
+    }
+
+    /// How many connections were opened so far.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// assert_eq!(MockPlatform::start().connections(), 0);
+    /// ```
+    pub fn connections(&self) -> u64 {
+        let listening = self.inner.listening();
+        listening.earlier + listening.server.as_ref().map_or(0, Server::connections)
+    }
+
+    /// Whether a task that is no longer pending can be marked running: answered 409 under the
+    /// guard, and 200 without it, as on the real platform.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// MockPlatform::start().claim_guard(true);
+    /// ```
+    pub fn claim_guard(&self, on: bool) {
+        self.world().claim_guard = on;
+    }
+
+    /// Takes the satellite off the platform: its token is answered 401 from now on.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// MockPlatform::start().unpair();
+    /// ```
+    pub fn unpair(&self) {
+        let mut world = self.world();
+        world.is_token_refused = true;
+        world.satellite = Value::Null;
+    }
+
+    /// Takes the token back: it is answered 401 from now on.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// MockPlatform::start().revoke();
+    /// ```
+    pub fn revoke(&self) {
+        self.world().is_token_refused = true;
+    }
+
+    /// Fails the next request, or those that the answer is told to.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::{Fault, MockPlatform};
+    /// MockPlatform::start().fault(Fault::Status(503)).times(3).on("GET", "/tasks");
+    /// ```
+    pub fn fault(&self, fault: Fault) -> FaultRule {
+        FaultRule::new(self.inner.shared.clone(), fault)
+    }
+
+    /// Takes back all faults.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// MockPlatform::start().clear_faults();
+    /// ```
+    pub fn clear_faults(&self) {
+        self.world().faults.clear();
+    }
+
+    /// Goes away, as if its host were down: open connections are cut, new ones refused.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// let platform = MockPlatform::start();
+    /// platform.pause();
+    /// platform.resume();
+    /// ```
+    pub fn pause(&self) {
+        self.inner.stop();
+    }
+
+    /// Comes back under the same address, with all it knew.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// MockPlatform::start().resume();
+    /// ```
+    pub fn resume(&self) {
+        let mut listening = self.inner.listening();
+        if listening.server.is_some() {
+            return;
+        }
+        self.world().is_away = false;
+        let begun = Instant::now();
+        loop {
+            match listen(self.inner.addr, &self.inner.shared, listening.earlier) {
+                Ok(server) => return listening.server = Some(server),
+                // Somebody else may hold the port for a moment.
+                Err(_) if begun.elapsed() < Duration::from_secs(5) => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => panic!("the mock platform cannot come back: {error}"),
+            }
+        }
+    }
+
+    /// Waits until a task has, or has had, this status; false when that takes longer than
+    /// `limit`.
+    ///
+    /// ```
+    /// # use satellite_sdk::testing::MockPlatform;
+    /// # use std::time::Duration;
+    /// let platform = MockPlatform::start();
+    /// platform.add_task(serde_json::json!({ "id": "t1" }));
+    /// assert!(platform.wait_for("t1", "pending", Duration::from_secs(1)));
+    /// assert!(!platform.wait_for("t1", "done", Duration::from_millis(10)));
+    /// ```
+    pub fn wait_for(&self, task_id: &str, status: &str, limit: Duration) -> bool {
+        self.inner.shared.wait_until(limit, |world| {
+            world.task(task_id).is_some_and(|task| {
+                task.status() == status || task.reports.iter().any(|(set, _)| set == status)
+            })
+        })
+    }
+
+    pub(super) fn notify(&self) {
+        self.inner.shared.notify();
+    }
+
+    fn known_task(&self, id: &str) -> Value {
+        self.task(id)
+            .unwrap_or_else(|| panic!("the mock platform has no task {id}"))
+    }
+
+    fn reports(&self, task_id: &str) -> Vec<(String, Value)> {
+        self.world()
+            .task(task_id)
+            .map(|task| task.reports.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.inner.shared.world()
+    }
+}
+
+impl Inner {
+    fn listening(&self) -> MutexGuard<'_, Listening> {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        let mut listening = self.listening();
+        self.shared.world().is_away = true;
+        self.shared.notify();
+        if let Some(server) = listening.server.take() {
+            listening.earlier += server.connections();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn new_token() -> String {
+    static PLATFORMS: AtomicU64 = AtomicU64::new(0);
+    let number = PLATFORMS.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    format!("dfssat_mock{:x}x{number:x}x{now:x}", std::process::id())
+}

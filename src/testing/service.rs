@@ -1,0 +1,71 @@
+//! From a request to its answer, faults in between.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::faults::Fault;
+use super::platform::Seen;
+use super::routes::{self, Call};
+use super::state::Shared;
+use crate::serve::{Limits, Request, Response, Server};
+
+/// Serves the platform on `addr`; connections are numbered on from `earlier`.
+pub(super) fn listen(addr: SocketAddr, shared: &Arc<Shared>, earlier: u64) -> io::Result<Server> {
+    let limits = Limits {
+        connections: 256,
+        body_bytes: 64 * 1024 * 1024,
+        ..Limits::default()
+    };
+    let shared = shared.clone();
+    Server::bind(addr, limits, move |request| {
+        serve(&shared, earlier, request)
+    })
+}
+
+fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
+    let (method, target) = (request.method(), request.target());
+    let authorization = request.header("authorization");
+    let mut seen = Seen::new(
+        method,
+        target,
+        earlier + request.connection(),
+        authorization.is_some(),
+    );
+
+    let fault = shared.world().take_fault(method, target);
+    if fault != Some(Fault::Reset) {
+        match request.read_body() {
+            Ok(body) => seen.body = body,
+            Err(_) => return Response::new(400),
+        }
+    }
+    let body = seen.body.clone();
+    let number = shared.world().saw(seen);
+    if let Some(Fault::Stall(time)) = fault {
+        shared.wait_until(time, |world| world.is_away);
+    }
+    let mut world = shared.world();
+    if world.is_away {
+        return Response::raw("");
+    }
+    if let Some(response) = fault.as_ref().and_then(Fault::answer) {
+        let is_answered = !matches!(fault, Some(Fault::Reset | Fault::Drop));
+        world.answered(number, if is_answered { response.status() } else { 0 });
+        return response;
+    }
+    let call = Call {
+        method,
+        path: request.path(),
+        query: request.query(),
+        bearer: authorization.and_then(|value| value.strip_prefix("Bearer ")),
+        body: &body,
+    };
+    let response = routes::answer(&mut world, &call);
+    shared.notify();
+    if fault == Some(Fault::DoneButNoAnswer) {
+        return Response::raw("");
+    }
+    world.answered(number, response.status());
+    response
+}

@@ -1,0 +1,163 @@
+//! Handlers: from a closure that a user writes to one shape that the loop runs.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::context::Context;
+use crate::error::{Error, Result};
+use crate::luml::Task;
+
+/// What can handle a task: any `Fn(Task<P>, &Context) -> Result<R, E>` with
+/// `P: DeserializeOwned`, `R: Serialize` and `E: Display`.
+///
+/// `Task` alone is `Task<serde_json::Value>`: any payload fits. `Ok` reports the
+/// task done with the result, `Err` failed with the message.
+#[diagnostic::on_unimplemented(
+    message = "a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` with P: DeserializeOwned, R: Serialize, E: Display",
+    label = "this is not a handler",
+    note = "name the types of both arguments, `|task: Task, cx: &Context|`, and the error's, as `satellite_sdk::done(..)` does"
+)]
+pub trait Handler<Signature>: Send + 'static {
+    /// Runs the handler on a task whose payload has not been looked at.
+    ///
+    /// # Errors
+    /// A payload that does not fit, or what the handler returned.
+    fn handle(&self, task: Task, cx: &Context) -> Result<Value, Failure>;
+}
+
+impl<F, P, R, E> Handler<fn(Task<P>) -> Result<R, E>> for F
+where
+    F: Fn(Task<P>, &Context) -> Result<R, E> + Send + 'static,
+    P: DeserializeOwned,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    fn handle(&self, task: Task, cx: &Context) -> Result<Value, Failure> {
+        let result = self(typed(task)?, cx).map_err(Into::into)?;
+        to_value(result)
+    }
+}
+
+/// Ends a handler well with this result; settles the error type on the way.
+///
+/// ```
+/// use satellite_sdk::{Builder, Context, Task};
+///
+/// Builder::new().handler("greet", |task: Task, _cx: &Context| {
+///     satellite_sdk::done(format!("Hello, {}", task.payload["name"]))
+/// });
+/// ```
+///
+/// # Errors
+/// None; it is a `Result` so that `?` works above it.
+pub fn done<R: Serialize>(result: R) -> Result<R> {
+    Ok(result)
+}
+
+/// Why a task failed: a short reason and the whole story.
+///
+/// Anything that can be displayed turns into one with `?`, its text being both.
+///
+/// ```
+/// use satellite_sdk::{Builder, Context, Failure, Task};
+///
+/// Builder::new().handler("read", |_: Task, _: &Context| {
+///     let text = std::fs::read_to_string("/proc/cpuinfo")?;
+///     match text.lines().count() {
+///         0 => Err(Failure::new("no processor", "/proc/cpuinfo is empty")),
+///         lines => Ok(lines),
+///     }
+/// });
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub(crate) reason: String,
+    pub(crate) error: String,
+}
+
+impl Failure {
+    /// A `reason` of a few fixed words, and `error` for the particulars.
+    pub fn new(reason: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Failure {
+            reason: reason.to_string(),
+            error: error.to_string(),
+        }
+    }
+}
+
+// `Failure` itself is not `Display`, so that this does not collide with
+// `From<Failure> for Failure`.
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let text = error.to_string();
+        Failure {
+            reason: text.clone(),
+            error: text,
+        }
+    }
+}
+
+/// A handler whose signature has been forgotten.
+pub(super) type AnyHandler = Box<dyn Fn(Task, &Context) -> Result<Value, Failure> + Send>;
+
+pub(super) fn any<S, H: Handler<S>>(handler: H) -> AnyHandler {
+    Box::new(move |task, cx| handler.handle(task, cx))
+}
+
+/// An async handler, run to its end by the user's own `block_on`.
+pub(super) fn any_async<B, F, Fut, P, R, E>(block_on: B, handler: F) -> AnyHandler
+where
+    B: Fn(Fut) -> Result<R, E> + Send + 'static,
+    F: Fn(Task<P>, Context) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<R, E>>,
+    P: DeserializeOwned,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    Box::new(move |task, cx| {
+        let result = block_on(handler(typed(task)?, cx.clone())).map_err(Into::into)?;
+        to_value(result)
+    })
+}
+
+/// Runs a handler; its panic is a failure like any other.
+pub(super) fn run(handler: &AnyHandler, task: Task, cx: &Context) -> Result<Value, Failure> {
+    catch_unwind(AssertUnwindSafe(|| handler(task, cx)))
+        .unwrap_or_else(|panic| Err(Failure::new("the handler panicked", panic_text(&*panic))))
+}
+
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a text".into())
+}
+
+fn typed<P: DeserializeOwned>(mut task: Task) -> Result<Task<P>, Failure> {
+    let payload = task.payload.take();
+    match serde_path_to_error::deserialize(payload) {
+        Ok(payload) => Ok(task.with_payload(payload)),
+        Err(e) => {
+            let path = match e.path().to_string() {
+                root if root == "." => "payload".to_owned(),
+                path => format!("payload.{path}"),
+            };
+            Err(Failure::new(
+                "the payload does not fit",
+                format_args!("{path}: {}", e.inner()),
+            ))
+        }
+    }
+}
+
+fn to_value(result: impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(result).map_err(|e| {
+        let failure = Error::from(e);
+        Failure::new("the result is not JSON", failure)
+    })
+}

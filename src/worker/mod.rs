@@ -1,0 +1,23 @@
+//! The worker: poll, claim, run a handler, report.
+
+mod builder;
+#[cfg(target_os = "linux")]
+mod children;
+mod context;
+mod exit;
+mod handler;
+mod inbox;
+mod outbox;
+mod periodic;
+mod satellite;
+mod signals;
+mod task_log;
+
+pub use builder::Builder;
+pub use context::{Context, Later};
+pub use exit::{Exit, Stopped};
+pub use handler::{Failure, Handler, done};
+pub use outbox::Report;
+pub use satellite::{Satellite, StopHandle};
+pub use signals::OnStop;
+pub use task_log::{TaskLog, current_task_id};

@@ -1,0 +1,120 @@
+//! Results on their way to the platform: kept until they have arrived.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::context::Running;
+use super::handler::Failure;
+use crate::http::Backoff;
+use crate::luml::{TaskStatus, as_result, failure_result};
+
+/// How a task ended, as it was reported to the platform.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// The task's id.
+    pub task_id: String,
+    /// The task's type.
+    pub task_type: String,
+    /// [`TaskStatus::Done`] or [`TaskStatus::Failed`].
+    pub status: TaskStatus,
+    /// The result as it was sent: safe for the platform, perhaps cut.
+    pub result: Option<Value>,
+    /// From the claim to the answer.
+    pub elapsed: Duration,
+}
+
+/// Who wants to see each report.
+pub(super) type OnReport = Box<dyn FnMut(&Report) + Send>;
+
+impl Report {
+    pub(super) fn done(running: &Running, value: Value) -> Self {
+        Self::new(running, TaskStatus::Done, as_result(value))
+    }
+
+    pub(super) fn failed(running: &Running, failure: &Failure) -> Self {
+        let result = failure_result(&failure.reason, &failure.error);
+        Self::new(running, TaskStatus::Failed, Some(result))
+    }
+
+    fn new(running: &Running, status: TaskStatus, result: Option<Value>) -> Self {
+        Report {
+            task_id: running.task_id.clone(),
+            task_type: running.task_type.clone(),
+            status,
+            result,
+            elapsed: running.started.elapsed(),
+        }
+    }
+}
+
+/// The reports that have not arrived, and the tasks whose answer is yet to come.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Waiting>,
+    promised: BTreeSet<String>,
+}
+
+pub(super) struct Waiting {
+    pub(super) report: Report,
+    due: Instant,
+    backoff: Option<Backoff>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, report: Report, now: Instant) {
+        self.waiting.push_back(Waiting {
+            report,
+            due: now,
+            backoff: None,
+        });
+    }
+
+    /// Takes out the first report whose time has come.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Waiting> {
+        let position = self.waiting.iter().position(|w| w.due <= now)?;
+        self.waiting.remove(position)
+    }
+
+    /// Puts back a report that did not arrive.
+    pub(super) fn put_back(
+        &mut self,
+        mut waiting: Waiting,
+        now: Instant,
+        retry_after: Option<Duration>,
+        max_backoff: Duration,
+    ) {
+        let backoff = waiting
+            .backoff
+            .get_or_insert_with(|| Backoff::new(max_backoff));
+        waiting.due = now + backoff.failed(retry_after);
+        self.waiting.push_back(waiting);
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.iter().map(|w| w.due).min()
+    }
+
+    pub(super) fn promise(&mut self, task_id: &str) {
+        self.promised.insert(task_id.to_owned());
+    }
+
+    pub(super) fn promise_ended(&mut self, task_id: &str) {
+        self.promised.remove(task_id);
+    }
+
+    /// Whether this task has been run and is not over yet.
+    pub(super) fn holds(&self, task_id: &str) -> bool {
+        self.promised.contains(task_id) || self.waiting.iter().any(|w| w.report.task_id == task_id)
+    }
+
+    pub(super) fn undelivered(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.promised.is_empty()
+    }
+}

@@ -1,0 +1,45 @@
+//! Work that comes round: what `Builder::every` registered.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::handler::{Failure, panic_text};
+
+pub(super) type Job = Box<dyn FnMut(&Context) -> Result<(), Failure> + Send>;
+
+pub(super) struct Periodic {
+    interval: Duration,
+    due: Option<Instant>,
+    job: Job,
+}
+
+impl Periodic {
+    pub(super) fn new(interval: Duration, job: Job) -> Self {
+        Periodic {
+            interval,
+            due: None,
+            job,
+        }
+    }
+
+    /// Runs the job if its time has come; the first time that is at once.
+    pub(super) fn run_if_due(&mut self, cx: &Context) {
+        let now = cx.shared.waiter.now();
+        if self.due.is_some_and(|due| now < due) {
+            return;
+        }
+        let end = catch_unwind(AssertUnwindSafe(|| (self.job)(cx)));
+        match end {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => log::warn!("periodic work failed: {}", failure.error),
+            Err(panic) => log::error!("periodic work panicked: {}", panic_text(&*panic)),
+        }
+        // Counted from the end: slow work never runs without a pause.
+        self.due = Some(cx.shared.waiter.now() + self.interval);
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}

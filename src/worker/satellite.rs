@@ -1,0 +1,486 @@
+//! The loop: deliver what is finished, poll, claim, run, report, wait.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::context::{Context, Polling, Running, Shared};
+use super::exit::Stopped;
+use super::handler::{self, AnyHandler, Failure};
+use super::inbox::{Inbox, Unclear};
+use super::outbox::{OnReport, Report};
+use super::periodic::Periodic;
+use super::signals::{self, OnStop, Signals};
+use super::task_log;
+use crate::error::Result;
+use crate::health;
+use crate::http::{Backoff, retry};
+use crate::luml::{PlatformClient, Registration, Task, TaskStatus};
+use crate::settings::Settings;
+use crate::wake::Stage;
+
+/// A worker, built and ready to run: what [`Builder::build`] makes.
+///
+/// [`Builder::build`]: super::Builder::build
+pub struct Satellite {
+    pub(super) settings: Settings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) handlers: BTreeMap<String, AnyHandler>,
+    pub(super) periodic: Vec<Periodic>,
+    pub(super) on_report: Option<OnReport>,
+    pub(super) on_stop: OnStop,
+    pub(super) signals: bool,
+    pub(super) registration: Option<Registration>,
+    pub(super) inbox: Inbox,
+    pub(super) stopped: Stopped,
+    #[cfg(feature = "health")]
+    pub(super) health_server: Option<health::HealthServer>,
+}
+
+impl Satellite {
+    /// Runs until a signal or [`StopHandle::stop`] ends it.
+    ///
+    /// With [`OnStop::Now`] a signal that comes while a handler runs ends the
+    /// process, so that this never returns.
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// let mut satellite = mock.worker().build()?;
+    /// let stop = satellite.stop_handle();
+    /// std::thread::spawn(move || stop.stop());
+    /// let stopped = satellite.run()?;
+    /// assert_eq!(stopped.done, 0);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_unauthorized()` when the platform refuses the token.
+    pub fn run(&mut self) -> Result<Stopped> {
+        self.run_while(|_| true)
+    }
+
+    /// Runs until there is nothing left to do: the platform offers no task, no
+    /// answer is to come later, and every result has arrived. For tests, and
+    /// for satellites that a timer starts.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_until_idle(&mut self) -> Result<Stopped> {
+        self.run_while(|idle| !idle)
+    }
+
+    /// Stops this satellite from elsewhere.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle {
+            shared: Arc::clone(&self.shared),
+            drain: matches!(self.on_stop, OnStop::Drain(_)),
+        }
+    }
+
+    /// The platform client that handlers are given.
+    pub fn platform(&self) -> &PlatformClient {
+        &self.shared.platform
+    }
+
+    /// Where the health thread listens: of use with port 0.
+    #[cfg(feature = "health")]
+    pub fn health_address(&self) -> Option<std::net::SocketAddr> {
+        self.health_server.as_ref().map(|server| server.address())
+    }
+
+    fn run_while(&mut self, wanted: impl Fn(bool) -> bool) -> Result<Stopped> {
+        let signals = match self.signals {
+            true => Some(Signals::watch(&self.shared, self.on_stop)?),
+            false => None,
+        };
+        self.announce();
+        let end = self.turn_while(wanted).and_then(|()| self.drain());
+        self.stopped.undelivered = self.shared.outbox().undelivered() as u64;
+        if self.stopped.undelivered > 0 {
+            log::warn!("{} results were not delivered", self.stopped.undelivered);
+        }
+        drop(signals);
+        end.map(|()| self.stopped)
+    }
+
+    fn turn_while(&mut self, wanted: impl Fn(bool) -> bool) -> Result<()> {
+        let mut turn = Turn::new(self.shared.waiter.now(), self.settings.max_backoff);
+        while self.stage() == Stage::Running {
+            self.register_if_due(&mut turn)?;
+            self.ask_again_for_unclear_claims()?;
+            self.do_what_is_due()?;
+            if self.now() >= turn.next_poll && self.stage() == Stage::Running {
+                self.poll(&mut turn)?;
+            }
+            if !wanted(turn.quiet && self.has_nothing_under_way()) {
+                break;
+            }
+            self.wait_for(&turn);
+        }
+        Ok(())
+    }
+
+    /// One poll and all that it brought. Only what ends the worker is an error.
+    fn poll(&mut self, turn: &mut Turn) -> Result<()> {
+        turn.quiet = false;
+        match self.poll_and_work() {
+            Ok(worked) => {
+                turn.backoff.succeeded();
+                self.shared.health.clear(health::PLATFORM);
+                turn.quiet = !worked;
+                turn.next_poll = match worked {
+                    true => self.now(), // there may be more
+                    false => self.now() + around(self.settings.poll_interval),
+                };
+            }
+            Err(e) if e.is_refused_token() => return Err(e),
+            Err(_) if self.stage() > Stage::Running => {} // the poll was broken off
+            Err(e) => {
+                let wait = turn.backoff.failed(e.retry_after());
+                log::warn!("{e}; polling again in {wait:.1?}");
+                self.shared.health.problem(health::PLATFORM, &e);
+                turn.next_poll = self.now() + wait;
+            }
+        }
+        Ok(())
+    }
+
+    /// True when there was work, so that more may wait.
+    fn poll_and_work(&mut self) -> Result<bool> {
+        let tasks = {
+            let _polling = Polling::begin(&self.shared);
+            if self.stage() > Stage::Running {
+                return Ok(false); // between the last look and the flag
+            }
+            self.shared.platform.poll_once()?
+        };
+        self.shared.health.clear(health::PLATFORM);
+        if tasks.is_empty() {
+            log::debug!("no task waits");
+        }
+        let mut worked = false;
+        for task in tasks {
+            if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
+                continue;
+            }
+            if self.stage() > Stage::Running {
+                break;
+            }
+            self.inbox.forget(&task.id);
+            let backoff = Backoff::new(self.settings.max_backoff);
+            worked |= self.claim_and_run(Unclear::new(task, self.now(), backoff))?;
+            self.do_what_is_due()?;
+        }
+        Ok(worked)
+    }
+
+    /// Claims the task and, if it is ours now, runs its handler. An unanswered
+    /// claim is kept, to be asked for again.
+    fn claim_and_run(&mut self, unclear: Unclear) -> Result<bool> {
+        let task = &unclear.task;
+        match self.shared.platform.claim_once(&task.id) {
+            Ok(true) => {
+                self.run_handler(unclear.task);
+                Ok(true)
+            }
+            Ok(false) => {
+                log::info!("task {} is somebody else's or gone", task.id);
+                Ok(false)
+            }
+            Err(e) if e.is_refused_token() => Err(e),
+            Err(e) if e.is_retryable() => {
+                let now = self.now();
+                self.inbox.put(unclear, now);
+                Err(e)
+            }
+            Err(e) => {
+                log::warn!("task {} cannot be claimed: {e}", task.id);
+                Ok(false)
+            }
+        }
+    }
+
+    fn ask_again_for_unclear_claims(&mut self) -> Result<()> {
+        while let Some(unclear) = self.inbox.take_due(self.now()) {
+            log::debug!("asking again for task {}", unclear.task.id);
+            match self.claim_and_run(unclear) {
+                Err(e) if e.is_refused_token() => return Err(e),
+                Err(e) => log::warn!("{e}"),
+                Ok(_) => {}
+            }
+            if self.stage() > Stage::Running {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_handler(&mut self, task: Task) {
+        let (id, task_type) = (task.id.clone(), task.task_type.clone());
+        log::info!("task {id} ({task_type}) begins");
+        let running = Arc::new(Running::new(id, task_type, Instant::now()));
+        let cx = Context {
+            shared: Arc::clone(&self.shared),
+            running: Some(Arc::clone(&running)),
+        };
+        let watch = self.shared.platform.watch(&running.task_id);
+        let result = match self.handlers.get(&running.task_type) {
+            Some(handler) => {
+                let _scope = task_log::Scope::enter(&running.task_id);
+                handler::run(handler, task, &cx)
+            }
+            None => Err(Failure::new(
+                "unknown task type",
+                format_args!(
+                    "this satellite has no handler for {:?}; it has {}",
+                    running.task_type,
+                    named(self.handlers.keys())
+                ),
+            )),
+        };
+        if let Some(report) = running.returned(result, watch.was_reported()) {
+            self.shared.outbox().push(report, self.now());
+        }
+    }
+
+    /// Delivers results whose time has come and does periodic work.
+    fn do_what_is_due(&mut self) -> Result<()> {
+        self.deliver()?;
+        let cx = Context {
+            shared: Arc::clone(&self.shared),
+            running: None,
+        };
+        for periodic in &mut self.periodic {
+            periodic.run_if_due(&cx);
+        }
+        self.deliver() // what periodic work has finished
+    }
+
+    fn deliver(&mut self) -> Result<()> {
+        let now = self.now();
+        loop {
+            // Bound on a line of its own: the outbox is not held while sending.
+            let due = self.shared.outbox().take_due(now);
+            let Some(waiting) = due else { return Ok(()) };
+            let report = &waiting.report;
+            let answer = self.shared.platform.report_once(
+                &report.task_id,
+                &report.status,
+                report.result.as_ref(),
+            );
+            match answer {
+                Ok(()) => self.delivered(report),
+                Err(e) if e.is_retryable() || e.is_refused_token() => {
+                    log::warn!("the result of task {} waits: {e}", report.task_id);
+                    let max = self.settings.max_backoff;
+                    let mut outbox = self.shared.outbox();
+                    outbox.put_back(waiting, now, e.retry_after(), max);
+                    if e.is_refused_token() {
+                        return Err(e);
+                    }
+                }
+                Err(e) => log::error!("the result of task {} is refused: {e}", report.task_id),
+            }
+        }
+    }
+
+    fn delivered(&mut self, report: &Report) {
+        let ms = report.elapsed.as_millis();
+        match report.status {
+            TaskStatus::Done => {
+                self.stopped.done += 1;
+                log::info!("task {} is done in {ms} ms", report.task_id);
+            }
+            _ => {
+                self.stopped.failed += 1;
+                let reason = report.result.as_ref().map(|r| r["error"].to_string());
+                let reason = reason.unwrap_or_default();
+                log::warn!("task {} failed in {ms} ms: {reason}", report.task_id);
+            }
+        }
+        if let Some(on_report) = &mut self.on_report {
+            on_report(report);
+        }
+    }
+
+    fn register_if_due(&mut self, turn: &mut Turn) -> Result<()> {
+        let Some(registration) = &self.registration else {
+            turn.next_registration = None;
+            return Ok(());
+        };
+        if turn.next_registration.is_some_and(|due| self.now() < due) {
+            return Ok(());
+        }
+        match self.shared.platform.register(registration) {
+            Ok(info) => {
+                log::info!(
+                    "registered as satellite {} of orbit {}",
+                    info.id,
+                    info.orbit_id
+                );
+                self.shared.health.clear(health::REGISTRATION);
+                self.registration = None;
+                turn.next_registration = None;
+            }
+            Err(e) if e.is_refused_token() => return Err(e),
+            Err(e) => {
+                let wait = turn.registration_backoff.failed(e.retry_after());
+                log::warn!("{e}; registering again in {wait:.1?}");
+                self.shared.health.problem(health::REGISTRATION, &e);
+                turn.next_registration = Some(self.now() + wait);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a stop that lets work finish: answers that are to come, results
+    /// that have not arrived.
+    fn drain(&mut self) -> Result<()> {
+        let OnStop::Drain(limit) = self.on_stop else {
+            return Ok(());
+        };
+        let end = self.now() + limit;
+        while self.stage() == Stage::Draining
+            && !self.shared.outbox().is_empty()
+            && self.now() < end
+        {
+            self.do_what_is_due()?;
+            if self.shared.outbox().is_empty() {
+                break;
+            }
+            let due = self.next_due().unwrap_or(end).min(end);
+            let wait = due.saturating_duration_since(self.now());
+            self.shared.waiter.sleep(wait, Stage::Stopping);
+        }
+        Ok(())
+    }
+
+    fn wait_for(&self, turn: &Turn) {
+        let others = [turn.next_registration, self.next_due()];
+        let due = others
+            .into_iter()
+            .flatten()
+            .fold(turn.next_poll, Instant::min);
+        let wait = due.saturating_duration_since(self.now());
+        if !wait.is_zero() && self.stage() == Stage::Running {
+            let waiter = &self.shared.waiter;
+            waiter.clock.wait(&waiter.wake, wait);
+        }
+    }
+
+    /// When results, unclear claims or periodic work next want the loop.
+    fn next_due(&self) -> Option<Instant> {
+        let periodic = self.periodic.iter().filter_map(Periodic::due).min();
+        let outbox = self.shared.outbox().next_due();
+        [outbox, self.inbox.next_due(), periodic]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn has_nothing_under_way(&self) -> bool {
+        self.shared.outbox().is_empty() && self.inbox.is_empty()
+    }
+
+    fn is_mine(&self, task: &Task) -> bool {
+        let types = &self.settings.supported_task_types;
+        let mine = types.is_empty() || types.contains(&task.task_type);
+        if !mine {
+            log::debug!("task {} ({}) is left alone", task.id, task.task_type);
+        }
+        mine
+    }
+
+    fn announce(&self) {
+        log::info!(
+            "satellite-sdk {} polls {} every {:.1?} for {}",
+            env!("CARGO_PKG_VERSION"),
+            self.settings.platform_url,
+            self.settings.poll_interval,
+            named(self.handlers.keys()),
+        );
+        for task_type in &self.settings.supported_task_types {
+            if !self.handlers.contains_key(task_type) {
+                log::warn!("there is no handler for {task_type}: its tasks will fail");
+            }
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        self.shared.waiter.wake.stage()
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.waiter.now()
+    }
+}
+
+impl fmt::Debug for Satellite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Satellite")
+            .field("settings", &self.settings)
+            .field("handlers", &self.handlers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stops a [`Satellite`] from another thread, as the first signal would.
+#[derive(Clone)]
+pub struct StopHandle {
+    shared: Arc<Shared>,
+    drain: bool,
+}
+
+impl StopHandle {
+    /// No further task is claimed; a wait or a poll under way ends at once. A
+    /// handler that runs is not cut off: it may look at `cx.is_stopping()`.
+    pub fn stop(&self) {
+        let stage = match self.drain {
+            true => Stage::Draining,
+            false => Stage::Stopping,
+        };
+        signals::stop(&self.shared, stage);
+    }
+}
+
+impl fmt::Debug for StopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StopHandle")
+    }
+}
+
+/// When what comes next.
+struct Turn {
+    next_poll: Instant,
+    backoff: Backoff,
+    next_registration: Option<Instant>,
+    registration_backoff: Backoff,
+    /// The last poll found nothing to do.
+    quiet: bool,
+}
+
+impl Turn {
+    fn new(now: Instant, max_backoff: Duration) -> Self {
+        Turn {
+            next_poll: now,
+            backoff: Backoff::new(max_backoff),
+            next_registration: Some(now),
+            registration_backoff: Backoff::new(max_backoff),
+            quiet: false,
+        }
+    }
+}
+
+/// `interval` give or take a tenth, so that a fleet does not poll in step.
+fn around(interval: Duration) -> Duration {
+    interval.mul_f64(0.9 + retry::random() / 5.0)
+}
+
+fn named<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.map(String::as_str).collect();
+    match names.is_empty() {
+        true => "no task type".to_owned(),
+        false => names.join(", "),
+    }
+}

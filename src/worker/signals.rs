@@ -1,0 +1,135 @@
+//! SIGTERM and SIGINT, or Ctrl-C: from a signal to the end of the worker.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::context::Shared;
+use crate::error::Result;
+use crate::wake::Stage;
+
+/// What a stop does to the task that is being handled.
+///
+/// No task is claimed after the signal in either case, and a second signal
+/// always ends the process at once.
+///
+/// ```
+/// use satellite_sdk::{Builder, OnStop};
+/// use std::time::Duration;
+///
+/// Builder::new().on_stop(OnStop::Drain(Duration::from_secs(30)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// The process ends at once, the processes that handlers started included.
+    /// The task stays `running` on the platform.
+    #[default]
+    Now,
+    /// The handler may finish, answers that are to come later may come, and
+    /// results are delivered, for this long at the most.
+    Drain(Duration),
+}
+
+/// What a loop that has been told to stop has left to return by itself.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Watches for signals until dropped.
+pub(super) struct Signals {
+    #[cfg(unix)]
+    handle: signal_hook::iterator::Handle,
+    _running: SyncSender<()>,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(super) fn watch(shared: &Arc<Shared>, on_stop: OnStop) -> Result<Self> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+
+        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+        let handle = signals.handle();
+        let (running, ended) = sync_channel(0);
+        let shared = Arc::clone(shared);
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                let mut first = Some(ended);
+                for _ in signals.forever() {
+                    match first.take() {
+                        Some(ended) => begin_stop(&shared, on_stop, ended),
+                        None => end_process("the second signal"),
+                    }
+                }
+            })?;
+        Ok(Signals {
+            handle,
+            _running: running,
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn watch(shared: &Arc<Shared>, on_stop: OnStop) -> Result<Self> {
+        let (running, ended) = sync_channel(0);
+        let shared = Arc::clone(shared);
+        let mut first = Some(ended);
+        ctrlc::set_handler(move || match first.take() {
+            Some(ended) => begin_stop(&shared, on_stop, ended),
+            None => end_process("the second Ctrl-C"),
+        })
+        .map_err(crate::Error::new)?;
+        Ok(Signals { _running: running })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}
+
+/// Tells the loop to stop, and sees to it that it does: `ended` is cut off when
+/// the loop has returned.
+fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>) {
+    let (stage, patience) = match on_stop {
+        OnStop::Now => (Stage::Stopping, GRACE),
+        OnStop::Drain(limit) => (Stage::Draining, limit),
+    };
+    stop(shared, stage);
+    let shared = Arc::clone(shared);
+    // Beside the signal thread, which waits for a second signal.
+    let watchdog = thread::Builder::new().spawn(move || {
+        if returned(&ended, patience) {
+            return;
+        }
+        stop(&shared, Stage::Stopping);
+        if !returned(&ended, GRACE) {
+            end_process("the stop");
+        }
+    });
+    if watchdog.is_err() {
+        end_process("the stop, for want of a thread,");
+    }
+}
+
+/// Moves on to `stage`; a poll under way is broken off, since it would only
+/// bring work that is not wanted any more.
+pub(super) fn stop(shared: &Shared, stage: Stage) {
+    shared.waiter.wake.stop(stage);
+    if shared.polling.load(Ordering::SeqCst) {
+        shared.platform.interrupt();
+    }
+}
+
+fn returned(ended: &Receiver<()>, within: Duration) -> bool {
+    ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
+}
+
+fn end_process(why: &str) -> ! {
+    log::warn!("{why} ends the process with work under way");
+    log::logger().flush();
+    #[cfg(target_os = "linux")]
+    super::children::end_all();
+    std::process::exit(0)
+}

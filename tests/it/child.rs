@@ -1,0 +1,145 @@
+//! A real satellite in a process of its own: this test binary, run again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::testing::MockPlatform;
+use satellite_sdk::{Builder, Context, OnStop, Task, TaskLog, done};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The satellite: does nothing when it is run as a test among others.
+#[test]
+fn process() {
+    if std::env::var_os("SATELLITE_CHILD").is_none() {
+        return;
+    }
+    let mut logger =
+        env_logger::Builder::from_env(env_logger::Env::new().default_filter_or("info"));
+    TaskLog::new(logger.build()).install(log::LevelFilter::Trace);
+    let drain = std::env::var("CHILD_DRAIN_MS")
+        .ok()
+        .map(|ms| ms.parse().unwrap());
+    let exit = Builder::new()
+        .handler("echo", |task: Task, _: &Context| done(task.payload))
+        .handler("sleep", |task: Task, _: &Context| {
+            thread::sleep(Duration::from_millis(task.payload["ms"].as_u64().unwrap()));
+            done("slept")
+        })
+        .handler("spawn", |_: Task, _: &Context| {
+            let mut child = Command::new("sleep").arg("1000").spawn()?;
+            log::info!("child {}", child.id());
+            child.wait().map(|status| status.code())
+        })
+        .on_stop(drain.map_or(OnStop::Now, |ms| OnStop::Drain(Duration::from_millis(ms))))
+        .run();
+    std::process::exit(exit.code().into());
+}
+
+pub struct Satellite {
+    child: Child,
+    lines: Receiver<String>,
+    pub log: Vec<String>,
+}
+
+/// A satellite on this platform.
+pub fn satellite(platform: &MockPlatform) -> Satellite {
+    start(command(platform))
+}
+
+pub fn command(platform: &MockPlatform) -> Command {
+    let mut command = bare_command();
+    command
+        .env("LUML_PLATFORM_URL", platform.url())
+        .env("LUML_SATELLITE_TOKEN", platform.token())
+        .env("LUML_HEALTH_PORT", "0")
+        .env("LUML_POLL_INTERVAL_SEC", "0.05");
+    command
+}
+
+/// A satellite without any settings.
+pub fn bare_command() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([
+            "child::process",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env("SATELLITE_CHILD", "1")
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn start(mut command: Command) -> Satellite {
+    let mut child = command.spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (send, lines) = channel();
+    thread::spawn(move || {
+        stderr
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|l| send.send(l))
+    });
+    Satellite {
+        child,
+        lines,
+        log: Vec::new(),
+    }
+}
+
+impl Satellite {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line that holds `text`.
+    pub fn line(&mut self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("no {text:?} in {:#?}", self.log));
+            self.log.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end: how it ended and how long that took.
+    pub fn end(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let took = begun.elapsed();
+                self.log.extend(self.lines.iter());
+                return (status, took);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("still running after {PATIENCE:?}: {:#?}", self.log);
+    }
+}
+
+impl Drop for Satellite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,445 @@
+//! Each call of the client against the platform's routes and surprises.
+
+use std::time::Duration;
+
+use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
+use satellite_sdk::{Builder, DeploymentStatus, PlatformClient, Registration, TaskStatus, pair};
+use serde_json::{Value, json};
+
+const DEPLOYMENT: &str = "0198c0de-0000-7000-8000-000000000001";
+const SECRET: &str = "0198c0de-0000-7000-8000-000000000002";
+const ARTIFACT: &str = "0198c0de-0000-7000-8000-000000000003";
+const ABSENT: &str = "0198c0de-0000-7000-8000-0000000000ff";
+
+/// A client whose waits take no time.
+fn client(platform: &MockPlatform) -> (PlatformClient, ManualClock) {
+    let clock = ManualClock::default();
+    let client = platform.worker().clock(clock.clone()).platform().unwrap();
+    (client, clock)
+}
+
+#[test]
+fn tasks_come_oldest_first_and_in_the_order_of_their_ids() {
+    let platform = MockPlatform::start();
+    for (id, created) in [
+        ("c", "2026-01-02"),
+        ("b", "2026-01-01"),
+        ("a", "2026-01-02"),
+    ] {
+        platform.add_task(json!({ "id": id, "type": "t", "created_at": created }));
+    }
+    let ids: Vec<_> = platform.client().poll_tasks().unwrap();
+    let ids: Vec<_> = ids.iter().map(|t| t.id.as_str()).collect();
+    assert_eq!(ids, ["b", "a", "c"]);
+}
+
+#[test]
+fn a_task_that_cannot_be_read_does_not_hide_the_others() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("good", "t", json!({})));
+    platform.add_task(json!({ "id": "bad", "type": 7, "payload": {} }));
+    let tasks = platform.client().poll_tasks().unwrap();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].id, "good");
+}
+
+#[test]
+fn what_this_version_does_not_know_is_kept() {
+    let platform = MockPlatform::start();
+    platform.add_task(json!({ "id": "t", "type": "quantum", "payload": null, "colour": "red" }));
+    platform.add_deployment(json!({ "id": DEPLOYMENT, "status": "hibernating", "region": "moon" }));
+    let client = platform.client();
+    let task = client.poll_tasks().unwrap().remove(0);
+    assert_eq!(task.task_type, "quantum");
+    assert_eq!(task.extra["colour"], "red");
+    let deployment = client.get_deployment(DEPLOYMENT).unwrap();
+    assert_eq!(
+        deployment.status,
+        DeploymentStatus::Other("hibernating".into())
+    );
+    assert_eq!(deployment.extra["region"], "moon");
+}
+
+#[test]
+fn a_claim_marks_the_task_running_and_is_lost_where_there_is_none() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "x", json!({})));
+    let client = platform.client();
+    assert!(client.claim_task("t").unwrap());
+    assert_eq!(platform.status("t"), "running");
+    assert!(
+        client.claim_task("t").unwrap(),
+        "the platform takes the mark twice"
+    );
+    assert!(!client.claim_task("absent").unwrap());
+}
+
+#[test]
+fn a_guarded_claim_is_won_once() {
+    let platform = MockPlatform::start();
+    platform.claim_guard(true);
+    platform.add_task(mock_task("t", "x", json!({})));
+    let wins: usize = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| platform.client().claim_task("t").unwrap()))
+            .collect();
+        tries
+            .into_iter()
+            .map(|t| usize::from(t.join().unwrap()))
+            .sum()
+    });
+    assert_eq!(wins, 1);
+}
+
+#[test]
+fn the_words_of_the_python_kit_are_understood() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "x", json!({})));
+    let client = platform.client();
+    client.update_task_status("t", "processing", "").unwrap();
+    assert_eq!(platform.status("t"), "running");
+    client
+        .update_task_status("t", "completed", "all is well")
+        .unwrap();
+    assert_eq!(platform.status("t"), "done");
+    assert_eq!(
+        platform.result("t"),
+        json!({ "reason": "all is well", "error": "all is well" })
+    );
+}
+
+#[test]
+fn tasks_are_listed_by_status() {
+    let platform = MockPlatform::start();
+    for id in ["a", "b"] {
+        platform.add_task(mock_task(id, "x", json!({})));
+    }
+    let client = platform.client();
+    client.claim_task("a").unwrap();
+    assert_eq!(client.list_tasks(None).unwrap().len(), 2);
+    let running = client.list_tasks(Some(&TaskStatus::Running)).unwrap();
+    assert_eq!(running.len(), 1);
+    let unknown = client.list_tasks(Some(&"lost".into())).unwrap_err();
+    assert!(unknown.is_invalid(), "{unknown}");
+}
+
+#[test]
+fn a_result_is_made_safe_on_its_way() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "x", json!({})));
+    let mut deep = json!("bottom");
+    for _ in 0..100 {
+        deep = json!([deep]);
+    }
+    let result = json!({ "log": "a\0b", "deep": deep });
+    platform.client().finish_task("t", "done", result).unwrap();
+    assert_eq!(platform.result("t")["log"], "ab");
+}
+
+#[test]
+fn changing_a_deployment_erases_nothing() {
+    let platform = MockPlatform::start();
+    platform.add_deployment(json!({
+        "id": DEPLOYMENT,
+        "status": "pending",
+        "tags": ["mine"],
+        "schemas": { "openapi": 3 },
+    }));
+    let updated = platform
+        .client()
+        .update_deployment(DEPLOYMENT, |update| {
+            update.status = DeploymentStatus::Active;
+            update.inference_url = Some("/deployments/1".into());
+        })
+        .unwrap();
+    assert_eq!(updated.status, "active");
+    let stored = platform.deployment(DEPLOYMENT).unwrap();
+    assert_eq!(stored["tags"], json!(["mine"]));
+    assert_eq!(stored["schemas"], json!({ "openapi": 3 }));
+    assert_eq!(stored["inference_url"], "/deployments/1");
+}
+
+#[test]
+fn a_status_alone_is_changed_alone() {
+    let platform = MockPlatform::start();
+    platform.add_deployment(json!({ "id": DEPLOYMENT, "status": "active", "tags": ["mine"] }));
+    let client = platform.client();
+    client
+        .update_deployment_status(DEPLOYMENT, DeploymentStatus::NotResponding)
+        .unwrap();
+    let stored = platform.deployment(DEPLOYMENT).unwrap();
+    assert_eq!(stored["status"], "not_responding");
+    assert_eq!(stored["tags"], json!(["mine"]));
+    let error = client
+        .update_deployment_status(DEPLOYMENT, "asleep")
+        .unwrap_err();
+    assert!(error.is_invalid(), "{error}");
+}
+
+#[test]
+fn deployments_are_listed_read_and_deleted() {
+    let platform = MockPlatform::start();
+    platform.add_deployment(json!({ "id": DEPLOYMENT, "name": "iris" }));
+    let client = platform.client();
+    assert_eq!(client.list_deployments().unwrap()[0].name, "iris");
+    let error = client.delete_deployment(DEPLOYMENT).unwrap_err();
+    assert!(error.is_conflict(), "{error}");
+    platform.request_deletion(DEPLOYMENT, "undeploy-1");
+    client.delete_deployment(DEPLOYMENT).unwrap();
+    assert!(
+        client
+            .delete_deployment(DEPLOYMENT)
+            .unwrap_err()
+            .is_not_found()
+    );
+    assert!(
+        client
+            .get_deployment("not-a-uuid")
+            .unwrap_err()
+            .is_invalid()
+    );
+}
+
+#[test]
+fn a_deployment_gets_its_own_secrets_and_no_others() {
+    let platform = MockPlatform::start();
+    platform.add_secret(SECRET, "the key", "hush");
+    platform.add_secret(ABSENT, "somebody else's", "never");
+    platform.add_deployment(json!({
+        "id": DEPLOYMENT,
+        "env_variables_secrets": { "API_KEY": SECRET },
+        "dynamic_attributes_secrets": { "password": SECRET },
+    }));
+    let secrets = platform.client().fetch_secrets(DEPLOYMENT).unwrap();
+    let names: Vec<_> = secrets.keys().map(String::as_str).collect();
+    assert_eq!(names, ["API_KEY", "password"]);
+    assert_eq!(secrets["API_KEY"].expose(), "hush");
+}
+
+#[test]
+fn a_missing_secret_is_named() {
+    let platform = MockPlatform::start();
+    platform.add_deployment(json!({
+        "id": DEPLOYMENT,
+        "env_variables_secrets": { "API_KEY": ABSENT },
+    }));
+    let error = platform.client().fetch_secrets(DEPLOYMENT).unwrap_err();
+    assert!(error.to_string().contains("API_KEY"), "{error}");
+}
+
+#[test]
+fn secrets_are_asked_for_by_id() {
+    let platform = MockPlatform::start();
+    platform.add_secret(SECRET, "the key", "hush");
+    let client = platform.client();
+    assert_eq!(client.get_secret(SECRET).unwrap().name, "the key");
+    assert_eq!(client.get_secrets().unwrap().len(), 1);
+    assert!(client.get_secret("the key").unwrap_err().is_invalid());
+    assert!(client.get_secret(ABSENT).unwrap_err().is_not_found());
+}
+
+#[test]
+fn artifacts_come_with_a_url() {
+    let platform = MockPlatform::start();
+    platform.add_artifact(
+        ARTIFACT,
+        json!({ "name": "iris" }),
+        "http://files/iris?sig=1",
+    );
+    let client = platform.client();
+    let artifact = client.get_artifact(ARTIFACT).unwrap();
+    assert_eq!(artifact.artifact["name"], "iris");
+    assert_eq!(
+        artifact.url,
+        client.artifact_download_url(ARTIFACT).unwrap()
+    );
+    assert!(client.get_artifact(ABSENT).unwrap_err().is_not_found());
+}
+
+#[test]
+fn inference_keys_are_checked() {
+    let platform = MockPlatform::start();
+    platform.add_inference_key("good");
+    let client = platform.client();
+    assert!(client.authorize_inference("good").unwrap());
+    assert!(!client.authorize_inference("bad").unwrap());
+    assert!(
+        client
+            .authorize_inference(&"x".repeat(256))
+            .unwrap_err()
+            .is_invalid()
+    );
+}
+
+#[test]
+fn registration_is_taken_again_and_again_but_not_without_a_capability() {
+    let platform = MockPlatform::start();
+    let client = platform.client();
+    let me = Registration::new("http://edge.example")
+        .capability("deploy", json!({}))
+        .slug("edge");
+    for _ in 0..2 {
+        assert!(client.register(&me).unwrap().paired);
+    }
+    assert_eq!(platform.satellite()["slug"], "edge");
+    let nothing = client
+        .register(&Registration::new("http://edge.example"))
+        .unwrap_err();
+    assert!(
+        nothing.to_string().contains("Invalid capabilities"),
+        "{nothing}"
+    );
+    let unknown = Registration::new("http://edge.example").capability("fly", json!({}));
+    assert!(client.register(&unknown).unwrap_err().is_invalid());
+}
+
+#[test]
+fn a_pairing_code_is_exchanged_without_a_token() {
+    let platform = MockPlatform::start();
+    platform.add_pairing_code("ABC123");
+    assert!(!pair("ABC123", &platform.url()).unwrap().expose().is_empty());
+    assert!(platform.requests().iter().all(|r| !r.authorization));
+    let error = pair("WRONG", &platform.url()).unwrap_err().to_string();
+    assert!(error.contains("Satellites page"), "{error}");
+}
+
+#[test]
+fn raw_calls_return_any_status_as_a_value() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "x", json!({})));
+    let client = platform.client();
+    let tasks: Value = client.get("/satellites/v1/tasks").unwrap().json().unwrap();
+    assert_eq!(tasks[0]["id"], "t");
+    let body = json!({ "status": "running" });
+    let path = "/satellites/v1/tasks/t/status";
+    assert_eq!(client.post(path, &body).unwrap().status(), 200);
+    for answer in [
+        client.put(path, &body).unwrap(),
+        client.patch(path, &body).unwrap(),
+        client.delete(path).unwrap(),
+        client.get("/satellites/v1/nothing").unwrap(),
+    ] {
+        assert!(answer.ok().unwrap_err().is_unsupported());
+    }
+}
+
+#[test]
+fn an_error_names_what_was_asked_of_whom_and_what_came_back() {
+    let platform = MockPlatform::start();
+    let error = platform
+        .client()
+        .get_deployment(ABSENT)
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "GET",
+        ABSENT,
+        &platform.url(),
+        "404",
+        "Deployment not found",
+    ] {
+        assert!(error.contains(part), "{part} is missing in {error}");
+    }
+}
+
+#[test]
+fn a_validation_error_says_where_and_does_not_echo_the_input() {
+    let platform = MockPlatform::start();
+    let error = platform
+        .client()
+        .authorize_inference(&"hush".repeat(100))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("api_key"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[test]
+fn reads_and_status_changes_are_sent_again_and_creates_are_not() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "x", json!({})));
+    let (client, clock) = client(&platform);
+    platform.fault(Fault::Status(503)).times(2);
+    assert_eq!(client.poll_tasks().unwrap().len(), 1);
+    platform.fault(Fault::Reset).times(2);
+    client.update_task_status("t", "done", "").unwrap();
+    assert_eq!(clock.waits().len(), 4);
+    platform.fault(Fault::Reset).times(1);
+    let error = client
+        .post("/satellites/v1/things", &json!({}))
+        .unwrap_err();
+    assert!(error.is_outcome_unknown(), "{error}");
+    assert_eq!(clock.waits().len(), 4, "not sent again");
+}
+
+#[test]
+fn a_create_is_sent_again_while_nobody_listens() {
+    let platform = MockPlatform::start();
+    let (client, clock) = client(&platform);
+    platform.pause();
+    let back = platform.clone();
+    clock.at(Duration::from_secs(5), move || back.resume());
+    let answer = client.post("/satellites/v1/things", &json!({})).unwrap();
+    assert_eq!(answer.status(), 404);
+    assert!(clock.elapsed() >= Duration::from_secs(5));
+    assert_eq!(platform.requests().len(), 1);
+}
+
+#[test]
+fn a_call_gives_up_at_its_deadline_and_not_before() {
+    let platform = MockPlatform::start();
+    let (client, clock) = client(&platform);
+    platform.fault(Fault::Status(502)).forever();
+    let error = client.list_deployments().unwrap_err();
+    assert_eq!(error.status(), Some(502));
+    let waited = clock.elapsed();
+    assert!(waited < Duration::from_secs(120), "{waited:?}");
+    assert!(waited > Duration::from_secs(30), "{waited:?}");
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_says_where_it_led() {
+    let platform = MockPlatform::start();
+    let other = MockPlatform::start();
+    platform
+        .fault(Fault::Redirect(format!(
+            "{}/satellites/v1/tasks",
+            other.url()
+        )))
+        .times(1);
+    let error = platform.client().poll_tasks().unwrap_err().to_string();
+    assert!(
+        error.contains("redirects to") && error.contains(&other.url()),
+        "{error}"
+    );
+    assert!(other.requests().is_empty(), "the bearer stays at home");
+}
+
+#[test]
+fn a_user_key_is_forbidden_and_a_wrong_token_unauthorized() {
+    let platform = MockPlatform::start();
+    platform.add_user_key("user");
+    let with = |token: &str| {
+        let builder = Builder::new().platform_url(platform.url()).token(token);
+        builder.platform().unwrap().poll_tasks().unwrap_err()
+    };
+    assert!(with("user").is_forbidden());
+    assert!(with("nobody").is_unauthorized());
+}
+
+#[test]
+fn ids_are_escaped_on_their_way_into_a_path() {
+    let platform = MockPlatform::start();
+    let client = platform.client();
+    for id in ["../../secrets", "a/b?c#d", "..", "ü"] {
+        let _ = client.claim_task(id);
+    }
+    for request in platform.requests() {
+        assert_eq!(request.path.matches('/').count(), 5, "{}", request.path);
+        assert!(
+            request.path.is_ascii() && !request.path.contains('?'),
+            "{}",
+            request.path
+        );
+    }
+}

@@ -1,0 +1,352 @@
+//! Faults of the platform and of the way to it: survived, with nothing lost and
+//! nothing done twice. Time is driven, not slept through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
+use satellite_sdk::{Builder, Context, Task, done};
+use serde_json::json;
+
+/// A worker that counts its runs, with a clock that never waits.
+fn counting(platform: &MockPlatform) -> (Builder, ManualClock, Arc<AtomicUsize>) {
+    let clock = ManualClock::default();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&runs);
+    let builder =
+        platform
+            .worker()
+            .clock(clock.clone())
+            .handler("count", move |task: Task, _: &Context| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                done(task.payload)
+            });
+    (builder, clock, runs)
+}
+
+fn assert_schedule(waits: &[Duration], expected: &[u64]) {
+    assert_eq!(waits.len(), expected.len(), "{waits:?}");
+    for (wait, seconds) in waits.iter().zip(expected) {
+        let whole = Duration::from_secs(*seconds);
+        assert!(
+            *wait >= whole / 2 && *wait <= whole,
+            "{wait:?} for {seconds} s"
+        );
+    }
+}
+
+#[test]
+fn every_fault_of_a_poll_is_waited_out_1_2_4_seconds_up_to_the_maximum() {
+    let faults = [
+        Fault::Status(500),
+        Fault::Status(502),
+        Fault::Status(503),
+        Fault::Status(504),
+        Fault::Status(429),
+        Fault::Status(404),
+        Fault::Reset,
+        Fault::Drop,
+        Fault::HalfBody,
+        Fault::NotJson,
+        Fault::Empty,
+        Fault::Redirect("http://elsewhere.example/".into()),
+    ];
+    for fault in faults {
+        let platform = MockPlatform::start();
+        platform.add_task(mock_task("t", "count", json!({})));
+        platform.fault(fault.clone()).on("GET", "/tasks").times(8);
+        let (builder, clock, runs) = counting(&platform);
+        builder.build().unwrap().run_until_idle().unwrap();
+        assert_schedule(&clock.waits(), &[1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(platform.history("t"), ["running", "done"], "{fault:?}");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn retry_after_is_honoured_up_to_the_maximum() {
+    let platform = MockPlatform::start();
+    platform
+        .fault(Fault::RetryAfter {
+            status: 429,
+            seconds: 30,
+        })
+        .times(1);
+    platform
+        .fault(Fault::RetryAfter {
+            status: 503,
+            seconds: 3600,
+        })
+        .times(1);
+    let (builder, clock, _) = counting(&platform);
+    builder.build().unwrap().run_until_idle().unwrap();
+    assert_eq!(
+        clock.waits(),
+        [Duration::from_secs(30), Duration::from_secs(60)]
+    );
+}
+
+#[test]
+fn every_fault_of_a_claim_leads_to_exactly_one_run() {
+    for fault in [
+        Fault::Status(503),
+        Fault::Status(500),
+        Fault::Reset,
+        Fault::Drop,
+        Fault::DoneButNoAnswer,
+        Fault::HalfBody,
+        Fault::RetryAfter {
+            status: 429,
+            seconds: 5,
+        },
+    ] {
+        for guarded in [false, true] {
+            let platform = MockPlatform::start();
+            platform.claim_guard(guarded);
+            for id in ["a", "b"] {
+                platform.add_task(mock_task(id, "count", json!({})));
+            }
+            platform
+                .fault(fault.clone())
+                .on("POST", "/a/status")
+                .times(2);
+            let (builder, _, runs) = counting(&platform);
+            builder.build().unwrap().run_until_idle().unwrap();
+            let lost_to_the_guard =
+                guarded && matches!(fault, Fault::DoneButNoAnswer | Fault::HalfBody);
+            if lost_to_the_guard {
+                // A platform that guards its claims cannot tell us from another.
+                assert_eq!(platform.status("a"), "running", "{fault:?}");
+            } else {
+                assert_eq!(platform.status("a"), "done", "{fault:?}");
+                assert_eq!(runs.load(Ordering::Relaxed), 2, "{fault:?}");
+            }
+            assert_eq!(platform.status("b"), "done", "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_a_report_is_outlived_by_the_result() {
+    for fault in [
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Reset,
+        Fault::Drop,
+        Fault::DoneButNoAnswer,
+        Fault::HalfBody,
+        Fault::RetryAfter {
+            status: 429,
+            seconds: 5,
+        },
+    ] {
+        let platform = MockPlatform::start();
+        platform.add_task(mock_task("t", "count", json!({ "n": 7 })));
+        let (builder, _, runs) = counting(&platform);
+        let broken = platform.clone();
+        let worker = builder.handler("count", {
+            let runs = Arc::clone(&runs);
+            let fault = fault.clone();
+            move |task: Task, _: &Context| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                broken.fault(fault.clone()).on("POST", "/status").times(5);
+                done(task.payload)
+            }
+        });
+        let stopped = worker.build().unwrap().run_until_idle().unwrap();
+        assert_eq!((stopped.done, stopped.undelivered), (1, 0), "{fault:?}");
+        assert_eq!(platform.status("t"), "done", "{fault:?}");
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "{fault:?}");
+        for result in platform.results_reported("t") {
+            assert_eq!(
+                result,
+                json!({ "n": 7 }),
+                "{fault:?}: one content, however often"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_report_that_is_held_up_does_not_hold_up_other_tasks() {
+    let platform = MockPlatform::start();
+    for id in ["a", "b", "c"] {
+        platform.add_task(mock_task(id, "count", json!({})));
+    }
+    let (builder, clock, _) = counting(&platform);
+    let broken = platform.clone();
+    platform
+        .fault(Fault::Status(503))
+        .on("POST", "/a/status")
+        .times(0);
+    let worker = builder.handler("count", move |task: Task, _: &Context| {
+        if task.id == "a" {
+            broken
+                .fault(Fault::Status(503))
+                .on("POST", "/a/status")
+                .times(4);
+        }
+        done(())
+    });
+    worker.build().unwrap().run_until_idle().unwrap();
+    let order: Vec<_> = platform
+        .requests()
+        .into_iter()
+        .filter(|r| r.method == "POST" && r.status == 200)
+        .map(|r| r.path.split('/').nth(4).unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        order,
+        ["a", "b", "b", "c", "c", "a"],
+        "claims and reports; a's comes last"
+    );
+    assert!(clock.elapsed() > Duration::from_secs(5));
+}
+
+#[test]
+fn a_result_that_the_platform_refuses_does_not_stop_the_worker() {
+    let platform = MockPlatform::start();
+    for id in ["a", "b"] {
+        platform.add_task(mock_task(id, "count", json!({})));
+    }
+    let (builder, ..) = counting(&platform);
+    let broken = platform.clone();
+    let worker = builder.handler("count", move |task: Task, _: &Context| {
+        if task.id == "a" {
+            broken
+                .fault(Fault::Status(422))
+                .on("POST", "/a/status")
+                .times(1);
+        }
+        done(())
+    });
+    worker.build().unwrap().run_until_idle().unwrap();
+    assert_eq!(platform.status("b"), "done");
+}
+
+#[test]
+fn a_platform_that_is_away_for_an_hour_costs_nothing_but_the_wait() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({})));
+    let (builder, clock, runs) = counting(&platform);
+    platform.pause();
+    let back = platform.clone();
+    let hour = Duration::from_secs(3600);
+    clock.at(hour, move || back.resume());
+    let mut satellite = builder.build().unwrap();
+    satellite.run_until_idle().unwrap();
+    assert_eq!(platform.status("t"), "done");
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert!(clock.elapsed() < hour + Duration::from_secs(60));
+    let tries = clock.waits().len();
+    assert!((60..=130).contains(&tries), "{tries} tries in an hour");
+}
+
+#[test]
+fn a_platform_that_goes_away_in_the_middle_of_work_gets_the_result_when_it_is_back() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({})));
+    let (builder, clock, runs) = counting(&platform);
+    let gone = platform.clone();
+    let back = platform.clone();
+    clock.at(Duration::from_secs(600), move || back.resume());
+    let seen = Arc::clone(&runs);
+    let worker = builder.handler("count", move |_: Task, _: &Context| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        gone.pause();
+        done("kept")
+    });
+    worker.build().unwrap().run_until_idle().unwrap();
+    assert_eq!(platform.result("t"), json!({ "result": "kept" }));
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_refused_token_ends_the_worker_after_one_request() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({})));
+    platform.revoke();
+    let (builder, ..) = counting(&platform);
+    let error = builder.build().unwrap().run().unwrap_err();
+    assert!(error.is_unauthorized(), "{error}");
+    assert_eq!(platform.requests().len(), 1);
+}
+
+#[test]
+fn a_token_refused_when_registering_ends_the_worker_after_one_request() {
+    let platform = MockPlatform::start();
+    platform.revoke();
+    let (builder, ..) = counting(&platform);
+    let builder = builder
+        .base_url("http://edge.example")
+        .capability("deploy", json!({}));
+    assert!(
+        builder
+            .build()
+            .unwrap()
+            .run()
+            .unwrap_err()
+            .is_unauthorized()
+    );
+    assert_eq!(platform.requests().len(), 1);
+}
+
+#[test]
+fn a_users_key_ends_the_worker_as_well() {
+    let platform = MockPlatform::start();
+    platform.add_user_key("user");
+    let error = platform
+        .worker()
+        .token("user")
+        .build()
+        .unwrap()
+        .run()
+        .unwrap_err();
+    assert!(error.is_forbidden(), "{error}");
+    assert_eq!(platform.requests().len(), 1);
+}
+
+#[test]
+fn a_failing_registration_is_tried_again_while_tasks_go_on() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({})));
+    platform
+        .fault(Fault::Status(422))
+        .on("POST", "/pair")
+        .times(2);
+    let (builder, clock, _) = counting(&platform);
+    let mut satellite = builder
+        .base_url("http://edge.example")
+        .capability("deploy", json!({}))
+        .build()
+        .unwrap();
+    let stop = satellite.stop_handle();
+    clock.at(Duration::from_secs(10), move || stop.stop());
+    satellite.run().unwrap();
+    assert_eq!(platform.status("t"), "done");
+    assert_eq!(platform.satellite()["paired"], true);
+}
+
+#[test]
+fn a_stalled_answer_is_given_up_at_the_time_limit_of_a_connection() {
+    // Real time: a stop breaks the stall off long before the limit of 30 s.
+    let platform = MockPlatform::start();
+    platform
+        .fault(Fault::Stall(Duration::from_secs(30)))
+        .times(1);
+    let mut satellite = platform.worker().build().unwrap();
+    let stop = satellite.stop_handle();
+    let begun = std::time::Instant::now();
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        stop.stop();
+    });
+    satellite.run().unwrap();
+    stopper.join().unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,35 @@
+//! Everything that is logged by anybody in this process, kept for a look.
+
+use std::sync::{Mutex, OnceLock};
+
+use log::{Log, Metadata, Record};
+use satellite_sdk::TaskLog;
+
+struct Recorder(Mutex<Vec<String>>);
+
+/// Starts recording at trace level; tests share one recorder.
+pub fn record() {
+    TaskLog::new(recorder()).install(log::LevelFilter::Trace);
+}
+
+pub fn lines() -> Vec<String> {
+    recorder().0.lock().unwrap().clone()
+}
+
+fn recorder() -> &'static Recorder {
+    static RECORDER: OnceLock<Recorder> = OnceLock::new();
+    RECORDER.get_or_init(|| Recorder(Mutex::default()))
+}
+
+impl Log for Recorder {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = format!("{} {} {}", record.level(), record.target(), record.args());
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,466 @@
+//! The loop: what a handler may be, what becomes of it, and in which order.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
+use satellite_sdk::{Builder, Context, Failure, Later, Task, TaskStatus, done};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+fn run(builder: Builder) -> satellite_sdk::Stopped {
+    builder.build().unwrap().run_until_idle().unwrap()
+}
+
+#[derive(Deserialize)]
+struct Nested {
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    layers: Vec<u32>,
+}
+
+#[test]
+fn a_handler_in_five_lines() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "greet", json!({ "name": "Ada" })));
+    run(platform
+        .worker()
+        .handler("greet", |task: Task, _: &Context| done(task.payload)));
+    assert_eq!(platform.status("t"), "done");
+    assert_eq!(platform.result("t"), json!({ "name": "Ada" }));
+}
+
+#[test]
+fn results_of_any_shape_arrive_as_an_object() {
+    let platform = MockPlatform::start();
+    for (id, payload) in [
+        ("number", json!(7)),
+        ("null", json!(null)),
+        ("list", json!([1, 2])),
+    ] {
+        platform.add_task(mock_task(id, "echo", payload));
+    }
+    let stopped = run(platform
+        .worker()
+        .handler("echo", |t: Task, _: &Context| done(t.payload)));
+    assert_eq!((stopped.done, stopped.failed), (3, 0));
+    assert_eq!(platform.result("number"), json!({ "result": 7 }));
+    assert_eq!(platform.result("list"), json!({ "result": [1, 2] }));
+}
+
+#[test]
+fn an_unfit_payload_fails_with_the_path_inside_it_and_the_handler_never_runs() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task(
+        "t",
+        "train",
+        json!({ "model": { "layers": [1, 2, "three"] } }),
+    ));
+    platform.add_task(mock_task("u", "train", json!({})));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&runs);
+    run(platform
+        .worker()
+        .handler("train", move |task: Task<Nested>, _: &Context| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            done(task.payload.model.layers)
+        }));
+    assert_eq!(runs.load(Ordering::Relaxed), 0);
+    let result = platform.result("t");
+    assert_eq!(result["reason"], "the payload does not fit");
+    assert!(
+        result["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("payload.model.layers[2]: "),
+        "{result}"
+    );
+    assert!(
+        platform.result("u")["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("payload: missing field")
+    );
+}
+
+#[test]
+fn errors_and_panics_fail_their_task_and_the_loop_goes_on() {
+    let platform = MockPlatform::start();
+    for (id, task_type) in [
+        ("1", "error"),
+        ("2", "panic"),
+        ("3", "reason"),
+        ("4", "good"),
+    ] {
+        platform.add_task(mock_task(id, task_type, json!({})));
+    }
+    let stopped = run(platform
+        .worker()
+        .handler("error", |_: Task, _: &Context| {
+            Err::<(), _>("the disk is full")
+        })
+        .handler("panic", |_: Task, _: &Context| -> Result<(), String> {
+            panic!("number {}", 7)
+        })
+        .handler("reason", |_: Task, _: &Context| {
+            Err::<(), _>(Failure::new("healthcheck timeout", "no answer in 30 s"))
+        })
+        .handler("good", |_: Task, _: &Context| done(())));
+    assert_eq!((stopped.done, stopped.failed), (1, 3));
+    assert_eq!(platform.result("1")["error"], "the disk is full");
+    assert_eq!(
+        platform.result("2"),
+        json!({ "reason": "the handler panicked", "error": "number 7" })
+    );
+    assert_eq!(platform.result("3")["reason"], "healthcheck timeout");
+    assert_eq!(platform.status("4"), "done");
+}
+
+#[test]
+fn an_unknown_type_fails_unless_it_is_another_satellites() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "teleport", json!({})));
+    let worker = || {
+        platform
+            .worker()
+            .handler("walk", |_: Task, _: &Context| done(()))
+    };
+    run(worker().supported_task_types(["walk"]));
+    assert_eq!(platform.status("t"), "pending");
+    run(worker());
+    assert_eq!(platform.status("t"), "failed");
+    let error = platform.result("t")["error"].as_str().unwrap().to_owned();
+    assert!(
+        error.contains("teleport") && error.contains("walk"),
+        "{error}"
+    );
+}
+
+#[test]
+fn tasks_run_in_the_order_of_their_making() {
+    let platform = MockPlatform::start();
+    for (id, created) in [("c", "3"), ("a", "1"), ("b", "2"), ("b0", "2")] {
+        platform.add_task(json!({ "id": id, "type": "t", "payload": {}, "created_at": created }));
+    }
+    let order: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&order);
+    run(platform
+        .worker()
+        .handler("t", move |task: Task, _: &Context| {
+            seen.lock().unwrap().push(task.id);
+            done(())
+        }));
+    assert_eq!(*order.lock().unwrap(), ["a", "b", "b0", "c"]);
+}
+
+#[test]
+fn after_work_it_polls_at_once_and_otherwise_at_its_interval() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "echo", json!({})));
+    let clock = ManualClock::default();
+    let interval = Duration::from_secs(2);
+    let mut satellite = platform
+        .worker()
+        .clock(clock.clone())
+        .poll_interval(interval)
+        .handler("echo", |_: Task, _: &Context| done(()))
+        .build()
+        .unwrap();
+    let stop = satellite.stop_handle();
+    clock.at(Duration::from_secs(60), move || stop.stop());
+    satellite.run().unwrap();
+    // Poll, claim, report, poll: no wait before the first empty one.
+    let polls = platform
+        .requests()
+        .iter()
+        .filter(|r| r.method == "GET")
+        .count();
+    assert!((29..=36).contains(&polls), "{polls} polls in a minute");
+    for wait in clock.waits() {
+        assert!(
+            wait >= interval.mul_f64(0.9) && wait <= interval.mul_f64(1.1),
+            "{wait:?}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_may_come_later_and_holds_up_nobody() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("1-slow", "slow", json!({})));
+    platform.add_task(mock_task("2-quick", "quick", json!({})));
+    let open: Arc<Mutex<Vec<Later>>> = Arc::default();
+    let (begun, polled) = (Arc::clone(&open), platform.clone());
+    run(platform
+        .worker()
+        .handler("slow", move |_: Task, cx: &Context| {
+            begun.lock().unwrap().extend(cx.later());
+            done("this is not the answer")
+        })
+        .handler("quick", |_: Task, _: &Context| done(()))
+        .every(Duration::from_millis(1), move |cx: &Context| {
+            assert_eq!(cx.task_id(), None);
+            if polled.status("2-quick") == "done" {
+                open.lock()
+                    .unwrap()
+                    .drain(..)
+                    .for_each(|later| later.done("warm"));
+            }
+            done(())
+        }));
+    assert_eq!(platform.result("1-slow"), json!({ "result": "warm" }));
+    assert_eq!(platform.history("1-slow"), ["running", "done"]);
+}
+
+#[test]
+fn a_later_answer_that_is_forgotten_fails_its_task() {
+    let platform = MockPlatform::start();
+    for id in ["dropped", "errs", "fails"] {
+        platform.add_task(mock_task(id, id, json!({})));
+    }
+    run(platform
+        .worker()
+        .handler("dropped", |_: Task, cx: &Context| {
+            drop(cx.later());
+            done(())
+        })
+        .handler("errs", |_: Task, cx: &Context| {
+            let _later = cx.later();
+            Err::<(), _>("it did not even begin")
+        })
+        .handler("fails", |_: Task, cx: &Context| {
+            cx.later().unwrap().fail("the model never came up");
+            done(())
+        }));
+    assert_eq!(platform.result("dropped")["reason"], "no answer");
+    assert_eq!(platform.result("errs")["reason"], "it did not even begin");
+    assert_eq!(
+        platform.result("fails")["reason"],
+        "the model never came up"
+    );
+    for id in ["dropped", "errs", "fails"] {
+        assert_eq!(platform.history(id), ["running", "failed"]);
+    }
+}
+
+#[test]
+fn a_later_answer_may_come_from_another_thread() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "slow", json!({})));
+    run(platform
+        .worker()
+        .poll_interval(Duration::from_secs(3600)) // only the answer wakes it
+        .handler("slow", |_: Task, cx: &Context| {
+            let later = cx.later().unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                later.done("from afar");
+            });
+            done(())
+        })
+        .every(Duration::from_millis(20), |_: &Context| done(())));
+    assert_eq!(platform.result("t"), json!({ "result": "from afar" }));
+}
+
+#[test]
+fn a_handler_that_reported_by_itself_is_not_reported_again() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "own", json!({})));
+    run(platform
+        .worker()
+        .handler("own", |task: Task, cx: &Context| {
+            cx.platform()
+                .update_task_status(&task.id, "completed", "by myself")?;
+            done("not this")
+        }));
+    assert_eq!(platform.history("t"), ["running", "done"]);
+    assert_eq!(platform.result("t")["reason"], "by myself");
+}
+
+#[test]
+fn an_async_handler_runs_on_the_users_own_block_on() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "greet", json!({ "name": "Ada" })));
+    run(platform.worker().async_handler(
+        "greet",
+        pollster::block_on,
+        async |task: Task<Value>, cx: Context| {
+            let id = cx.task_id().unwrap().to_owned();
+            std::future::ready(()).await;
+            done(json!({ "id": id, "name": task.payload["name"] }))
+        },
+    ));
+    assert_eq!(platform.result("t"), json!({ "id": "t", "name": "Ada" }));
+}
+
+#[test]
+fn two_thousand_tasks_in_one_list_are_each_run_once() {
+    let platform = MockPlatform::start();
+    platform.claim_guard(true);
+    for n in 0..2000 {
+        platform.add_task(mock_task(format!("t{n}"), "count", json!({ "n": n })));
+    }
+    let runs = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&runs);
+    let stopped = run(platform
+        .worker()
+        .handler("count", move |_: Task, _: &Context| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            done(())
+        }));
+    assert_eq!(
+        (stopped.done, stopped.failed, stopped.undelivered),
+        (2000, 0, 0)
+    );
+    assert_eq!(runs.load(Ordering::Relaxed), 2000);
+    assert_eq!(platform.connections(), 1);
+}
+
+#[test]
+fn a_result_of_ten_megabytes_is_capped() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "big", json!({})));
+    run(platform
+        .worker()
+        .handler("big", |_: Task, _: &Context| done("x".repeat(10 << 20))));
+    let result = platform.result("t");
+    assert_eq!(result["truncated"], true);
+    assert!(result.to_string().len() < 10_000);
+}
+
+#[test]
+fn one_connection_serves_a_hundred_polls_and_no_thread_is_started_for_one() {
+    let platform = MockPlatform::start();
+    let clock = ManualClock::default();
+    let mut satellite = platform.worker().clock(clock.clone()).build().unwrap();
+    let stop = satellite.stop_handle();
+    let threads: Arc<Mutex<Vec<String>>> = Arc::default();
+    for at in [500, 800] {
+        let seen = Arc::clone(&threads);
+        clock.at(Duration::from_millis(at), move || {
+            seen.lock().unwrap().extend(resolvers())
+        });
+    }
+    clock.at(Duration::from_millis(1100), move || stop.stop());
+    satellite.run().unwrap();
+    assert!(
+        platform.requests().len() >= 100,
+        "{}",
+        platform.requests().len()
+    );
+    assert_eq!(platform.connections(), 1);
+    assert_eq!(
+        *threads.lock().unwrap(),
+        [""; 0],
+        "threads of this kit while polling"
+    );
+}
+
+/// Threads that a request may have started, by name.
+fn resolvers() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "resolver").collect()
+}
+
+#[test]
+fn what_was_reported_can_be_seen() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "echo", json!({ "a": 1 })));
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&reports);
+    run(platform
+        .worker()
+        .handler("echo", |t: Task, _: &Context| done(t.payload))
+        .on_report(move |report| seen.lock().unwrap().push(report.clone())));
+    let reports = reports.lock().unwrap();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].status, TaskStatus::Done);
+    assert_eq!(reports[0].result, Some(json!({ "a": 1 })));
+}
+
+#[test]
+fn registration_tells_what_the_handlers_promise_and_is_skipped_without_an_address() {
+    let platform = MockPlatform::start();
+    let worker = || {
+        platform
+            .worker()
+            .handler("deploy", |_: Task, _: &Context| done(()))
+    };
+    run(worker());
+    assert_eq!(platform.satellite()["paired"], false);
+    run(worker().base_url("http://edge.example:8000").slug("edge"));
+    let satellite = platform.satellite();
+    assert_eq!(satellite["paired"], true);
+    assert_eq!(satellite["capabilities"]["deploy"], json!({}));
+    assert_eq!(
+        satellite["base_url"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches('/'),
+        "http://edge.example:8000"
+    );
+}
+
+#[test]
+fn periodic_work_that_fails_or_panics_comes_round_again() {
+    let platform = MockPlatform::start();
+    let clock = ManualClock::default();
+    let rounds = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&rounds);
+    let mut satellite = platform
+        .worker()
+        .clock(clock.clone())
+        .poll_interval(Duration::from_secs(3600))
+        .every(Duration::from_secs(60), move |_: &Context| {
+            match seen.fetch_add(1, Ordering::Relaxed) {
+                0 => Err("the first time it fails"),
+                1 => panic!("the second time it panics"),
+                _ => Ok(()),
+            }
+        })
+        .build()
+        .unwrap();
+    let stop = satellite.stop_handle();
+    clock.at(Duration::from_secs(600), move || stop.stop());
+    satellite.run().unwrap();
+    assert_eq!(rounds.load(Ordering::Relaxed), 10);
+}
+
+#[test]
+fn a_long_list_does_not_starve_periodic_work() {
+    let platform = MockPlatform::start();
+    for n in 0..50 {
+        platform.add_task(mock_task(format!("t{n}"), "echo", json!({})));
+    }
+    let rounds = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&rounds);
+    run(platform
+        .worker()
+        .handler("echo", |_: Task, _: &Context| done(()))
+        .every(Duration::ZERO, move |_: &Context| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            done(())
+        }));
+    assert!(rounds.load(Ordering::Relaxed) >= 50);
+}
+
+#[test]
+fn claims_lost_to_another_satellite_are_left_to_it() {
+    let platform = MockPlatform::start();
+    platform.claim_guard(true);
+    platform.add_task(mock_task("t", "echo", json!({})));
+    platform
+        .fault(Fault::Status(409))
+        .on("POST", "/status")
+        .times(1);
+    let stopped = run(platform
+        .worker()
+        .handler("echo", |_: Task, _: &Context| done(())));
+    assert_eq!(stopped.done + stopped.failed, 0);
+    assert_eq!(platform.status("t"), "pending");
+}
