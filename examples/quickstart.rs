@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -81,24 +82,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         TASKS.len()
     );
 
-    let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
-    let seen = Arc::clone(&reports);
+    let (seen, reported) = channel();
     let mut satellite = satellite(&platform)
-        .on_report(move |report: &Report| {
-            if let Ok(mut seen) = seen.lock() {
-                seen.push(report.clone());
-            }
-        })
+        .on_report(move |report: &Report| _ = seen.send(report.clone()))
         .build()?;
     let health = satellite.health_address().ok_or("no health server")?;
     let stop = satellite.stop_handle();
     let worker = thread::spawn(move || satellite.run());
 
-    for (id, ..) in TASKS {
-        let patience = Duration::from_secs(10);
-        if !platform.wait_for(id, "done", patience) && platform.status(id) != "failed" {
-            return Err(format!("{id} is {} after {patience:?}", platform.status(id)).into());
-        }
+    let mut reports: Vec<Report> = Vec::new();
+    while reports.len() < TASKS.len() {
+        reports.push(reported.recv_timeout(Duration::from_secs(10))?);
     }
     for path in ["/healthz", "/readyz"] {
         println!("{path}: {}", ask(health, path)?);
@@ -106,7 +100,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     stop.stop();
     worker.join().map_err(|_| "the worker panicked")??;
 
-    let reports = reports.lock().map_err(|e| e.to_string())?;
     print_table(&platform, &reports);
     let count = |status: &str| {
         TASKS

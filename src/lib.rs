@@ -1,6 +1,70 @@
 //! A small synchronous kit for **satellites**: always-on workers that live on
 //! an edge host and do what a platform hands out.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! A satellite polls the platform, claims a task, runs the handler for its
+//! type, and reports what came of it. It is one static binary without an async
+//! runtime; it starts in milliseconds, waits out outages, and runs under
+//! systemd.
+//!
+//! ```no_run
+//! use satellite_sdk::{Builder, Context, Exit, Task};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Deploy { deployment_id: String }
+//!
+//! fn main() -> Exit {
+//!     Builder::new()
+//!         .handler("deploy", |task: Task<Deploy>, cx: &Context| {
+//!             let deployment = cx.platform().get_deployment(&task.payload.deployment_id)?;
+//!             satellite_sdk::done(serde_json::json!({ "name": deployment.name }))
+//!         })
+//!         .run()
+//! }
+//! ```
+//!
+//! The settings come from the environment (`LUML_SATELLITE_TOKEN` is the only
+//! one required, see [`Settings`]) or from the [`Builder`].
+//!
+//! # What becomes of a task
+//!
+//! | the handler | the platform reads |
+//! |---|---|
+//! | returns `Ok(result)` | `done` with the result |
+//! | returns `Err(error)` | `failed` with `{"reason", "error"}`, both the error's text, or those of a [`Failure`] |
+//! | panics | `failed`, the panic's text as the error |
+//! | takes [`Context::later`] and returns `Ok` | `running`, until [`Later::done`] or [`Later::fail`] |
+//! | reports by itself | what it reported |
+//! | never runs, since the payload does not fit | `failed`, with the path inside the payload |
+//! | does not exist | `failed`, or nothing where `LUML_SUPPORTED_TASK_TYPES` says that the type is another's |
+//!
+//! # Testing a handler
+//!
+//! With the feature `testing`, `testing::MockPlatform` is the whole platform
+//! over real HTTP in the process of the test, with faults to switch on.
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use satellite_sdk::testing::{MockPlatform, mock_task};
+//! # use satellite_sdk::{Context, Task, done};
+//! # fn greet(task: Task, _: &Context) -> satellite_sdk::Result<String> { done(format!("Hello, {}", task.payload["name"])) }
+//!
+//! let platform = MockPlatform::start();
+//! platform.add_task(mock_task("t-1", "greet", serde_json::json!({ "name": "Ada" })));
+//! platform.worker().handler("greet", greet).build()?.run_until_idle()?;
+//! assert_eq!(platform.status("t-1"), "done");
+//! # }
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `tls` | yes | https through rustls and ring, with the public roots |
+//! | `health` | yes | `/healthz` and `/readyz` on a tiny_http thread |
+//! | `extras` | | `download_file`, `temp_directory`, `retry` for handlers |
+//! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
+//! | `testing` | | the mock platform and a clock that tests drive |
 
 mod error;
 #[cfg(feature = "extras")]

@@ -23,8 +23,11 @@ pub struct TempDirectory(tempfile::TempDir);
 /// # Errors
 /// Where the system does not let it.
 pub fn temp_directory() -> Result<TempDirectory> {
-    let folder = tempfile::Builder::new().prefix("satellite-").tempdir()?;
-    Ok(TempDirectory(folder))
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("satellite-");
+    #[cfg(unix)]
+    folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    Ok(TempDirectory(folder.tempdir()?))
 }
 
 impl TempDirectory {

@@ -73,9 +73,9 @@ impl PlatformClient {
         self.tasks(status, Effort::Persistent)
     }
 
-    /// One poll, not sent again: the worker has its own backoff.
-    pub(crate) fn poll_once(&self) -> Result<Vec<Task>> {
-        self.tasks(Some(&TaskStatus::Pending), Effort::Once)
+    /// One look, not sent again: the worker has its own backoff.
+    pub(crate) fn list_once(&self, status: &TaskStatus) -> Result<Vec<Task>> {
+        self.tasks(Some(status), Effort::Once)
     }
 
     fn tasks(&self, status: Option<&TaskStatus>, effort: Effort) -> Result<Vec<Task>> {
@@ -101,19 +101,23 @@ impl PlatformClient {
     /// # mock.add_task(satellite_sdk::testing::mock_task("t-1", "greet", serde_json::json!({})));
     /// # let platform = mock.client();
     /// assert!(platform.claim_task("t-1")?);
-    /// assert!(!platform.claim_task("t-2")?);
+    /// assert!(!platform.claim_task("0198c0de-0000-7000-8000-000000000000")?);
     /// # Ok::<(), satellite_sdk::Error>(())
     /// ```
     ///
     /// # Errors
     /// `is_outcome_unknown()` when no answer came: the task may be marked.
     pub fn claim_task(&self, task_id: &str) -> Result<bool> {
-        claimed(self.mark(task_id, &TaskStatus::Running, None, Effort::Persistent))
+        match self.mark(task_id, &TaskStatus::Running, None, Effort::Persistent) {
+            Ok(()) => Ok(true),
+            Err(e) if e.is_not_found() || e.is_conflict() => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// One claim, not sent again: the worker has its own backoff.
-    pub(crate) fn claim_once(&self, task_id: &str) -> Result<bool> {
-        claimed(self.mark(task_id, &TaskStatus::Running, None, Effort::Once))
+    pub(crate) fn claim_once(&self, task_id: &str) -> Result<()> {
+        self.mark(task_id, &TaskStatus::Running, None, Effort::Once)
     }
 
     /// Reports where a task stands, in the platform's words or in those of the
@@ -556,14 +560,6 @@ fn task_of(item: Value) -> Option<Task> {
     serde_json::from_value(item)
         .inspect_err(|e| log::warn!("task {id} is left alone, it cannot be read: {e}"))
         .ok()
-}
-
-fn claimed(answer: Result<()>) -> Result<bool> {
-    match answer {
-        Ok(()) => Ok(true),
-        Err(e) if e.is_not_found() || e.is_conflict() => Ok(false),
-        Err(e) => Err(e),
-    }
 }
 
 fn deployment_path(deployment_id: &str) -> String {

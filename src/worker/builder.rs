@@ -302,6 +302,7 @@ impl Builder {
                 waiter: self.waiter,
                 outbox: Mutex::new(Outbox::default()),
                 polling: AtomicBool::new(false),
+                cut: AtomicBool::new(false),
             }),
             settings,
             handlers: self.handlers,

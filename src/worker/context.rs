@@ -21,6 +21,9 @@ pub(super) struct Shared {
     pub(super) outbox: Mutex<Outbox>,
     /// True while a poll is under way, which a stop may break off.
     pub(super) polling: AtomicBool,
+    /// True once a signal ends the process with work under way. Whatever that
+    /// work answers from now on may be the signal's doing, and is not reported.
+    pub(super) cut: AtomicBool,
 }
 
 impl Shared {
@@ -28,7 +31,11 @@ impl Shared {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, report: Report) {
+    pub(super) fn finish(&self, report: Report) {
+        if self.cut.load(Ordering::SeqCst) {
+            log::warn!("task {} was cut off by the stop", report.task_id);
+            return;
+        }
         self.outbox().push(report, self.waiter.now());
         self.waiter.wake.ring();
     }

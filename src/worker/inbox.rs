@@ -25,6 +25,11 @@ impl Unclear {
             backoff,
         }
     }
+
+    /// An earlier claim of it has had no answer.
+    pub(super) fn was_tried(&self) -> bool {
+        self.backoff.has_failed()
+    }
 }
 
 impl Inbox {

@@ -153,7 +153,7 @@ impl Satellite {
             if self.stage() > Stage::Running {
                 return Ok(false); // between the last look and the flag
             }
-            self.shared.platform.poll_once()?
+            self.shared.platform.list_once(&TaskStatus::Pending)?
         };
         self.shared.health.clear(health::PLATFORM);
         if tasks.is_empty() {
@@ -179,7 +179,7 @@ impl Satellite {
     /// claim is kept, to be asked for again.
     fn claim_and_run(&mut self, unclear: Unclear) -> Result<bool> {
         let task = &unclear.task;
-        match self.shared.platform.claim_once(&task.id) {
+        match self.claim(&unclear) {
             Ok(true) => {
                 self.run_handler(unclear.task);
                 Ok(true)
@@ -198,6 +198,21 @@ impl Satellite {
                 log::warn!("task {} cannot be claimed: {e}", task.id);
                 Ok(false)
             }
+        }
+    }
+
+    /// A platform that guards its claims refuses the second of two, also when
+    /// the first was this worker's and only its answer was lost. One process
+    /// for each token: if the task runs, it is ours.
+    fn claim(&self, unclear: &Unclear) -> Result<bool> {
+        let platform = &self.shared.platform;
+        match platform.claim_once(&unclear.task.id) {
+            Err(e) if e.is_conflict() && unclear.was_tried() => {
+                let running = platform.list_once(&TaskStatus::Running)?;
+                Ok(running.iter().any(|task| task.id == unclear.task.id))
+            }
+            Err(e) if e.is_conflict() || e.is_not_found() => Ok(false),
+            answer => answer.map(|()| true),
         }
     }
 
@@ -240,7 +255,7 @@ impl Satellite {
             )),
         };
         if let Some(report) = running.returned(result, watch.was_reported()) {
-            self.shared.outbox().push(report, self.now());
+            self.shared.finish(report);
         }
     }
 

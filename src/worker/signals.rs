@@ -24,7 +24,8 @@ use crate::wake::Stage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnStop {
     /// The process ends at once, the processes that handlers started included.
-    /// The task stays `running` on the platform.
+    /// The task stays `running` on the platform; what its handler may still
+    /// return is not reported, since it may be the signal's doing.
     #[default]
     Now,
     /// The handler may finish, answers that are to come later may come, and
@@ -58,7 +59,7 @@ impl Signals {
                 for _ in signals.forever() {
                     match first.take() {
                         Some(ended) => begin_stop(&shared, on_stop, ended),
-                        None => end_process("the second signal"),
+                        None => end_process(&shared, "the second signal"),
                     }
                 }
             })?;
@@ -75,7 +76,7 @@ impl Signals {
         let mut first = Some(ended);
         ctrlc::set_handler(move || match first.take() {
             Some(ended) => begin_stop(&shared, on_stop, ended),
-            None => end_process("the second Ctrl-C"),
+            None => end_process(&shared, "the second Ctrl-C"),
         })
         .map_err(crate::Error::new)?;
         Ok(Signals { _running: running })
@@ -92,24 +93,30 @@ impl Drop for Signals {
 /// Tells the loop to stop, and sees to it that it does: `ended` is cut off when
 /// the loop has returned.
 fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>) {
-    let (stage, patience) = match on_stop {
-        OnStop::Now => (Stage::Stopping, GRACE),
-        OnStop::Drain(limit) => (Stage::Draining, limit),
+    let patience = match on_stop {
+        OnStop::Now => {
+            shared.cut.store(true, Ordering::SeqCst);
+            stop(shared, Stage::Stopping);
+            GRACE
+        }
+        OnStop::Drain(limit) => {
+            stop(shared, Stage::Draining);
+            limit
+        }
     };
-    stop(shared, stage);
-    let shared = Arc::clone(shared);
     // Beside the signal thread, which waits for a second signal.
+    let watched = Arc::clone(shared);
     let watchdog = thread::Builder::new().spawn(move || {
         if returned(&ended, patience) {
             return;
         }
-        stop(&shared, Stage::Stopping);
+        stop(&watched, Stage::Stopping);
         if !returned(&ended, GRACE) {
-            end_process("the stop");
+            end_process(&watched, "the stop");
         }
     });
     if watchdog.is_err() {
-        end_process("the stop, for want of a thread,");
+        end_process(shared, "the stop, for want of a thread,");
     }
 }
 
@@ -126,7 +133,8 @@ fn returned(ended: &Receiver<()>, within: Duration) -> bool {
     ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
 }
 
-fn end_process(why: &str) -> ! {
+fn end_process(shared: &Shared, why: &str) -> ! {
+    shared.cut.store(true, Ordering::SeqCst);
     log::warn!("{why} ends the process with work under way");
     log::logger().flush();
     #[cfg(target_os = "linux")]

@@ -71,7 +71,7 @@ fn a_claim_marks_the_task_running_and_is_lost_where_there_is_none() {
         client.claim_task("t").unwrap(),
         "the platform takes the mark twice"
     );
-    assert!(!client.claim_task("absent").unwrap());
+    assert!(!client.claim_task(ABSENT).unwrap());
 }
 
 #[test]

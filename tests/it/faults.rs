@@ -113,16 +113,14 @@ fn every_fault_of_a_claim_leads_to_exactly_one_run() {
                 .times(2);
             let (builder, _, runs) = counting(&platform);
             builder.build().unwrap().run_until_idle().unwrap();
-            let lost_to_the_guard =
-                guarded && matches!(fault, Fault::DoneButNoAnswer | Fault::HalfBody);
-            if lost_to_the_guard {
-                // A platform that guards its claims cannot tell us from another.
-                assert_eq!(platform.status("a"), "running", "{fault:?}");
-            } else {
-                assert_eq!(platform.status("a"), "done", "{fault:?}");
-                assert_eq!(runs.load(Ordering::Relaxed), 2, "{fault:?}");
+            for id in ["a", "b"] {
+                assert_eq!(platform.status(id), "done", "{fault:?}, guarded: {guarded}");
             }
-            assert_eq!(platform.status("b"), "done", "{fault:?}");
+            assert_eq!(
+                runs.load(Ordering::Relaxed),
+                2,
+                "{fault:?}, guarded: {guarded}"
+            );
         }
     }
 }
@@ -158,9 +156,12 @@ fn every_fault_of_a_report_is_outlived_by_the_result() {
         assert_eq!((stopped.done, stopped.undelivered), (1, 0), "{fault:?}");
         assert_eq!(platform.status("t"), "done", "{fault:?}");
         assert_eq!(runs.load(Ordering::Relaxed), 1, "{fault:?}");
-        for result in platform.results_reported("t") {
+        let reported = platform.results_reported("t");
+        let contents: Vec<_> = reported.iter().filter(|r| !r.is_null()).collect();
+        assert!(!contents.is_empty());
+        for result in contents {
             assert_eq!(
-                result,
+                *result,
                 json!({ "n": 7 }),
                 "{fault:?}: one content, however often"
             );

@@ -1,5 +1,7 @@
 //! All integration tests, over real HTTP, in one binary.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+
 mod child;
 mod client;
 mod extras;
