@@ -93,3 +93,8 @@ pub use worker::{
     Builder, Context, Exit, Failure, Handler, Later, OnStop, Report, Satellite, StopHandle,
     Stopped, TaskLog, current_task_id, done,
 };
+
+/// The examples of the README are tests as well.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

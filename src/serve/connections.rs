@@ -5,6 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long a newcomer waits for the place of a connection that was closed for it.
+const MAKING_ROOM: Duration = Duration::from_millis(500);
+
+/// How long a server that ends waits for its threads.
+const CLOSING: Duration = Duration::from_millis(50);
+
 pub(super) struct Connections {
     limit: usize,
     table: Mutex<Table>,
@@ -67,7 +73,7 @@ impl Connections {
         table.accepted += 1;
         if table.open.len() >= self.limit && table.evict() {
             // An evicted thread leaves at once, unless a service goes on without its body.
-            table = self.wait_until(table, |table| table.open.len() < self.limit);
+            table = self.wait_until(table, MAKING_ROOM, |table| table.open.len() < self.limit);
         }
         if table.stopped {
             return Admission::Stopped;
@@ -117,15 +123,15 @@ impl Connections {
         for slot in table.open.values() {
             let _ = slot.stream.shutdown(Shutdown::Both);
         }
-        drop(self.wait_until(table, |table| table.open.is_empty()));
+        drop(self.wait_until(table, CLOSING, |table| table.open.is_empty()));
     }
 
     fn wait_until<'a>(
         &'a self,
         table: MutexGuard<'a, Table>,
+        moment: Duration,
         reached: impl Fn(&Table) -> bool,
     ) -> MutexGuard<'a, Table> {
-        let moment = Duration::from_millis(50);
         let waited = self
             .left
             .wait_timeout_while(table, moment, |table| !reached(table));

@@ -173,10 +173,9 @@ impl Response {
         }
     }
 
-    /// Misbehaves: cuts the connection without an answer. For tests.
+    /// Misbehaves: resets the connection without an answer. For tests.
     ///
-    /// The client sees a reset when it had sent bytes that were not read, such as a body that
-    /// was still on its way, and otherwise a plain end.
+    /// Away from Linux the client may see a plain end instead.
     ///
     /// ```
     /// # use satellite_sdk::serve::Response;

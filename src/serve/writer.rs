@@ -43,7 +43,14 @@ pub(super) fn write(
         #[cfg(feature = "testing")]
         Payload::Raw(bytes) => return wire.write_all(&bytes, &mut patience).map(|()| After::Close),
         #[cfg(feature = "testing")]
-        Payload::Reset => return Ok(After::Cut),
+        Payload::Reset => {
+            #[cfg(target_os = "linux")]
+            rustix::net::sockopt::set_socket_linger(
+                wire.place().stream(),
+                Some(std::time::Duration::ZERO),
+            )?;
+            return Ok(After::Cut);
+        }
         _ if is_bare => wire.write_all(&out, &mut patience)?,
         Payload::Bytes(bytes) => {
             let (first, rest) = bytes.split_at(bytes.len().min(PIECE));

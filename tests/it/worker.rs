@@ -1,5 +1,6 @@
 //! The loop: what a handler may be, what becomes of it, and in which order.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
 use satellite_sdk::{Builder, Context, Failure, Later, Task, TaskStatus, done};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::child;
 
 fn run(builder: Builder) -> satellite_sdk::Stopped {
     builder.build().unwrap().run_until_idle().unwrap()
@@ -333,38 +336,47 @@ fn a_result_of_ten_megabytes_is_capped() {
 }
 
 #[test]
-fn one_connection_serves_a_hundred_polls_and_no_thread_is_started_for_one() {
+fn one_connection_serves_a_hundred_polls() {
     let platform = MockPlatform::start();
     let clock = ManualClock::default();
     let mut satellite = platform.worker().clock(clock.clone()).build().unwrap();
     let stop = satellite.stop_handle();
-    let threads: Arc<Mutex<Vec<String>>> = Arc::default();
-    for at in [500, 800] {
-        let seen = Arc::clone(&threads);
-        clock.at(Duration::from_millis(at), move || {
-            seen.lock().unwrap().extend(resolvers())
-        });
-    }
     clock.at(Duration::from_millis(1100), move || stop.stop());
     satellite.run().unwrap();
-    assert!(
-        platform.requests().len() >= 100,
-        "{}",
-        platform.requests().len()
-    );
+    let polls = platform.requests().len();
+    assert!(polls >= 100, "{polls}");
     assert_eq!(platform.connections(), 1);
-    assert_eq!(
-        *threads.lock().unwrap(),
-        [""; 0],
-        "threads of this kit while polling"
-    );
 }
 
-/// Threads that a request may have started, by name.
-fn resolvers() -> Vec<String> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.trim() == "resolver").collect()
+#[test]
+fn no_thread_is_started_for_a_poll() {
+    let platform = MockPlatform::start();
+    let mut command = child::command(&platform);
+    // A name, so that there is something to resolve.
+    let url = platform.url().replace("127.0.0.1", "localhost");
+    command
+        .env("LUML_PLATFORM_URL", url)
+        .env("LUML_POLL_INTERVAL_SEC", "0.01");
+    let satellite = child::start(command);
+    let polls = |n: usize| {
+        while platform.requests().len() < n {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    polls(10);
+    let threads = threads(satellite.pid());
+    let mut new: BTreeSet<u32> = BTreeSet::new();
+    for n in 11..=110 {
+        polls(n);
+        new.extend(self::threads(satellite.pid()).difference(&threads));
+    }
+    assert_eq!(new, BTreeSet::new(), "threads that came during 100 polls");
+}
+
+fn threads(pid: u32) -> BTreeSet<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let ids = tasks.map(|task| task.unwrap().file_name().into_string().unwrap());
+    ids.map(|id| id.parse().unwrap()).collect()
 }
 
 #[test]
