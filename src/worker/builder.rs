@@ -17,6 +17,7 @@ use super::context::{Context, Shared};
 use super::exit::Exit;
 use super::handler::{self, AnyHandler, Failure, Handler};
 use super::inbox::Inbox;
+use super::notify::Notifier;
 use super::outbox::{OnReport, Outbox, Report};
 use super::periodic::Periodic;
 use super::satellite::Satellite;
@@ -50,6 +51,7 @@ pub struct Builder {
     signals: bool,
     capabilities: BTreeMap<String, Value>,
     slug: Option<String>,
+    handler_limit: Duration,
     waiter: Waiter,
 }
 
@@ -66,6 +68,7 @@ impl Builder {
             signals: true,
             capabilities: BTreeMap::new(),
             slug: None,
+            handler_limit: Duration::from_secs(3600),
             waiter: Waiter::default(),
         }
     }
@@ -160,6 +163,14 @@ impl Builder {
     /// What a stop does to work under way; [`OnStop::Now`] unless told otherwise.
     pub fn on_stop(mut self, on_stop: OnStop) -> Self {
         self.on_stop = on_stop;
+        self
+    }
+
+    /// How long a handler may take before systemd's watchdog, where the unit has
+    /// one, takes the worker for stuck: an hour unless told otherwise. Nothing
+    /// else limits a handler's time.
+    pub fn handler_limit(mut self, limit: Duration) -> Self {
+        self.handler_limit = limit;
         self
     }
 
@@ -311,6 +322,8 @@ impl Builder {
             on_stop: self.on_stop,
             signals: self.signals,
             registration,
+            handler_limit: self.handler_limit,
+            notifier: Notifier::from_env(),
             inbox: Inbox::default(),
             stopped: Default::default(),
         })

@@ -7,6 +7,11 @@ mod context;
 mod exit;
 mod handler;
 mod inbox;
+#[cfg(unix)]
+mod notify;
+#[cfg(not(unix))]
+#[path = "notify_nobody.rs"]
+mod notify;
 mod outbox;
 mod periodic;
 mod satellite;

@@ -9,6 +9,7 @@ use super::context::{Context, Polling, Running, Shared};
 use super::exit::Stopped;
 use super::handler::{self, AnyHandler, Failure};
 use super::inbox::{Inbox, Unclear};
+use super::notify::Notifier;
 use super::outbox::{OnReport, Report};
 use super::periodic::Periodic;
 use super::signals::{self, OnStop, Signals};
@@ -32,6 +33,8 @@ pub struct Satellite {
     pub(super) on_stop: OnStop,
     pub(super) signals: bool,
     pub(super) registration: Option<Registration>,
+    pub(super) handler_limit: Duration,
+    pub(super) notifier: Notifier,
     pub(super) inbox: Inbox,
     pub(super) stopped: Stopped,
     #[cfg(feature = "health")]
@@ -95,7 +98,10 @@ impl Satellite {
             false => None,
         };
         self.announce();
-        let end = self.turn_while(wanted).and_then(|()| self.drain());
+        let end = self.turn_while(wanted).and_then(|()| {
+            self.notifier.stopping();
+            self.drain()
+        });
         self.stopped.undelivered = self.shared.outbox().undelivered() as u64;
         if self.stopped.undelivered > 0 {
             log::warn!("{} results were not delivered", self.stopped.undelivered);
@@ -116,7 +122,8 @@ impl Satellite {
             if !wanted(turn.quiet && self.has_nothing_under_way()) {
                 break;
             }
-            self.wait_for(&turn);
+            let longest = self.notifier.alive();
+            self.wait_for(&turn, longest);
         }
         Ok(())
     }
@@ -128,6 +135,9 @@ impl Satellite {
             Ok(worked) => {
                 turn.backoff.succeeded();
                 self.shared.health.clear(health::PLATFORM);
+                let Stopped { done, failed, .. } = self.stopped;
+                self.notifier
+                    .polled_well(format_args!("polling; {done} tasks done, {failed} failed"));
                 turn.quiet = !worked;
                 turn.next_poll = match worked {
                     true => self.now(), // there may be more
@@ -140,6 +150,7 @@ impl Satellite {
                 let wait = turn.backoff.failed(e.retry_after());
                 log::warn!("{e}; polling again in {wait:.1?}");
                 self.shared.health.problem(health::PLATFORM, &e);
+                self.notifier.status(format_args!("not connected: {e}"));
                 turn.next_poll = self.now() + wait;
             }
         }
@@ -171,6 +182,7 @@ impl Satellite {
             let backoff = Backoff::new(self.settings.max_backoff);
             worked |= self.claim_and_run(Unclear::new(task, self.now(), backoff))?;
             self.do_what_is_due()?;
+            self.notifier.alive();
         }
         Ok(worked)
     }
@@ -242,8 +254,11 @@ impl Satellite {
         let watch = self.shared.platform.watch(&running.task_id);
         let result = match self.handlers.get(&running.task_type) {
             Some(handler) => {
+                self.notifier.handler_begins(self.handler_limit);
                 let _scope = task_log::Scope::enter(&running.task_id);
-                handler::run(handler, task, &cx)
+                let result = handler::run(handler, task, &cx);
+                self.notifier.handler_ended();
+                result
             }
             None => Err(Failure::new(
                 "unknown task type",
@@ -366,18 +381,20 @@ impl Satellite {
             }
             let due = self.next_due().unwrap_or(end).min(end);
             let wait = due.saturating_duration_since(self.now());
-            self.shared.waiter.sleep(wait, Stage::Stopping);
+            let longest = self.notifier.alive().unwrap_or(wait);
+            self.shared.waiter.sleep(wait.min(longest), Stage::Stopping);
         }
         Ok(())
     }
 
-    fn wait_for(&self, turn: &Turn) {
+    fn wait_for(&self, turn: &Turn, longest: Option<Duration>) {
         let others = [turn.next_registration, self.next_due()];
         let due = others
             .into_iter()
             .flatten()
             .fold(turn.next_poll, Instant::min);
         let wait = due.saturating_duration_since(self.now());
+        let wait = longest.map_or(wait, |longest| wait.min(longest));
         if !wait.is_zero() && self.stage() == Stage::Running {
             let waiter = &self.shared.waiter;
             waiter.clock.wait(&waiter.wake, wait);
