@@ -258,3 +258,15 @@ impl From<serde_json::Error> for Error {
         Error::new(error)
     }
 }
+
+impl From<&str> for Error {
+    fn from(message: &str) -> Self {
+        Error::new(message)
+    }
+}
+
+impl From<String> for Error {
+    fn from(message: String) -> Self {
+        Error::new(message)
+    }
+}

@@ -88,7 +88,7 @@ pub use luml::{
     Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus, pair,
 };
 pub use settings::Settings;
-pub use wake::{Clock, SystemClock, Wake};
+pub use wake::{Clock, SystemClock, Wait};
 pub use worker::{
     Builder, Context, Exit, Failure, Handler, Later, OnStop, Report, Satellite, StopHandle,
     Stopped, TaskLog, current_task_id, done,

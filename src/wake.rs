@@ -13,8 +13,8 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The time now.
     fn now(&self) -> Instant;
 
-    /// Waits for `duration`, or less when `wake` is rung or stopped.
-    fn wait(&self, wake: &Wake, duration: Duration);
+    /// Waits as `wait` says.
+    fn wait(&self, wait: Wait<'_>);
 }
 
 /// The system's monotonic clock.
@@ -26,8 +26,34 @@ impl Clock for SystemClock {
         Instant::now()
     }
 
-    fn wait(&self, wake: &Wake, duration: Duration) {
-        wake.wait(duration);
+    fn wait(&self, wait: Wait<'_>) {
+        wait.in_real_time();
+    }
+}
+
+/// A wait of a part of the worker, which a stop may cut short.
+#[derive(Debug)]
+pub struct Wait<'a> {
+    wake: &'a Wake,
+    duration: Duration,
+    until: Stage,
+    ends_when_rung: bool,
+}
+
+impl Wait<'_> {
+    /// How long it lasts if nothing cuts it short.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// Waits, by the system's clock.
+    pub fn in_real_time(self) {
+        let mut state = self.wake.wait_while(self.duration, |state| {
+            state.stage < self.until && !(state.rung && self.ends_when_rung)
+        });
+        if self.ends_when_rung {
+            state.rung = false;
+        }
     }
 }
 
@@ -46,7 +72,7 @@ pub(crate) enum Stage {
 /// A bell that ends waits: rung when there is something to do, and for good
 /// when the worker is to stop. Clones share one bell.
 #[derive(Clone, Default)]
-pub struct Wake(Arc<(Mutex<State>, Condvar)>);
+pub(crate) struct Wake(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 struct State {
@@ -72,23 +98,6 @@ impl Wake {
         self.0.1.notify_all();
     }
 
-    /// Waits for `duration`; returns early when rung or when a stop is asked for.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let wake = satellite_sdk::Wake::default();
-    /// wake.wait(Duration::from_millis(1)); // nobody rings: waits it out
-    /// ```
-    pub fn wait(&self, duration: Duration) {
-        let mut state = self.wait_while(duration, |s| !s.rung && s.stage == Stage::Running);
-        state.rung = false;
-    }
-
-    /// Waits for `duration` or until `stage` is reached. True when it was.
-    pub(crate) fn wait_for(&self, stage: Stage, duration: Duration) -> bool {
-        self.wait_while(duration, |s| s.stage < stage).stage >= stage
-    }
-
     fn wait_while(
         &self,
         duration: Duration,
@@ -96,7 +105,7 @@ impl Wake {
     ) -> MutexGuard<'_, State> {
         self.0
             .1
-            .wait_timeout_while(self.lock(), duration, |s| waiting(s))
+            .wait_timeout_while(self.lock(), duration, |state| waiting(state))
             .unwrap_or_else(PoisonError::into_inner)
             .0
     }
@@ -124,26 +133,29 @@ impl Waiter {
         self.clock.now()
     }
 
-    /// Waits until `duration` is over or a stop is asked for; rings do not end it.
-    /// True when the time was waited out, false when stopping.
+    /// Waits until `duration` is over or a stop has reached `until`. True when
+    /// the time was waited out.
     pub(crate) fn sleep(&self, duration: Duration, until: Stage) -> bool {
-        let end = self.now() + duration;
-        loop {
-            if self.wake.stage() >= until {
-                return false;
-            }
-            let left = end.saturating_duration_since(self.now());
-            if left.is_zero() {
-                return true;
-            }
-            self.clock.wait(&self.wake, left);
-            // Draining rouses every wait at once: the rest is slept out here.
-            if self.wake.stage() > Stage::Running && self.wake.stage() < until {
-                return !self
-                    .wake
-                    .wait_for(until, end.saturating_duration_since(self.now()));
-            }
+        self.wait(duration, until, false);
+        self.wake.stage() < until
+    }
+
+    /// Waits until `duration` is over, a stop has reached `until`, or the bell
+    /// is rung.
+    pub(crate) fn wait_for_bell(&self, duration: Duration, until: Stage) {
+        self.wait(duration, until, true);
+    }
+
+    fn wait(&self, duration: Duration, until: Stage, ends_when_rung: bool) {
+        if duration.is_zero() || self.wake.stage() >= until {
+            return;
         }
+        self.clock.wait(Wait {
+            wake: &self.wake,
+            duration,
+            until,
+            ends_when_rung,
+        });
     }
 }
 

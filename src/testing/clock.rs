@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::wake::{Clock, Wake};
+use crate::wake::{Clock, Wait};
 
 /// A clock that moves on by itself whenever somebody waits, and never makes
 /// anybody wait for real: an hour's outage is over in milliseconds. Clones
@@ -68,7 +68,8 @@ impl Clock for ManualClock {
         self.start + self.elapsed()
     }
 
-    fn wait(&self, _: &Wake, duration: Duration) {
+    fn wait(&self, wait: Wait<'_>) {
+        let duration = wait.duration();
         let mut state = self.state();
         state.waits.push(duration);
         state.elapsed += duration;

@@ -382,7 +382,8 @@ impl Satellite {
             let due = self.next_due().unwrap_or(end).min(end);
             let wait = due.saturating_duration_since(self.now());
             let longest = self.notifier.alive().unwrap_or(wait);
-            self.shared.waiter.sleep(wait.min(longest), Stage::Stopping);
+            let waiter = &self.shared.waiter;
+            waiter.wait_for_bell(wait.min(longest), Stage::Stopping);
         }
         Ok(())
     }
@@ -395,10 +396,7 @@ impl Satellite {
             .fold(turn.next_poll, Instant::min);
         let wait = due.saturating_duration_since(self.now());
         let wait = longest.map_or(wait, |longest| wait.min(longest));
-        if !wait.is_zero() && self.stage() == Stage::Running {
-            let waiter = &self.shared.waiter;
-            waiter.clock.wait(&waiter.wake, wait);
-        }
+        self.shared.waiter.wait_for_bell(wait, Stage::Draining);
     }
 
     /// When results, unclear claims or periodic work next want the loop.

@@ -29,6 +29,14 @@ fn process() {
             thread::sleep(Duration::from_millis(task.payload["ms"].as_u64().unwrap()));
             done("slept")
         })
+        .handler("later", |task: Task, cx: &Context| {
+            let later = cx.later().ok_or("no task")?;
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(task.payload["ms"].as_u64().unwrap()));
+                later.done("at last");
+            });
+            done(())
+        })
         .handler("spawn", |_: Task, _: &Context| {
             let mut child = Command::new("sleep").arg("1000").spawn()?;
             log::info!("child {}", child.id());

@@ -81,6 +81,21 @@ fn a_drain_lets_the_handler_finish_and_reports_it_and_claims_no_more() {
 }
 
 #[test]
+fn a_drain_waits_for_answers_that_are_to_come_later() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "later", json!({ "ms": 500 })));
+    let mut command = command(&platform);
+    command.env("CHILD_DRAIN_MS", "20000");
+    let mut satellite = start(command);
+    satellite.line("task t (later) begins");
+    satellite.signal("TERM");
+    let (status, took) = satellite.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(platform.status("t"), "done");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
 fn a_drain_delivers_through_an_outage() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "sleep", json!({ "ms": 300 })));
