@@ -87,11 +87,11 @@ pub use luml::{
     Artifact, Deployment, DeploymentStatus, DeploymentUpdate, OrbitSecret, PlatformClient,
     Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus, pair,
 };
-pub use settings::Settings;
+pub use settings::{Settings, Variables};
 pub use wake::{Clock, SystemClock, Wait};
 pub use worker::{
-    Builder, Context, Exit, Failure, Handler, Later, OnStop, Report, Satellite, StopHandle,
-    Stopped, TaskLog, current_task_id, done,
+    Builder, Context, Exit, Failure, Handler, Later, OnOrphan, OnStop, Report, Satellite,
+    StopHandle, Stopped, TaskLog, current_task_id, done,
 };
 
 /// The examples of the README are tests as well.

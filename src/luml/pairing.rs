@@ -9,7 +9,7 @@ use super::client::{PREFIX, PlatformClient};
 use super::models::SatelliteInfo;
 use crate::error::{Error, Result};
 use crate::http::{Call, Method, Op, Secret};
-use crate::settings::{Draft, process_env};
+use crate::settings::{Draft, Variables};
 
 /// What a satellite says of itself when it registers.
 ///
@@ -137,7 +137,7 @@ pub fn pair(code: &str, platform_url: &str) -> Result<Secret> {
         platform_url: Some(platform_url.to_owned()),
         ..Draft::default()
     };
-    let settings = draft.finish(&process_env)?;
+    let settings = draft.finish(Variables::from_env())?;
     PlatformClient::new(&settings, Default::default())?.pair(code)
 }
 

@@ -20,13 +20,13 @@ use super::inbox::Inbox;
 use super::notify::Notifier;
 use super::outbox::{OnReport, Outbox, Report};
 use super::periodic::Periodic;
-use super::satellite::Satellite;
+use super::satellite::{OnOrphan, Satellite};
 use super::signals::OnStop;
 use crate::error::Result;
 use crate::health::{self, Health};
 use crate::http::Secret;
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of};
-use crate::settings::{Draft, process_env};
+use crate::settings::{Draft, Variables};
 use crate::wake::{Clock, Waiter};
 
 /// A satellite in the making: handlers, and settings where the environment's
@@ -44,10 +44,12 @@ use crate::wake::{Clock, Waiter};
 #[must_use = "a builder does nothing until it is run"]
 pub struct Builder {
     draft: Draft,
+    variables: Option<Variables>,
     handlers: BTreeMap<String, AnyHandler>,
     periodic: Vec<Periodic>,
     on_report: Option<OnReport>,
     on_stop: OnStop,
+    on_orphan: OnOrphan,
     signals: bool,
     capabilities: BTreeMap<String, Value>,
     slug: Option<String>,
@@ -61,10 +63,12 @@ impl Builder {
     pub fn new() -> Self {
         Builder {
             draft: Draft::default(),
+            variables: None,
             handlers: BTreeMap::new(),
             periodic: Vec::new(),
             on_report: None,
             on_stop: OnStop::default(),
+            on_orphan: OnOrphan::default(),
             signals: true,
             capabilities: BTreeMap::new(),
             slug: None,
@@ -166,6 +170,13 @@ impl Builder {
         self
     }
 
+    /// What becomes of tasks that a killed process of this satellite left
+    /// running; [`OnOrphan::Leave`] unless told otherwise.
+    pub fn on_orphan(mut self, on_orphan: OnOrphan) -> Self {
+        self.on_orphan = on_orphan;
+        self
+    }
+
     /// How long a handler may take before systemd's watchdog, where the unit has
     /// one, takes the worker for stuck: an hour unless told otherwise. Nothing
     /// else limits a handler's time.
@@ -184,6 +195,13 @@ impl Builder {
 
 /// Settings, in place of the environment's.
 impl Builder {
+    /// The variables to take the settings from, with what was wrong about the
+    /// program's own settings among them: all of it is named in one message.
+    pub fn variables(mut self, variables: Variables) -> Self {
+        self.variables = Some(variables);
+        self
+    }
+
     /// In place of `LUML_SATELLITE_TOKEN`.
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.draft.token = Some(token.into());
@@ -294,8 +312,11 @@ impl Builder {
     ///
     /// # Errors
     /// `is_settings()` names all that is wrong; a health port that is taken.
-    pub fn build(self) -> Result<Satellite> {
-        let settings = self.draft.clone().finish(&process_env)?;
+    pub fn build(mut self) -> Result<Satellite> {
+        let settings = self
+            .draft
+            .clone()
+            .finish(self.variables.take().unwrap_or_else(Variables::from_env))?;
         let health = Health::default();
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
@@ -320,6 +341,7 @@ impl Builder {
             periodic: self.periodic,
             on_report: self.on_report,
             on_stop: self.on_stop,
+            on_orphan: self.on_orphan,
             signals: self.signals,
             registration,
             handler_limit: self.handler_limit,
@@ -334,7 +356,8 @@ impl Builder {
     /// # Errors
     /// `is_settings()` names all that is wrong.
     pub fn platform(self) -> Result<PlatformClient> {
-        PlatformClient::new(&self.draft.finish(&process_env)?, self.waiter)
+        let variables = self.variables.unwrap_or_else(Variables::from_env);
+        PlatformClient::new(&self.draft.finish(variables)?, self.waiter)
     }
 
     fn registration(&self, base_url: Option<&str>) -> Option<Registration> {

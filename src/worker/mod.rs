@@ -23,6 +23,6 @@ pub use context::{Context, Later};
 pub use exit::{Exit, Stopped};
 pub use handler::{Failure, Handler, done};
 pub use outbox::Report;
-pub use satellite::{Satellite, StopHandle};
+pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use task_log::{TaskLog, current_task_id};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::context::Running;
 use super::handler::Failure;
 use crate::http::Backoff;
-use crate::luml::{TaskStatus, as_result, failure_result};
+use crate::luml::{Task, TaskStatus, as_result, failure_result};
 
 /// How a task ended, as it was reported to the platform.
 #[derive(Debug, Clone)]
@@ -37,6 +37,12 @@ impl Report {
     pub(super) fn failed(running: &Running, failure: &Failure) -> Self {
         let result = failure_result(&failure.reason, &failure.error);
         Self::new(running, TaskStatus::Failed, Some(result))
+    }
+
+    pub(super) fn orphan(task: Task) -> Self {
+        let running = Running::new(task.id, task.task_type, Instant::now());
+        let error = "the satellite ended while this task ran; whether its work was done is unknown";
+        Self::failed(&running, &Failure::new("the satellite was killed", error))
     }
 
     fn new(running: &Running, status: TaskStatus, result: Option<Value>) -> Self {

@@ -31,6 +31,7 @@ pub struct Satellite {
     pub(super) periodic: Vec<Periodic>,
     pub(super) on_report: Option<OnReport>,
     pub(super) on_stop: OnStop,
+    pub(super) on_orphan: OnOrphan,
     pub(super) signals: bool,
     pub(super) registration: Option<Registration>,
     pub(super) handler_limit: Duration,
@@ -131,7 +132,10 @@ impl Satellite {
     /// One poll and all that it brought. Only what ends the worker is an error.
     fn poll(&mut self, turn: &mut Turn) -> Result<()> {
         turn.quiet = false;
-        match self.poll_and_work() {
+        let worked = self
+            .see_to_orphans(turn)
+            .and_then(|()| self.poll_and_work());
+        match worked {
             Ok(worked) => {
                 turn.backoff.succeeded();
                 self.shared.health.clear(health::PLATFORM);
@@ -153,6 +157,27 @@ impl Satellite {
                 self.notifier.status(format_args!("not connected: {e}"));
                 turn.next_poll = self.now() + wait;
             }
+        }
+        Ok(())
+    }
+
+    /// Once, before the first poll.
+    fn see_to_orphans(&mut self, turn: &mut Turn) -> Result<()> {
+        if turn.orphans_seen_to || self.on_orphan == OnOrphan::Leave {
+            return Ok(());
+        }
+        let running = self.shared.platform.list_once(&TaskStatus::Running)?;
+        turn.orphans_seen_to = true;
+        for task in running {
+            if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
+                continue;
+            }
+            log::warn!("task {} was left running by a killed worker", task.id);
+            match self.on_orphan {
+                OnOrphan::Rerun => self.run_handler(task),
+                _ => self.shared.finish(Report::orphan(task)),
+            }
+            self.do_what_is_due()?;
         }
         Ok(())
     }
@@ -480,6 +505,26 @@ impl fmt::Debug for StopHandle {
     }
 }
 
+/// What becomes of tasks that are `running` on the platform when the worker
+/// starts: those of a process that was killed, since one process runs for each
+/// token.
+///
+/// ```
+/// use satellite_sdk::{Builder, OnOrphan};
+///
+/// Builder::new().on_orphan(OnOrphan::Rerun);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnOrphan {
+    /// They stay as they are, for somebody to look at.
+    #[default]
+    Leave,
+    /// They are reported failed, with the reason.
+    Fail,
+    /// Their handler runs again: for handlers that do no harm twice.
+    Rerun,
+}
+
 /// When what comes next.
 struct Turn {
     next_poll: Instant,
@@ -488,6 +533,7 @@ struct Turn {
     registration_backoff: Backoff,
     /// The last poll found nothing to do.
     quiet: bool,
+    orphans_seen_to: bool,
 }
 
 impl Turn {
@@ -498,6 +544,7 @@ impl Turn {
             next_registration: Some(now),
             registration_backoff: Backoff::new(max_backoff),
             quiet: false,
+            orphans_seen_to: false,
         }
     }
 }

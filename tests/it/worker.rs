@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
-use satellite_sdk::{Builder, Context, Failure, Later, Task, TaskStatus, done};
+use satellite_sdk::{Builder, Context, Failure, Later, OnOrphan, Task, TaskStatus, done};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -475,4 +475,26 @@ fn claims_lost_to_another_satellite_are_left_to_it() {
         .handler("echo", |_: Task, _: &Context| done(())));
     assert_eq!(stopped.done + stopped.failed, 0);
     assert_eq!(platform.status("t"), "pending");
+}
+
+#[test]
+fn tasks_that_a_killed_worker_left_running_are_left_failed_or_run_again() {
+    for (on_orphan, expected) in [
+        (OnOrphan::Leave, "running"),
+        (OnOrphan::Fail, "failed"),
+        (OnOrphan::Rerun, "done"),
+    ] {
+        let platform = MockPlatform::start();
+        platform.add_task(mock_task("t", "echo", json!({ "a": 1 })));
+        platform.client().claim_task("t").unwrap(); // and then it was killed
+        platform
+            .fault(Fault::Status(503))
+            .on("GET", "/tasks")
+            .times(1);
+        let worker = platform.worker().clock(ManualClock::default());
+        run(worker
+            .on_orphan(on_orphan)
+            .handler("echo", |task: Task, _: &Context| done(task.payload)));
+        assert_eq!(platform.status("t"), expected);
+    }
 }

@@ -1,13 +1,14 @@
 //! `LUML_*` → [`Settings`]: parsed once, all that is wrong named at once.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod variables;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::{Secret, Trust, is_loopback};
+pub use variables::Variables;
 
 /// What a satellite runs with, checked. Made by
 /// [`Builder::build`](crate::Builder::build) from the environment and from what
@@ -52,13 +53,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Takes what is still open from the environment (`env` is
-    /// [`process_env`] but in tests) and checks the whole.
-    pub(crate) fn finish(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings> {
-        let mut read = Reader {
-            env,
-            problems: Vec::new(),
-        };
+    /// Takes what is still open from the variables and checks the whole.
+    pub(crate) fn finish(self, mut read: Variables) -> Result<Settings> {
         let token = self.token.or_else(|| read.token()).unwrap_or("".into());
         if !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
             read.problem(
@@ -66,44 +62,48 @@ impl Draft {
                 "expected visible ASCII characters only",
             );
         }
-        let platform_url = read.url(
-            "LUML_PLATFORM_URL",
-            self.platform_url,
-            Some("https://api.luml.ai"),
+        let platform_url = match &self.platform_url {
+            Some(told) => read.url_of("LUML_PLATFORM_URL", told),
+            None => read.url("LUML_PLATFORM_URL", Some("https://api.luml.ai")),
+        };
+        let poll_interval = read.seconds_told(
+            "LUML_POLL_INTERVAL_SEC",
+            self.poll_interval,
+            Duration::from_secs(2),
         );
-        let poll_interval = read.seconds("LUML_POLL_INTERVAL_SEC", self.poll_interval, 2.0);
-        let max_backoff = read.seconds("LUML_MAX_BACKOFF_SEC", self.max_backoff, 60.0);
+        let max_backoff = read.seconds_told(
+            "LUML_MAX_BACKOFF_SEC",
+            self.max_backoff,
+            Duration::from_secs(60),
+        );
         let supported_task_types = self
             .supported_task_types
             .unwrap_or_else(|| read.list("LUML_SUPPORTED_TASK_TYPES"));
-        let enabled = read.flag("LUML_HEALTH_ENABLED", self.health_enabled, true);
-        let host = read.value(
-            "LUML_HEALTH_HOST",
-            self.health_host,
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            "an IP address such as 127.0.0.1 or 0.0.0.0",
-            parse_host,
-        );
-        let port = read.value(
-            "LUML_HEALTH_PORT",
-            self.health_port,
-            8080,
-            "a port, 0 to 65535",
-            |text| text.parse().ok(),
-        );
-        let base_url = read.url("LUML_BASE_URL", self.base_url, None);
+        let enabled = self
+            .health_enabled
+            .unwrap_or_else(|| read.flag("LUML_HEALTH_ENABLED", true));
+        let host = self
+            .health_host
+            .unwrap_or_else(|| read.host("LUML_HEALTH_HOST"));
+        let port = self
+            .health_port
+            .unwrap_or_else(|| read.port("LUML_HEALTH_PORT", 8080));
+        let base_url = match &self.base_url {
+            Some(told) => read.url_of("LUML_BASE_URL", told),
+            None => read.url("LUML_BASE_URL", None),
+        };
         let ca_file = self
             .ca_file
             .or_else(|| read.text("LUML_CA_FILE").map(PathBuf::from));
         let trust = ca_file
             .as_deref()
             .map_or_else(Trust::default, |path| read.trust(path));
-        let plain_http = read.flag("LUML_ALLOW_PLAIN_HTTP", self.plain_http, false);
+        let plain_http = self
+            .plain_http
+            .unwrap_or_else(|| read.flag("LUML_ALLOW_PLAIN_HTTP", false));
         read.check_transport(platform_url.as_deref(), plain_http);
 
-        if !read.problems.is_empty() {
-            return Err(Error::settings(read.problems));
-        }
+        read.finish()?;
         Ok(Settings {
             token,
             platform_url: platform_url.unwrap_or_default(),
@@ -118,98 +118,8 @@ impl Draft {
     }
 }
 
-/// The real environment. A value that is not UTF-8 is as good as wrong: it is
-/// taken with its odd parts replaced, and refused by whoever parses it.
-pub(crate) fn process_env(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-}
-
-struct Reader<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
-}
-
-impl Reader<'_> {
-    fn problem(&mut self, name: &str, what: impl fmt::Display) {
-        self.problems.push(format!("{name}: {what}"));
-    }
-
-    /// Set and not blank: compose files like to set the empty text.
-    fn text(&self, name: &str) -> Option<String> {
-        (self.env)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-    }
-
-    fn value<T>(
-        &mut self,
-        name: &str,
-        told: Option<T>,
-        default: T,
-        expected: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> T {
-        if let Some(told) = told {
-            return told;
-        }
-        let Some(text) = self.text(name) else {
-            return default;
-        };
-        parse(&text).unwrap_or_else(|| {
-            self.problem(name, format_args!("expected {expected}, found {text:?}"));
-            default
-        })
-    }
-
-    fn seconds(&mut self, name: &str, told: Option<Duration>, default: f64) -> Duration {
-        const EXPECTED: &str = "a number of seconds from 0.01 to 86400, such as 2 or 0.5";
-        let allowed = Duration::from_millis(10)..=Duration::from_secs(86_400);
-        let parse = |text: &str| {
-            let seconds = text.parse().ok()?;
-            Duration::try_from_secs_f64(seconds).ok()
-        };
-        let default = Duration::from_secs_f64(default);
-        let value = self.value(name, told, default, EXPECTED, |text| {
-            parse(text).filter(|d| allowed.contains(d))
-        });
-        if !allowed.contains(&value) {
-            self.problem(name, format_args!("expected {EXPECTED}, found {value:?}"));
-        }
-        value
-    }
-
-    fn flag(&mut self, name: &str, told: Option<bool>, default: bool) -> bool {
-        self.value(name, told, default, "true or false", |text| {
-            match text.to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => Some(true),
-                "false" | "0" | "no" | "off" => Some(false),
-                _ => None,
-            }
-        })
-    }
-
-    fn list(&mut self, name: &str) -> Vec<String> {
-        let text = self.text(name).unwrap_or_default();
-        let items = text.split(',').map(str::trim);
-        items
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
-    }
-
-    fn url(&mut self, name: &str, told: Option<String>, default: Option<&str>) -> Option<String> {
-        let text = told
-            .or_else(|| self.text(name))
-            .or_else(|| default.map(str::to_owned))?;
-        match parse_url(&text) {
-            Ok(url) => Some(url),
-            Err(expected) => {
-                self.problem(name, format_args!("expected {expected}"));
-                None
-            }
-        }
-    }
-
+/// What only the kit's own settings need.
+impl Variables {
     /// From the environment, from a file that it names, or from systemd.
     fn token(&mut self) -> Option<Secret> {
         const NAME: &str = "LUML_SATELLITE_TOKEN";
@@ -286,49 +196,20 @@ impl Reader<'_> {
     }
 }
 
-fn parse_host(text: &str) -> Option<IpAddr> {
-    match text {
-        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        _ => text.trim_matches(['[', ']']).parse().ok(),
-    }
-}
-
-/// An http(s) URL with a host and perhaps a path; its text without slashes at
-/// the end, or what was expected. The text itself is not told: it may hold a
-/// password.
-fn parse_url(text: &str) -> Result<String, &'static str> {
-    let text = text.trim().trim_end_matches('/');
-    let uri = ureq::http::Uri::from_str(text)
-        .map_err(|_| "an http or https URL such as https://api.luml.ai")?;
-    match uri.scheme_str() {
-        Some("http" | "https") => {}
-        _ => return Err("a URL that begins with https:// or http://"),
-    }
-    let authority = uri.authority().map_or("", |a| a.as_str());
-    if authority.contains('@') {
-        return Err("a URL without a user name or password");
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err("a URL with a host name");
-    }
-    if uri.query().is_some() || text.contains('#') {
-        return Err("a URL without ? and #");
-    }
-    Ok(text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn settings(pairs: &[(&str, &str)]) -> Result<Settings> {
-        let pairs: Vec<_> = pairs.to_vec();
-        Draft::default().finish(&move |name| {
-            let found = pairs.iter().find(|(n, _)| *n == name);
-            found.map(|(_, value)| value.to_string())
-        })
+        let pairs: HashMap<String, String> = pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        Draft::default().finish(Variables::from_lookup(move |name| pairs.get(name).cloned()))
     }
 
     #[test]
@@ -423,7 +304,9 @@ mod tests {
             ..Draft::default()
         };
         let settings = draft
-            .finish(&|name| (name == "LUML_POLL_INTERVAL_SEC").then(|| "nonsense".into()))
+            .finish(Variables::from_lookup(|name| {
+                (name == "LUML_POLL_INTERVAL_SEC").then(|| "nonsense".into())
+            }))
             .unwrap();
         assert_eq!(settings.poll_interval, Duration::from_secs(9));
         assert_eq!(settings.token.expose(), "told");

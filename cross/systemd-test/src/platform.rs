@@ -1,0 +1,59 @@
+//! A platform to be driven from a shell: it puts its address and its token into
+//! a folder, and does what lines on stdin tell it:
+//!
+//! | line | what it does |
+//! |---|---|
+//! | `away`, `back` | refuses connections; listens again |
+//! | `run ID SCRIPT` | offers a task of the type `sh`; its result goes to the folder, as `ID` |
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use satellite_sdk::testing::{MockPlatform, mock_task};
+use serde_json::json;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(env::args().nth(1).ok_or("usage: platform FOLDER")?);
+    let platform = MockPlatform::start();
+    put(&folder, "url", &platform.url())?;
+    put(&folder, "token", &platform.token())?;
+    for line in io::stdin().lines() {
+        let line = line?;
+        let mut words = line.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("away"), None, None) => platform.pause(),
+            (Some("back"), None, None) => platform.resume(),
+            (Some("run"), Some(id), Some(script)) => {
+                platform.add_task(mock_task(id, "sh", json!({ "script": script })));
+                let (platform, folder, id) = (platform.clone(), folder.clone(), id.to_owned());
+                thread::spawn(move || tell_result(&platform, &folder, &id));
+            }
+            _ => eprintln!("not understood: {line}"),
+        }
+    }
+    Ok(())
+}
+
+fn tell_result(platform: &MockPlatform, folder: &Path, id: &str) {
+    while !matches!(platform.status(id).as_str(), "done" | "failed") {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let result = platform.result(id);
+    let said = match &result["said"] {
+        serde_json::Value::String(text) => text.clone(),
+        _ => result.to_string(),
+    };
+    put(folder, id, &said).expect("the folder can be written to");
+}
+
+/// By rename: who waits for the file finds the whole of it.
+fn put(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let new = folder.join(format!(".{name}"));
+    fs::write(&new, text)?;
+    fs::rename(new, folder.join(name))
+}

@@ -1,0 +1,207 @@
+//! Environment variables, one by one, with all that is wrong kept for one message.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Settings being read from environment variables, one by one; what is wrong is
+/// kept, so that all of it is named at once.
+///
+/// For the settings that a satellite has beside the kit's own:
+///
+/// ```
+/// use satellite_sdk::{Builder, Variables};
+///
+/// let mut variables = Variables::from_env();
+/// let port = variables.value("MY_PORT", 9000, "a port, 0 to 65535", |text| text.parse().ok());
+/// assert_eq!(port, 9000_u16);
+/// let builder = Builder::new().variables(variables); // `build` fails if one is wrong
+/// # let _ = builder;
+/// ```
+pub struct Variables {
+    env: Environment,
+    problems: Vec<String>,
+}
+
+/// Where the variables are looked up.
+type Environment = Box<dyn Fn(&str) -> Option<String> + Send>;
+
+impl Variables {
+    /// Those of this process. One that is not UTF-8 has its odd parts replaced,
+    /// and is refused by whoever parses it.
+    pub fn from_env() -> Self {
+        Self::from_lookup(|name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    /// Those that `env` finds.
+    pub fn from_lookup(env: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
+        Variables {
+            env: Box::new(env),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Fine, or an error that names all that is wrong.
+    ///
+    /// # Errors
+    /// `is_settings()`.
+    pub fn finish(self) -> Result<()> {
+        match self.problems.is_empty() {
+            true => Ok(()),
+            false => Err(Error::settings(self.problems)),
+        }
+    }
+
+    /// Notes that a setting is wrong, and what was expected.
+    pub fn problem(&mut self, name: &str, what: impl fmt::Display) {
+        self.problems.push(format!("{name}: {what}"));
+    }
+
+    /// A text that is set and not blank: compose files like to set the empty one.
+    pub fn text(&self, name: &str) -> Option<String> {
+        (self.env)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A text that `parse` understands, or `default` where none is set.
+    pub fn value<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        parse(&text).unwrap_or_else(|| {
+            self.problem(name, format_args!("expected {expected}, found {text:?}"));
+            default
+        })
+    }
+
+    /// A number of seconds, fractions allowed, from 10 ms to a day.
+    pub fn seconds(&mut self, name: &str, default: Duration) -> Duration {
+        self.value(name, default, SECONDS, |text| {
+            let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+            ALLOWED_SECONDS.contains(&duration).then_some(duration)
+        })
+    }
+
+    /// `told` in place of the variable, held to the same limits.
+    pub(super) fn seconds_told(
+        &mut self,
+        name: &str,
+        told: Option<Duration>,
+        default: Duration,
+    ) -> Duration {
+        match told {
+            Some(told) => {
+                if !ALLOWED_SECONDS.contains(&told) {
+                    self.problem(name, format_args!("expected {SECONDS}, found {told:?}"));
+                }
+                told
+            }
+            None => self.seconds(name, default),
+        }
+    }
+
+    /// True or false, in the usual ways of saying so.
+    pub fn flag(&mut self, name: &str, default: bool) -> bool {
+        self.value(name, default, "true or false", |text| {
+            match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            }
+        })
+    }
+
+    /// A port; 0 is of the system's choice.
+    pub fn port(&mut self, name: &str, default: u16) -> u16 {
+        self.value(name, default, "a port, 0 to 65535", |text| {
+            text.parse().ok()
+        })
+    }
+
+    /// An address to listen on; loopback where none is set.
+    pub fn host(&mut self, name: &str) -> IpAddr {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let expected = "an IP address such as 127.0.0.1 or 0.0.0.0";
+        self.value(name, loopback, expected, |text| match text {
+            "localhost" => Some(loopback),
+            _ => text.trim_matches(['[', ']']).parse().ok(),
+        })
+    }
+
+    /// A comma separated list; blanks around its items do not count.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        let items = text.split(',').map(str::trim);
+        items
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// An http or https URL without user, query and fragment, and without a
+    /// slash at its end.
+    pub fn url(&mut self, name: &str, default: Option<&str>) -> Option<String> {
+        let text = self.text(name).or_else(|| default.map(str::to_owned))?;
+        self.url_of(name, &text)
+    }
+
+    pub(super) fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
+        match parse_url(text) {
+            Ok(url) => Some(url),
+            Err(expected) => {
+                self.problem(name, format_args!("expected {expected}"));
+                None
+            }
+        }
+    }
+}
+
+const SECONDS: &str = "a number of seconds from 0.01 to 86400, such as 2 or 0.5";
+
+const ALLOWED_SECONDS: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(86_400);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Variables")
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An http(s) URL with a host and perhaps a path; its text without slashes at
+/// the end, or what was expected. The text itself is not told: it may hold a
+/// password.
+fn parse_url(text: &str) -> Result<String, &'static str> {
+    let text = text.trim().trim_end_matches('/');
+    let uri = ureq::http::Uri::from_str(text)
+        .map_err(|_| "an http or https URL such as https://api.luml.ai")?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => return Err("a URL that begins with https:// or http://"),
+    }
+    let authority = uri.authority().map_or("", |a| a.as_str());
+    if authority.contains('@') {
+        return Err("a URL without a user name or password");
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err("a URL with a host name");
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err("a URL without ? and #");
+    }
+    Ok(text.to_owned())
+}
