@@ -20,7 +20,7 @@ use crate::wake::{Stage, Waiter};
 
 /// One call with its answer, resends included, lasts no longer than this
 /// unless it says otherwise.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// No answer of an API is larger than this.
 const BODY_LIMIT: u64 = 32 * 1024 * 1024;
@@ -33,6 +33,7 @@ pub(crate) struct Call<'a> {
     op: Op,
     anonymous: bool,
     effort: Effort,
+    within: Duration,
 }
 
 /// How often a call is tried.
@@ -60,6 +61,7 @@ impl<'a> Call<'a> {
             op,
             anonymous: false,
             effort: Effort::Persistent,
+            within: DEADLINE,
         }
     }
 
@@ -76,6 +78,12 @@ impl<'a> Call<'a> {
     /// Without the token.
     pub(crate) fn anonymous(mut self) -> Self {
         self.anonymous = true;
+        self
+    }
+
+    /// The answer is there within this time or not at all, resends included.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.within = limit;
         self
     }
 
@@ -133,7 +141,7 @@ impl Transport {
     /// Sends `call`, again where that is safe, until there is an answer that
     /// stands, the deadline is over, or the worker stops.
     pub(crate) fn send(&self, call: &Call<'_>) -> Result<Response> {
-        let deadline = self.waiter.now() + DEADLINE;
+        let deadline = self.waiter.now() + call.within;
         for attempt in 1.. {
             let left = deadline.saturating_duration_since(self.waiter.now());
             let result = self.attempt(call, left);

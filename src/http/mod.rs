@@ -19,5 +19,5 @@ pub use response::Response;
 pub use secret::Secret;
 
 pub(crate) use agent::{Trust, is_loopback};
-pub(crate) use call::{Call, Effort, Method, Transport};
+pub(crate) use call::{Call, DEADLINE, Effort, Method, Transport};
 pub(crate) use retry::{Backoff, Fault, Op, is_passing_status};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use super::models::{Artifact, Deployment, DeploymentUpdate, OrbitSecret, Task};
 use super::safe;
 use super::status::{DeploymentStatus, TaskStatus};
 use crate::error::{Error, Result};
-use crate::http::{Call, Effort, Method, Op, Response, Secret, Transport};
+use crate::http::{Call, DEADLINE, Effort, Method, Op, Response, Secret, Transport};
 use crate::settings::Settings;
 use crate::wake::Waiter;
 
@@ -42,6 +43,7 @@ pub(super) const PREFIX: &str = "/satellites/v1";
 pub struct PlatformClient {
     transport: Arc<Transport>,
     watched: Arc<Mutex<Vec<Watched>>>,
+    deadline: Duration,
 }
 
 /// A task id, and whether its end was reported.
@@ -83,7 +85,7 @@ impl PlatformClient {
             Some(status) => format!("{PREFIX}/tasks?status={}", escaped(status.as_str())),
             None => format!("{PREFIX}/tasks"),
         };
-        let answer = self.send(&Call::new(Method::GET, &path).effort(effort))?;
+        let answer = self.send(Call::new(Method::GET, &path).effort(effort))?;
         let items: Vec<Value> = answer.json()?;
         let mut tasks: Vec<Task> = items.into_iter().filter_map(task_of).collect();
         tasks.sort_by(Task::order);
@@ -203,7 +205,7 @@ impl PlatformClient {
             None => json!({ "status": status }),
         };
         let call = Call::new(Method::POST, &path).op(Op::Idempotent);
-        self.send(&call.effort(effort).json(&body)?)?.ok().map(drop)
+        self.send(call.effort(effort).json(&body)?)?.ok().map(drop)
     }
 }
 
@@ -271,7 +273,7 @@ impl PlatformClient {
         change(&mut update);
         let path = deployment_path(deployment_id);
         let call = Call::new(Method::PATCH, &path).op(Op::Idempotent);
-        self.send(&call.json(&update)?)?.json()
+        self.send(call.json(&update)?)?.json()
     }
 
     /// Changes where a deployment stands and nothing else.
@@ -295,7 +297,7 @@ impl PlatformClient {
     ) -> Result<Deployment> {
         let path = format!("{}/status", deployment_path(deployment_id));
         let call = Call::new(Method::PATCH, &path).op(Op::Idempotent);
-        self.send(&call.json(&json!({ "status": status.into() }))?)?
+        self.send(call.json(&json!({ "status": status.into() }))?)?
             .json()
     }
 
@@ -318,7 +320,7 @@ impl PlatformClient {
     pub fn delete_deployment(&self, deployment_id: &str) -> Result<()> {
         let path = deployment_path(deployment_id);
         let call = Call::new(Method::DELETE, &path);
-        self.send(&call)?.ok().map(drop)
+        self.send(call)?.ok().map(drop)
     }
 }
 
@@ -423,7 +425,7 @@ impl PlatformClient {
         }
         let path = format!("{PREFIX}/deployments/inference-access");
         let call = Call::new(Method::POST, &path).op(Op::Read);
-        let answer = self.send(&call.json(&json!({ "api_key": api_key }))?)?;
+        let answer = self.send(call.json(&json!({ "api_key": api_key }))?)?;
         answer.json().map(|access: Access| access.authorized)
     }
 }
@@ -436,7 +438,7 @@ impl PlatformClient {
     /// # Errors
     /// When no complete answer came back.
     pub fn get(&self, path: &str) -> Result<Response> {
-        self.send(&Call::new(Method::GET, path))
+        self.send(Call::new(Method::GET, path))
     }
 
     /// `POST` of a JSON body; sent again only if the connection never opened.
@@ -452,7 +454,7 @@ impl PlatformClient {
     /// # Errors
     /// When no complete answer came back.
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Response> {
-        self.send(&Call::new(Method::POST, path).json(body)?)
+        self.send(Call::new(Method::POST, path).json(body)?)
     }
 
     /// `PUT` of a JSON body; sent again after passing faults.
@@ -460,7 +462,7 @@ impl PlatformClient {
     /// # Errors
     /// When no complete answer came back.
     pub fn put(&self, path: &str, body: &impl Serialize) -> Result<Response> {
-        self.send(&Call::new(Method::PUT, path).json(body)?)
+        self.send(Call::new(Method::PUT, path).json(body)?)
     }
 
     /// `PATCH` of a JSON body; sent again only if the connection never opened.
@@ -468,7 +470,7 @@ impl PlatformClient {
     /// # Errors
     /// When no complete answer came back.
     pub fn patch(&self, path: &str, body: &impl Serialize) -> Result<Response> {
-        self.send(&Call::new(Method::PATCH, path).json(body)?)
+        self.send(Call::new(Method::PATCH, path).json(body)?)
     }
 
     /// `DELETE`; sent again after passing faults.
@@ -476,7 +478,26 @@ impl PlatformClient {
     /// # Errors
     /// When no complete answer came back.
     pub fn delete(&self, path: &str) -> Result<Response> {
-        self.send(&Call::new(Method::DELETE, path))
+        self.send(Call::new(Method::DELETE, path))
+    }
+
+    /// The same client, with `limit` for each call in place of two minutes,
+    /// resends included: for callers who are themselves waited for.
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// # let platform = mock.client();
+    /// use std::time::Duration;
+    ///
+    /// let hasty = platform.within(Duration::from_secs(5));
+    /// assert!(!hasty.authorize_inference("somebody's key")?);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    pub fn within(&self, limit: Duration) -> Self {
+        PlatformClient {
+            deadline: limit,
+            ..self.clone()
+        }
     }
 
     /// The platform's address.
@@ -497,6 +518,7 @@ impl PlatformClient {
         Ok(PlatformClient {
             transport: Arc::new(transport),
             watched: Arc::default(),
+            deadline: DEADLINE,
         })
     }
 
@@ -516,12 +538,12 @@ impl PlatformClient {
         }
     }
 
-    pub(super) fn send(&self, call: &Call<'_>) -> Result<Response> {
-        self.transport.send(call)
+    pub(super) fn send(&self, call: Call<'_>) -> Result<Response> {
+        self.transport.send(&call.within(self.deadline))
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.send(&Call::new(Method::GET, path))?.json()
+        self.send(Call::new(Method::GET, path))?.json()
     }
 }
 

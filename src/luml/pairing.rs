@@ -77,7 +77,7 @@ impl PlatformClient {
     pub fn register(&self, registration: &Registration) -> Result<SatelliteInfo> {
         let path = format!("{PREFIX}/pair");
         let call = Call::new(Method::POST, &path).op(Op::Idempotent);
-        self.send(&call.json(registration)?)?.json()
+        self.send(call.json(registration)?)?.json()
     }
 
     /// Exchanges a pairing code for a token; see [`pair`].
@@ -100,7 +100,7 @@ impl PlatformClient {
         }
         let path = format!("{PREFIX}/pair");
         let call = Call::new(Method::POST, &path).anonymous();
-        let answer = self.send(&call.json(&json!({ "code": code }))?)?;
+        let answer = self.send(call.json(&json!({ "code": code }))?)?;
         if let 400..=499 = answer.status() {
             return Err(Error::new(format_args!(
                 "the platform at {} exchanges no pairing codes (it answered {}): \

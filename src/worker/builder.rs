@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::health::{self, Health};
 use crate::http::Secret;
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of};
-use crate::settings::{Draft, Variables};
+use crate::settings::{Draft, Settings, Variables};
 use crate::wake::{Clock, Waiter};
 
 /// A satellite in the making: handlers, and settings where the environment's
@@ -45,6 +45,7 @@ use crate::wake::{Clock, Waiter};
 pub struct Builder {
     draft: Draft,
     variables: Option<Variables>,
+    settings: Option<Settings>,
     handlers: BTreeMap<String, AnyHandler>,
     periodic: Vec<Periodic>,
     on_report: Option<OnReport>,
@@ -64,6 +65,7 @@ impl Builder {
         Builder {
             draft: Draft::default(),
             variables: None,
+            settings: None,
             handlers: BTreeMap::new(),
             periodic: Vec::new(),
             on_report: None,
@@ -313,10 +315,7 @@ impl Builder {
     /// # Errors
     /// `is_settings()` names all that is wrong; a health port that is taken.
     pub fn build(mut self) -> Result<Satellite> {
-        let settings = self
-            .draft
-            .clone()
-            .finish(self.variables.take().unwrap_or_else(Variables::from_env))?;
+        let settings = self.settings()?;
         let health = Health::default();
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
@@ -355,9 +354,29 @@ impl Builder {
     ///
     /// # Errors
     /// `is_settings()` names all that is wrong.
-    pub fn platform(self) -> Result<PlatformClient> {
-        let variables = self.variables.unwrap_or_else(Variables::from_env);
-        PlatformClient::new(&self.draft.finish(variables)?, self.waiter)
+    pub fn platform(mut self) -> Result<PlatformClient> {
+        PlatformClient::new(&self.settings()?, self.waiter)
+    }
+
+    /// Reads the settings and checks them, once: calls after this one do not
+    /// change them any more. For what has to know them before it can be built.
+    ///
+    /// ```
+    /// let mut builder = satellite_sdk::Builder::new().token("t");
+    /// assert_eq!(builder.settings()?.token.expose(), "t");
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_settings()` names all that is wrong.
+    pub fn settings(&mut self) -> Result<Settings> {
+        if let Some(settings) = &self.settings {
+            return Ok(settings.clone());
+        }
+        let variables = self.variables.take().unwrap_or_else(Variables::from_env);
+        let settings = std::mem::take(&mut self.draft).finish(variables)?;
+        self.settings = Some(settings.clone());
+        Ok(settings)
     }
 
     fn registration(&self, base_url: Option<&str>) -> Option<Registration> {

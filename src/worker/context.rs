@@ -228,6 +228,12 @@ impl Later {
         self.answer(|running| Report::failed(running, &failure));
     }
 
+    /// Leaves the task running: this process is ending, and the next one takes
+    /// it up, with [`OnOrphan::Rerun`](super::OnOrphan::Rerun).
+    pub fn leave_running(self) {
+        self.running.state().answered = true;
+    }
+
     fn answer(&self, report: impl FnOnce(&Running) -> Report) {
         if !std::mem::replace(&mut self.running.state().answered, true) {
             self.shared.finish(report(&self.running));

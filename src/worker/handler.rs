@@ -77,8 +77,8 @@ pub fn done<R: Serialize>(result: R) -> Result<R> {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    pub(crate) reason: String,
-    pub(crate) error: String,
+    reason: String,
+    error: String,
 }
 
 impl Failure {
@@ -88,6 +88,16 @@ impl Failure {
             reason: reason.to_string(),
             error: error.to_string(),
         }
+    }
+
+    /// The short reason.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The particulars.
+    pub fn error(&self) -> &str {
+        &self.error
     }
 }
 

@@ -35,7 +35,7 @@ impl Report {
     }
 
     pub(super) fn failed(running: &Running, failure: &Failure) -> Self {
-        let result = failure_result(&failure.reason, &failure.error);
+        let result = failure_result(failure.reason(), failure.error());
         Self::new(running, TaskStatus::Failed, Some(result))
     }
 

@@ -32,7 +32,7 @@ impl Periodic {
         let end = catch_unwind(AssertUnwindSafe(|| (self.job)(cx)));
         match end {
             Ok(Ok(())) => {}
-            Ok(Err(failure)) => log::warn!("periodic work failed: {}", failure.error),
+            Ok(Err(failure)) => log::warn!("periodic work failed: {}", failure.error()),
             Err(panic) => log::error!("periodic work panicked: {}", panic_text(&*panic)),
         }
         // Counted from the end: slow work never runs without a pause.

@@ -1,0 +1,94 @@
+# What the scripts of this folder share; sourced, never run.
+# shellcheck shell=bash disable=SC2034
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+OUT=$ROOT/target/cross
+TOOLS=$OUT/tools
+SOURCE=$OUT/source
+BINARIES=(worker worker-tls luml-satellite)
+TARGETS=(
+    x86_64-unknown-linux-musl
+    aarch64-unknown-linux-musl
+    armv7-unknown-linux-musleabihf
+    arm-unknown-linux-musleabihf
+    riscv64gc-unknown-linux-musl
+)
+# Debian's compiler lies beside the one of rustup, which comes first in PATH.
+DEBIAN_RUSTC=/usr/bin/rustc
+DEBIAN_CARGO=/usr/bin/cargo
+DEBIAN_PACKAGES=(rustc-web cargo-web rust-web-src python3-venv)
+# Pinned: another linker makes other bytes.
+PIP_PACKAGES=(ziglang==0.17.0 cargo-zigbuild==0.24.0)
+
+say() { printf '%s\n' "$*"; }
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# The comment at the head of a script is its help.
+help() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
+
+has() { command -v "$1" >/dev/null; }
+
+# The target whose binaries run on this machine as they are.
+host_target() {
+    case $(uname -sm) in
+    'Linux x86_64') say x86_64-unknown-linux-musl ;;
+    'Linux aarch64') say aarch64-unknown-linux-musl ;;
+    'Linux armv7l') say armv7-unknown-linux-musleabihf ;;
+    'Linux armv6l') say arm-unknown-linux-musleabihf ;;
+    'Linux riscv64') say riscv64gc-unknown-linux-musl ;;
+    *) say none ;;
+    esac
+}
+
+known_target() {
+    local target
+    for target in "${TARGETS[@]}"; do [ "$target" = "$1" ] && return; done
+    fail "no such target: $1 (there are ${TARGETS[*]})"
+}
+
+apt_install() {
+    has apt-get || fail "no apt-get here: install $* by other means"
+    local as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+install_zig_way() {
+    apt_install "${DEBIAN_PACKAGES[@]}"
+    python3 -m venv "$TOOLS"
+    "$TOOLS/bin/pip" install --quiet "${PIP_PACKAGES[@]}"
+}
+
+# Names what the zig way lacks; nothing where it is complete.
+lacks_for_zig() {
+    local list=()
+    [ -x $DEBIAN_RUSTC ] || list+=(rustc-web)
+    [ -x $DEBIAN_CARGO ] || list+=(cargo-web)
+    [ -d "$(sources_of_std $DEBIAN_RUSTC)" ] || list+=(rust-web-src)
+    [ -x "$TOOLS/bin/cargo-zigbuild" ] || list+=(ziglang cargo-zigbuild)
+    say "${list[*]}"
+}
+
+sources_of_std() { [ -x "$1" ] && say "$("$1" --print sysroot)/lib/rustlib/src/rust/library"; }
+
+use_debian_rust() {
+    export RUSTC=$DEBIAN_RUSTC CARGO=$DEBIAN_CARGO RUSTC_BOOTSTRAP=1 PATH="$TOOLS/bin:$PATH"
+}
+
+# A copy of the workspace without its dev-dependencies, which cargo would
+# otherwise build for an example; the manifests and the lock file stay the same.
+copy_source() {
+    local entry
+    rm -rf "$SOURCE"
+    mkdir -p "$SOURCE"
+    for entry in "$ROOT"/*; do
+        [ "$entry" = "$ROOT/target" ] || cp -pR "$entry" "$SOURCE/"
+    done
+    for entry in Cargo.toml satellite/Cargo.toml; do
+        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$ROOT/$entry" >"$SOURCE/$entry"
+        touch -r "$ROOT/$entry" "$SOURCE/$entry"
+    done
+}

@@ -1,0 +1,202 @@
+//! `luml-satellite demo`: the whole path, with an engine and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::testing::{MockPlatform, mock_task};
+use satellite_sdk::{Result, Variables};
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::settings::Settings;
+use crate::{logs, run};
+
+const IMAGE: &str = "luml-satellite-demo:latest";
+const NETWORK: &str = "luml-satellite-demo";
+const DEPLOYMENT: &str = "0198c0de-0000-7000-8000-000000000d3a";
+const ARTIFACT: &str = "0198c0de-0000-7000-8000-00000000a27f";
+const KEY: &str = "dfs_demo_key";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As in `sysexits.h`: a service is unavailable.
+const UNAVAILABLE: u8 = 69;
+
+pub fn demo() -> ExitCode {
+    logs::start();
+    let settings = Settings {
+        image: IMAGE.into(),
+        network: NETWORK.into(),
+        gateway: ([127, 0, 0, 1], 0).into(),
+        reconcile_interval: Duration::from_secs(2),
+        ..Settings::read(&mut Variables::from_env())
+    };
+    let engine = Engine::new(&settings);
+    match engine.version() {
+        Ok(version) => say("engine", &format!("{} {version}", settings.docker)),
+        Err(fault) => {
+            eprintln!("no container engine: {fault}");
+            return ExitCode::from(UNAVAILABLE);
+        }
+    }
+    let end = make_image(&engine).and_then(|()| show(settings));
+    let _ = engine.remove_image(IMAGE);
+    let _ = engine.remove_network(NETWORK);
+    match end {
+        Ok(()) => {
+            say("removed", "image and network");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("the demo failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Deploys a model, asks it, undeploys it.
+fn show(settings: Settings) -> Result<()> {
+    let engine = Engine::new(&settings);
+    let platform = MockPlatform::start();
+    platform.add_artifact(
+        ARTIFACT,
+        json!({ "name": "line" }),
+        "http://127.0.0.1:9/line?sig=s",
+    );
+    platform.add_deployment(json!({ "id": DEPLOYMENT, "name": "demo", "artifact_id": ARTIFACT }));
+    platform.add_inference_key(KEY);
+    let payload = json!({ "deployment_id": DEPLOYMENT });
+    platform.add_task(mock_task("deploy-1", "deploy", payload));
+    say("platform", &platform.url());
+
+    let (mut satellite, gateway) = run::build(platform.worker(), settings)?;
+    let stop = satellite.stop_handle();
+    let worker = thread::spawn(move || satellite.run());
+    let shown = (|| {
+        let begun = Instant::now();
+        wait_for(&platform, "deploy-1")?;
+        say(
+            "deployed",
+            &format!("{DEPLOYMENT} in {:.1?}", begun.elapsed()),
+        );
+
+        let url = format!("http://{}/deployments/{DEPLOYMENT}/compute", gateway.addr());
+        let question = r#"{"inputs": {"x": [1, 2, 3]}}"#;
+        let begun = Instant::now();
+        let mut answer = ureq::post(&url)
+            .header("authorization", format!("Bearer {KEY}"))
+            .send(question)
+            .map_err(satellite_sdk::Error::new)?;
+        let text = answer.body_mut().read_to_string();
+        say("asked", question);
+        say(
+            "predicted",
+            &format!(
+                "{} in {:.1?}",
+                text.map_err(satellite_sdk::Error::new)?,
+                begun.elapsed()
+            ),
+        );
+
+        platform.request_deletion(DEPLOYMENT, "undeploy-1");
+        wait_for(&platform, "undeploy-1")?;
+        let left = engine
+            .containers_of(DEPLOYMENT)
+            .map_err(satellite_sdk::Error::new)?;
+        say("undeployed", &format!("{} containers left", left.len()));
+        match left.is_empty() && platform.deployment(DEPLOYMENT).is_none() {
+            true => Ok(()),
+            false => Err("something of the deployment is left".into()),
+        }
+    })();
+    stop.stop();
+    worker.join().map_err(|_| "the worker panicked")??;
+    shown
+}
+
+fn wait_for(platform: &MockPlatform, task: &str) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if platform.wait_for(task, "done", Duration::from_millis(200)) {
+            return Ok(());
+        }
+        if platform.status(task) == "failed" {
+            return Err(format!("{task} failed: {}", platform.result(task)).into());
+        }
+    }
+    Err(format!(
+        "{task} is still {} after {PATIENCE:?}",
+        platform.status(task)
+    )
+    .into())
+}
+
+/// An image of this very program: no registry is needed. Of a program that is
+/// not static, the libraries that it has loaded go with it.
+pub fn make_image(engine: &Engine) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let archive = Command::new("tar")
+        .args([
+            "--create",
+            "--dereference",
+            "--absolute-names",
+            "--file",
+            "-",
+        ])
+        .arg(format!(
+            "--transform=s|^{}$|/luml-satellite|",
+            program.display()
+        ))
+        .arg(&program)
+        .args(libraries()?)
+        .output()?;
+    if !archive.status.success() {
+        return Err(String::from_utf8_lossy(&archive.stderr).into_owned().into());
+    }
+    let changes = [
+        r#"ENTRYPOINT ["/luml-satellite", "model-server"]"#,
+        "EXPOSE 8080",
+        // Nobody would miss its last words.
+        "STOPSIGNAL SIGKILL",
+    ];
+    engine
+        .import(&archive.stdout, IMAGE, &changes)
+        .map_err(satellite_sdk::Error::new)?;
+    say(
+        "image",
+        &format!("{IMAGE}, {} kB", archive.stdout.len() / 1000),
+    );
+    Ok(())
+}
+
+/// The libraries of this process, from its own map, and its loader.
+fn libraries() -> Result<BTreeSet<PathBuf>> {
+    let map = std::fs::read_to_string("/proc/self/maps")?;
+    let files = map
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(5));
+    let mut libraries: BTreeSet<PathBuf> = files
+        .filter(|file| file.contains(".so"))
+        .map(PathBuf::from)
+        .collect();
+    let loaders = [
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/ld-linux-aarch64.so.1",
+        "/lib/ld-linux-armhf.so.3",
+    ];
+    if !libraries.is_empty() {
+        libraries.extend(
+            loaders
+                .map(PathBuf::from)
+                .into_iter()
+                .filter(|l| l.exists()),
+        );
+    }
+    Ok(libraries)
+}
+
+fn say(what: &str, seen: &str) {
+    println!("{what:<10} {seen}");
+}

@@ -1,0 +1,223 @@
+//! One call of the engine's program: a child in a process group of its own, with
+//! a time limit, ended with the satellite.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::Secret;
+
+use super::Fault;
+
+/// More than this of a call's output is of no use to anybody.
+const OUTPUT_LIMIT: u64 = 8 * 1024 * 1024;
+
+pub(super) struct Call {
+    command: Command,
+    input: Vec<u8>,
+}
+
+impl Call {
+    /// `host` is pinned: nothing in the environment leads the program elsewhere.
+    pub(super) fn new(program: &str, host: Option<&str>) -> Self {
+        let mut command = Command::new(program);
+        match host {
+            Some(host) => command.env("DOCKER_HOST", host),
+            None => command.env_remove("DOCKER_HOST"),
+        };
+        // The token is the satellite's business, not its children's.
+        command.env_remove("LUML_SATELLITE_TOKEN");
+        command.env_remove("NOTIFY_SOCKET");
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        Call {
+            command,
+            input: Vec::new(),
+        }
+    }
+
+    pub(super) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    #[cfg(feature = "demo")]
+    pub(super) fn input(mut self, bytes: &[u8]) -> Self {
+        self.input = bytes.to_vec();
+        self
+    }
+
+    /// The environment of a container: `--env NAME`, with the value handed to the
+    /// program in its own environment, so that it is in no argument and on no
+    /// disk. Names that would mean something to the program itself go through a
+    /// file that is its standard input.
+    pub(super) fn environment(
+        mut self,
+        variables: &BTreeMap<String, Secret>,
+    ) -> Result<Self, Fault> {
+        for (name, value) in variables {
+            let value = value.expose();
+            if name.is_empty() || name.contains(['=', '\0', '\n']) || value.contains('\0') {
+                let text = format!("the environment variable {name:?} cannot be passed on");
+                return Err(Fault::Other(text));
+            }
+            if !means_something_to_the_program(name) {
+                self.command.arg("--env").arg(name).env(name, value);
+            } else if value.contains(['\n', '\r']) {
+                let text = format!("{name} cannot be passed on: it holds more than one line");
+                return Err(Fault::Other(text));
+            } else {
+                self.input.extend(format!("{name}={value}\n").into_bytes());
+            }
+        }
+        if !self.input.is_empty() {
+            self.command.args(["--env-file", "/dev/stdin"]);
+        }
+        Ok(self)
+    }
+
+    /// Runs to its end; what it wrote to stdout.
+    pub(super) fn run(self, limit: Duration) -> Result<String, Fault> {
+        let (stdout, _) = self.finish(limit, |_| {})?;
+        Ok(stdout)
+    }
+
+    /// Runs to its end; what it wrote to stdout and then to stderr.
+    pub(super) fn run_with_stderr(self, limit: Duration) -> Result<String, Fault> {
+        let (stdout, stderr) = self.finish(limit, |_| {})?;
+        Ok(stdout + &stderr)
+    }
+
+    /// Runs to its end; each line of stdout goes to `told` as it comes.
+    pub(super) fn run_told(self, limit: Duration, told: impl FnMut(&str)) -> Result<(), Fault> {
+        self.finish(limit, told).map(drop)
+    }
+
+    fn finish(
+        mut self,
+        limit: Duration,
+        mut told: impl FnMut(&str),
+    ) -> Result<(String, String), Fault> {
+        let program = self.command.get_program().to_string_lossy().into_owned();
+        if !self.input.is_empty() {
+            self.command.stdin(Stdio::piped());
+        }
+        let child = self.command.spawn();
+        let mut child =
+            child.map_err(|e| Fault::NoEngine(format!("{program} cannot be run: {e}")))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = std::mem::take(&mut self.input);
+            thread::spawn(move || stdin.write_all(&input));
+        }
+        let lines = child.stdout.take().map(lines_of);
+        let stderr = child.stderr.take().map(all_of);
+
+        let end = Instant::now() + limit;
+        let mut stdout = String::new();
+        if let Some(lines) = lines {
+            // The channel ends when the child and all that has its stdout are gone.
+            while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                told(line.trim_end());
+                stdout.push_str(&line);
+            }
+        }
+        let Some(status) = wait(&mut child, end) else {
+            end_group(&mut child);
+            let what = self.command.get_args().next();
+            let what = what.unwrap_or_default().to_string_lossy();
+            let text = format!("{program} {what} took longer than {limit:?} and was ended");
+            return Err(Fault::TimedOut(text));
+        };
+        let stderr = stderr
+            .and_then(|text| text.recv_timeout(Duration::from_secs(1)).ok())
+            .unwrap_or_default();
+        match status.success() {
+            true => Ok((stdout, stderr)),
+            false if stderr.trim().is_empty() => {
+                Err(Fault::Other(format!("{program} ended with {status}")))
+            }
+            false => Err(Fault::of(&stderr)),
+        }
+    }
+}
+
+/// Waits for the child till `end`; most calls are over within milliseconds.
+fn wait(child: &mut Child, end: Instant) -> Option<ExitStatus> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < end => thread::sleep(pause),
+            _ => return None,
+        }
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// The program may have started helpers: they are of its group.
+fn end_group(child: &mut Child) {
+    #[cfg(target_os = "linux")]
+    if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn lines_of(stdout: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, receive) = channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stdout.take(OUTPUT_LIMIT));
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            if send
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
+                return;
+            }
+            line.clear();
+        }
+    });
+    receive
+}
+
+fn all_of(stderr: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, receive) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stderr.take(OUTPUT_LIMIT).read_to_end(&mut bytes);
+        send.send(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    receive
+}
+
+fn means_something_to_the_program(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    const PREFIXES: [&str; 13] = [
+        "DOCKER",
+        "CONTAINER",
+        "PODMAN",
+        "NERDCTL",
+        "BUILDAH",
+        "BUILDKIT",
+        "REGISTRY_",
+        "LD_",
+        "GO",
+        "XDG_",
+        "SSL_",
+        "SSH_",
+        "STORAGE_",
+    ];
+    upper.ends_with("_PROXY")
+        || PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
+        || matches!(
+            upper.as_str(),
+            "PATH" | "HOME" | "USER" | "TMPDIR" | "TMP" | "TEMP" | "LANG" | "TERM" | "HOSTNAME"
+        )
+}

@@ -1,0 +1,187 @@
+//! What went wrong with the engine, told apart by what its program says.
+
+use std::fmt;
+
+/// Why a call of the engine's program brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The engine does not answer, or its program is not there.
+    NoEngine(String),
+    /// The image is neither here nor to be had.
+    NoImage(String),
+    /// The network does not exist.
+    NoNetwork(String),
+    /// Another container has the name.
+    NameTaken(String),
+    /// The container does not exist: the only fault that counts as absent.
+    NoContainer,
+    /// The call took too long and was ended.
+    TimedOut(String),
+    /// Anything else, in the program's words.
+    Other(String),
+}
+
+impl Fault {
+    /// From what the program wrote to stderr: its exit code is 125 for a wrong
+    /// option and for an engine that is away alike.
+    pub fn of(stderr: &str) -> Self {
+        let text = excerpt(stderr);
+        let lower = stderr.to_ascii_lowercase();
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+        if says(&[
+            "cannot connect to the docker daemon",
+            "is the docker daemon running",
+            "error during connect",
+            "dial unix",
+            "unable to connect to podman",
+            "cannot connect to podman",
+            "failed to connect to containerd",
+            "cannot access containerd socket",
+            "permission denied while trying to connect",
+            "server is shutting down",
+            "connection reset by peer",
+            "unexpected eof",
+        ]) || lower.trim_end().ends_with(": eof")
+        {
+            return Fault::NoEngine(text);
+        }
+        if says(&["no such container", "no container with name or id"]) {
+            return Fault::NoContainer;
+        }
+        if lower.contains("network")
+            && says(&["not found", "no such network", "unable to find network"])
+        {
+            return Fault::NoNetwork(text);
+        }
+        if says(&[
+            "is already in use by container",
+            "name is already in use",
+            "is already in use",
+        ]) && lower.contains("name")
+        {
+            return Fault::NameTaken(text);
+        }
+        if says(&[
+            "no such image",
+            "unable to find image",
+            "pull access denied",
+            "manifest unknown",
+            "manifest for",
+            "image not known",
+            "repository does not exist",
+            "initializing source",
+            "short-name",
+            "invalid reference format",
+        ]) {
+            return Fault::NoImage(text);
+        }
+        Fault::Other(text)
+    }
+
+    pub fn is_no_engine(&self) -> bool {
+        matches!(self, Fault::NoEngine(_))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::NoContainer => f.write_str("no such container"),
+            Fault::NoEngine(text)
+            | Fault::NoImage(text)
+            | Fault::NoNetwork(text)
+            | Fault::NameTaken(text)
+            | Fault::TimedOut(text)
+            | Fault::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The lines that matter, in one.
+fn excerpt(stderr: &str) -> String {
+    let lines = stderr.lines().map(str::trim).filter(|line| {
+        !line.is_empty() && !line.starts_with("See '") && !line.starts_with("Run '")
+    });
+    let mut text = lines.collect::<Vec<_>>().join("; ");
+    if text.len() > 600 {
+        let mut start = text.len() - 600; // the reason comes last
+        while !text.is_char_boundary(start) {
+            start += 1;
+        }
+        text = format!("…{}", &text[start..]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each as the program of Docker 20.10 and 28 or of Podman 4.3 says it.
+    #[test]
+    fn faults_are_told_apart_by_what_the_program_says() {
+        let name = |text: &str| match Fault::of(text) {
+            Fault::NoEngine(_) => "no engine",
+            Fault::NoImage(_) => "no image",
+            Fault::NoNetwork(_) => "no network",
+            Fault::NameTaken(_) => "name taken",
+            Fault::NoContainer => "no container",
+            Fault::TimedOut(_) => "timed out",
+            Fault::Other(_) => "other",
+        };
+        for (text, expected) in [
+            (
+                "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+                "no engine",
+            ),
+            (
+                "docker: Cannot connect to the Docker daemon at tcp://x:1. Is the docker daemon running?.\nSee 'docker run --help'.",
+                "no engine",
+            ),
+            (
+                "error during connect: Get \"http://x/v1.24/info\": EOF",
+                "no engine",
+            ),
+            ("Error: No such container: sat-1", "no container"),
+            (
+                "Error response from daemon: No such container: sat-1",
+                "no container",
+            ),
+            ("Error: no such container sat-1", "no container"),
+            ("Error: No such network: sat", "no network"),
+            (
+                "docker: Error response from daemon: network sat not found.",
+                "no network",
+            ),
+            (
+                "Error: unable to find network with name or ID sat: network not found",
+                "no network",
+            ),
+            (
+                "docker: Error response from daemon: Conflict. The container name \"/sat-1\" is already in use by container \"abc\".",
+                "name taken",
+            ),
+            (
+                "Error: creating container storage: the container name \"sat-1\" is already in use by abc",
+                "name taken",
+            ),
+            ("Error: No such image: nothing:1", "no image"),
+            (
+                "Unable to find image 'nothing:1' locally\ndocker: Error response from daemon: pull access denied for nothing",
+                "no image",
+            ),
+            (
+                "Error response from daemon: manifest for nothing:1 not found: manifest unknown",
+                "no image",
+            ),
+            ("Error: nothing:1: image not known", "no image"),
+            (
+                "docker: Error response from daemon: OCI runtime create failed",
+                "other",
+            ),
+            ("", "other"),
+        ] {
+            assert_eq!(name(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One OpenAPI document for the gateway and all models behind it.
+
+use serde_json::{Map, Value, json};
+
+use super::routes::{Route, Routes};
+
+/// The gateway's own document with those of the models merged in, their schemas
+/// under names of their own.
+pub fn merged(routes: &Routes) -> Value {
+    let mut schemas = Map::new();
+    let (mut requests, mut responses) = (Vec::new(), Vec::new());
+    for route in routes.all() {
+        for (name, schema) in schemas_of(&route) {
+            match name.strip_prefix(&prefix(&route)) {
+                Some("ComputeRequest") => requests.push(reference(&name)),
+                Some("ComputeResponse") => responses.push(reference(&name)),
+                _ => {}
+            }
+            schemas.insert(name, schema);
+        }
+    }
+    let mut document = own();
+    document["components"]["schemas"] = schemas.into();
+    let compute = &mut document["paths"]["/deployments/{deployment_id}/compute"]["post"];
+    if !requests.is_empty() {
+        compute["requestBody"]["content"]["application/json"]["schema"] =
+            json!({ "oneOf": requests });
+    }
+    if !responses.is_empty() {
+        compute["responses"]["200"]["content"]["application/json"]["schema"] =
+            json!({ "oneOf": responses });
+    }
+    document
+}
+
+/// A model's document without the attributes that secrets fill in: nobody has to
+/// give them.
+pub fn without<'a>(mut document: Value, filled_in: impl Iterator<Item = &'a String>) -> Value {
+    let path = "/components/schemas/DynamicAttributesModel";
+    let Some(model) = document.pointer_mut(path) else {
+        return document;
+    };
+    for attribute in filled_in {
+        if let Some(properties) = model.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.remove(attribute);
+        }
+        if let Some(required) = model.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| name != attribute.as_str());
+        }
+    }
+    document
+}
+
+fn schemas_of(route: &Route) -> Vec<(String, Value)> {
+    let prefix = prefix(route);
+    let document = route.public_schemas().unwrap_or_default();
+    let Some(schemas) = document
+        .pointer("/components/schemas")
+        .and_then(Value::as_object)
+    else {
+        return Vec::new();
+    };
+    let renamed = schemas.iter().map(|(name, schema)| {
+        let mut schema = schema.clone();
+        rename_references(&mut schema, &prefix);
+        (format!("{prefix}{name}"), schema)
+    });
+    renamed.collect()
+}
+
+fn rename_references(schema: &mut Value, prefix: &str) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str().filter(|_| name == "$ref") {
+                    Some(target) => {
+                        if let Some(name) = target.strip_prefix("#/components/schemas/") {
+                            *value = format!("#/components/schemas/{prefix}{name}").into();
+                        }
+                    }
+                    None => rename_references(value, prefix),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| rename_references(v, prefix)),
+        _ => {}
+    }
+}
+
+fn prefix(route: &Route) -> String {
+    format!("Deployment{}_", route.deployment_id)
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn own() -> Value {
+    let answer = |description: &str| json!({ "200": { "description": description } });
+    let bearer = json!([{ "bearer": [] }]);
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Satellite", "version": env!("CARGO_PKG_VERSION") },
+        "components": {
+            "schemas": {},
+            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
+        },
+        "paths": {
+            "/healthz": { "get": { "summary": "Is it alive?", "responses": answer("It is.") } },
+            "/deployments": { "get": {
+                "summary": "The models that can be asked",
+                "security": bearer,
+                "responses": answer("A list."),
+            } },
+            "/satellites/deployments/inference-access": { "post": {
+                "summary": "May this key ask for predictions?",
+                "responses": answer("It may, or not."),
+            } },
+            "/deployments/{deployment_id}/compute": { "post": {
+                "summary": "Ask a model",
+                "security": bearer,
+                "parameters": [{
+                    "name": "deployment_id",
+                    "in": "path",
+                    "required": true,
+                    "schema": { "type": "string" },
+                }],
+                "requestBody": {
+                    "required": true,
+                    "content": { "application/json": { "schema": { "type": "object" } } },
+                },
+                "responses": answer("What the model says."),
+            } },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(id: &str) -> Route {
+        Route {
+            deployment_id: id.into(),
+            name: String::new(),
+            port: 1,
+            attributes: [("key".to_owned(), "secret".to_owned())].into(),
+            manifest: None,
+            openapi: Some(json!({ "components": { "schemas": {
+                "ComputeRequest": { "properties": {
+                    "attributes": { "$ref": "#/components/schemas/DynamicAttributesModel" },
+                } },
+                "ComputeResponse": { "type": "object" },
+                "DynamicAttributesModel": {
+                    "properties": { "key": {}, "lang": {} }, "required": ["key", "lang"],
+                },
+            } } })),
+        }
+    }
+
+    #[test]
+    fn each_model_keeps_its_schemas_under_a_name_of_its_own() {
+        let routes = Routes::default();
+        routes.insert(route("1"));
+        routes.insert(route("2"));
+        let document = merged(&routes);
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        assert_eq!(schemas.len(), 6);
+        assert_eq!(
+            schemas["Deployment2_ComputeRequest"]["properties"]["attributes"]["$ref"],
+            "#/components/schemas/Deployment2_DynamicAttributesModel"
+        );
+        let compute = &document["paths"]["/deployments/{deployment_id}/compute"]["post"];
+        let one_of = &compute["requestBody"]["content"]["application/json"]["schema"]["oneOf"];
+        assert_eq!(one_of.as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_secrets_fill_in_is_not_asked_of_callers() {
+        let schemas = route("1").public_schemas().unwrap();
+        let model = &schemas["components"]["schemas"]["DynamicAttributesModel"];
+        assert_eq!(
+            *model,
+            json!({ "properties": { "lang": {} }, "required": ["lang"] })
+        );
+    }
+
+    #[test]
+    fn a_document_of_another_shape_is_left_alone() {
+        for document in [json!(null), json!([1]), json!({ "components": 7 })] {
+            assert_eq!(
+                without(document.clone(), ["key".to_owned()].iter()),
+                document
+            );
+        }
+    }
+}

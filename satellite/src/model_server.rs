@@ -1,0 +1,103 @@
+//! A model server to try the satellite with: this very program, in an image made
+//! of itself, speaking the model servers' contract. The model is `y = 2x + 1`.
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::serve::{Limits, Request, Response, Server};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// Serves on port 8080 until the container ends. Misbehaves on request, for
+/// tests: `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`.
+pub fn serve() -> ExitCode {
+    let started = Instant::now();
+    let healthy_after = milliseconds("MODEL_HEALTHY_AFTER_MS").unwrap_or_default();
+    let server = Server::bind("0.0.0.0:8080", Limits::default(), move |request| {
+        let healthy = started.elapsed() >= healthy_after;
+        answer(request, healthy)
+    });
+    let _server = match server {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!("the model server cannot listen: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("the model server is up");
+    match milliseconds("MODEL_EXIT_AFTER_MS") {
+        Some(after) => {
+            thread::sleep(after);
+            eprintln!("the model server ends as it was told to\0");
+            ExitCode::from(3)
+        }
+        None => loop {
+            thread::park();
+        },
+    }
+}
+
+fn milliseconds(name: &str) -> Option<Duration> {
+    let text = std::env::var(name).ok()?;
+    text.parse().ok().map(Duration::from_millis)
+}
+
+fn answer(request: &mut Request<'_>, healthy: bool) -> Response {
+    match (request.method(), request.path()) {
+        ("GET", "/healthz") if healthy => json_of(200, &json!({ "status": "healthy" })),
+        ("GET", "/healthz") => json_of(503, &json!({ "error": "warming up" })),
+        ("GET", "/manifest") => json_of(200, &json!({ "name": "y = 2x + 1", "inputs": ["x"] })),
+        ("GET", "/openapi.json") => json_of(200, &openapi()),
+        ("POST", "/compute") => compute(request),
+        _ => json_of(404, &json!({ "error": "not found" })),
+    }
+}
+
+fn compute(request: &mut Request<'_>) -> Response {
+    #[derive(Deserialize)]
+    struct Compute {
+        inputs: Inputs,
+        #[serde(default)]
+        dynamic_attributes: Option<Map<String, Value>>,
+    }
+    #[derive(Deserialize)]
+    struct Inputs {
+        x: Vec<f64>,
+    }
+    let body = request.read_body().unwrap_or_default();
+    match serde_json::from_slice::<Compute>(&body) {
+        Ok(compute) => {
+            let y: Vec<f64> = compute.inputs.x.iter().map(|x| 2.0 * x + 1.0).collect();
+            // Which attributes arrived, but not what they hold.
+            let attributes = compute.dynamic_attributes.unwrap_or_default();
+            let attributes: Vec<&String> = attributes.keys().collect();
+            json_of(200, &json!({ "y": y, "attributes": attributes }))
+        }
+        Err(error) => json_of(400, &json!({ "error": error.to_string() })),
+    }
+}
+
+fn json_of(status: u16, value: &Value) -> Response {
+    Response::json(status, value.to_string())
+}
+
+fn openapi() -> Value {
+    let list = json!({ "type": "array", "items": { "type": "number" } });
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "y = 2x + 1", "version": "1" },
+        "paths": { "/compute": { "post": { "responses": { "200": { "description": "y" } } } } },
+        "components": { "schemas": {
+            "ComputeRequest": { "type": "object", "properties": {
+                "inputs": { "type": "object", "properties": { "x": list } },
+                "dynamic_attributes": { "$ref": "#/components/schemas/DynamicAttributesModel" },
+            } },
+            "ComputeResponse": { "type": "object", "properties": { "y": list } },
+            "DynamicAttributesModel": { "type": "object", "properties": {
+                "api_key": { "type": "string" },
+                "language": { "type": "string" },
+            } },
+        } },
+    })
+}

@@ -1,0 +1,44 @@
+//! `luml-satellite run`: the satellite at work.
+
+use std::process::{ExitCode, Termination};
+
+use satellite_sdk::serve::Server;
+use satellite_sdk::{Builder, Context, Error, Exit, OnOrphan, Result, Satellite, Variables};
+
+use crate::fleet::Fleet;
+use crate::gateway::{self, Routes};
+use crate::reconcile::Reconciler;
+use crate::settings::Settings;
+use crate::{deploy, logs, undeploy};
+
+pub fn run() -> ExitCode {
+    logs::start();
+    let mut variables = Variables::from_env();
+    let settings = Settings::read(&mut variables);
+    let end = build(Builder::new().variables(variables), settings)
+        .and_then(|(mut satellite, _gateway)| satellite.run());
+    Exit::from(end).report()
+}
+
+/// The satellite, ready to run, and its gateway, which answers already.
+pub fn build(mut builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
+    let token = builder.settings()?.token;
+    let address = settings.gateway;
+    let interval = settings.reconcile_interval;
+    let routes = Routes::default();
+    let fleet = Fleet::new(settings, token.expose(), routes.clone());
+    let mut reconciler = Reconciler::new(fleet.clone());
+    let satellite = builder
+        .handler("deploy", deploy::handler(fleet.clone()))
+        .handler("undeploy", undeploy::handler(fleet))
+        .every(interval, move |cx: &Context| reconciler.round(cx))
+        // Deploying and undeploying do no harm twice.
+        .on_orphan(OnOrphan::Rerun)
+        .build()?;
+    let gateway = gateway::start(address, routes, satellite.platform()).map_err(|error| {
+        let hint = "LUML_GATEWAY_HOST and LUML_GATEWAY_PORT say where it listens";
+        Error::new(format_args!("no gateway at {address}: {error}; {hint}"))
+    })?;
+    log::info!("gateway: http://{}/deployments/ID/compute", gateway.addr());
+    Ok((satellite, gateway))
+}

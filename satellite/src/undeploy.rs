@@ -1,0 +1,73 @@
+//! Undeploy: containers away, then the deployment; harmless when done twice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use satellite_sdk::{Context, DeploymentStatus, Failure, Later, Task};
+use serde_json::json;
+
+use crate::deploy::{Target, failed, set_status};
+use crate::fleet::{End, Fleet, Job};
+
+/// The handler: in a thread as well, since a container may take its time to end.
+pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
+    move |task, cx| {
+        let later = cx.later().ok_or("a task without an answer")?;
+        let (fleet, cx) = (fleet.clone(), cx.clone());
+        let id = task.payload.deployment_id;
+        thread::Builder::new()
+            .name("undeploy".into())
+            .spawn(move || {
+                // A deploy that is under way is given up.
+                let job = fleet.begin(&id, &cx);
+                let end = catch_unwind(AssertUnwindSafe(|| job.undeploy()));
+                let end =
+                    end.unwrap_or_else(|_| Err(failed("Failed to remove container.", "a panic")));
+                conclude(&job, end, later);
+            })?;
+        Ok(())
+    }
+}
+
+impl Job {
+    fn undeploy(&self) -> Result<bool, End> {
+        let removed = self.remove_containers()?;
+        let deleted = self.platform(|platform| {
+            let id = &self.deployment_id;
+            match platform.delete_deployment(id) {
+                // Gone already, perhaps by this very call.
+                Err(e) if e.is_not_found() => Ok(()),
+                // A deploy marked it active after its deletion was asked for:
+                // this task is the proof that it was.
+                Err(e) if e.is_conflict() => {
+                    platform.update_deployment_status(id, DeploymentStatus::DeletionPending)?;
+                    platform.delete_deployment(id)
+                }
+                answer => answer,
+            }
+        })?;
+        deleted.map_err(|e| failed("Failed to delete deployment.", e))?;
+        Ok(removed)
+    }
+}
+
+fn conclude(job: &Job, end: Result<bool, End>, later: Later) {
+    let id = &job.deployment_id;
+    match end {
+        Ok(removed) => {
+            log::info!("deployment {id} is gone");
+            later.done(json!({ "container_removed": removed }));
+        }
+        Err(End::Stopping | End::Cancelled) => later.leave_running(),
+        Err(End::Failed(failure)) => {
+            log::warn!("deployment {id} is not gone: {failure:?}");
+            let status = DeploymentStatus::DeletionFailed;
+            let marked =
+                job.platform(|platform| set_status(platform, id, status.clone(), &failure));
+            if let Ok(Err(error)) = marked {
+                log::warn!("deployment {id} cannot be marked: {error}");
+            }
+            later.fail(failure);
+        }
+    }
+}
