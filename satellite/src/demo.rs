@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const UNAVAILABLE: u8 = 69;
 
 pub fn demo() -> ExitCode {
-    logs::start();
+    logs::start(log::LevelFilter::Warn);
     let settings = Settings {
         image: IMAGE.into(),
         network: NETWORK.into(),
@@ -158,8 +158,6 @@ pub fn make_image(engine: &Engine) -> Result<()> {
     let changes = [
         r#"ENTRYPOINT ["/luml-satellite", "model-server"]"#,
         "EXPOSE 8080",
-        // Nobody would miss its last words.
-        "STOPSIGNAL SIGKILL",
     ];
     engine
         .import(&archive.stdout, IMAGE, &changes)

@@ -5,10 +5,10 @@ use std::io::Write;
 use log::{Level, LevelFilter};
 use satellite_sdk::TaskLog;
 
-/// Starts logging at `RUST_LOG`, or at info.
-pub fn start() {
+/// Starts logging at `RUST_LOG`, or at `level`.
+pub fn start(level: LevelFilter) {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(LevelFilter::Info);
+    builder.filter_level(level);
     builder.parse_default_env();
     if is_journal() {
         builder

@@ -2,12 +2,15 @@
 //! of itself, speaking the model servers' contract. The model is `y = 2x + 1`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use satellite_sdk::serve::{Limits, Request, Response, Server};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use signal_hook::consts::SIGTERM;
 
 /// Serves on port 8080 until the container ends. Misbehaves on request, for
 /// tests: `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`.
@@ -25,6 +28,12 @@ pub fn serve() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // The first process of a container gets no signal that it has not asked for.
+    let now = Arc::new(AtomicBool::new(true));
+    let heeded = signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, now);
+    if let Err(error) = heeded {
+        eprintln!("the model server will not hear of its end: {error}");
+    }
     println!("the model server is up");
     match milliseconds("MODEL_EXIT_AFTER_MS") {
         Some(after) => {

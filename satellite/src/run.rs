@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::{deploy, logs, undeploy};
 
 pub fn run() -> ExitCode {
-    logs::start();
+    logs::start(log::LevelFilter::Info);
     let mut variables = Variables::from_env();
     let settings = Settings::read(&mut variables);
     let end = build(Builder::new().variables(variables), settings)

@@ -1,0 +1,137 @@
+//! The operator's commands, as they are typed.
+
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use crate::engine_or_skip;
+use crate::host::{Host, Satellite};
+
+fn typed(command: &mut Command, word: &str) -> (i32, String) {
+    let output: Output = command.arg(word).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(text).unwrap(),
+    )
+}
+
+fn bare() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luml-satellite"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    command
+}
+
+#[test]
+fn help_version_and_what_is_no_command() {
+    let (code, text) = typed(&mut bare(), "--help");
+    assert!(
+        code == 0 && text.contains("usage: luml-satellite"),
+        "{text}"
+    );
+    let (code, text) = typed(&mut bare(), "--version");
+    assert!(code == 0 && text.starts_with("luml-satellite "), "{text}");
+    let (code, text) = typed(&mut bare(), "dance");
+    assert!(code == 64 && text.contains("--help"), "{text}");
+}
+
+#[test]
+fn wrong_settings_of_kit_and_satellite_are_named_in_one_message() {
+    let mut command = bare();
+    command
+        .env("LUML_GATEWAY_PORT", "many")
+        .env("LUML_POLL_INTERVAL_SEC", "soon");
+    let (code, text) = typed(&mut command, "run");
+    assert_eq!(code, 78);
+    for name in [
+        "3 settings",
+        "LUML_GATEWAY_PORT",
+        "LUML_POLL_INTERVAL_SEC",
+        "LUML_SATELLITE_TOKEN",
+    ] {
+        assert!(text.contains(name), "{name} is missing in {text}");
+    }
+}
+
+#[test]
+fn a_gateway_port_in_use_is_a_clear_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let host = Host::new("true");
+    let mut command = host.command();
+    command.env("LUML_GATEWAY_PORT", &port);
+    let mut satellite = Satellite::start(command);
+    assert_eq!(satellite.end().code(), Some(1));
+    satellite.line("LUML_GATEWAY_PORT");
+}
+
+#[test]
+fn check_names_what_is_wrong_with_its_remedy() {
+    let host = Host::new("/nowhere/docker");
+    host.platform.revoke();
+    let (code, text) = typed(&mut host.command(), "check");
+    assert_eq!(code, 1);
+    assert!(text.contains("✓ settings"), "{text}");
+    assert!(
+        text.contains("✗ engine") && text.contains("DOCKER_HOST"),
+        "{text}"
+    );
+    assert!(
+        text.contains("✗ token") && text.contains("Satellites page"),
+        "{text}"
+    );
+    assert!(!text.contains(&host.platform.token()));
+}
+
+#[test]
+fn check_is_content_where_all_holds() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    let (code, text) = typed(&mut host.command(), "check");
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches('✓').count(), 5, "{text}");
+}
+
+#[test]
+fn ls_shows_deployments_and_strays_in_a_table() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    let task = host.deploy();
+    let _satellite = host.start();
+    assert_eq!(host.ended(task), "done");
+    host.platform
+        .add_deployment(json!({ "name": "another", "status": "pending" }));
+    let (code, text) = typed(&mut host.command(), "ls");
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains('\x1b'), "no colours away from a terminal");
+    let mine = text
+        .lines()
+        .find(|line| line.contains(&host.deployment))
+        .unwrap();
+    for word in ["line", "active", "sat-", "healthy"] {
+        assert!(mine.contains(word), "{word} is missing in {mine}");
+    }
+    assert!(text.contains("another"));
+}
+
+#[test]
+fn the_demo_shows_the_whole_path_and_leaves_nothing() {
+    let _docker = engine_or_skip!();
+    let mut command = bare();
+    command.env("HOME", "/tmp");
+    let (code, text) = typed(&mut command, "demo");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(r#""y":[3.0,5.0,7.0]"#), "{text}");
+    assert!(text.contains("0 containers left"), "{text}");
+}
+
+#[test]
+fn without_an_engine_the_demo_ends_with_69_and_one_line() {
+    let mut command = bare();
+    command.env("LUML_DOCKER", "/nowhere/docker");
+    let (code, text) = typed(&mut command, "demo");
+    assert_eq!(code, 69);
+    assert_eq!(text.lines().count(), 1, "{text}");
+}

@@ -1,0 +1,199 @@
+//! The whole path, and what goes on beside it.
+
+use std::time::Instant;
+
+use satellite_sdk::testing::mock_task;
+use serde_json::{Value, json};
+
+use crate::engine::{NETWORK, inspect};
+use crate::engine_or_skip;
+use crate::gateway::ask;
+use crate::host::{Host, KEY, eventually, uuid};
+
+#[test]
+fn a_model_is_deployed_asked_and_undeployed() {
+    let docker = engine_or_skip!();
+    let secret = uuid();
+    let host = Host::with(
+        docker,
+        json!({
+            "env_variables": { "PLAIN": "a\nb", "WINS": "own" },
+            "env_variables_secrets": { "WINS": secret, "DOCKER_HOST": secret, "API_KEY": secret },
+            "dynamic_attributes_secrets": { "api_key": secret },
+            "satellite_parameters": { "memory_limit": "64m", "cpu_limit": 0.5 },
+        }),
+    );
+    host.platform.add_secret(&secret, "the key", "tcp://hush:1");
+    let task = host.deploy();
+    let satellite = host.start();
+    assert_eq!(host.ended(task), "done", "{}", host.platform.result(task));
+    let url = format!("/deployments/{}", host.deployment);
+    assert_eq!(host.platform.result(task), json!({ "inference_url": url }));
+
+    let record = host.platform.deployment(&host.deployment).unwrap();
+    assert_eq!(record["status"], "active");
+    assert_eq!(record["inference_url"], json!(url));
+    assert_eq!(
+        record["tags"],
+        json!(["mine"]),
+        "nothing of the user's is erased"
+    );
+    let attributes = &record["schemas"]["components"]["schemas"]["DynamicAttributesModel"];
+    let names: Vec<_> = attributes["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    assert_eq!(
+        names,
+        ["language"],
+        "what a secret fills in is not asked of callers"
+    );
+
+    let [id] = &host.containers()[..] else {
+        panic!("one container")
+    };
+    let container = inspect(docker, id);
+    assert_eq!(
+        container["Name"],
+        json!(format!("/sat-{}", host.deployment))
+    );
+    let labels = &container["Config"]["Labels"];
+    assert_eq!(labels["df.deployment_id"], json!(host.deployment));
+    assert_eq!(
+        labels["df.model_id"].as_str().map(str::len),
+        Some(32),
+        "an MD5"
+    );
+    let environment: Vec<&str> = container["Config"]["Env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    for expected in [
+        "PLAIN=a\nb",
+        "WINS=own",
+        "API_KEY=tcp://hush:1",
+        "DOCKER_HOST=tcp://hush:1",
+        "MODEL_ARTIFACT_URL=http://files/m/line?sig=hush",
+        "MODEL_NAME=line",
+        &format!("DEPLOYMENT_ID={}", host.deployment),
+    ] {
+        assert!(
+            environment.contains(&expected),
+            "{expected:?} in {environment:?}"
+        );
+    }
+    let limits = &container["HostConfig"];
+    assert_eq!(limits["Memory"], 64 << 20);
+    assert_eq!(limits["NanoCpus"], 500_000_000);
+    assert_eq!(
+        limits["RestartPolicy"],
+        json!({ "Name": "on-failure", "MaximumRetryCount": 3 })
+    );
+    assert!(container["NetworkSettings"]["Networks"][NETWORK].is_object());
+    let published = &container["NetworkSettings"]["Ports"]["8080/tcp"][0];
+    assert_eq!(
+        published["HostIp"], "127.0.0.1",
+        "nobody else reaches the model directly"
+    );
+
+    let gateway = satellite.gateway();
+    let path = format!("/deployments/{}/compute", host.deployment);
+    let (status, answer) = ask(
+        &gateway,
+        "POST",
+        &path,
+        Some(KEY),
+        r#"{"inputs": {"x": [20.5]}}"#,
+    );
+    assert_eq!(
+        (status, answer),
+        (200, json!({ "y": [42.0], "attributes": ["api_key"] }))
+    );
+
+    host.platform.request_deletion(&host.deployment, "undeploy");
+    assert_eq!(host.ended("undeploy"), "done");
+    assert_eq!(
+        host.platform.result("undeploy"),
+        json!({ "container_removed": true })
+    );
+    assert_eq!(host.status(), "gone");
+    assert!(host.containers().is_empty());
+    let (status, _) = ask(&gateway, "POST", &path, Some(KEY), "{}");
+    assert_eq!(status, 404);
+}
+
+#[test]
+fn an_undeploy_of_nothing_is_done_as_well() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    host.platform.request_deletion(&host.deployment, "undeploy");
+    let _satellite = host.start();
+    assert_eq!(host.ended("undeploy"), "done");
+    assert_eq!(
+        host.platform.result("undeploy"),
+        json!({ "container_removed": false })
+    );
+    let payload = json!({ "deployment_id": host.deployment });
+    host.platform
+        .add_task(mock_task("again", "undeploy", payload));
+    assert_eq!(host.ended("again"), "done");
+}
+
+#[test]
+fn a_model_that_never_gets_healthy_holds_up_nobody() {
+    let docker = engine_or_skip!();
+    let host = Host::with(
+        docker,
+        json!({ "env_variables": { "MODEL_HEALTHY_AFTER_MS": "600000" } }),
+    );
+    host.deploy();
+    let _satellite = host.start();
+    eventually("the container", || host.containers().len() == 1);
+    let other = uuid();
+    host.platform.add_deployment(json!({ "id": other }));
+    let begun = Instant::now();
+    host.platform.request_deletion(&other, "undeploy");
+    assert_eq!(host.ended("undeploy"), "done");
+    // Two poll intervals of 0.2 s, and a few calls of the engine's program.
+    assert!(begun.elapsed().as_secs_f64() < 3.0, "{:?}", begun.elapsed());
+    assert_eq!(host.platform.status("deploy"), "running");
+}
+
+#[test]
+fn a_deletion_that_is_asked_for_while_the_model_warms_up_wins() {
+    let docker = engine_or_skip!();
+    for wait_for_container in [false, true] {
+        let warm_up = json!({ "env_variables": { "MODEL_HEALTHY_AFTER_MS": "2500" } });
+        let host = Host::with(docker, warm_up);
+        let task = host.deploy();
+        let _satellite = host.start();
+        if wait_for_container {
+            eventually("the container", || host.containers().len() == 1);
+        }
+        host.platform.request_deletion(&host.deployment, "undeploy");
+        assert_eq!(host.ended("undeploy"), "done");
+        assert_eq!(host.ended(task), "failed");
+        assert_eq!(host.status(), "gone");
+        assert!(host.containers().is_empty());
+    }
+}
+
+#[test]
+fn a_second_deploy_replaces_the_container() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    let task = host.deploy();
+    let _satellite = host.start();
+    assert_eq!(host.ended(task), "done");
+    let first = host.containers();
+    let payload = json!({ "deployment_id": host.deployment });
+    host.platform
+        .add_task(mock_task("again", "deploy", payload));
+    assert_eq!(host.ended("again"), "done");
+    let second = host.containers();
+    assert_eq!(second.len(), 1);
+    assert_ne!(first, second);
+}

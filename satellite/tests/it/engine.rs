@@ -1,0 +1,106 @@
+//! The engine as the tests see it: by its own program, beside the satellite.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+pub const IMAGE: &str = "luml-satellite-it:latest";
+pub const NETWORK: &str = "luml-satellite-it";
+
+/// The program, if there is an engine behind it.
+pub fn docker() -> Option<&'static str> {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = *FOUND.get_or_init(|| {
+        let found = answers("docker");
+        if found {
+            make_image("docker");
+        }
+        found
+    });
+    found.then_some("docker")
+}
+
+/// Where the engine is absent, the test has been skipped, or has failed.
+#[macro_export]
+macro_rules! engine_or_skip {
+    () => {
+        match $crate::engine::docker() {
+            Some(docker) => docker,
+            None => {
+                $crate::engine::skipped("docker");
+                return;
+            }
+        }
+    };
+}
+
+pub fn skipped(program: &str) {
+    let required = std::env::var("SATELLITE_REQUIRE_ENGINE").is_ok_and(|v| v == "1");
+    assert!(
+        !required,
+        "SATELLITE_REQUIRE_ENGINE=1, but {program} has no engine"
+    );
+    eprintln!("SKIPPED: {program} has no engine");
+}
+
+pub fn answers(program: &str) -> bool {
+    let info = Command::new(program).arg("info").output();
+    info.is_ok_and(|output| output.status.success())
+}
+
+/// An image of the satellite's own program, which serves a model as well.
+pub fn make_image(program: &str) {
+    let satellite = env!("CARGO_BIN_EXE_luml-satellite");
+    let listed = Command::new("ldd").arg(satellite).output().unwrap();
+    let libraries: BTreeSet<String> = String::from_utf8_lossy(&listed.stdout)
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(str::to_owned)
+        .collect();
+    let archive = Command::new("tar")
+        .args([
+            "--create",
+            "--dereference",
+            "--absolute-names",
+            "--file",
+            "-",
+        ])
+        .arg(format!("--transform=s|^{satellite}$|/model|"))
+        .arg(satellite)
+        .args(libraries)
+        .output()
+        .unwrap();
+    assert!(archive.status.success(), "{archive:?}");
+    let file = std::env::temp_dir().join(format!("luml-satellite-it-{}.tar", std::process::id()));
+    std::fs::write(&file, archive.stdout).unwrap();
+    let entry = r#"ENTRYPOINT ["/model", "model-server"]"#;
+    let imported = run(
+        program,
+        &["import", "--change", entry, file.to_str().unwrap(), IMAGE],
+    );
+    std::fs::remove_file(file).unwrap();
+    assert!(imported.status.success(), "{imported:?}");
+}
+
+pub fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap()
+}
+
+/// The ids of all containers of this deployment.
+pub fn containers(program: &str, deployment: &str) -> Vec<String> {
+    let filter = format!("label=df.deployment_id={deployment}");
+    let output = run(
+        program,
+        &["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter],
+    );
+    let ids = String::from_utf8(output.stdout).unwrap();
+    ids.split_whitespace().map(str::to_owned).collect()
+}
+
+pub fn inspect(program: &str, container: &str) -> Value {
+    let output = run(program, &["container", "inspect", container]);
+    let mut found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    found[0].take()
+}

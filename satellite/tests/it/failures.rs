@@ -1,0 +1,207 @@
+//! Every reason to fail, provoked: told in task and deployment, nothing left.
+
+use std::time::{Duration, Instant};
+
+use satellite_sdk::testing::{Fault, mock_task};
+use serde_json::{Value, json};
+
+use crate::engine::{IMAGE, run};
+use crate::engine_or_skip;
+use crate::host::{Host, uuid};
+
+/// Deploys; the reason and the error of the failure, told in both places.
+fn failure(host: &Host) -> (String, String) {
+    let task = host.deploy();
+    let satellite = host.start();
+    assert_eq!(host.ended(task), "failed", "{}", satellite.log());
+    let result = host.platform.result(task);
+    let text = |name: &str| result[name].as_str().unwrap().to_owned();
+    assert_eq!(host.status(), "failed");
+    let told = &host.platform.deployment(&host.deployment).unwrap()["error_message"];
+    assert_eq!(told["reason"], result["reason"]);
+    assert!(host.containers().is_empty(), "nothing is left behind");
+    (text("reason"), text("error"))
+}
+
+#[test]
+fn an_artifact_that_is_gone() {
+    let docker = engine_or_skip!();
+    let host = Host::with(docker, json!({ "artifact_id": uuid() }));
+    let (reason, error) = failure(&host);
+    assert_eq!(reason, "failed to get model artifact details");
+    assert!(error.contains("Artifact not found"), "{error}");
+}
+
+#[test]
+fn a_deployment_that_is_gone() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    let payload = json!({ "deployment_id": uuid() });
+    host.platform.add_task(mock_task("gone", "deploy", payload));
+    let _satellite = host.start();
+    assert_eq!(host.ended("gone"), "failed");
+    let reason = &host.platform.result("gone")["reason"];
+    assert_eq!(*reason, "failed to get model artifact details");
+}
+
+#[test]
+fn an_image_that_is_not_to_be_had() {
+    let docker = engine_or_skip!();
+    let parameters = json!({ "satellite_parameters": { "image": "localhost:9/nothing:1" } });
+    let host = Host::with(docker, parameters);
+    let task = host.deploy();
+    let mut command = host.command();
+    command.env("LUML_ALLOWED_IMAGES", "localhost:9/*");
+    let _satellite = crate::host::Satellite::start(command);
+    assert_eq!(host.ended(task), "failed");
+    assert_eq!(
+        host.platform.result(task)["reason"],
+        "Docker image not found"
+    );
+}
+
+#[test]
+fn an_image_that_the_operator_does_not_allow() {
+    let docker = engine_or_skip!();
+    let parameters = json!({ "satellite_parameters": { "image": "localhost:9/nothing:1" } });
+    let (reason, error) = failure(&Host::with(docker, parameters));
+    assert_eq!(reason, "Failed to deploy model");
+    assert!(error.contains("LUML_ALLOWED_IMAGES"), "{error}");
+}
+
+#[test]
+fn a_secret_that_is_missing_is_named() {
+    let docker = engine_or_skip!();
+    let host = Host::with(
+        docker,
+        json!({ "env_variables_secrets": { "API_KEY": uuid() } }),
+    );
+    let (reason, error) = failure(&host);
+    assert_eq!(reason, "Failed to get secret");
+    assert!(error.contains("API_KEY"), "{error}");
+}
+
+#[test]
+fn a_name_that_a_strangers_container_has() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    let name = format!("sat-{}", host.deployment);
+    let made = run(docker, &["create", "--name", &name, IMAGE]);
+    assert!(made.status.success(), "{made:?}");
+    let (reason, error) = failure(&host);
+    assert_eq!(reason, "Failed to create container");
+    assert!(error.contains(&name), "{error}");
+    let removed = run(docker, &["rm", "--force", &name]);
+    assert!(
+        removed.status.success(),
+        "the stranger's container is still there"
+    );
+}
+
+#[test]
+fn a_model_that_ends_is_reported_within_five_seconds_with_its_last_lines() {
+    let docker = engine_or_skip!();
+    for after in ["0", "700"] {
+        let host = Host::with(
+            docker,
+            json!({ "env_variables": {
+                "MODEL_EXIT_AFTER_MS": after, "MODEL_HEALTHY_AFTER_MS": "600000",
+            } }),
+        );
+        let begun = Instant::now();
+        let (reason, error) = failure(&host);
+        assert_eq!(reason, "Container stopped or not found");
+        assert!(error.contains("exit code 3"), "{error}");
+        assert!(error.contains("ends as it was told to"), "{error}");
+        assert!(!error.contains('\0'));
+        // Three restarts lie between, and what the engine waits before each.
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[test]
+fn a_model_that_loops_is_reported() {
+    let docker = engine_or_skip!();
+    let host = Host::with(
+        docker,
+        json!({
+            "env_variables": { "MODEL_EXIT_AFTER_MS": "0", "MODEL_HEALTHY_AFTER_MS": "600000" },
+            "satellite_parameters": { "restart_policy": "always" },
+        }),
+    );
+    let (reason, _) = failure(&host);
+    assert_eq!(reason, "Container stopped or not found");
+}
+
+#[test]
+fn a_model_that_does_not_come_up_in_time() {
+    let docker = engine_or_skip!();
+    let host = Host::with(
+        docker,
+        json!({
+            "env_variables": { "MODEL_HEALTHY_AFTER_MS": "600000" },
+            "satellite_parameters": { "health_check_timeout": 2 },
+        }),
+    );
+    let (reason, error) = failure(&host);
+    assert_eq!(reason, "healthcheck timeout");
+    assert!(
+        error.contains("the model server is up"),
+        "its last lines: {error}"
+    );
+}
+
+#[test]
+fn a_platform_that_refuses_the_end() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    host.platform
+        .fault(Fault::Status(422))
+        .on("PATCH", "/deployments")
+        .times(1);
+    let (reason, _) = failure(&host);
+    assert_eq!(reason, "failed to finalize deployment");
+}
+
+#[test]
+fn a_deployment_that_cannot_be_deleted() {
+    let docker = engine_or_skip!();
+    let host = Host::new(docker);
+    host.platform
+        .fault(Fault::Status(403))
+        .on("DELETE", "/deployments")
+        .times(1);
+    host.platform.request_deletion(&host.deployment, "undeploy");
+    let _satellite = host.start();
+    assert_eq!(host.ended("undeploy"), "failed");
+    let result: Value = host.platform.result("undeploy");
+    assert_eq!(result["reason"], "Failed to delete deployment.");
+    assert_eq!(host.status(), "deletion_failed");
+}
+
+#[test]
+fn a_container_that_cannot_be_removed() {
+    let docker = engine_or_skip!();
+    let mut host = Host::new(docker);
+    let task = host.deploy();
+    let mut satellite = host.start();
+    assert_eq!(host.ended(task), "done");
+    satellite.kill();
+    let script = crate::outages::Script::new(
+        r#"case "$1" in rm) echo "Error response from daemon: device busy" >&2; exit 1;; esac"#,
+    );
+    host.program = script.path();
+    host.platform.request_deletion(&host.deployment, "undeploy");
+    let _satellite = host.start();
+    assert_eq!(host.ended("undeploy"), "failed");
+    assert_eq!(
+        host.platform.result("undeploy")["reason"],
+        "Failed to remove container."
+    );
+    assert_eq!(host.status(), "deletion_failed");
+    host.program = docker.to_owned();
+}

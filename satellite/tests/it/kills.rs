@@ -1,0 +1,85 @@
+//! SIGKILL at each step, for real, and a new process after it.
+
+use crate::engine_or_skip;
+use crate::host::{Host, Satellite};
+use crate::outages::Script;
+
+/// Kills the satellite at its nth call of the engine's program, before or after
+/// the call has done its work, then starts another; what becomes of the task.
+fn killed_at(docker: &str, call: u32, after: bool, host: &mut Host, task: &str) -> bool {
+    let lines = match after {
+        false => format!("[ $COUNT = {call} ] && {{ kill -KILL $PPID; sleep 0.2; exit 1; }}"),
+        true => format!(
+            "[ $COUNT = {call} ] && {{ docker \"$@\" >/dev/null 2>&1; kill -KILL $PPID; exit 1; }}"
+        ),
+    };
+    let script = Script::new(&lines);
+    host.program = script.path();
+    let mut command = host.command();
+    command.env("LUML_RECONCILE_INTERVAL_SEC", "3600"); // only the task's own calls count
+    let mut satellite = Satellite::start(command);
+    let begun = std::time::Instant::now();
+    let killed = loop {
+        if std::fs::read_to_string(script.file("log"))
+            .is_ok_and(|log| log.lines().count() as u32 >= call)
+        {
+            satellite.end();
+            break true;
+        }
+        if host.platform.status(task) == "done" || begun.elapsed().as_secs() > 30 {
+            break false; // it never came to that many calls
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    host.program = docker.to_owned();
+    killed
+}
+
+#[test]
+fn killed_between_any_two_calls_of_a_deploy_the_next_process_finishes_it() {
+    let docker = engine_or_skip!();
+    let mut kills = 0;
+    'calls: for call in 1..=12 {
+        for after in [false, true] {
+            let mut host = Host::new(docker);
+            let task = host.deploy();
+            if !killed_at(docker, call, after, &mut host, task) {
+                break 'calls;
+            }
+            kills += 1;
+            assert_eq!(host.platform.status(task), "running", "call {call}");
+            let satellite = host.start();
+            assert_eq!(host.ended(task), "done", "call {call}: {}", satellite.log());
+            host.becomes("active");
+            assert_eq!(host.containers().len(), 1, "call {call}, after: {after}");
+        }
+    }
+    println!("{kills} kills");
+    assert!(kills >= 8, "{kills} kills");
+}
+
+#[test]
+fn killed_between_any_two_calls_of_an_undeploy_the_next_process_finishes_it() {
+    let docker = engine_or_skip!();
+    let mut kills = 0;
+    'calls: for call in 1..=8 {
+        for after in [false, true] {
+            let mut host = Host::new(docker);
+            let task = host.deploy();
+            let mut satellite = host.start();
+            assert_eq!(host.ended(task), "done");
+            satellite.kill();
+            host.platform.request_deletion(&host.deployment, "undeploy");
+            if !killed_at(docker, call, after, &mut host, "undeploy") {
+                break 'calls;
+            }
+            kills += 1;
+            let _satellite = host.start();
+            assert_eq!(host.ended("undeploy"), "done", "call {call}");
+            assert_eq!(host.status(), "gone");
+            assert!(host.containers().is_empty(), "call {call}, after: {after}");
+        }
+    }
+    println!("{kills} kills");
+    assert!(kills >= 6, "{kills} kills");
+}

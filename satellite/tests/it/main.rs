@@ -1,0 +1,17 @@
+//! The real satellite, as a process, on a real engine, with a mock platform over
+//! real HTTP. Without an engine these tests say that they were skipped; with
+//! `SATELLITE_REQUIRE_ENGINE=1` they fail instead.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+
+mod commands;
+mod deploy;
+mod engine;
+mod failures;
+mod gateway;
+mod host;
+mod kills;
+mod outages;
+mod podman;
+mod reconcile;
+mod secrecy;
