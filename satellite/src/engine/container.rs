@@ -49,9 +49,13 @@ impl Container {
         self.state == State::Running
     }
 
-    /// Came up and went down again and again, or ended for good.
+    /// Ended for good, or comes up and goes down again and again.
     pub fn is_failing(&self) -> bool {
-        self.state == State::Ended || self.restarts >= 3
+        match self.state {
+            State::Ended => true,
+            State::Restarting => self.restarts >= 3,
+            _ => self.restarts >= 5,
+        }
     }
 }
 

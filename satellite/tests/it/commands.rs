@@ -69,9 +69,11 @@ fn a_gateway_port_in_use_is_a_clear_error() {
 
 #[test]
 fn check_names_what_is_wrong_with_its_remedy() {
-    let host = Host::new("/nowhere/docker");
+    let host = Host::new("true");
     host.platform.revoke();
-    let (code, text) = typed(&mut host.command(), "check");
+    let mut command = host.command();
+    command.env("LUML_DOCKER", "/nowhere/docker");
+    let (code, text) = typed(&mut command, "check");
     assert_eq!(code, 1);
     assert!(text.contains("✓ settings"), "{text}");
     assert!(

@@ -14,7 +14,9 @@ fn an_active_deployment_without_a_container_does_not_respond() {
     run(docker, &["rm", "--force", &host.containers()[0]]);
     host.becomes("not_responding");
     let told = &host.platform.deployment(&host.deployment).unwrap()["error_message"];
-    assert_eq!(told["reason"], "container not found");
+    // The engine may still be removing it when it is first seen.
+    let reason = told["reason"].as_str().unwrap();
+    assert!(["container not found", "container is not running"].contains(&reason));
 }
 
 #[test]
