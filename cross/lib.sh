@@ -17,7 +17,7 @@ TARGETS=(
 DEBIAN_RUSTC=/usr/bin/rustc
 DEBIAN_CARGO=/usr/bin/cargo
 DEBIAN_PACKAGES=(rustc-web cargo-web rust-web-src python3-venv)
-# Pinned: another linker makes other bytes, and since 0.16 zig brings an allocator
+# Pinned: another linker makes other bytes, and zig 0.17 links an allocator
 # of its own in place of that of musl.
 PIP_PACKAGES=(ziglang==0.15.2 cargo-zigbuild==0.24.0)
 

@@ -212,6 +212,7 @@ impl Job {
                 Fault::NoImage(_) => return Err(failed("Docker image not found", fault)),
                 Fault::NoNetwork(_) if attempt < 4 => self.network()?,
                 Fault::TimedOut(_) if attempt < 4 => {}
+                Fault::Other(_) if attempt < 2 => self.pause(Duration::from_secs(1))?,
                 Fault::NameTaken(_) if attempt < 4 => self.remove_half_made(&name)?,
                 _ => return Err(failed(REASON, fault)),
             }
@@ -252,11 +253,19 @@ impl Job {
         let models = Models::new();
         let end = Instant::now() + timeout;
         let inside = self.fleet.settings().model_port;
+        let mut second_chance = true;
         loop {
             let container = self.engine(|engine| engine.container(id).transpose())?;
             let container = container.map_err(|fault| failed("Failed to deploy model", fault))?;
             match &container {
                 None => return Err(failed("Container stopped or not found", "it was removed")),
+                // An engine that is stopped ends its containers, not they themselves.
+                Some(container) if container.was_ended() && second_chance => {
+                    second_chance = false;
+                    log::info!("{} was ended: started again", container.name);
+                    self.engine(|engine| engine.start_again(id))?
+                        .map_err(|fault| failed("Container stopped or not found", fault))?;
+                }
                 Some(container) if container.is_failing() => {
                     let text = format!(
                         "it ended with exit code {} after {} restarts; {}",

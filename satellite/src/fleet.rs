@@ -156,7 +156,13 @@ impl Job {
             }
             away
         };
-        let answer = self.patiently(|| work(self.fleet.engine()), away)?;
+        let mut answer = self.patiently(|| work(self.fleet.engine()), away)?;
+        if let Err(Fault::Other(text)) = &answer {
+            // An engine that is going down has many words for it.
+            log::debug!("deployment {}: {text}; once more", self.deployment_id);
+            self.pause(Duration::from_secs(1))?;
+            answer = self.patiently(|| work(self.fleet.engine()), away)?;
+        }
         self.fleet.engine_is_back(&self.cx);
         Ok(answer)
     }

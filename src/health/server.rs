@@ -28,6 +28,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// How soon the thread's own knock must be heard.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
+const KNOCK: &[u8] = b"HEAD / HTTP/1.0\r\n\r\n";
+
 /// Answers until dropped.
 pub(crate) struct HealthServer {
     address: SocketAddr,
@@ -201,11 +203,7 @@ impl Knock {
         self.next = Instant::now() + ANSWER_LIMIT;
         self.open = TcpStream::connect_timeout(&self.door, ANSWER_LIMIT)
             .and_then(|mut stream| {
-                stream.write_all(
-                    b"HEAD / HTTP/1.0
-
-",
-                )?;
+                stream.write_all(KNOCK)?;
                 Ok(stream)
             })
             .inspect_err(|e| log::debug!("health: cannot knock: {e}"))
@@ -253,4 +251,27 @@ fn with_time_limits(listener: TcpListener) -> Result<TcpListener> {
 #[cfg(not(unix))]
 fn with_time_limits(listener: TcpListener) -> Result<TcpListener> {
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_knock_is_told_from_a_callers_request() {
+        let server = Server::http("127.0.0.1:0").unwrap();
+        let address = server.server_addr().to_ip().unwrap();
+        let mut knock = Knock::at(address);
+        let mut caller = TcpStream::connect(address).unwrap();
+        caller.write_all(KNOCK).unwrap();
+        knock.now();
+        assert!(knock.was_missed());
+        let heard: Vec<bool> = (0..2)
+            .map(|_| server.recv_timeout(ANSWER_LIMIT).unwrap().unwrap())
+            .map(|request| knock.is_from(&request))
+            .collect();
+        assert_eq!(heard.iter().filter(|mine| **mine).count(), 1, "{heard:?}");
+        knock.was_heard();
+        assert!(!knock.was_missed());
+    }
 }

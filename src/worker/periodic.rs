@@ -32,6 +32,10 @@ impl Periodic {
         let end = catch_unwind(AssertUnwindSafe(|| (self.job)(cx)));
         match end {
             Ok(Ok(())) => {}
+            // What is given up for a stop has not failed.
+            Ok(Err(failure)) if cx.is_stopping() => {
+                log::debug!("periodic work given up: {}", failure.error());
+            }
             Ok(Err(failure)) => log::warn!("periodic work failed: {}", failure.error()),
             Err(panic) => log::error!("periodic work panicked: {}", panic_text(&*panic)),
         }

@@ -138,10 +138,6 @@ impl Satellite {
         match worked {
             Ok(worked) => {
                 turn.backoff.succeeded();
-                self.shared.health.clear(health::PLATFORM);
-                let Stopped { done, failed, .. } = self.stopped;
-                self.notifier
-                    .polled_well(format_args!("polling; {done} tasks done, {failed} failed"));
                 turn.quiet = !worked;
                 turn.next_poll = match worked {
                     true => self.now(), // there may be more
@@ -192,6 +188,9 @@ impl Satellite {
             self.shared.platform.list_once(&TaskStatus::Pending)?
         };
         self.shared.health.clear(health::PLATFORM);
+        let Stopped { done, failed, .. } = self.stopped;
+        self.notifier
+            .polled_well(format_args!("polling; {done} tasks done, {failed} failed"));
         if tasks.is_empty() {
             log::debug!("no task waits");
         }

@@ -49,6 +49,14 @@ impl Container {
         self.state == State::Running
     }
 
+    /// Ended in a way that does not look like its own doing: by a signal, or as
+    /// if all was well.
+    pub fn was_ended(&self) -> bool {
+        const SIGKILL: i64 = 128 + 9;
+        const SIGTERM: i64 = 128 + 15;
+        self.state == State::Ended && [0, SIGKILL, SIGTERM].contains(&self.exit_code)
+    }
+
     /// Ended for good, or comes up and goes down again and again.
     pub fn is_failing(&self) -> bool {
         match self.state {

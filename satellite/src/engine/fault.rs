@@ -38,7 +38,9 @@ impl Fault {
             "failed to connect to containerd",
             "cannot access containerd socket",
             "permission denied while trying to connect",
-            "server is shutting down",
+            "shutting down",
+            "context canceled",
+            "transport is closing",
             "connection reset by peer",
             "unexpected eof",
         ]) || lower.trim_end().ends_with(": eof")

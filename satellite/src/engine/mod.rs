@@ -66,8 +66,7 @@ impl Engine {
 
     /// The engine's version: it is there and answers.
     pub fn version(&self) -> Result<String, Fault> {
-        let podman = self.program.ends_with("podman");
-        let format = match podman {
+        let format = match self.is_podman() {
             true => "{{.Client.Version}}",
             false => "{{.Server.Version}}",
         };
@@ -120,8 +119,11 @@ impl Engine {
         let mut call = self.call(["run", "--detach", "--name", order.name]);
         call = call
             .arguments(&["--network", order.network, "--publish", &port])
-            .arguments(&["--restart", order.restart_policy])
-            .arguments(&["--add-host", "host.docker.internal:host-gateway"]);
+            .arguments(&["--restart", order.restart_policy]);
+        if !self.is_podman() {
+            // Podman gives the host this name by itself.
+            call = call.arguments(&["--add-host", "host.docker.internal:host-gateway"]);
+        }
         for (name, value) in &order.labels {
             call = call.arguments(&["--label", &format!("{name}={value}")]);
         }
@@ -228,6 +230,10 @@ impl Engine {
     #[cfg(feature = "demo")]
     pub fn remove_network(&self, name: &str) -> Result<(), Fault> {
         self.call(["network", "rm", name]).run(SLOW).map(drop)
+    }
+
+    fn is_podman(&self) -> bool {
+        self.program.ends_with("podman")
     }
 
     fn call<const N: usize>(&self, arguments: [&str; N]) -> Call {

@@ -14,4 +14,5 @@ mod kills;
 mod outages;
 mod podman;
 mod reconcile;
+mod restarts;
 mod secrecy;

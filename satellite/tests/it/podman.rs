@@ -1,8 +1,23 @@
 //! The same path with Podman, where it is there.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use satellite_sdk::extras::temp_directory;
+use serde_json::json;
+
 use crate::engine;
 use crate::gateway::ask;
-use crate::host::{Host, KEY};
+use crate::host::{Host, KEY, Satellite};
+
+/// Podman as root wants to raise limits, which not every machine lets it.
+const MODEST: &str = r#"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"#;
 
 #[test]
 fn podman_runs_the_same_path() {
@@ -10,17 +25,41 @@ fn podman_runs_the_same_path() {
         eprintln!("SKIPPED: podman is not here");
         return;
     }
-    engine::make_image("podman");
-    let host = Host::new("podman");
+    let folder = temp_directory().unwrap();
+    let settings = folder.path().join("containers.conf");
+    fs::write(&settings, MODEST).unwrap();
+    let script = folder.path().join("podman");
+    let text = format!(
+        "#!/bin/sh\nCONTAINERS_CONF={} exec podman \"$@\"\n",
+        settings.display()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let podman = script.to_str().unwrap();
+
+    engine::make_image(podman);
+    let host = Host::with(
+        podman,
+        json!({ "env_variables": { "LD_LIBRARY_PATH": "/x", "PLAIN": "a b" } }),
+    );
     let task = host.deploy();
     let mut command = host.command();
     command.env("LUML_MODEL_IMAGE", format!("localhost/{}", engine::IMAGE));
-    let satellite = crate::host::Satellite::start(command);
+    let satellite = Satellite::start(command);
     assert_eq!(host.ended(task), "done", "{}", host.platform.result(task));
+    let environment = engine::inspect(podman, &host.containers()[0])["Config"]["Env"].take();
+    for expected in ["LD_LIBRARY_PATH=/x", "PLAIN=a b"] {
+        assert!(
+            environment.as_array().unwrap().contains(&json!(expected)),
+            "{environment}"
+        );
+    }
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1]}}"#;
     let (status, answer) = ask(&satellite.gateway(), "POST", &path, Some(KEY), body);
-    assert_eq!((status, &answer["y"]), (200, &serde_json::json!([3.0])));
+    assert_eq!((status, &answer["y"]), (200, &json!([3.0])));
+    engine::run(podman, &["rm", "--force", &host.containers()[0]]);
+    host.becomes("not_responding");
     host.platform.request_deletion(&host.deployment, "undeploy");
     assert_eq!(
         host.ended("undeploy"),
