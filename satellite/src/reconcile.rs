@@ -2,7 +2,7 @@
 //! together, at the start and then again and again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use satellite_sdk::{Context, Deployment, DeploymentStatus, Failure, PlatformClient};
 
@@ -23,6 +23,9 @@ pub struct Reconciler {
     /// Containers that were started again, once each.
     started: HashSet<String>,
 }
+
+/// The loop has other things to do than to wait for the platform.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A model may be slow once.
 const MISSES: u32 = 2;
@@ -49,7 +52,8 @@ impl Reconciler {
             Err(fault) => return Err(fault.into()),
         };
         self.fleet.engine_is_back(cx);
-        let deployments = cx.platform().list_deployments()?;
+        let platform = cx.platform().within(PATIENCE);
+        let deployments = platform.list_deployments()?;
 
         let mut by_deployment: BTreeMap<&str, Vec<Container>> = BTreeMap::new();
         let mut unwanted = Vec::new();
@@ -63,7 +67,7 @@ impl Reconciler {
         for deployment in &deployments {
             if !self.fleet.is_busy_with(&deployment.id) {
                 let containers = by_deployment.remove(&*deployment.id).unwrap_or_default();
-                unwanted.extend(self.see_to(cx.platform(), deployment, containers)?);
+                unwanted.extend(self.see_to(&platform, deployment, containers)?);
             }
         }
         self.fleet.routes().retain(|id| known.contains(id));

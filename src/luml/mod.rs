@@ -1,10 +1,12 @@
 //! The LUML platform: its client, its models, and what it can digest.
 
 mod client;
+mod deployments;
 mod models;
 mod pairing;
 mod safe;
 mod status;
+mod tasks;
 
 pub use client::PlatformClient;
 pub use models::{Artifact, Deployment, DeploymentUpdate, OrbitSecret, SatelliteInfo, Task};

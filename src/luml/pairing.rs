@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{PREFIX, PlatformClient};
 use super::models::SatelliteInfo;
 use crate::error::{Error, Result};
-use crate::http::{Call, Method, Op, Secret};
+use crate::http::{Call, Effort, Method, Op, Secret};
 use crate::settings::{Draft, Variables};
 
 /// What a satellite says of itself when it registers.
@@ -75,9 +75,18 @@ impl PlatformClient {
     /// # Errors
     /// `is_invalid()` where the platform does not take a capability or the URL.
     pub fn register(&self, registration: &Registration) -> Result<SatelliteInfo> {
+        self.register_with(registration, Effort::Persistent)
+    }
+
+    /// One try: the worker has its own backoff.
+    pub(crate) fn register_once(&self, registration: &Registration) -> Result<SatelliteInfo> {
+        self.register_with(registration, Effort::Once)
+    }
+
+    fn register_with(&self, registration: &Registration, effort: Effort) -> Result<SatelliteInfo> {
         let path = format!("{PREFIX}/pair");
         let call = Call::new(Method::POST, &path).op(Op::Idempotent);
-        self.send(call.json(registration)?)?.json()
+        self.send(call.effort(effort).json(registration)?)?.json()
     }
 
     /// Exchanges a pairing code for a token; see [`pair`].

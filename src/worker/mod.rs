@@ -17,6 +17,7 @@ mod periodic;
 mod satellite;
 mod signals;
 mod task_log;
+mod work;
 
 pub use builder::Builder;
 pub use context::{Context, Later};

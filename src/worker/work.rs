@@ -1,0 +1,229 @@
+//! From tasks to delivered results: claim, run, report.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::context::{Context, Polling, Running};
+use super::exit::Stopped;
+use super::handler::{self, Failure};
+use super::inbox::Unclear;
+use super::outbox::Report;
+use super::satellite::{OnOrphan, Satellite, Turn, named};
+use super::task_log;
+use crate::error::Result;
+use crate::health;
+use crate::http::Backoff;
+use crate::luml::{Task, TaskStatus};
+use crate::wake::Stage;
+
+impl Satellite {
+    /// Once, before the first poll.
+    pub(super) fn see_to_orphans(&mut self, turn: &mut Turn) -> Result<()> {
+        if turn.orphans_seen_to || self.on_orphan == OnOrphan::Leave {
+            return Ok(());
+        }
+        let running = self.shared.platform.list_once(&TaskStatus::Running)?;
+        turn.orphans_seen_to = true;
+        for task in running {
+            if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
+                continue;
+            }
+            log::warn!("task {} was left running by a killed worker", task.id);
+            match self.on_orphan {
+                OnOrphan::Rerun => self.run_handler(task),
+                _ => self.shared.finish(Report::orphan(task)),
+            }
+            self.do_what_is_due()?;
+        }
+        Ok(())
+    }
+
+    /// True when there was work, so that more may wait.
+    pub(super) fn poll_and_work(&mut self) -> Result<bool> {
+        let tasks = {
+            let _polling = Polling::begin(&self.shared);
+            if self.stage() > Stage::Running {
+                return Ok(false); // between the last look and the flag
+            }
+            self.shared.platform.list_once(&TaskStatus::Pending)?
+        };
+        self.shared.health.clear(health::PLATFORM);
+        let Stopped { done, failed, .. } = self.stopped;
+        self.notifier
+            .polled_well(format_args!("polling; {done} tasks done, {failed} failed"));
+        if tasks.is_empty() {
+            log::debug!("no task waits");
+        }
+        let mut worked = false;
+        for task in tasks {
+            if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
+                continue;
+            }
+            if self.stage() > Stage::Running {
+                break;
+            }
+            self.inbox.forget(&task.id);
+            let backoff = Backoff::new(self.settings.max_backoff);
+            worked |= self.claim_and_run(Unclear::new(task, self.now(), backoff))?;
+            self.do_what_is_due()?;
+            self.notifier.alive();
+        }
+        Ok(worked)
+    }
+
+    /// Claims the task and, if it is ours now, runs its handler. An unanswered
+    /// claim is kept, to be asked for again.
+    fn claim_and_run(&mut self, unclear: Unclear) -> Result<bool> {
+        let task = &unclear.task;
+        match self.claim(&unclear) {
+            Ok(true) => {
+                self.run_handler(unclear.task);
+                Ok(true)
+            }
+            Ok(false) => {
+                log::info!("task {} is somebody else's or gone", task.id);
+                Ok(false)
+            }
+            Err(e) if e.is_refused_token() => Err(e),
+            Err(e) if e.is_retryable() => {
+                let now = self.now();
+                self.inbox.put(unclear, now);
+                Err(e)
+            }
+            Err(e) => {
+                log::warn!("task {} cannot be claimed: {e}", task.id);
+                Ok(false)
+            }
+        }
+    }
+
+    /// A platform that guards its claims refuses the second of two, also when
+    /// the first was this worker's and only its answer was lost. One process
+    /// for each token: if the task runs, it is ours.
+    fn claim(&self, unclear: &Unclear) -> Result<bool> {
+        let platform = &self.shared.platform;
+        match platform.claim_once(&unclear.task.id) {
+            Err(e) if e.is_conflict() && unclear.was_tried() => {
+                let running = platform.list_once(&TaskStatus::Running)?;
+                Ok(running.iter().any(|task| task.id == unclear.task.id))
+            }
+            Err(e) if e.is_conflict() || e.is_not_found() => Ok(false),
+            answer => answer.map(|()| true),
+        }
+    }
+
+    pub(super) fn ask_again_for_unclear_claims(&mut self) -> Result<()> {
+        while let Some(unclear) = self.inbox.take_due(self.now()) {
+            log::debug!("asking again for task {}", unclear.task.id);
+            match self.claim_and_run(unclear) {
+                Err(e) if e.is_refused_token() => return Err(e),
+                Err(e) => log::warn!("{e}"),
+                Ok(_) => {}
+            }
+            if self.stage() > Stage::Running {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_handler(&mut self, task: Task) {
+        let (id, task_type) = (task.id.clone(), task.task_type.clone());
+        log::info!("task {id} ({task_type}) begins");
+        let running = Arc::new(Running::new(id, task_type, Instant::now()));
+        let cx = Context {
+            shared: Arc::clone(&self.shared),
+            running: Some(Arc::clone(&running)),
+        };
+        let watch = self.shared.platform.watch(&running.task_id);
+        let result = match self.handlers.get(&running.task_type) {
+            Some(handler) => {
+                self.notifier.handler_begins(self.handler_limit);
+                let _scope = task_log::Scope::enter(&running.task_id);
+                let result = handler::run(handler, task, &cx);
+                self.notifier.handler_ended();
+                result
+            }
+            None => Err(Failure::new(
+                "unknown task type",
+                format_args!(
+                    "this satellite has no handler for {:?}; it has {}",
+                    running.task_type,
+                    named(self.handlers.keys())
+                ),
+            )),
+        };
+        if let Some(report) = running.returned(result, watch.was_reported()) {
+            self.shared.finish(report);
+        }
+    }
+
+    /// Delivers results whose time has come and does periodic work.
+    pub(super) fn do_what_is_due(&mut self) -> Result<()> {
+        self.deliver()?;
+        let cx = Context {
+            shared: Arc::clone(&self.shared),
+            running: None,
+        };
+        for periodic in &mut self.periodic {
+            periodic.run_if_due(&cx);
+        }
+        self.deliver() // what periodic work has finished
+    }
+
+    fn deliver(&mut self) -> Result<()> {
+        let now = self.now();
+        loop {
+            // Bound on a line of its own: the outbox is not held while sending.
+            let due = self.shared.outbox().take_due(now);
+            let Some(waiting) = due else { return Ok(()) };
+            let report = &waiting.report;
+            let answer = self.shared.platform.report_once(
+                &report.task_id,
+                &report.status,
+                report.result.as_ref(),
+            );
+            match answer {
+                Ok(()) => self.delivered(report),
+                Err(e) if e.is_retryable() || e.is_refused_token() => {
+                    log::warn!("the result of task {} waits: {e}", report.task_id);
+                    let max = self.settings.max_backoff;
+                    let mut outbox = self.shared.outbox();
+                    outbox.put_back(waiting, now, e.retry_after(), max);
+                    if e.is_refused_token() {
+                        return Err(e);
+                    }
+                }
+                Err(e) => log::error!("the result of task {} is refused: {e}", report.task_id),
+            }
+        }
+    }
+
+    fn delivered(&mut self, report: &Report) {
+        let ms = report.elapsed.as_millis();
+        match report.status {
+            TaskStatus::Done => {
+                self.stopped.done += 1;
+                log::info!("task {} is done in {ms} ms", report.task_id);
+            }
+            _ => {
+                self.stopped.failed += 1;
+                let reason = report.result.as_ref().map(|r| r["error"].to_string());
+                let reason = reason.unwrap_or_default();
+                log::warn!("task {} failed in {ms} ms: {reason}", report.task_id);
+            }
+        }
+        if let Some(on_report) = &mut self.on_report {
+            on_report(report);
+        }
+    }
+
+    fn is_mine(&self, task: &Task) -> bool {
+        let types = &self.settings.supported_task_types;
+        let mine = types.is_empty() || types.contains(&task.task_type);
+        if !mine {
+            log::debug!("task {} ({}) is left alone", task.id, task.task_type);
+        }
+        mine
+    }
+}
