@@ -12,4 +12,5 @@ mod recorder;
 mod secrecy;
 mod serve;
 mod stop;
+mod tls;
 mod worker;

@@ -1,0 +1,216 @@
+//! A platform behind TLS, with good and bad certificates. The satellite is this
+//! build's, or, where `SATELLITE_WORKER` names a command, that of another build or
+//! for another machine: `cross/run` uses it so.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use satellite_sdk::extras::{TempDirectory, temp_directory};
+use satellite_sdk::testing::{MockPlatform, mock_task};
+use serde_json::json;
+
+use crate::child;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An authority that nobody knows.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: TempDirectory,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        let folder = temp_directory().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+        Authority {
+            issuer: Issuer::new(params, key),
+            folder,
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A server's configuration for this name, good until `year`.
+    fn certify(&self, name: &str, year: i32) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        Arc::new(config)
+    }
+}
+
+/// A door with TLS before the platform; its URL.
+fn door(platform: &MockPlatform, config: Arc<ServerConfig>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let inside = platform.url().replace("http://", "");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (config, inside) = (Arc::clone(&config), inside.clone());
+            thread::spawn(move || carry(stream, config, &inside));
+        }
+    });
+    url
+}
+
+/// Carries bytes both ways until one side has enough.
+fn carry(outer: TcpStream, config: Arc<ServerConfig>, inside: &str) -> io::Result<()> {
+    let session = ServerConnection::new(config).map_err(io::Error::other)?;
+    let moment = Some(Duration::from_millis(5));
+    outer.set_read_timeout(moment)?;
+    let mut outer = StreamOwned::new(session, outer);
+    let mut inner = TcpStream::connect(inside)?;
+    inner.set_read_timeout(moment)?;
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match nothing_yet(outer.read(&mut buffer))? {
+            Some(0) => return Ok(()),
+            Some(n) => inner.write_all(&buffer[..n])?,
+            None => {}
+        }
+        match nothing_yet(inner.read(&mut buffer))? {
+            Some(0) => return Ok(()),
+            Some(n) => outer.write_all(&buffer[..n])?,
+            None => {}
+        }
+    }
+}
+
+fn nothing_yet(read: io::Result<usize>) -> io::Result<Option<usize>> {
+    match read {
+        Ok(n) => Ok(Some(n)),
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The satellite of this build, or the one that `SATELLITE_WORKER` names, which
+/// has to have a handler called `echo`.
+fn satellite(platform: &MockPlatform, url: &str) -> Command {
+    let mut command = match std::env::var("SATELLITE_WORKER") {
+        Ok(words) => {
+            let mut words = words.split_whitespace();
+            let mut command = Command::new(words.next().unwrap());
+            command
+                .args(words)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            command
+        }
+        Err(_) => child::bare_command(),
+    };
+    command
+        .env("LUML_PLATFORM_URL", url)
+        .env("LUML_SATELLITE_TOKEN", platform.token())
+        .env("LUML_HEALTH_PORT", "0")
+        .env("LUML_POLL_INTERVAL_SEC", "0.05")
+        .env_remove("LUML_CA_FILE");
+    command
+}
+
+fn with_tasks() -> MockPlatform {
+    let platform = MockPlatform::start();
+    for n in 1..=7 {
+        platform.add_task(mock_task(format!("t{n}"), "echo", json!({ "n": n })));
+    }
+    platform
+}
+
+fn assert_all_done(platform: &MockPlatform) {
+    for n in 1..=7 {
+        let id = format!("t{n}");
+        assert!(
+            platform.wait_for(&id, "done", PATIENCE),
+            "{id} is {}",
+            platform.status(&id)
+        );
+        assert_eq!(platform.result(&id), json!({ "n": n }));
+    }
+}
+
+#[test]
+fn a_worker_does_its_tasks_without_tls() {
+    let platform = with_tasks();
+    let _satellite = child::start(satellite(&platform, &platform.url()));
+    assert_all_done(&platform);
+}
+
+#[test]
+fn a_private_authority_is_trusted_where_it_is_named() {
+    let authority = Authority::new();
+    let platform = with_tasks();
+    let url = door(&platform, authority.certify("localhost", 2100));
+    let mut command = satellite(&platform, &url);
+    command.env("LUML_CA_FILE", authority.file());
+    let _satellite = child::start(command);
+    assert_all_done(&platform);
+    assert_eq!(
+        platform.connections(),
+        1,
+        "the connection is kept behind TLS as well"
+    );
+}
+
+#[test]
+fn a_bad_certificate_is_refused_and_the_token_stays_here() {
+    let (known, other) = (Authority::new(), Authority::new());
+    for (what, config, named) in [
+        ("no authority named", known.certify("localhost", 2100), None),
+        (
+            "another authority",
+            other.certify("localhost", 2100),
+            Some(known.file()),
+        ),
+        (
+            "another name",
+            known.certify("elsewhere.example", 2100),
+            Some(known.file()),
+        ),
+        (
+            "expired",
+            known.certify("localhost", 2021),
+            Some(known.file()),
+        ),
+    ] {
+        let platform = with_tasks();
+        let url = door(&platform, config);
+        let mut command = satellite(&platform, &url);
+        command.envs(named.map(|file| ("LUML_CA_FILE", file)));
+        let mut satellite = child::start(command);
+        if std::env::var_os("SATELLITE_WORKER").is_none() {
+            let line = satellite.line("no trusted connection");
+            assert!(line.contains("polling again in"), "{what}: {line}");
+        } else {
+            thread::sleep(Duration::from_secs(2)); // it may have no logger
+        }
+        assert!(platform.requests().is_empty(), "{what}");
+    }
+}
