@@ -39,17 +39,17 @@ fn satellite(platform: &MockPlatform) -> Builder {
     platform
         .worker()
         .health(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
-        .handler("add", |task: Task<Add>, _: &Context| {
+        .handler("add", |task: Task<Add>| {
             done(json!({ "sum": task.payload.a + task.payload.b }))
         })
-        .handler("greet", |task: Task, _: &Context| {
+        .handler("greet", |task: Task| {
             done(format!("Hello, {}", task.payload["name"]))
         })
-        .handler("divide", |task: Task, _: &Context| {
+        .handler("divide", |task: Task| {
             let by = task.payload["by"].as_i64().ok_or("by is not a number")?;
             1_i64.checked_div(by).ok_or("division by zero")
         })
-        .handler("index", |task: Task, _: &Context| {
+        .handler("index", |task: Task| {
             let at = task.payload["at"].as_u64().unwrap_or(0);
             done([1, 2, 3][at as usize])
         })

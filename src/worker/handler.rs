@@ -14,12 +14,28 @@ use crate::error::{Error, Result};
 use crate::luml::Task;
 
 /// What can handle a task: any `Fn(Task<P>, &Context) -> Result<R, E>` with
-/// `P: DeserializeOwned`, `R: Serialize` and `E: Display`.
+/// `P: DeserializeOwned`, `R: Serialize` and `E: Display`. Where the context is not
+/// wanted, `Fn(Task<P>) -> Result<R, E>` will do.
 ///
 /// `Task` alone is `Task<serde_json::Value>`: any payload fits. `Ok` reports the
 /// task done with the result, `Err` failed with the message.
+///
+/// ```
+/// use satellite_sdk::{Builder, Context, Task, done};
+///
+/// Builder::new()
+///     .handler("echo", |task: Task| done(task.payload))
+///     .handler("whoami", |_: Task, cx: &Context| done(cx.task_id().map(str::to_owned)));
+/// ```
+///
+/// Anything else is told in one line:
+///
+/// ```compile_fail,E0277
+/// // error: a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` …
+/// satellite_sdk::Builder::new().handler("echo", |task: satellite_sdk::Task| 5);
+/// ```
 #[diagnostic::on_unimplemented(
-    message = "a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` with P: DeserializeOwned, R: Serialize, E: Display",
+    message = "a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` with P: DeserializeOwned, R: Serialize, E: Display; the context may be left out",
     label = "this is not a handler",
     note = "name the types of both arguments, `|task: Task, cx: &Context|`, and the error's, as `satellite_sdk::done(..)` does"
 )]
@@ -32,6 +48,19 @@ pub trait Handler<Signature>: Send + 'static {
 }
 
 impl<F, P, R, E> Handler<fn(Task<P>) -> Result<R, E>> for F
+where
+    F: Fn(Task<P>) -> Result<R, E> + Send + 'static,
+    P: DeserializeOwned,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    fn handle(&self, task: Task, _: &Context) -> Result<Value, Failure> {
+        let result = self(typed(task)?).map_err(Into::into)?;
+        to_value(result)
+    }
+}
+
+impl<F, P, R, E> Handler<fn(Task<P>, &Context) -> Result<R, E>> for F
 where
     F: Fn(Task<P>, &Context) -> Result<R, E> + Send + 'static,
     P: DeserializeOwned,
