@@ -27,6 +27,8 @@ struct Slot {
     stream: Arc<TcpStream>,
     stage: Stage,
     since: Instant,
+    /// Its thread has not begun: the wait counts from the admission.
+    new: bool,
     /// The thread is waiting for its client's bytes, and nothing is lost by ending it.
     waiting: bool,
     evicted: bool,
@@ -86,6 +88,7 @@ impl Connections {
             stream: stream.clone(),
             stage: Stage::Head,
             since: Instant::now(),
+            new: true,
             waiting: true,
             evicted: false,
         };
@@ -171,7 +174,9 @@ impl Place {
     pub(super) fn enter(&self, stage: Stage) {
         self.slot(|slot| {
             slot.stage = stage;
-            slot.since = Instant::now();
+            if !std::mem::take(&mut slot.new) {
+                slot.since = Instant::now();
+            }
         });
     }
 

@@ -1,1 +1,229 @@
-fn main() {}
+//! Ten thousand satellites through an outage of ten minutes, in virtual time.
+//!
+//! `fleet PICTURE [SEED]`: checks the rules below against a real worker, simulates,
+//! prints a table and draws a picture.
+
+#[path = "fleet/check.rs"]
+mod check;
+#[path = "fleet/picture.rs"]
+mod picture;
+#[path = "fleet/rules.rs"]
+mod rules;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::process::ExitCode;
+
+use rules::{Random, Rules};
+
+const SATELLITES: usize = 10_000;
+const INTERVAL: f64 = 2.0;
+const MAX_BACKOFF: f64 = 60.0;
+/// The kit's limit for the head of an answer.
+const PATIENCE: f64 = 30.0;
+
+/// Seconds of virtual time: the outage begins, it ends, and so does the simulation.
+const AWAY: f64 = 300.0;
+const BACK: f64 = 900.0;
+const END: f64 = 1500.0;
+
+/// How a platform is away.
+#[derive(Clone, Copy, PartialEq)]
+enum Outage {
+    /// Refuses, or answers 503: each request fails at once.
+    Refuses,
+    /// Answers 503 with this `Retry-After`.
+    RetryAfter(f64),
+    /// Takes requests and does not answer them; at its end it answers all that wait.
+    Hangs,
+    /// All satellites lose their power with it and start again within a second.
+    PowerCut,
+}
+
+struct Scenario {
+    name: &'static str,
+    rules: Rules,
+    outage: Outage,
+}
+
+struct Seen {
+    /// Requests that the platform is sent in each second.
+    rate: Vec<u32>,
+    /// When each satellite's first good poll after the outage was, in seconds after it.
+    back: Vec<f64>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let picture = arguments.next().unwrap_or("fleet.svg".to_owned());
+    let seed = arguments
+        .next()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_260_801);
+
+    if !check::agrees() {
+        eprintln!("The rules restated in fleet/rules.rs are not the crate's any more.");
+        return ExitCode::FAILURE;
+    }
+    let kit = Rules::KIT;
+    let scenarios = [
+        Scenario {
+            name: "the kit; refused, or 503",
+            rules: kit,
+            outage: Outage::Refuses,
+        },
+        Scenario {
+            name: "the kit; 503, Retry-After: 60",
+            rules: kit,
+            outage: Outage::RetryAfter(60.0),
+        },
+        Scenario {
+            name: "the kit; no answer for 30 s",
+            rules: kit,
+            outage: Outage::Hangs,
+        },
+        Scenario {
+            name: "the kit; all restarted at the end",
+            rules: kit,
+            outage: Outage::PowerCut,
+        },
+        Scenario {
+            name: "no jitter; refused",
+            rules: Rules::NO_JITTER,
+            outage: Outage::Refuses,
+        },
+        Scenario {
+            name: "no jitter; no answer for 30 s",
+            rules: Rules::NO_JITTER,
+            outage: Outage::Hangs,
+        },
+        Scenario {
+            name: "no jitter; all restarted",
+            rules: Rules::NO_JITTER,
+            outage: Outage::PowerCut,
+        },
+        Scenario {
+            name: "no backoff; refused",
+            rules: Rules::NO_BACKOFF,
+            outage: Outage::Refuses,
+        },
+    ];
+    println!(
+        "\n{SATELLITES} satellites, a poll every {INTERVAL} s, an outage from {AWAY} s to {BACK} s, seed {seed}."
+    );
+    println!("Requests per second, in bins of 1 s; ×: over the mean before the outage.\n");
+    println!(
+        "| {:<33} | before: mean | peak | during: mean | peak | after: mean | peak | last 5 min: peak | s until 50 % | 99 % | all are back |",
+        "scenario"
+    );
+    println!(
+        "|-----------------------------------|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    let seen: Vec<Seen> = scenarios
+        .iter()
+        .map(|scenario| simulate(scenario, seed))
+        .collect();
+    for (scenario, seen) in scenarios.iter().zip(&seen) {
+        print_row(scenario, seen);
+    }
+    let lines = [0, 2, 4].map(|n| (scenarios[n].name, seen[n].rate.as_slice()));
+    match std::fs::write(&picture, picture::draw(&lines, AWAY, BACK)) {
+        Ok(()) => println!("\nThe picture: {picture}"),
+        Err(error) => {
+            eprintln!("{picture}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn simulate(scenario: &Scenario, seed: u64) -> Seen {
+    let mut random = Random::new(seed);
+    let mut seen = Seen {
+        rate: vec![0; END as usize],
+        back: Vec::new(),
+    };
+    let mut failures = vec![0_u32; SATELLITES];
+    let mut is_back = vec![false; SATELLITES];
+    // Times as nanoseconds, since floats have no order of their own.
+    let mut due: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+    let at = |seconds: f64| (seconds * 1e9) as u64;
+    for satellite in 0..SATELLITES {
+        due.push(Reverse((at(random.next() * INTERVAL), satellite)));
+    }
+    let away = |now: f64| (AWAY..BACK).contains(&now);
+    while let Some(Reverse((when, satellite))) = due.pop() {
+        let now = when as f64 / 1e9;
+        if now >= END {
+            break;
+        }
+        if scenario.outage == Outage::PowerCut && away(now) {
+            due.push(Reverse((at(BACK + random.next()), satellite)));
+            failures[satellite] = 0;
+            continue;
+        }
+        seen.rate[now as usize] += 1;
+        // When its answer is there, and whether it is a good one.
+        let (answered, good) = match scenario.outage {
+            Outage::Hangs if away(now) && now + PATIENCE < BACK => (now + PATIENCE, false),
+            Outage::Hangs if away(now) => (BACK, true),
+            _ => (now, !away(now)),
+        };
+        let wait = if good {
+            failures[satellite] = 0;
+            if answered >= BACK && !std::mem::replace(&mut is_back[satellite], true) {
+                seen.back.push(answered - BACK);
+            }
+            scenario.rules.after_success(INTERVAL, &mut random)
+        } else {
+            failures[satellite] += 1;
+            let least = match scenario.outage {
+                Outage::RetryAfter(seconds) => seconds,
+                _ => 0.0,
+            };
+            scenario.rules.after_failure(
+                failures[satellite],
+                least,
+                MAX_BACKOFF,
+                INTERVAL,
+                &mut random,
+            )
+        };
+        due.push(Reverse((at(answered + wait), satellite)));
+    }
+    seen.back.sort_by(f64::total_cmp);
+    seen
+}
+
+fn print_row(scenario: &Scenario, seen: &Seen) {
+    // The first seconds are left out: the fleet has yet to fall into its rhythm.
+    let spans = [
+        (10, AWAY as usize),
+        (AWAY as usize, BACK as usize),
+        (BACK as usize, END as usize),
+    ];
+    let mean = |(from, to): (usize, usize)| {
+        f64::from(seen.rate[from..to].iter().sum::<u32>()) / (to - from) as f64
+    };
+    let before = mean(spans[0]);
+    print!("| {:<33} ", scenario.name);
+    for span in spans {
+        let peak = f64::from(*seen.rate[span.0..span.1].iter().max().unwrap_or(&0));
+        print!(
+            "| {:.0} (×{:.2}) | {peak:.0} (×{:.2}) ",
+            mean(span),
+            mean(span) / before,
+            peak / before
+        );
+    }
+    let late = f64::from(*seen.rate[END as usize - 300..].iter().max().unwrap_or(&0));
+    print!("| {late:.0} (×{:.2}) ", late / before);
+    let back = |share: f64| seen.back.get(((SATELLITES - 1) as f64 * share) as usize);
+    for share in [0.5, 0.99, 1.0] {
+        match back(share) {
+            Some(seconds) => print!("| {seconds:.1} "),
+            None => print!("| never "),
+        }
+    }
+    println!("|");
+}

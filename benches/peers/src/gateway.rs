@@ -1,1 +1,221 @@
-fn main() {}
+//! The Docker satellite's gateway beside a direct call to the model server behind it.
+//!
+//! `gateway SATELLITE [--quick]`: SATELLITE is the program. Starts a platform on
+//! loopback, the satellite as a process and a model in a container, all of which are
+//! gone at the end. Exit code 69 without a container engine.
+
+#[path = "gateway/client.rs"]
+mod client;
+#[path = "gateway/host.rs"]
+mod host;
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::Client;
+use host::{Host, KEY, Result};
+
+/// Engine absent, as sysexits has it.
+const UNAVAILABLE: u8 = 69;
+
+/// How often the two ways take turns, so that a change of the machine's mood meets both.
+const ROUNDS: usize = 10;
+
+/// What is sent, and how often in all.
+struct Load {
+    name: &'static str,
+    body: Vec<u8>,
+    connections: usize,
+    calls: usize,
+}
+
+/// One way to the model.
+struct Way<'a> {
+    address: &'a str,
+    path: String,
+    key: Option<&'a str>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let Some(satellite) = arguments.next() else {
+        eprintln!("usage: gateway SATELLITE [--quick]");
+        return ExitCode::from(64);
+    };
+    if !host::has_engine() {
+        eprintln!("no container engine answers `docker info`: the gateway cannot be measured here");
+        return ExitCode::from(UNAVAILABLE);
+    }
+    let share = match arguments.next().as_deref() {
+        Some("--quick") => 5,
+        _ => 1,
+    };
+    match Host::start(&satellite).and_then(|host| measure(&host, share)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(host: &Host, share: usize) -> Result<()> {
+    let small = br#"{"inputs": {"x": [1, 2, 3]}}"#.to_vec();
+    // The model skips what it does not know: its own work stays small.
+    let large = format!(
+        r#"{{"inputs": {{"x": [1]}}, "ballast": "{}"}}"#,
+        "a".repeat(1 << 20)
+    );
+    // As long on the way back as on the way there, and all of it the model's work.
+    let both = format!(
+        r#"{{"inputs": {{"x": [{}]}}}}"#,
+        vec!["1.5"; 1 << 18].join(",")
+    );
+    let loads = [
+        Load {
+            name: "small body",
+            body: small.clone(),
+            connections: 1,
+            calls: 2000 / share,
+        },
+        Load {
+            name: "small body",
+            body: small,
+            connections: 8,
+            calls: 4000 / share,
+        },
+        Load {
+            name: "1 MB there",
+            body: large.clone().into(),
+            connections: 1,
+            calls: 500 / share,
+        },
+        Load {
+            name: "1 MB there",
+            body: large.into(),
+            connections: 8,
+            calls: 800 / share,
+        },
+        Load {
+            name: "1 MB both ways",
+            body: both.into(),
+            connections: 1,
+            calls: 200 / share,
+        },
+    ];
+    let direct = Way {
+        address: &host.model,
+        path: "/compute".into(),
+        key: None,
+    };
+    let gateway = Way {
+        address: &host.gateway,
+        path: host.compute_path(),
+        key: Some(KEY),
+    };
+    for way in [&direct, &gateway] {
+        calls(way, &loads[0], 50)?; // warm: the key is known, connections are kept
+    }
+    println!("Latency of a call on a kept connection, ms; ×: over the direct call.\n");
+    println!(
+        "| load | connections | calls | direct: median | p95 | gateway: median | p95 | added: median | p95 | CPU of the satellite per call, µs |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for load in &loads {
+        let (mut straight, mut passed) = (Vec::new(), Vec::new());
+        let mut cpu = Duration::ZERO;
+        for _ in 0..ROUNDS {
+            straight.extend(calls(&direct, load, load.calls / ROUNDS)?.0);
+            let (times, used) = calls_watched(&gateway, load, load.calls / ROUNDS, host)?;
+            passed.extend(times);
+            cpu += used;
+        }
+        print_row(load, straight, passed, cpu);
+    }
+    let (threads, resident) = host.size();
+    println!("\nThe satellite afterwards: {threads} threads, {resident} kB resident.");
+    Ok(())
+}
+
+/// So many calls over the load's connections: how long each took.
+fn calls(way: &Way<'_>, load: &Load, count: usize) -> Result<(Vec<Duration>, Duration)> {
+    run(way, load, count, || Ok(Duration::ZERO))
+}
+
+/// The same, and the satellite's CPU time over all of them.
+fn calls_watched(
+    way: &Way<'_>,
+    load: &Load,
+    count: usize,
+    host: &Host,
+) -> Result<(Vec<Duration>, Duration)> {
+    run(way, load, count, || host.cpu())
+}
+
+fn run(
+    way: &Way<'_>,
+    load: &Load,
+    count: usize,
+    clock: impl Fn() -> Result<Duration>,
+) -> Result<(Vec<Duration>, Duration)> {
+    let request = client::request(&way.path, way.key, &load.body);
+    let mut clients = Vec::new();
+    for _ in 0..load.connections {
+        let mut client = Client::connect(way.address)?;
+        client.call(&request)?; // opens what is behind it as well
+        clients.push(client);
+    }
+    let before = clock()?;
+    let request = &request;
+    let each = (count / load.connections).max(1);
+    let times: Vec<Result<Vec<Duration>>> = thread::scope(|scope| {
+        let all: Vec<_> = clients
+            .iter_mut()
+            .map(|client| {
+                scope.spawn(move || {
+                    let one = |_| {
+                        let begun = Instant::now();
+                        client.call(request)?;
+                        Ok(begun.elapsed())
+                    };
+                    (0..each).map(one).collect()
+                })
+            })
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err("a client panicked".into()))
+        };
+        all.into_iter().map(join).collect()
+    });
+    // Before the connections close, and their threads' figures go with them.
+    let used = clock()?.saturating_sub(before);
+    let mut all = Vec::new();
+    for times in times {
+        all.extend(times?);
+    }
+    Ok((all, used))
+}
+
+fn print_row(load: &Load, mut direct: Vec<Duration>, mut gateway: Vec<Duration>, cpu: Duration) {
+    direct.sort();
+    gateway.sort();
+    let at = |times: &[Duration], share: f64| {
+        times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
+    };
+    let (d50, d95) = (at(&direct, 0.5), at(&direct, 0.95));
+    let (g50, g95) = (at(&gateway, 0.5), at(&gateway, 0.95));
+    println!(
+        "| {} | {} | {} | {d50:.3} | {d95:.3} | {g50:.3} (×{:.2}) | {g95:.3} (×{:.2}) | {:.3} | {:.3} | {:.0} |",
+        load.name,
+        load.connections,
+        gateway.len(),
+        g50 / d50,
+        g95 / d95,
+        g50 - d50,
+        g95 - d95,
+        cpu.as_secs_f64() * 1e6 / gateway.len() as f64,
+    );
+}

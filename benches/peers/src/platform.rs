@@ -126,7 +126,11 @@ impl World {
             )),
             ("POST", _) => {
                 let id = path.strip_prefix("/satellites/v1/tasks/")?;
-                let id: u64 = id.strip_suffix("/status")?.strip_prefix("task-")?.parse().ok()?;
+                let id: u64 = id
+                    .strip_suffix("/status")?
+                    .strip_prefix("task-")?
+                    .parse()
+                    .ok()?;
                 let status = match body {
                     body if contains(body, b"\"running\"") => "running",
                     body if contains(body, b"\"done\"") => "done",
