@@ -13,4 +13,5 @@ mod secrecy;
 mod serve;
 mod stop;
 mod tls;
+mod transport;
 mod worker;

@@ -1,0 +1,100 @@
+//! The one transport: what it bounds, and which way it goes.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use satellite_sdk::serve::{Limits, Response, Server};
+use satellite_sdk::testing::{Fault, ManualClock, MockPlatform};
+use satellite_sdk::{Builder, PlatformClient};
+
+use crate::child;
+
+fn client(url: &str) -> PlatformClient {
+    let builder = Builder::new().platform_url(url).token("dfssat_token");
+    builder.clock(ManualClock::default()).platform().unwrap()
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_given_up_and_not_asked_for_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let server = Server::bind("127.0.0.1:0", Limits::default(), move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Response::new(200).reader(std::io::repeat(b'x'), None)
+    })
+    .unwrap();
+    let error = client(&format!("http://{}", server.addr()))
+        .poll_tasks()
+        .unwrap_err();
+    assert!(error.to_string().contains("larger than 32 MiB"), "{error}");
+    assert!(!error.is_retryable());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn json_that_is_too_deep_or_of_another_kind_is_an_error_that_shows_its_beginning() {
+    for body in [
+        "[".repeat(100_000),
+        r#"{"tasks": []}"#.to_owned(),
+        "\u{1b}[31mred".to_owned(),
+    ] {
+        let server = Server::bind("127.0.0.1:0", Limits::default(), move |_| {
+            Response::json(200, body.clone())
+        })
+        .unwrap();
+        let error = client(&format!("http://{}", server.addr()))
+            .poll_tasks()
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("answered 200, but"), "{text}");
+        assert!(!text.contains('\u{1b}') && text.len() < 600, "{text}");
+    }
+}
+
+#[test]
+fn a_limit_of_ones_own_is_kept_resends_included() {
+    let platform = MockPlatform::start();
+    platform
+        .fault(Fault::Stall(Duration::from_secs(20)))
+        .forever();
+    let begun = Instant::now();
+    let hasty = platform.client().within(Duration::from_secs(1));
+    let error = hasty.list_deployments().unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_but_for_loopback() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let platform = MockPlatform::start();
+    let mut command = child::command(&platform);
+    command.envs([
+        ("HTTP_PROXY", &address),
+        ("HTTPS_PROXY", &address),
+        ("ALL_PROXY", &address),
+    ]);
+    let direct = child::start(command);
+    while platform.requests().is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(direct);
+
+    let mut command = child::command(&platform);
+    command
+        .env("LUML_PLATFORM_URL", "https://platform.invalid")
+        .envs([("HTTPS_PROXY", &address), ("ALL_PROXY", &address)]);
+    let _through = child::start(command);
+    let (stream, _) = proxy.accept().unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(line, "CONNECT platform.invalid:443 HTTP/1.1\r\n");
+}
