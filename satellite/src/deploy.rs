@@ -1,49 +1,27 @@
 //! Deploy: from a task to a model that answers.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use satellite_sdk::{
     Context, Deployment, DeploymentStatus, Failure, Later, PlatformClient, Secret, Task,
 };
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::engine::{self, Container, Fault, Order};
-use crate::fleet::{End, Fleet, Job};
+use crate::fleet::Fleet;
 use crate::gateway::Route;
+use crate::job::{self, End, Job, Target, failed};
 use crate::model::Models;
 use crate::parameters::Parameters;
-
-/// What a deploy or undeploy task is about.
-#[derive(Debug, Deserialize)]
-pub struct Target {
-    pub deployment_id: String,
-}
 
 /// How often a model that is coming up is looked at.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// The handler: the answer comes later, from a thread that follows the model on
-/// its way up, so that other tasks go on.
+/// The handler: follows the model on its way up.
 pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
-    move |task, cx| {
-        let later = cx.later().ok_or("a task without an answer")?;
-        let (fleet, cx) = (fleet.clone(), cx.clone());
-        let id = task.payload.deployment_id;
-        thread::Builder::new()
-            .name("deploy".into())
-            .spawn(move || {
-                let job = fleet.begin(&id, &cx);
-                let end = catch_unwind(AssertUnwindSafe(|| job.deploy(later.task_id())));
-                let end = end.unwrap_or_else(|_| Err(failed("Failed to deploy model", "a panic")));
-                job.conclude(end, later);
-            })?;
-        Ok(())
-    }
+    job::handler(fleet, Job::deploy, conclude)
 }
 
 impl Job {
@@ -61,33 +39,6 @@ impl Job {
         let container = self.container(task_id, &artifact_url, &parameters, &environment)?;
         let port = self.wait_until_healthy(&container, parameters.health_check_timeout)?;
         self.finalize(&deployment, port)
-    }
-
-    /// Reports the end, of the deployment and of the task.
-    fn conclude(self, end: Result<String, End>, later: Later) {
-        let id = &self.deployment_id;
-        match end {
-            Ok(inference_url) => {
-                log::info!("deployment {id} is active at {inference_url}");
-                later.done(json!({ "inference_url": inference_url }));
-            }
-            Err(End::Stopping) => later.leave_running(),
-            Err(End::Cancelled) => {
-                log::info!("deployment {id} is being deleted: given up");
-                let _ = self.remove_containers();
-                later.fail(Failure::new("cancelled", "the deployment is being deleted"));
-            }
-            Err(End::Failed(failure)) => {
-                let ends = [
-                    self.mark_failed(&failure),
-                    self.remove_containers().map(drop),
-                ];
-                match ends.iter().any(|end| matches!(end, Err(End::Stopping))) {
-                    true => later.leave_running(),
-                    false => later.fail(failure),
-                }
-            }
-        }
     }
 
     fn artifact(&self) -> Result<(Deployment, String), End> {
@@ -365,6 +316,30 @@ impl Job {
     }
 }
 
+/// Reports the end, of the deployment and of the task.
+fn conclude(job: &Job, end: Result<String, End>, later: Later) {
+    let id = &job.deployment_id;
+    match end {
+        Ok(inference_url) => {
+            log::info!("deployment {id} is active at {inference_url}");
+            later.done(json!({ "inference_url": inference_url }));
+        }
+        Err(End::Stopping) => later.leave_running(),
+        Err(End::Cancelled) => {
+            log::info!("deployment {id} is being deleted: given up");
+            let _ = job.remove_containers();
+            later.fail(Failure::new("cancelled", "the deployment is being deleted"));
+        }
+        Err(End::Failed(failure)) => {
+            let ends = [job.mark_failed(&failure), job.remove_containers().map(drop)];
+            match ends.iter().any(|end| matches!(end, Err(End::Stopping))) {
+                true => later.leave_running(),
+                false => later.fail(failure),
+            }
+        }
+    }
+}
+
 /// Sets a deployment's status with the reason, and nothing else; one whose
 /// deletion was asked for keeps that status.
 pub fn set_status(
@@ -382,10 +357,6 @@ pub fn set_status(
         update.error_message = Some(message);
     });
     updated.map(drop)
-}
-
-pub fn failed(reason: &str, error: impl std::fmt::Display) -> End {
-    End::Failed(Failure::new(reason, error))
 }
 
 fn container_name(deployment_id: &str) -> String {

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use satellite_sdk::{Context, Error, Failure};
+use satellite_sdk::Context;
 
 use crate::engine::{Container, Engine, Fault};
 use crate::gateway::Routes;
+use crate::job::Job;
 use crate::settings::Settings;
 
 /// The name under which `/readyz` tells that the engine is away.
@@ -27,23 +28,6 @@ struct Shared {
     routes: Routes,
     jobs: Mutex<HashMap<String, Arc<AtomicBool>>>,
     job_ended: Condvar,
-}
-
-/// Why a job ended without its work being done.
-#[derive(Debug)]
-pub enum End {
-    /// It went wrong.
-    Failed(Failure),
-    /// It is not wanted any more: the deployment is being deleted.
-    Cancelled,
-    /// The satellite stops; the next process goes on.
-    Stopping,
-}
-
-impl From<Failure> for End {
-    fn from(failure: Failure) -> Self {
-        End::Failed(failure)
-    }
 }
 
 impl Fleet {
@@ -107,6 +91,12 @@ impl Fleet {
         }
     }
 
+    /// The job on this deployment is over.
+    pub fn ended(&self, deployment_id: &str) {
+        self.jobs().remove(deployment_id);
+        self.0.job_ended.notify_all();
+    }
+
     fn jobs(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicBool>>> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,89 +105,6 @@ impl Fleet {
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fleet")
-    }
-}
-
-/// Work on one deployment, in a thread of its own.
-pub struct Job {
-    pub fleet: Fleet,
-    pub cx: Context,
-    pub deployment_id: String,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Job {
-    /// Waits, unless the job is not wanted any more.
-    pub fn pause(&self, duration: Duration) -> Result<(), End> {
-        let end = Instant::now() + duration;
-        loop {
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(End::Cancelled);
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if !self.cx.sleep(left.min(Duration::from_millis(250))) {
-                return Err(End::Stopping);
-            }
-            if left.is_zero() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Asks the engine; one that is away is waited for.
-    pub fn engine<T>(
-        &self,
-        mut work: impl FnMut(&Engine) -> Result<T, Fault>,
-    ) -> Result<Result<T, Fault>, End> {
-        let away = |fault: &Fault| {
-            let away = fault.is_no_engine();
-            if away {
-                self.fleet.engine_is_away(&self.cx, fault);
-            }
-            away
-        };
-        let mut answer = self.patiently(|| work(self.fleet.engine()), away)?;
-        if let Err(Fault::Other(text)) = &answer {
-            // An engine that is going down has many words for it.
-            log::debug!("deployment {}: {text}; once more", self.deployment_id);
-            self.pause(Duration::from_secs(1))?;
-            answer = self.patiently(|| work(self.fleet.engine()), away)?;
-        }
-        self.fleet.engine_is_back(&self.cx);
-        Ok(answer)
-    }
-
-    /// Asks the platform; one that is away is waited for.
-    pub fn platform<T>(
-        &self,
-        mut work: impl FnMut(&satellite_sdk::PlatformClient) -> Result<T, Error>,
-    ) -> Result<Result<T, Error>, End> {
-        self.patiently(|| work(self.cx.platform()), Error::is_retryable)
-    }
-
-    fn patiently<T, E: fmt::Display>(
-        &self,
-        mut work: impl FnMut() -> Result<T, E>,
-        is_away: impl Fn(&E) -> bool,
-    ) -> Result<Result<T, E>, End> {
-        let mut wait = Duration::from_secs(1);
-        loop {
-            match work() {
-                Err(error) if is_away(&error) => {
-                    log::warn!("deployment {} waits: {error}", self.deployment_id);
-                    self.pause(wait)?;
-                    wait = (wait * 2).min(Duration::from_secs(30));
-                }
-                answer => return Ok(answer),
-            }
-        }
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        self.fleet.jobs().remove(&self.deployment_id);
-        self.fleet.0.job_ended.notify_all();
     }
 }
 

@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 mod fleet;
 mod gateway;
+mod job;
 mod logs;
 mod ls;
 mod model;

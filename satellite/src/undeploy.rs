@@ -1,36 +1,19 @@
 //! Undeploy: containers away, then the deployment; harmless when done twice.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
-
 use satellite_sdk::{Context, DeploymentStatus, Failure, Later, Task};
 use serde_json::json;
 
-use crate::deploy::{Target, failed, set_status};
-use crate::fleet::{End, Fleet, Job};
+use crate::deploy::set_status;
+use crate::fleet::Fleet;
+use crate::job::{self, End, Job, Target, failed};
 
-/// The handler: in a thread as well, since a container may take its time to end.
+/// The handler. A deploy of the same that is under way is given up.
 pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
-    move |task, cx| {
-        let later = cx.later().ok_or("a task without an answer")?;
-        let (fleet, cx) = (fleet.clone(), cx.clone());
-        let id = task.payload.deployment_id;
-        thread::Builder::new()
-            .name("undeploy".into())
-            .spawn(move || {
-                // A deploy that is under way is given up.
-                let job = fleet.begin(&id, &cx);
-                let end = catch_unwind(AssertUnwindSafe(|| job.undeploy()));
-                let end =
-                    end.unwrap_or_else(|_| Err(failed("Failed to remove container.", "a panic")));
-                conclude(&job, end, later);
-            })?;
-        Ok(())
-    }
+    job::handler(fleet, Job::undeploy, conclude)
 }
 
 impl Job {
-    fn undeploy(&self) -> Result<bool, End> {
+    fn undeploy(&self, _task_id: &str) -> Result<bool, End> {
         let removed = self.remove_containers()?;
         let deleted = self.platform(|platform| {
             let id = &self.deployment_id;
