@@ -153,6 +153,16 @@ impl Error {
         }
     }
 
+    /// The platform understood the request and will not take it, now or later.
+    /// Anything else may be a box on the way speaking in its place.
+    pub(crate) fn is_final(&self) -> bool {
+        match self.status() {
+            Some(400 | 409 | 413 | 422) => true,
+            Some(404) => !self.is_unsupported(),
+            _ => false,
+        }
+    }
+
     /// A 403 with a `detail`: the platform itself refuses, not a box on the way.
     pub(crate) fn is_refused_token(&self) -> bool {
         match &self.0.kind {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,8 @@ pub(crate) struct Transport {
     bearer: HeaderValue,
     max_backoff: Duration,
     waiter: Waiter,
+    /// Calls that are being sent or waited for at this moment.
+    under_way: AtomicUsize,
 }
 
 impl Transport {
@@ -135,6 +138,7 @@ impl Transport {
             bearer,
             max_backoff,
             waiter,
+            under_way: AtomicUsize::new(0),
         })
     }
 
@@ -144,7 +148,9 @@ impl Transport {
         let deadline = self.waiter.now() + call.within;
         for attempt in 1.. {
             let left = deadline.saturating_duration_since(self.waiter.now());
+            self.under_way.fetch_add(1, Ordering::SeqCst);
             let result = self.attempt(call, left);
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
             let (outcome, after) = match &result {
                 Ok(answer) => (Outcome::Status(answer.status()), answer.retry_after()),
                 Err(failure) => (Outcome::Fault(failure.fault), None),
@@ -164,8 +170,12 @@ impl Transport {
         unreachable!("the deadline ends the attempts")
     }
 
-    /// Breaks off whatever is under way; later calls open a new connection.
+    /// Breaks off the call under way; later calls open a new connection. Where
+    /// others are under way beside it they go before: all of them are let be.
     pub(crate) fn interrupt(&self) {
+        if self.under_way.load(Ordering::SeqCst) > 1 {
+            return;
+        }
         let fresh = agent::build(&self.trust, self.resolver.clone(), &self.host);
         let mut agent = self.agent.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *agent, fresh).shutdown();

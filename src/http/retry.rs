@@ -52,7 +52,7 @@ impl Fault {
 
 /// Statuses of a server that may do better later.
 pub(crate) fn is_passing_status(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+    matches!(status, 408 | 425 | 429 | 500..=599) && !matches!(status, 501 | 505)
 }
 
 /// How a call went, as far as sending it again is concerned.

@@ -3,13 +3,14 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{PREFIX, PlatformClient, escaped};
 use super::models::Task;
 use super::safe;
 use super::status::TaskStatus;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::{Call, Effort, Method, Op};
 
 /// Tasks.
@@ -168,8 +169,22 @@ impl PlatformClient {
             None => json!({ "status": status }),
         };
         let call = Call::new(Method::POST, &path).op(Op::Idempotent);
-        self.send(call.effort(effort).json(&body)?)?.ok().map(drop)
+        let answer = self.send(call.effort(effort).json(&body)?)?;
+        // The platform answers with the task; a portal on the way would not.
+        let marked: Marked = answer.json()?;
+        match marked.id == task_id {
+            true => Ok(()),
+            false => Err(Error::new(format_args!(
+                "task {task_id} was marked, and the answer speaks of task {}",
+                marked.id
+            ))),
+        }
     }
+}
+
+#[derive(Deserialize)]
+struct Marked {
+    id: String,
 }
 
 /// One unreadable task must not hide the others.

@@ -40,12 +40,14 @@ use crate::luml::Task;
     note = "name the types of both arguments, `|task: Task, cx: &Context|`, and the error's, as `satellite_sdk::done(..)` does"
 )]
 pub trait Handler<Signature>: Send + 'static {
-    /// Runs the handler on a task whose payload has not been looked at.
-    ///
-    /// # Errors
-    /// A payload that does not fit, or what the handler returned.
-    fn handle(&self, task: Task, cx: &Context) -> Result<Value, Failure>;
+    #[doc(hidden)]
+    fn handle(&self, task: Task, cx: &Context, _: Sealed) -> Result<Value, Failure>;
 }
+
+/// Nobody else can make one, so nobody else can implement [`Handler`].
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Sealed(());
 
 impl<F, P, R, E> Handler<fn(Task<P>) -> Result<R, E>> for F
 where
@@ -54,7 +56,7 @@ where
     R: Serialize,
     E: Into<Failure>,
 {
-    fn handle(&self, task: Task, _: &Context) -> Result<Value, Failure> {
+    fn handle(&self, task: Task, _: &Context, _: Sealed) -> Result<Value, Failure> {
         let result = self(typed(task)?).map_err(Into::into)?;
         to_value(result)
     }
@@ -67,7 +69,7 @@ where
     R: Serialize,
     E: Into<Failure>,
 {
-    fn handle(&self, task: Task, cx: &Context) -> Result<Value, Failure> {
+    fn handle(&self, task: Task, cx: &Context, _: Sealed) -> Result<Value, Failure> {
         let result = self(typed(task)?, cx).map_err(Into::into)?;
         to_value(result)
     }
@@ -146,7 +148,7 @@ impl<E: fmt::Display> From<E> for Failure {
 pub(super) type AnyHandler = Box<dyn Fn(Task, &Context) -> Result<Value, Failure> + Send>;
 
 pub(super) fn any<S, H: Handler<S>>(handler: H) -> AnyHandler {
-    Box::new(move |task, cx| handler.handle(task, cx))
+    Box::new(move |task, cx| handler.handle(task, cx, Sealed(())))
 }
 
 /// An async handler, run to its end by the user's own `block_on`.

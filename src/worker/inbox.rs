@@ -44,9 +44,10 @@ impl Inbox {
         Some(self.unclear.remove(position))
     }
 
-    /// The platform offers the task again: the claim never arrived.
-    pub(super) fn forget(&mut self, task_id: &str) {
-        self.unclear.retain(|u| u.task.id != task_id);
+    /// Takes out the claim of this task: the platform offers it again.
+    pub(super) fn take(&mut self, task_id: &str) -> Option<Unclear> {
+        let position = self.unclear.iter().position(|u| u.task.id == task_id)?;
+        Some(self.unclear.remove(position))
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {

@@ -67,6 +67,8 @@ pub(super) struct Waiting {
     pub(super) report: Report,
     due: Instant,
     backoff: Option<Backoff>,
+    /// The platform would not take the result itself; the status still counts.
+    pub(super) is_reduced: bool,
 }
 
 impl Outbox {
@@ -75,6 +77,7 @@ impl Outbox {
             report,
             due: now,
             backoff: None,
+            is_reduced: false,
         });
     }
 
@@ -96,6 +99,18 @@ impl Outbox {
             .backoff
             .get_or_insert_with(|| Backoff::new(max_backoff));
         waiting.due = now + backoff.failed(retry_after);
+        self.waiting.push_back(waiting);
+    }
+
+    /// Puts back a report whose result was refused, to be sent without it.
+    pub(super) fn put_back_reduced(&mut self, mut waiting: Waiting, now: Instant) {
+        let note = "the platform did not take this task's result; it is in the satellite's log";
+        let reduced = failure_result("the result was refused", note);
+        if let Some(refused) = waiting.report.result.replace(reduced) {
+            log::error!("task {}: {refused}", waiting.report.task_id);
+        }
+        waiting.is_reduced = true;
+        waiting.due = now;
         self.waiting.push_back(waiting);
     }
 

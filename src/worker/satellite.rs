@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::context::Shared;
+use super::context::{Context, Polling, Shared};
 use super::exit::Stopped;
 use super::handler::AnyHandler;
 use super::inbox::Inbox;
@@ -86,6 +86,14 @@ impl Satellite {
         &self.shared.platform
     }
 
+    /// What periodic work is given: for threads of your own.
+    pub fn context(&self) -> Context {
+        Context {
+            shared: Arc::clone(&self.shared),
+            running: None,
+        }
+    }
+
     /// Where the health thread listens: of use with port 0.
     #[cfg(feature = "health")]
     pub fn health_address(&self) -> Option<std::net::SocketAddr> {
@@ -105,6 +113,10 @@ impl Satellite {
         self.stopped.undelivered = self.shared.outbox().undelivered() as u64;
         if self.stopped.undelivered > 0 {
             log::warn!("{} results were not delivered", self.stopped.undelivered);
+        }
+        #[cfg(target_os = "linux")]
+        if signals.is_some() && self.stage() > Stage::Running {
+            super::children::end_all(); // of threads that handlers began
         }
         drop(signals);
         end.map(|()| self.stopped)
@@ -164,7 +176,14 @@ impl Satellite {
         if turn.next_registration.is_some_and(|due| self.now() < due) {
             return Ok(());
         }
-        match self.shared.platform.register_once(registration) {
+        let answer = {
+            let _polling = Polling::begin(&self.shared);
+            if self.stage() > Stage::Running {
+                return Ok(());
+            }
+            self.shared.platform.register_once(registration)
+        };
+        match answer {
             Ok(info) => {
                 log::info!(
                     "registered as satellite {} of orbit {}",
@@ -176,6 +195,7 @@ impl Satellite {
                 turn.next_registration = None;
             }
             Err(e) if e.is_refused_token() => return Err(e),
+            Err(_) if self.stage() > Stage::Running => {} // it was broken off
             Err(e) => {
                 let wait = turn.registration_backoff.failed(e.retry_after());
                 log::warn!("{e}; registering again in {wait:.1?}");
@@ -201,7 +221,9 @@ impl Satellite {
             if self.shared.outbox().is_empty() {
                 break;
             }
-            let due = self.next_due().unwrap_or(end).min(end);
+            // Claims are not asked for any more.
+            let others = [self.shared.outbox().next_due(), self.next_periodic()];
+            let due = others.into_iter().flatten().fold(end, Instant::min);
             let wait = due.saturating_duration_since(self.now());
             let longest = self.notifier.alive().unwrap_or(wait);
             let waiter = &self.shared.waiter;
@@ -221,11 +243,14 @@ impl Satellite {
         self.shared.waiter.wait_for_bell(wait, Stage::Draining);
     }
 
+    fn next_periodic(&self) -> Option<Instant> {
+        self.periodic.iter().filter_map(Periodic::due).min()
+    }
+
     /// When results, unclear claims or periodic work next want the loop.
     fn next_due(&self) -> Option<Instant> {
-        let periodic = self.periodic.iter().filter_map(Periodic::due).min();
         let outbox = self.shared.outbox().next_due();
-        [outbox, self.inbox.next_due(), periodic]
+        [outbox, self.inbox.next_due(), self.next_periodic()]
             .into_iter()
             .flatten()
             .min()
@@ -303,6 +328,7 @@ impl fmt::Debug for StopHandle {
 /// Builder::new().on_orphan(OnOrphan::Rerun);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnOrphan {
     /// They stay as they are, for somebody to look at.
     #[default]

@@ -22,6 +22,7 @@ use crate::wake::Stage;
 /// Builder::new().on_stop(OnStop::Drain(Duration::from_secs(30)));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnStop {
     /// The process ends at once, the processes that handlers started included.
     /// The task stays `running` on the platform; what its handler may still

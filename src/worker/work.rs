@@ -22,9 +22,18 @@ impl Satellite {
         if turn.orphans_seen_to || self.on_orphan == OnOrphan::Leave {
             return Ok(());
         }
-        let running = self.shared.platform.list_once(&TaskStatus::Running)?;
+        let running = {
+            let _polling = Polling::begin(&self.shared);
+            if self.stage() > Stage::Running {
+                return Ok(());
+            }
+            self.shared.platform.list_once(&TaskStatus::Running)?
+        };
         turn.orphans_seen_to = true;
         for task in running {
+            if self.stage() > Stage::Running {
+                break;
+            }
             if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
                 continue;
             }
@@ -62,9 +71,10 @@ impl Satellite {
             if self.stage() > Stage::Running {
                 break;
             }
-            self.inbox.forget(&task.id);
             let backoff = Backoff::new(self.settings.max_backoff);
-            worked |= self.claim_and_run(Unclear::new(task, self.now(), backoff))?;
+            let fresh = Unclear::new(task, self.now(), backoff);
+            let unclear = self.inbox.take(&fresh.task.id).unwrap_or(fresh);
+            worked |= self.claim_and_run(unclear)?;
             self.do_what_is_due()?;
             self.notifier.alive();
         }
@@ -85,14 +95,14 @@ impl Satellite {
                 Ok(false)
             }
             Err(e) if e.is_refused_token() => Err(e),
-            Err(e) if e.is_retryable() => {
+            Err(e) if e.is_final() => {
+                log::warn!("task {} cannot be claimed: {e}", task.id);
+                Ok(false)
+            }
+            Err(e) => {
                 let now = self.now();
                 self.inbox.put(unclear, now);
                 Err(e)
-            }
-            Err(e) => {
-                log::warn!("task {} cannot be claimed: {e}", task.id);
-                Ok(false)
             }
         }
     }
@@ -113,15 +123,15 @@ impl Satellite {
     }
 
     pub(super) fn ask_again_for_unclear_claims(&mut self) -> Result<()> {
-        while let Some(unclear) = self.inbox.take_due(self.now()) {
+        while self.stage() == Stage::Running {
+            let Some(unclear) = self.inbox.take_due(self.now()) else {
+                break;
+            };
             log::debug!("asking again for task {}", unclear.task.id);
             match self.claim_and_run(unclear) {
                 Err(e) if e.is_refused_token() => return Err(e),
                 Err(e) => log::warn!("{e}"),
                 Ok(_) => {}
-            }
-            if self.stage() > Stage::Running {
-                break;
             }
         }
         Ok(())
@@ -161,10 +171,7 @@ impl Satellite {
     /// Delivers results whose time has come and does periodic work.
     pub(super) fn do_what_is_due(&mut self) -> Result<()> {
         self.deliver()?;
-        let cx = Context {
-            shared: Arc::clone(&self.shared),
-            running: None,
-        };
+        let cx = self.context();
         for periodic in &mut self.periodic {
             periodic.run_if_due(&cx);
         }
@@ -185,7 +192,13 @@ impl Satellite {
             );
             match answer {
                 Ok(()) => self.delivered(report),
-                Err(e) if e.is_retryable() || e.is_refused_token() => {
+                Err(e) if e.is_final() => {
+                    log::error!("the result of task {} is refused: {e}", report.task_id);
+                    if e.is_invalid() && !waiting.is_reduced {
+                        self.shared.outbox().put_back_reduced(waiting, now);
+                    }
+                }
+                Err(e) => {
                     log::warn!("the result of task {} waits: {e}", report.task_id);
                     let max = self.settings.max_backoff;
                     let mut outbox = self.shared.outbox();
@@ -194,7 +207,6 @@ impl Satellite {
                         return Err(e);
                     }
                 }
-                Err(e) => log::error!("the result of task {} is refused: {e}", report.task_id),
             }
         }
     }

@@ -224,6 +224,45 @@ fn a_result_that_the_platform_refuses_does_not_stop_the_worker() {
     });
     worker.build().unwrap().run_until_idle().unwrap();
     assert_eq!(platform.status("b"), "done");
+    assert_eq!(
+        platform.status("a"),
+        "done",
+        "the status arrives without the result"
+    );
+    assert_eq!(platform.result("a")["reason"], "the result was refused");
+}
+
+#[test]
+fn no_answer_of_a_box_on_the_way_is_taken_for_the_platforms() {
+    for fault in [
+        Fault::Status(521),
+        Fault::Status(507),
+        Fault::Status(405),
+        Fault::Status(404),
+        Fault::Redirect("http://portal.example/".into()),
+        Fault::NotJson,
+        Fault::Empty,
+    ] {
+        let platform = MockPlatform::start();
+        platform.add_task(mock_task("t", "count", json!({ "n": 7 })));
+        let (builder, _, runs) = counting(&platform);
+        platform.fault(fault.clone()).on("POST", "/status").times(2); // the claim
+        let broken = platform.clone();
+        let seen = Arc::clone(&runs);
+        let again = fault.clone();
+        let worker = builder.handler("count", move |task: Task| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            broken.fault(again.clone()).on("POST", "/status").times(3); // the report
+            done(task.payload)
+        });
+        let stopped = worker.build().unwrap().run_until_idle().unwrap();
+        if matches!(fault, Fault::Status(404)) {
+            continue; // in the platform's own words: the task is gone
+        }
+        assert_eq!((stopped.done, stopped.undelivered), (1, 0), "{fault:?}");
+        assert_eq!(platform.result("t"), json!({ "n": 7 }), "{fault:?}");
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "{fault:?}");
+    }
 }
 
 #[test]
