@@ -15,13 +15,14 @@ use crate::gateway::Route;
 use crate::job::{self, End, Job, Target, failed};
 use crate::model::Models;
 use crate::parameters::Parameters;
+use crate::queue::{Outdated, Wish};
 
 /// How often a model that is coming up is looked at.
 const ROUND: Duration = Duration::from_millis(500);
 
 /// The handler: follows the model on its way up.
 pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
-    job::handler(fleet, Job::deploy, conclude)
+    job::handler(fleet, Wish::Up, Job::deploy, conclude)
 }
 
 impl Job {
@@ -47,7 +48,7 @@ impl Job {
             .platform(|platform| platform.get_deployment(&self.deployment_id))?
             .map_err(|e| failed(REASON, e))?;
         if deployment.status == DeploymentStatus::DeletionPending {
-            return Err(End::Cancelled);
+            return Err(End::Outdated(Outdated::Deleted));
         }
         let url = self
             .platform(|platform| platform.artifact_download_url(&deployment.artifact_id))?
@@ -157,13 +158,14 @@ impl Job {
             };
             match fault {
                 Fault::NoEngine(_) => {
+                    log::warn!("deployment {} waits: {fault}", self.deployment_id);
                     self.fleet.engine_is_away(&self.cx, &fault);
                     self.pause(Duration::from_secs(1))?;
                 }
                 Fault::NoImage(_) => return Err(failed("Docker image not found", fault)),
                 Fault::NoNetwork(_) if attempt < 4 => self.network()?,
                 Fault::TimedOut(_) if attempt < 4 => {}
-                Fault::Other(_) if attempt < 2 => self.pause(Duration::from_secs(1))?,
+                Fault::Other(_) if self.is_engine_away(&fault) => self.pause(ROUND)?,
                 Fault::NameTaken(_) if attempt < 4 => self.remove_half_made(&name)?,
                 _ => return Err(failed(REASON, fault)),
             }
@@ -250,21 +252,22 @@ impl Job {
         let inference_url = format!("/deployments/{}", self.deployment_id);
         let schemas = route.public_schemas();
         // Whoever asked for the deletion meanwhile must find it asked for.
-        let now = self
-            .platform(|platform| platform.get_deployment(&self.deployment_id))?
-            .map_err(|e| failed(REASON, e))?;
-        if now.status == DeploymentStatus::DeletionPending {
-            return Err(End::Cancelled);
-        }
+        let mut deleting = false;
         self.platform(|platform| {
             platform.update_deployment(&self.deployment_id, |update| {
-                update.status = DeploymentStatus::Active;
+                deleting = update.status == DeploymentStatus::DeletionPending;
+                if !deleting {
+                    update.status = DeploymentStatus::Active;
+                }
                 update.inference_url = Some(inference_url.clone());
                 update.schemas.clone_from(&schemas);
                 update.error_message = None;
             })
         })?
         .map_err(|e| failed(REASON, e))?;
+        if deleting {
+            return Err(End::Outdated(Outdated::Deleted));
+        }
         self.fleet.routes().insert(route);
         Ok(inference_url)
     }
@@ -325,10 +328,13 @@ fn conclude(job: &Job, end: Result<String, End>, later: Later) {
             later.done(json!({ "inference_url": inference_url }));
         }
         Err(End::Stopping) => later.leave_running(),
-        Err(End::Cancelled) => {
+        Err(End::Outdated(Outdated::Deleted)) => {
             log::info!("deployment {id} is being deleted: given up");
             let _ = job.remove_containers();
             later.fail(Failure::new("cancelled", "the deployment is being deleted"));
+        }
+        Err(End::Outdated(Outdated::Replaced)) => {
+            later.fail(Failure::new("cancelled", "a later deploy took its place"));
         }
         Err(End::Failed(failure)) => {
             let ends = [job.mark_failed(&failure), job.remove_containers().map(drop)];

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, Fault};
 use crate::fleet::Fleet;
+use crate::queue::{Outdated, Turn, Wish};
 
 /// What a deploy or undeploy task is about.
 #[derive(Debug, Deserialize)]
@@ -24,16 +24,30 @@ pub struct Target {
 /// reports what came of it, so that other tasks go on.
 pub fn handler<T: 'static>(
     fleet: Fleet,
+    wish: Wish,
     work: fn(&Job, &str) -> Result<T, End>,
     conclude: fn(&Job, Result<T, End>, Later),
 ) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
     move |task, cx| {
-        let later = cx.later().ok_or("a task without an answer")?;
-        let (fleet, cx) = (fleet.clone(), cx.clone());
         let id = task.payload.deployment_id;
+        if !is_id(&id) {
+            let error = format!("payload.deployment_id: {id:?} is no id");
+            return Err(Failure::new("the payload does not fit", error));
+        }
+        // In the order of the tasks: the thread may take its time to begin.
+        let job = Job {
+            turn: fleet.queue().join(&id, wish),
+            fleet: fleet.clone(),
+            cx: cx.clone(),
+            deployment_id: id,
+        };
+        let later = cx.later().ok_or("a task without an answer")?;
         thread::Builder::new().name("job".into()).spawn(move || {
-            let job = fleet.begin(&id, &cx);
-            let end = catch_unwind(AssertUnwindSafe(|| work(&job, later.task_id())));
+            job.fleet.queue().wait(&job.deployment_id, &job.turn);
+            let end = catch_unwind(AssertUnwindSafe(|| {
+                job.check_wanted()?;
+                work(&job, later.task_id())
+            }));
             let end = end.unwrap_or_else(|_| Err(failed("Failed to deploy model", "a panic")));
             conclude(&job, end, later);
         })?;
@@ -46,8 +60,8 @@ pub fn handler<T: 'static>(
 pub enum End {
     /// It went wrong.
     Failed(Failure),
-    /// It is not wanted any more: the deployment is being deleted.
-    Cancelled,
+    /// It is not wanted any more.
+    Outdated(Outdated),
     /// The satellite stops; the next process goes on.
     Stopping,
 }
@@ -68,7 +82,7 @@ pub struct Job {
     pub fleet: Fleet,
     pub cx: Context,
     pub deployment_id: String,
-    pub cancelled: Arc<AtomicBool>,
+    turn: Arc<Turn>,
 }
 
 impl Job {
@@ -76,9 +90,7 @@ impl Job {
     pub fn pause(&self, duration: Duration) -> Result<(), End> {
         let end = Instant::now() + duration;
         loop {
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(End::Cancelled);
-            }
+            self.check_wanted()?;
             let left = end.saturating_duration_since(Instant::now());
             if !self.cx.sleep(left.min(Duration::from_millis(250))) {
                 return Err(End::Stopping);
@@ -89,27 +101,39 @@ impl Job {
         }
     }
 
+    fn check_wanted(&self) -> Result<(), End> {
+        match self.turn.outdated() {
+            Some(why) => Err(End::Outdated(why)),
+            None => Ok(()),
+        }
+    }
+
     /// Asks the engine; one that is away is waited for.
     pub fn engine<T>(
         &self,
         mut work: impl FnMut(&Engine) -> Result<T, Fault>,
     ) -> Result<Result<T, Fault>, End> {
-        let away = |fault: &Fault| {
-            let away = fault.is_no_engine();
-            if away {
-                self.fleet.engine_is_away(&self.cx, fault);
-            }
-            away
-        };
-        let mut answer = self.patiently(|| work(self.fleet.engine()), away)?;
-        if let Err(Fault::Other(text)) = &answer {
-            // An engine that is going down has many words for it.
-            log::debug!("deployment {}: {text}; once more", self.deployment_id);
-            self.pause(Duration::from_secs(1))?;
-            answer = self.patiently(|| work(self.fleet.engine()), away)?;
-        }
+        let answer = self.patiently(|| work(self.fleet.engine()), |f| self.is_engine_away(f))?;
         self.fleet.engine_is_back(&self.cx);
         Ok(answer)
+    }
+
+    /// Whether the engine's absence explains this fault: an engine that goes down
+    /// has many words for it, so it is asked.
+    pub fn is_engine_away(&self, fault: &Fault) -> bool {
+        let away = match fault {
+            Fault::NoEngine(_) => true,
+            Fault::Other(_) => {
+                // It may still answer while it goes down.
+                let _ = self.pause(Duration::from_millis(500));
+                matches!(self.fleet.engine().version(), Err(Fault::NoEngine(_)))
+            }
+            _ => false,
+        };
+        if away {
+            self.fleet.engine_is_away(&self.cx, fault);
+        }
+        away
     }
 
     /// Asks the platform; one that is away is waited for.
@@ -141,6 +165,11 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.fleet.ended(&self.deployment_id);
+        self.fleet.queue().leave(&self.deployment_id, &self.turn);
     }
+}
+
+/// What the platform calls a deployment, fit for a label, a name and a path.
+fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }

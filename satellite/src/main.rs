@@ -16,6 +16,7 @@ mod model;
 #[cfg(feature = "demo")]
 mod model_server;
 mod parameters;
+mod queue;
 mod reconcile;
 mod run;
 mod settings;

@@ -11,7 +11,13 @@ use ureq::{Agent, AsSendBody, Body};
 #[derive(Debug, Clone)]
 pub struct Models(Agent);
 
-const QUICK: Duration = Duration::from_secs(5);
+const QUICK: Duration = Duration::from_secs(2);
+
+/// A model may think for this long about one request.
+const THOUGHT: Duration = Duration::from_secs(300);
+
+/// And let a request wait for this long without taking any of it.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// A manifest or an OpenAPI document is not larger than this.
 const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
@@ -27,6 +33,9 @@ impl Models {
             .max_idle_connections_per_host(32)
             .max_idle_connections(64)
             .timeout_connect(Some(QUICK))
+            .timeout_recv_response(Some(THOUGHT))
+            .timeout_recv_body(Some(THOUGHT))
+            .timeout_per_write(Some(SILENCE))
             .build();
         Models(config.new_agent())
     }

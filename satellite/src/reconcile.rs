@@ -2,6 +2,7 @@
 //! together, at the start and then again and again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use satellite_sdk::{Context, Deployment, DeploymentStatus, Failure, PlatformClient};
@@ -24,7 +25,7 @@ pub struct Reconciler {
     started: HashSet<String>,
 }
 
-/// The loop has other things to do than to wait for the platform.
+/// A platform that is away is asked again in the next round.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A model may be slow once.
@@ -41,8 +42,27 @@ impl Reconciler {
         }
     }
 
+    /// Rounds, until the satellite stops, in a thread of their own: a model that
+    /// hangs holds up no task.
+    pub fn run(mut self, cx: &Context) {
+        let interval = self.fleet.settings().reconcile_interval;
+        loop {
+            let round = catch_unwind(AssertUnwindSafe(|| self.round(cx)));
+            match round {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) if cx.is_stopping() => {}
+                Ok(Err(failure)) => log::warn!("reconcile: {}", failure.error()),
+                Err(_) => log::error!("reconcile panicked; it comes round again"),
+            }
+            if !cx.sleep(interval) {
+                return;
+            }
+        }
+    }
+
     /// One round. What goes wrong is seen to in the next one.
-    pub fn round(&mut self, cx: &Context) -> Result<(), Failure> {
+    fn round(&mut self, cx: &Context) -> Result<(), Failure> {
+        let begun = Instant::now();
         let containers = match self.fleet.engine().containers() {
             Ok(containers) => containers,
             Err(fault @ Fault::NoEngine(_)) => {
@@ -65,11 +85,17 @@ impl Reconciler {
             }
         }
         for deployment in &deployments {
-            if !self.fleet.is_busy_with(&deployment.id) {
-                let containers = by_deployment.remove(&*deployment.id).unwrap_or_default();
-                unwanted.extend(self.see_to(&platform, deployment, containers)?);
+            let containers = by_deployment.remove(&*deployment.id).unwrap_or_default();
+            // What was seen of one that a job works on, or has, is out of date.
+            if self.fleet.queue().was_busy_since(&deployment.id, begun) {
+                continue;
+            }
+            match self.see_to(&platform, deployment, containers) {
+                Ok(containers) => unwanted.extend(containers),
+                Err(failure) => log::warn!("deployment {}: {}", deployment.id, failure.error()),
             }
         }
+        self.fleet.queue().remember_only(|id| known.contains(id));
         self.fleet.routes().retain(|id| known.contains(id));
         self.misses.retain(|id, _| known.contains(id.as_str()));
         self.clear_away(unwanted);
@@ -111,19 +137,18 @@ impl Reconciler {
     ) -> Result<(), Failure> {
         let id = &deployment.id;
         let inside = self.fleet.settings().model_port;
-        let port = container
-            .filter(|c| c.is_running())
-            .and_then(|c| c.port(inside));
-        if let Some(port) = port.filter(|port| self.models.is_healthy(*port)) {
+        let running = container.filter(|c| c.is_running());
+        let at = running.and_then(|c| Some((c, c.port(inside)?)));
+        if let Some((container, port)) = at.filter(|(_, port)| self.models.is_healthy(*port)) {
             self.misses.remove(id);
-            return self.is_well(platform, deployment, port);
+            return self.is_well(platform, deployment, &container.id, port);
         }
         if let Some(container) = container {
             self.start_once_more(container);
         }
         let misses = self.misses.entry(id.clone()).or_default();
         *misses += 1;
-        let runs = port.is_some();
+        let runs = at.is_some();
         if deployment.status == DeploymentStatus::NotResponding || (runs && *misses < MISSES) {
             return Ok(());
         }
@@ -143,12 +168,14 @@ impl Reconciler {
     }
 
     fn is_well(
-        &self,
+        &mut self,
         platform: &PlatformClient,
         deployment: &Deployment,
+        container_id: &str,
         port: u16,
     ) -> Result<(), Failure> {
         let id = &deployment.id;
+        self.started.remove(container_id);
         let routes = self.fleet.routes();
         if routes.get(id).is_none_or(|route| route.port != port) {
             log::info!("deployment {id} answers on port {port}");

@@ -1,9 +1,10 @@
 //! `luml-satellite run`: the satellite at work.
 
 use std::process::{ExitCode, Termination};
+use std::thread;
 
 use satellite_sdk::serve::Server;
-use satellite_sdk::{Builder, Context, Error, Exit, OnOrphan, Result, Satellite, Variables};
+use satellite_sdk::{Builder, Error, Exit, OnOrphan, Result, Satellite, Variables};
 
 use crate::fleet::Fleet;
 use crate::gateway::{self, Routes};
@@ -24,14 +25,12 @@ pub fn run() -> ExitCode {
 pub fn build(mut builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
     let token = builder.settings()?.token;
     let address = settings.gateway;
-    let interval = settings.reconcile_interval;
     let routes = Routes::default();
     let fleet = Fleet::new(settings, token.expose(), routes.clone());
-    let mut reconciler = Reconciler::new(fleet.clone());
+    let reconciler = Reconciler::new(fleet.clone());
     let satellite = builder
         .handler("deploy", deploy::handler(fleet.clone()))
         .handler("undeploy", undeploy::handler(fleet))
-        .every(interval, move |cx: &Context| reconciler.round(cx))
         // Deploying and undeploying do no harm twice.
         .on_orphan(OnOrphan::Rerun)
         .build()?;
@@ -39,6 +38,10 @@ pub fn build(mut builder: Builder, settings: Settings) -> Result<(Satellite, Ser
         let hint = "LUML_GATEWAY_HOST and LUML_GATEWAY_PORT say where it listens";
         Error::new(format_args!("no gateway at {address}: {error}; {hint}"))
     })?;
+    let cx = satellite.context();
+    thread::Builder::new()
+        .name("reconcile".into())
+        .spawn(move || reconciler.run(&cx))?;
     log::info!("gateway: http://{}/deployments/ID/compute", gateway.addr());
     Ok((satellite, gateway))
 }

@@ -6,10 +6,11 @@ use serde_json::json;
 use crate::deploy::set_status;
 use crate::fleet::Fleet;
 use crate::job::{self, End, Job, Target, failed};
+use crate::queue::Wish;
 
 /// The handler. A deploy of the same that is under way is given up.
 pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
-    job::handler(fleet, Job::undeploy, conclude)
+    job::handler(fleet, Wish::Down, Job::undeploy, conclude)
 }
 
 impl Job {
@@ -41,7 +42,7 @@ fn conclude(job: &Job, end: Result<bool, End>, later: Later) {
             log::info!("deployment {id} is gone");
             later.done(json!({ "container_removed": removed }));
         }
-        Err(End::Stopping | End::Cancelled) => later.leave_running(),
+        Err(End::Stopping | End::Outdated(_)) => later.leave_running(),
         Err(End::Failed(failure)) => {
             log::warn!("deployment {id} is not gone: {failure:?}");
             let status = DeploymentStatus::DeletionFailed;

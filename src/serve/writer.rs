@@ -104,7 +104,12 @@ fn counted(wire: &Wire, reader: impl Read, length: u64, patience: &mut Patience)
     loop {
         match read(&mut reader, &mut piece)? {
             0 if reader.limit() > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            0 => return Ok(()),
+            0 => {
+                // Once more, for its end: a body from elsewhere gives its
+                // connection back only then.
+                let _ = read(reader.get_mut(), &mut piece[..1]);
+                return Ok(());
+            }
             bytes => wire.write_all(&piece[..bytes], patience)?,
         }
     }

@@ -2,7 +2,7 @@
 //! a time limit, ended with the satellite.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -25,7 +25,9 @@ impl Call {
     pub(super) fn new(program: &str, host: Option<&str>) -> Self {
         let mut command = Command::new(program);
         match host {
-            Some(host) => command.env("DOCKER_HOST", host),
+            Some(host) => command
+                .env("DOCKER_HOST", host)
+                .env_remove("DOCKER_CONTEXT"),
             None => command.env_remove("DOCKER_HOST"),
         };
         // The token is the satellite's business, not its children's.
@@ -62,7 +64,7 @@ impl Call {
     ) -> Result<Self, Fault> {
         for (name, value) in variables {
             let value = value.expose();
-            if name.is_empty() || name.contains(['=', '\0', '\n']) || value.contains('\0') {
+            if !is_variable(name) || value.contains('\0') {
                 let text = format!("the environment variable {name:?} cannot be passed on");
                 return Err(Fault::Other(text));
             }
@@ -108,8 +110,13 @@ impl Call {
             self.command.stdin(Stdio::piped());
         }
         let child = self.command.spawn();
-        let mut child =
-            child.map_err(|e| Fault::NoEngine(format!("{program} cannot be run: {e}")))?;
+        let mut child = child.map_err(|e| {
+            let text = format!("{program} cannot be run: {e}");
+            match e.kind() {
+                ErrorKind::NotFound | ErrorKind::PermissionDenied => Fault::NoEngine(text),
+                _ => Fault::Other(text),
+            }
+        })?;
         if let Some(mut stdin) = child.stdin.take() {
             let input = std::mem::take(&mut self.input);
             thread::spawn(move || stdin.write_all(&input));
@@ -199,25 +206,47 @@ fn all_of(stderr: impl Read + Send + 'static) -> Receiver<String> {
 
 fn means_something_to_the_program(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    const PREFIXES: [&str; 13] = [
-        "DOCKER",
+    const PREFIXES: [&str; 8] = [
+        "DOCKER_",
         "CONTAINER",
-        "PODMAN",
-        "NERDCTL",
-        "BUILDAH",
-        "BUILDKIT",
-        "REGISTRY_",
+        "PODMAN_",
+        "NERDCTL_",
+        "BUILDKIT_",
+        "BUILDX_",
         "LD_",
-        "GO",
         "XDG_",
-        "SSL_",
-        "SSH_",
-        "STORAGE_",
+    ];
+    const NAMES: [&str; 19] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "TMPDIR",
+        "TMP",
+        "TEMP",
+        "LANG",
+        "TERM",
+        "HOSTNAME",
+        "GODEBUG",
+        "GOGC",
+        "GOMAXPROCS",
+        "GOMEMLIMIT",
+        "GOTRACEBACK",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "SSH_AUTH_SOCK",
+        "REGISTRY_AUTH_FILE",
+        "STORAGE_DRIVER",
     ];
     upper.ends_with("_PROXY")
         || PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
-        || matches!(
-            upper.as_str(),
-            "PATH" | "HOME" | "USER" | "TMPDIR" | "TMP" | "TEMP" | "LANG" | "TERM" | "HOSTNAME"
-        )
+        || NAMES.contains(&upper.as_str())
+}
+
+/// Nothing that a program could expand or take for more than a name.
+fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }

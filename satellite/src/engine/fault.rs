@@ -38,21 +38,15 @@ impl Fault {
             "failed to connect to containerd",
             "cannot access containerd socket",
             "permission denied while trying to connect",
-            "shutting down",
-            "context canceled",
-            "transport is closing",
-            "connection reset by peer",
-            "unexpected eof",
-        ]) || lower.trim_end().ends_with(": eof")
-        {
+            "is shutting down",
+            "failed to connect to the docker api",
+        ]) {
             return Fault::NoEngine(text);
         }
         if says(&["no such container", "no container with name or id"]) {
             return Fault::NoContainer;
         }
-        if lower.contains("network")
-            && says(&["not found", "no such network", "unable to find network"])
-        {
+        if says(&["no such network", "unable to find network"]) || names_a_network(&lower) {
             return Fault::NoNetwork(text);
         }
         if says(&[
@@ -79,10 +73,6 @@ impl Fault {
         }
         Fault::Other(text)
     }
-
-    pub fn is_no_engine(&self) -> bool {
-        matches!(self, Fault::NoEngine(_))
-    }
 }
 
 impl fmt::Display for Fault {
@@ -97,6 +87,14 @@ impl fmt::Display for Fault {
             | Fault::Other(text) => f.write_str(text),
         }
     }
+}
+
+/// `network NAME not found`
+fn names_a_network(text: &str) -> bool {
+    text.split("network ").skip(1).any(|rest| {
+        let mut words = rest.split_whitespace().skip(1);
+        words.next() == Some("not") && words.next().is_some_and(|w| w.starts_with("found"))
+    })
 }
 
 /// The lines that matter, in one.
@@ -166,6 +164,18 @@ mod tests {
             (
                 "Error: creating container storage: the container name \"sat-1\" is already in use by abc",
                 "name taken",
+            ),
+            (
+                "Error response from daemon: Get \"https://registry/v2/\": read: connection reset by peer",
+                "other",
+            ),
+            (
+                "failed to connect to the docker API at tcp://x:1",
+                "no engine",
+            ),
+            (
+                "Error response from daemon: manifest for neural-network:1 not found",
+                "no image",
             ),
             ("Error: No such image: nothing:1", "no image"),
             (

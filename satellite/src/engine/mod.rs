@@ -81,7 +81,9 @@ impl Engine {
 
     /// The containers that serve this deployment. Two calls.
     pub fn containers_of(&self, deployment_id: &str) -> Result<Vec<Container>, Fault> {
-        self.listed(&format!("label={DEPLOYMENT}={deployment_id}"))
+        let mut found = self.listed(&format!("label={DEPLOYMENT}={deployment_id}"))?;
+        found.retain(|container| container.deployment_id == deployment_id);
+        Ok(found)
     }
 
     fn listed(&self, filter: &str) -> Result<Vec<Container>, Fault> {

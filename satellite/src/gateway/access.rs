@@ -15,7 +15,7 @@ const YES_LASTS: Duration = Duration::from_secs(60);
 /// Short, so that a key works soon after it was made.
 const NO_LASTS: Duration = Duration::from_secs(5);
 
-/// Beyond this many the answers are forgotten: somebody is trying keys.
+/// Beyond this many, all but the good keys are forgotten.
 const MOST: usize = 10_000;
 
 /// The platform takes no longer ones.
@@ -64,7 +64,9 @@ impl Access {
         let until = Instant::now() + if answer { YES_LASTS } else { NO_LASTS };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
-            known.clear();
+            // Somebody is trying keys: those that are good stay.
+            let now = Instant::now();
+            known.retain(|_, (answer, until)| *answer && now < *until);
         }
         known.insert(hash, (answer, until));
         Ok(answer)

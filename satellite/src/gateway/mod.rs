@@ -7,8 +7,9 @@ mod routes;
 
 pub use routes::{Route, Routes};
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use satellite_sdk::PlatformClient;
@@ -22,6 +23,12 @@ use crate::model::Models;
 /// Who asks for a prediction waits; so the platform is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A key in its JSON is never larger.
+const KEY_BYTES: u64 = 4096;
+
+/// So many calls to one model at once: one that hangs must not take every place.
+const CALLS_AT_ONCE: usize = 64;
+
 /// Answers until the server is dropped.
 pub fn start(address: SocketAddr, routes: Routes, platform: &PlatformClient) -> io::Result<Server> {
     let platform = platform.within(PATIENCE);
@@ -29,6 +36,7 @@ pub fn start(address: SocketAddr, routes: Routes, platform: &PlatformClient) -> 
         access: Access::new(platform.clone()),
         secrets: routes::Secrets::new(platform),
         models: Models::new(),
+        openapi: openapi::Merged::default(),
         routes,
     };
     let limits = Limits {
@@ -46,6 +54,7 @@ struct Gateway {
     models: Models,
     access: Access,
     secrets: routes::Secrets,
+    openapi: openapi::Merged,
 }
 
 impl Gateway {
@@ -55,7 +64,9 @@ impl Gateway {
         let segments: Vec<&str> = path.split('/').collect();
         match (request.method(), segments.as_slice()) {
             ("GET" | "HEAD", ["healthz"]) => Ok(document(&json!({ "status": "healthy" }))),
-            ("GET" | "HEAD", ["openapi.json"]) => Ok(document(&openapi::merged(&self.routes))),
+            ("GET" | "HEAD", ["openapi.json"]) => {
+                Ok(Response::json(200, self.openapi.text(&self.routes)))
+            }
             ("GET" | "HEAD", ["deployments"]) => {
                 self.access.check(request)?;
                 Ok(document(&self.routes.described()))
@@ -85,7 +96,15 @@ impl Gateway {
         struct Key {
             api_key: String,
         }
-        let body = read(request)?;
+        // Anybody may ask this: nobody may make it keep much.
+        let mut body = Vec::new();
+        let few = request
+            .content_length()
+            .is_none_or(|length| length <= KEY_BYTES);
+        let read = request.body().take(KEY_BYTES + 1).read_to_end(&mut body);
+        if !few || read.is_err() || body.len() as u64 > KEY_BYTES {
+            return Err(refusal(413, "too large for a key"));
+        }
         let key: Key = serde_json::from_slice(&body)
             .map_err(|_| refusal(422, "expected {\"api_key\": \"…\"}"))?;
         let authorized = self.access.is_authorized(&key.api_key)?;
@@ -94,7 +113,12 @@ impl Gateway {
 
     /// Passes a request on, and the model's answer back, as they come. Where
     /// secrets have to be put into the request, it is read whole first.
-    fn compute(&self, route: &Route, request: &mut Request<'_>) -> Result<Response, Response> {
+    fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Result<Response, Response> {
+        // Kept until the answer has been passed on to its end.
+        let call = Arc::clone(&route.calls);
+        if Arc::strong_count(&call) > CALLS_AT_ONCE + 1 {
+            return Err(refusal(503, "Too many calls to this deployment at once"));
+        }
         let answer = if route.attributes.is_empty() {
             let length = request.content_length();
             self.models.compute(route.port, length, request.body())
@@ -116,7 +140,7 @@ impl Gateway {
         let length = body.content_length();
         Ok(Response::new(parts.status.as_u16())
             .header("content-type", kind.unwrap_or("application/octet-stream"))
-            .reader(body.into_reader(), length))
+            .reader(Held(body.into_reader(), call), length))
     }
 
     /// The caller's own value for an attribute goes first.
@@ -144,6 +168,15 @@ impl Gateway {
             }
         }
         serde_json::to_vec(&body).map_err(|_| refusal(400, "the body is not JSON"))
+    }
+}
+
+/// An answer on its way, and the place that it takes meanwhile.
+struct Held<R>(R, #[allow(dead_code)] Arc<()>);
+
+impl<R: Read> Read for Held<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
     }
 }
 

@@ -1,12 +1,31 @@
 //! One OpenAPI document for the gateway and all models behind it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::{Map, Value, json};
 
 use super::routes::{Route, Routes};
 
+/// The merged document, made once for each set of routes: anybody may ask for it.
+#[derive(Default)]
+pub struct Merged(Mutex<(Vec<Arc<Route>>, String)>);
+
+impl Merged {
+    pub fn text(&self, routes: &Routes) -> String {
+        let now = routes.all();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same =
+            kept.0.len() == now.len() && kept.0.iter().zip(&now).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !same || kept.1.is_empty() {
+            *kept = (now, merged(routes).to_string());
+        }
+        kept.1.clone()
+    }
+}
+
 /// The gateway's own document with those of the models merged in, their schemas
 /// under names of their own.
-pub fn merged(routes: &Routes) -> Value {
+fn merged(routes: &Routes) -> Value {
     let mut schemas = Map::new();
     let (mut requests, mut responses) = (Vec::new(), Vec::new());
     for route in routes.all() {
@@ -146,6 +165,7 @@ mod tests {
             port: 1,
             attributes: [("key".to_owned(), "secret".to_owned())].into(),
             manifest: None,
+            calls: std::sync::Arc::default(),
             openapi: Some(json!({ "components": { "schemas": {
                 "ComputeRequest": { "properties": {
                     "attributes": { "$ref": "#/components/schemas/DynamicAttributesModel" },

@@ -24,6 +24,8 @@ pub struct Route {
     pub attributes: BTreeMap<String, String>,
     pub manifest: Option<Value>,
     pub openapi: Option<Value>,
+    /// One holder more for each call under way.
+    pub calls: Arc<()>,
 }
 
 impl Route {
@@ -36,6 +38,7 @@ impl Route {
             attributes: deployment.dynamic_attributes_secrets.clone(),
             manifest: models.document(port, "/manifest"),
             openapi: models.document(port, "/openapi.json"),
+            calls: Arc::default(),
         }
     }
 

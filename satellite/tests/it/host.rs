@@ -118,6 +118,9 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if self.program.starts_with('/') && !std::path::Path::new(&self.program).exists() {
+            self.program = "docker".to_owned(); // its script went before it
+        }
         for id in self.containers() {
             run(&self.program, &["rm", "--force", &id]);
         }

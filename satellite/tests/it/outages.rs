@@ -20,7 +20,8 @@ impl Script {
     pub fn new(lines: &str) -> Self {
         let folder = temp_directory().unwrap();
         let text = format!(
-            "#!/bin/sh\nDIR={}\necho >> $DIR/calls\nCOUNT=$(wc -l < $DIR/calls)\n\
+            "#!/bin/sh\nDIR={}\nCOUNT=1\n\
+             while ! mkdir $DIR/call$COUNT 2>/dev/null; do COUNT=$((COUNT + 1)); done\n\
              echo \"$COUNT $*\" >> $DIR/log\n{lines}\nexec docker \"$@\"\n",
             folder.path().display()
         );
