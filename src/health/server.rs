@@ -23,7 +23,7 @@ use super::Health;
 use crate::error::{Error, Result};
 
 /// A client that says or takes nothing for this long is gone.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// How soon the thread's own knock must be heard.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

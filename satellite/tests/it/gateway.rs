@@ -202,3 +202,41 @@ fn a_thousand_hostile_connections_leave_it_answering() {
     host.platform.clear_requests();
     crate::host::eventually("further polls", || host.platform.requests().len() > 3);
 }
+
+#[test]
+fn a_model_that_hangs_takes_its_own_places_and_no_others() {
+    let docker = engine_or_skip!();
+    let (host, satellite) = deployed(docker);
+    let gateway = satellite.gateway();
+    run(docker, &["kill", "--signal", "STOP", &host.containers()[0]]);
+    let body = r#"{"inputs": {"x": [1]}}"#;
+    let request = format!(
+        "POST /deployments/{}/compute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        host.deployment,
+        body.len()
+    );
+    let held: Vec<TcpStream> = (0..300)
+        .filter_map(|_| {
+            let mut stream = TcpStream::connect(&gateway).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            Some(stream)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(ask(&gateway, "GET", "/healthz", None, "").0, 200);
+    let path = format!("/deployments/{}/compute", host.deployment);
+    assert_eq!(ask(&gateway, "POST", &path, Some(KEY), body).0, 503);
+    drop(held);
+    run(docker, &["kill", "--signal", "CONT", &host.containers()[0]]);
+}
+
+#[test]
+fn a_stranger_cannot_make_it_keep_much() {
+    let docker = engine_or_skip!();
+    let (_host, satellite) = deployed(docker);
+    let large = format!(r#"{{"api_key": "{}"}}"#, "x".repeat(1 << 20));
+    let path = "/satellites/deployments/inference-access";
+    let (status, _) = ask(&satellite.gateway(), "POST", path, None, &large);
+    assert!(status == 413 || status == 0, "{status}"); // or cut off in the middle of it
+}

@@ -132,3 +132,78 @@ fn an_engine_that_hangs_does_not_hang_the_satellite_and_its_program_goes_with_it
     crate::host::eventually("the program's end", || !process.exists());
     host.program = docker.to_owned();
 }
+
+#[test]
+fn an_image_that_is_absent_is_pulled_with_progress_in_the_log() {
+    let docker = engine_or_skip!();
+    let image = format!("luml-satellite-it-pulled:{}", crate::host::uuid());
+    let script = Script::new(&format!(
+        "[ \"$1\" = pull ] && {{ echo '1a2b3c: Pulling fs layer'; echo '1a2b3c: Pull complete'; \
+         exec docker tag {} {image}; }}",
+        crate::engine::IMAGE
+    ));
+    let mut host = Host::new(docker);
+    host.program = script.path();
+    let task = host.deploy();
+    let mut command = host.command();
+    command.env("LUML_MODEL_IMAGE", &image);
+    let satellite = crate::host::Satellite::start(command);
+    assert_eq!(host.ended(task), "done", "{}", satellite.log());
+    for told in [
+        format!("pulling {image}"),
+        "1a2b3c: Pull complete".to_owned(),
+    ] {
+        assert!(
+            satellite.log().contains(&told),
+            "{told}: {}",
+            satellite.log()
+        );
+    }
+    host.program = docker.to_owned();
+    for id in host.containers() {
+        crate::engine::run(docker, &["rm", "--force", &id]);
+    }
+    crate::engine::run(docker, &["rmi", &image]);
+}
+
+#[test]
+fn a_pull_under_way_ends_with_the_satellite() {
+    let docker = engine_or_skip!();
+    let script = Script::new("[ \"$1\" = pull ] && { echo $$ > $DIR/pid; exec sleep 1000; }");
+    let mut host = Host::new(docker);
+    host.program = script.path();
+    host.deploy();
+    let mut command = host.command();
+    command.env("LUML_MODEL_IMAGE", "luml-satellite-it-absent:1");
+    let mut satellite = crate::host::Satellite::start(command);
+    crate::host::eventually("the pull", || script.file("pid").exists());
+    thread::sleep(Duration::from_millis(300));
+    let pid = fs::read_to_string(script.file("pid")).unwrap();
+    crate::engine::run("kill", &["-TERM", &satellite.pid().to_string()]);
+    assert_eq!(satellite.end().code(), Some(0));
+    let process = PathBuf::from("/proc").join(pid.trim());
+    crate::host::eventually("the pull's end", || !process.exists());
+    assert_eq!(
+        host.platform.status("deploy"),
+        "running",
+        "the next process takes it up"
+    );
+    host.program = docker.to_owned();
+}
+
+#[test]
+fn a_call_that_cannot_be_made_fails_its_deployment_and_does_not_wait_for_an_engine() {
+    let docker = engine_or_skip!();
+    let large = "x".repeat(200_000);
+    let host = Host::with(
+        docker,
+        serde_json::json!({ "env_variables": { "LARGE": large } }),
+    );
+    let task = host.deploy();
+    let _satellite = host.start();
+    assert_eq!(host.ended(task), "failed");
+    assert_eq!(
+        host.platform.result(task)["reason"],
+        "Failed to create container"
+    );
+}
