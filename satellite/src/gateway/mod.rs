@@ -114,6 +114,9 @@ impl Gateway {
     /// Passes a request on, and the model's answer back, as they come. Where
     /// secrets have to be put into the request, it is read whole first.
     fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Result<Response, Response> {
+        if route.is_closed() {
+            return Err(refusal(503, "The model does not answer"));
+        }
         // Kept until the answer has been passed on to its end.
         let call = Arc::clone(&route.calls);
         if Arc::strong_count(&call) > CALLS_AT_ONCE + 1 {
@@ -132,6 +135,9 @@ impl Gateway {
                 "deployment {}: the model does not answer: {error}",
                 route.deployment_id
             );
+            if nobody_listens(&error) {
+                self.routes.close(route);
+            }
             refusal(503, "The model does not answer")
         })?;
         let (parts, body) = answer.into_parts();
@@ -169,6 +175,11 @@ impl Gateway {
         }
         serde_json::to_vec(&body).map_err(|_| refusal(400, "the body is not JSON"))
     }
+}
+
+/// Not so where a caller broke off, or a model took too long.
+fn nobody_listens(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// An answer on its way, and the place that it takes meanwhile.

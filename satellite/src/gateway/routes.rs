@@ -28,7 +28,14 @@ pub struct Route {
     pub calls: Arc<()>,
 }
 
+/// No model listens there.
+const CLOSED: u16 = 0;
+
 impl Route {
+    pub fn is_closed(&self) -> bool {
+        self.port == CLOSED
+    }
+
     /// Asks the model at `port` what it is.
     pub fn open(models: &Models, deployment: &Deployment, port: u16) -> Self {
         Route {
@@ -63,6 +70,20 @@ impl Routes {
     pub fn remove(&self, deployment_id: &str) {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         routes.remove(deployment_id);
+    }
+
+    /// The model does not answer where it was: nobody is sent there before it has
+    /// been found again.
+    pub fn close(&self, route: &Route) {
+        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = routes.get_mut(&route.deployment_id) {
+            if known.port == route.port {
+                *known = Arc::new(Route {
+                    port: CLOSED,
+                    ..route.clone()
+                });
+            }
+        }
     }
 
     /// Only these stay.
