@@ -37,6 +37,16 @@ impl Trust {
         })
     }
 
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> ureq::tls::TlsConfig {
+        let tls = ureq::tls::TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(super::tls::provider());
+        match &self.roots {
+            Some(roots) => tls.root_certs(roots.clone()).build(),
+            None => tls.build(),
+        }
+    }
+
     #[cfg(not(feature = "tls"))]
     pub(crate) fn from_pem_file(_: &Path) -> Result<Self, String> {
         Err("this program was built without TLS".into())
@@ -62,6 +72,8 @@ pub(super) fn for_files(silence: Duration) -> Agent {
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_recv_response(Some(silence))
         .timeout_per_read(Some(silence));
+    #[cfg(feature = "tls")]
+    let config = config.tls_config(Trust::default().tls());
     let resolver = CachingResolver::default();
     Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
 }
@@ -83,13 +95,7 @@ pub(super) fn build(trust: &Trust, resolver: CachingResolver, host: &str) -> Age
         .timeout_recv_response(Some(Duration::from_secs(30)))
         .timeout_recv_body(Some(Duration::from_secs(60)));
     #[cfg(feature = "tls")]
-    let config = match &trust.roots {
-        Some(roots) => {
-            let tls = ureq::tls::TlsConfig::builder();
-            config.tls_config(tls.root_certs(roots.clone()).build())
-        }
-        None => config,
-    };
+    let config = config.tls_config(trust.tls());
     #[cfg(not(feature = "tls"))]
     let _ = trust;
     // A proxy has no business between a process and its own host.

@@ -12,6 +12,8 @@ mod resolver;
 mod response;
 pub(crate) mod retry;
 mod secret;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "extras")]
 pub(crate) use file::{FileAgent, Part};

@@ -7,6 +7,7 @@ mod client;
 mod extras;
 mod faults;
 mod health;
+mod hostile;
 mod mock_platform;
 mod recorder;
 mod secrecy;

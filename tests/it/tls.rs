@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SignatureAlgorithm};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::version::TLS13;
+use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use satellite_sdk::extras::{TempDirectory, temp_directory};
 use satellite_sdk::testing::{MockPlatform, mock_task};
 use serde_json::json;
@@ -47,21 +49,36 @@ impl Authority {
 
     /// A server's configuration for this name, good until `year`.
     fn certify(&self, name: &str, year: i32) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().unwrap();
+        let speaks = Speaks {
+            key: &rcgen::PKCS_ECDSA_P256_SHA256,
+            provider: ring::default_provider(),
+            version: &TLS13,
+        };
+        self.certify_for(name, year, speaks)
+    }
+
+    fn certify_for(&self, name: &str, year: i32, speaks: Speaks) -> Arc<ServerConfig> {
+        let key = KeyPair::generate_for(speaks.key).unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let config = ServerConfig::builder_with_provider(Arc::new(speaks.provider))
+            .with_protocol_versions(&[speaks.version])
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         Arc::new(config)
     }
+}
+
+/// What a server can do, and nothing else.
+struct Speaks {
+    key: &'static SignatureAlgorithm,
+    provider: CryptoProvider,
+    version: &'static SupportedProtocolVersion,
 }
 
 /// A door with TLS before the platform; its URL.
@@ -177,6 +194,39 @@ fn a_private_authority_is_trusted_where_it_is_named() {
         1,
         "the connection is kept behind TLS as well"
     );
+}
+
+#[test]
+fn a_server_that_knows_one_way_only_is_understood() {
+    let authority = Authority::new();
+    let keys: [&'static SignatureAlgorithm; 3] = [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ED25519,
+    ];
+    let suites = ring::ALL_CIPHER_SUITES.iter();
+    for (n, suite) in suites.enumerate() {
+        if format!("{suite:?}").contains("RSA_WITH") {
+            continue; // no RSA key can be made here
+        }
+        for (m, group) in ring::ALL_KX_GROUPS.iter().enumerate() {
+            let speaks = Speaks {
+                key: keys[(n + m) % keys.len()],
+                provider: CryptoProvider {
+                    cipher_suites: vec![*suite],
+                    kx_groups: vec![*group],
+                    ..ring::default_provider()
+                },
+                version: suite.version(),
+            };
+            let platform = with_tasks();
+            let config = authority.certify_for("localhost", 2100, speaks);
+            let mut command = satellite(&platform, &door(&platform, config));
+            command.env("LUML_CA_FILE", authority.file());
+            let _satellite = child::start(command);
+            assert_all_done(&platform);
+        }
+    }
 }
 
 #[test]
