@@ -26,30 +26,52 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// assert!(health.is_ready());
 /// ```
 #[derive(Clone)]
-pub struct Health(Arc<Mutex<BTreeMap<String, String>>>);
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    problems: BTreeMap<String, String>,
+    warnings: BTreeMap<String, String>,
+}
 
 impl Health {
     /// Not ready, for this reason, until [`clear`](Self::clear)ed.
     pub fn problem(&self, name: &str, reason: impl fmt::Display) {
-        self.lock().insert(name.to_owned(), reason.to_string());
+        self.lock()
+            .problems
+            .insert(name.to_owned(), reason.to_string());
     }
 
-    /// This reason is gone.
+    /// Ready all the same, but somebody should look: `/readyz` shows it beside.
+    pub fn warning(&self, name: &str, reason: impl fmt::Display) {
+        self.lock()
+            .warnings
+            .insert(name.to_owned(), reason.to_string());
+    }
+
+    /// This reason, or warning, is gone.
     pub fn clear(&self, name: &str) {
-        self.lock().remove(name);
+        let mut state = self.lock();
+        state.problems.remove(name);
+        state.warnings.remove(name);
     }
 
     /// Whether nothing stands in the way.
     pub fn is_ready(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().problems.is_empty()
     }
 
     /// What stands in the way, by name.
     pub fn problems(&self) -> BTreeMap<String, String> {
-        self.lock().clone()
+        self.lock().problems.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+    /// What somebody should look at, by name.
+    pub fn warnings(&self) -> BTreeMap<String, String> {
+        self.lock().warnings.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,6 +93,9 @@ impl fmt::Debug for Health {
 
 /// The name under which the worker tells how its last poll went.
 pub(crate) const PLATFORM: &str = "platform";
+
+/// The name under which the worker tells what is wrong with its journal.
+pub(crate) const JOURNAL: &str = "journal";
 
 /// The name under which the worker tells that it has not registered.
 pub(crate) const REGISTRATION: &str = "registration";

@@ -53,10 +53,7 @@ fn answer(request: &mut Request<'_>, health: &Health) -> Response {
     let (status, body) = match request.path() {
         "/healthz" | "/readyz" if !is_read => (405, error("GET only")),
         "/healthz" => (200, status("ok")),
-        "/readyz" => match health.problems() {
-            none if none.is_empty() => (200, status("ready")),
-            reasons => (503, not_ready(reasons)),
-        },
+        "/readyz" => readiness(health),
         _ => (404, error("not found")),
     };
     Response::json(status, body)
@@ -72,16 +69,24 @@ fn status(word: &str) -> String {
     json::to_string(&Status { status: word })
 }
 
-fn not_ready(reasons: BTreeMap<String, String>) -> String {
+fn readiness(health: &Health) -> (u16, String) {
     #[derive(Serialize)]
-    struct NotReady {
+    struct Readiness {
         status: &'static str,
         reasons: BTreeMap<String, String>,
+        warnings: BTreeMap<String, String>,
     }
-    json::to_string(&NotReady {
-        status: "not ready",
+    let (reasons, warnings) = (health.problems(), health.warnings());
+    let (code, status) = match reasons.is_empty() {
+        true => (200, "ready"),
+        false => (503, "not ready"),
+    };
+    let readiness = Readiness {
+        status,
         reasons,
-    })
+        warnings,
+    };
+    (code, json::to_string(&readiness))
 }
 
 fn error(word: &str) -> String {

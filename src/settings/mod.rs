@@ -33,6 +33,9 @@ pub struct Settings {
     pub base_url: Option<String>,
     /// `LUML_CA_FILE`: the authorities to trust in place of the public ones.
     pub ca_file: Option<PathBuf>,
+    /// `LUML_STATE_DIR`, or the first folder of systemd's `STATE_DIRECTORY`: where
+    /// the journal is; `None`: there is none.
+    pub state_dir: Option<PathBuf>,
     pub(crate) trust: Trust,
 }
 
@@ -49,6 +52,7 @@ pub(crate) struct Draft {
     pub(crate) health_enabled: Option<bool>,
     pub(crate) base_url: Option<String>,
     pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) plain_http: Option<bool>,
 }
 
@@ -98,6 +102,7 @@ impl Draft {
         let trust = ca_file
             .as_deref()
             .map_or_else(Trust::default, |path| read.trust(path));
+        let state_dir = self.state_dir.or_else(|| read.state_dir());
         let plain_http = self
             .plain_http
             .unwrap_or_else(|| read.flag("LUML_ALLOW_PLAIN_HTTP", false));
@@ -113,6 +118,7 @@ impl Draft {
             health: enabled.then_some(SocketAddr::new(host, port)),
             base_url,
             ca_file,
+            state_dir,
             trust,
         })
     }
@@ -157,6 +163,15 @@ impl Variables {
                 None
             }
         }
+    }
+
+    /// systemd names several folders with colons between them.
+    fn state_dir(&mut self) -> Option<PathBuf> {
+        if let Some(folder) = self.text("LUML_STATE_DIR") {
+            return Some(folder.into());
+        }
+        let folders = self.text("STATE_DIRECTORY")?;
+        folders.split(':').next().map(PathBuf::from)
     }
 
     fn trust(&mut self, path: &Path) -> Trust {

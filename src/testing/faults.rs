@@ -43,6 +43,8 @@ pub enum Fault {
     Drop,
     /// Does what was asked; then closes the connection without an answer.
     DoneButNoAnswer,
+    /// Does what was asked; then takes this long to say so.
+    SlowAnswer(Duration),
     /// Answers 307 with this `Location`.
     Redirect(String),
 }
@@ -51,7 +53,7 @@ impl Fault {
     /// The answer in place of the platform's own; `None` when the platform is asked as well.
     pub(super) fn answer(&self) -> Option<Response> {
         Some(match self {
-            Fault::Stall(_) | Fault::DoneButNoAnswer => return None,
+            Fault::Stall(_) | Fault::SlowAnswer(_) | Fault::DoneButNoAnswer => return None,
             Fault::Status(status) => failure(*status),
             Fault::RetryAfter { status, seconds } => {
                 failure(*status).header("retry-after", seconds.to_string())

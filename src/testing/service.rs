@@ -66,6 +66,11 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
     if fault == Some(Fault::DoneButNoAnswer) {
         return Response::raw("");
     }
+    if let Some(Fault::SlowAnswer(time)) = fault {
+        drop(world);
+        shared.wait_until(time, |world| world.is_away);
+        world = shared.world();
+    }
     world.answered(number, response.status());
     response
 }

@@ -17,6 +17,7 @@ use super::context::{Context, Shared};
 use super::exit::Exit;
 use super::handler::{self, AnyHandler, Failure, Handler};
 use super::inbox::Inbox;
+use super::journal::Journal;
 use super::notify::Notifier;
 use super::outbox::{OnReport, Outbox, Report};
 use super::periodic::Periodic;
@@ -267,6 +268,23 @@ impl Builder {
         self
     }
 
+    /// In place of `LUML_STATE_DIR`, or of systemd's `STATE_DIRECTORY`: a folder of
+    /// this satellite's own, made if it is not there.
+    ///
+    /// With it there is a journal: a result that a kill kept from being delivered is
+    /// sent by the next process before its first poll, and a task whose claim was
+    /// sent but whose handler had not begun is run. A second process with the same
+    /// folder is refused. Results lie there in plain text, readable by this user
+    /// alone, until the platform has taken them.
+    ///
+    /// ```
+    /// satellite_sdk::Builder::new().state_dir("/var/lib/satellite");
+    /// ```
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.draft.state_dir = Some(folder.into());
+        self
+    }
+
     /// In place of `LUML_ALLOW_PLAIN_HTTP=true`: the token may be read by anybody
     /// on the way to the platform.
     pub fn allow_plain_http(mut self) -> Self {
@@ -321,6 +339,15 @@ impl Builder {
         if registration.is_some() {
             health.problem(health::REGISTRATION, "not registered yet");
         }
+        let (journal, undelivered) = match &settings.state_dir {
+            Some(folder) => Journal::open(folder, health.clone())?,
+            None => Default::default(),
+        };
+        let now = self.waiter.now();
+        let mut outbox = Outbox::default();
+        undelivered
+            .into_iter()
+            .for_each(|report| outbox.push(report, now));
         Ok(Satellite {
             #[cfg(feature = "health")]
             health_server: match settings.health {
@@ -331,7 +358,8 @@ impl Builder {
                 platform: PlatformClient::new(&settings, self.waiter.clone())?,
                 health,
                 waiter: self.waiter,
-                outbox: Mutex::new(Outbox::default()),
+                outbox: Mutex::new(outbox),
+                journal: Mutex::new(journal),
                 polling: AtomicBool::new(false),
                 cut: AtomicBool::new(false),
             }),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::handler::Failure;
+use super::journal::Journal;
 use super::outbox::{Outbox, Report};
 use crate::health::Health;
 use crate::luml::PlatformClient;
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub(super) health: Health,
     pub(super) waiter: Waiter,
     pub(super) outbox: Mutex<Outbox>,
+    pub(super) journal: Mutex<Journal>,
     /// True while a poll is under way, which a stop may break off.
     pub(super) polling: AtomicBool,
     /// True once a signal ends the process with work under way. Whatever that
@@ -31,11 +33,16 @@ impl Shared {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn finish(&self, report: Report) {
         if self.cut.load(Ordering::SeqCst) {
             log::warn!("task {} was cut off by the stop", report.task_id);
             return;
         }
+        self.journal().finished(&report);
         self.outbox().push(report, self.waiter.now());
         self.waiter.wake.ring();
     }

@@ -7,6 +7,7 @@ mod context;
 mod exit;
 mod handler;
 mod inbox;
+mod journal;
 #[cfg(unix)]
 mod notify;
 #[cfg(not(unix))]
@@ -16,6 +17,7 @@ mod outbox;
 mod periodic;
 mod satellite;
 mod signals;
+mod step;
 mod task_log;
 mod work;
 

@@ -13,6 +13,7 @@ use super::notify::Notifier;
 use super::outbox::OnReport;
 use super::periodic::Periodic;
 use super::signals::{self, OnStop, Signals};
+use super::step::step;
 use crate::error::Result;
 use crate::health;
 use crate::http::{Backoff, retry};
@@ -106,6 +107,7 @@ impl Satellite {
             false => None,
         };
         self.announce();
+        step("start");
         let end = self.turn_while(wanted).and_then(|()| {
             self.notifier.stopping();
             self.drain()
@@ -213,6 +215,7 @@ impl Satellite {
             return Ok(());
         };
         let end = self.now() + limit;
+        step("drain");
         while self.stage() == Stage::Draining
             && !self.shared.outbox().is_empty()
             && self.now() < end

@@ -7,8 +7,10 @@ use super::context::{Context, Polling, Running};
 use super::exit::Stopped;
 use super::handler::{self, Failure};
 use super::inbox::Unclear;
+use super::journal::Reached;
 use super::outbox::Report;
 use super::satellite::{OnOrphan, Satellite, Turn, named};
+use super::step::step;
 use super::task_log;
 use crate::error::Result;
 use crate::health;
@@ -17,9 +19,14 @@ use crate::luml::{Task, TaskStatus};
 use crate::wake::Stage;
 
 impl Satellite {
-    /// Once, before the first poll.
+    /// Once, before the first poll: the tasks that an earlier process left running.
     pub(super) fn see_to_orphans(&mut self, turn: &mut Turn) -> Result<()> {
-        if turn.orphans_seen_to || self.on_orphan == OnOrphan::Leave {
+        if turn.orphans_seen_to {
+            return Ok(());
+        }
+        let unfinished = self.shared.journal().unfinished();
+        if self.on_orphan == OnOrphan::Leave && unfinished.is_empty() {
+            turn.orphans_seen_to = true;
             return Ok(());
         }
         let running = {
@@ -30,6 +37,12 @@ impl Satellite {
             self.shared.platform.list_once(&TaskStatus::Running)?
         };
         turn.orphans_seen_to = true;
+        step("orphans listed");
+        for gone in unfinished {
+            if running.iter().all(|task| task.id != gone) {
+                self.shared.journal().over(&gone);
+            }
+        }
         for task in running {
             if self.stage() > Stage::Running {
                 break;
@@ -37,10 +50,17 @@ impl Satellite {
             if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
                 continue;
             }
-            log::warn!("task {} was left running by a killed worker", task.id);
+            let reached = self.shared.journal().reached(&task.id);
+            let never_begun = reached == Some(Reached::Claiming);
+            match never_begun {
+                true => log::info!("task {} was claimed by a process that ended then", task.id),
+                false => log::warn!("task {} was left running by a killed worker", task.id),
+            }
             match self.on_orphan {
+                _ if never_begun => self.run_handler(task),
+                OnOrphan::Leave => self.shared.journal().over(&task.id),
+                OnOrphan::Fail => self.shared.finish(Report::orphan(task)),
                 OnOrphan::Rerun => self.run_handler(task),
-                _ => self.shared.finish(Report::orphan(task)),
             }
             self.do_what_is_due()?;
         }
@@ -85,18 +105,24 @@ impl Satellite {
     /// claim is kept, to be asked for again.
     fn claim_and_run(&mut self, unclear: Unclear) -> Result<bool> {
         let task = &unclear.task;
-        match self.claim(&unclear) {
+        self.shared.journal().claiming(&task.id);
+        step("claim");
+        let answer = self.claim(&unclear);
+        step("claim answered");
+        match answer {
             Ok(true) => {
                 self.run_handler(unclear.task);
                 Ok(true)
             }
             Ok(false) => {
                 log::info!("task {} is somebody else's or gone", task.id);
+                self.shared.journal().over(&task.id);
                 Ok(false)
             }
             Err(e) if e.is_refused_token() => Err(e),
             Err(e) if e.is_final() => {
                 log::warn!("task {} cannot be claimed: {e}", task.id);
+                self.shared.journal().over(&task.id);
                 Ok(false)
             }
             Err(e) => {
@@ -145,7 +171,9 @@ impl Satellite {
             shared: Arc::clone(&self.shared),
             running: Some(Arc::clone(&running)),
         };
+        self.shared.journal().begun(&running.task_id);
         let watch = self.shared.platform.watch(&running.task_id);
+        step("handler");
         let result = match self.handlers.get(&running.task_type) {
             Some(handler) => {
                 self.notifier.handler_begins(self.handler_limit);
@@ -163,8 +191,12 @@ impl Satellite {
                 ),
             )),
         };
-        if let Some(report) = running.returned(result, watch.was_reported()) {
+        step("handler returned");
+        let by_itself = watch.was_reported();
+        if let Some(report) = running.returned(result, by_itself) {
             self.shared.finish(report);
+        } else if by_itself {
+            self.shared.journal().over(&running.task_id);
         }
     }
 
@@ -185,17 +217,25 @@ impl Satellite {
             let due = self.shared.outbox().take_due(now);
             let Some(waiting) = due else { return Ok(()) };
             let report = &waiting.report;
+            step("report");
             let answer = self.shared.platform.report_once(
                 &report.task_id,
                 &report.status,
                 report.result.as_ref(),
             );
+            step("report answered");
             match answer {
-                Ok(()) => self.delivered(report),
+                Ok(()) => {
+                    self.shared.journal().over(&report.task_id);
+                    step("report noted");
+                    self.delivered(report);
+                }
                 Err(e) if e.is_final() => {
                     log::error!("the result of task {} is refused: {e}", report.task_id);
                     if e.is_invalid() && !waiting.is_reduced {
                         self.shared.outbox().put_back_reduced(waiting, now);
+                    } else {
+                        self.shared.journal().over(&report.task_id);
                     }
                 }
                 Err(e) => {

@@ -1,13 +1,13 @@
 //! A real satellite in a process of its own: this test binary, run again.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use satellite_sdk::testing::MockPlatform;
-use satellite_sdk::{Builder, Context, OnStop, Task, TaskLog, done};
+use satellite_sdk::{Builder, Context, Exit, OnOrphan, OnStop, Task, TaskLog, done};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,7 +23,19 @@ fn process() {
     let drain = std::env::var("CHILD_DRAIN_MS")
         .ok()
         .map(|ms| ms.parse().unwrap());
-    let exit = Builder::new()
+    let on_orphan = match std::env::var("CHILD_ON_ORPHAN").as_deref() {
+        Ok("Fail") => OnOrphan::Fail,
+        Ok("Rerun") => OnOrphan::Rerun,
+        _ => OnOrphan::Leave,
+    };
+    let builder = Builder::new()
+        .handler("count", |task: Task, _: &Context| {
+            note_run(&task.id)?;
+            if std::env::var_os("CHILD_KILL_IN_HANDLER").is_some() {
+                kill(std::process::id(), "KILL");
+            }
+            done(task.payload)
+        })
         .handler("echo", |task: Task, _: &Context| done(task.payload))
         .handler("sleep", |task: Task, _: &Context| {
             thread::sleep(Duration::from_millis(task.payload["ms"].as_u64().unwrap()));
@@ -43,8 +55,29 @@ fn process() {
             child.wait().map(|status| status.code())
         })
         .on_stop(drain.map_or(OnStop::Now, |ms| OnStop::Drain(Duration::from_millis(ms))))
-        .run();
+        .on_orphan(on_orphan);
+    let exit: Exit = match std::env::var_os("CHILD_UNTIL_IDLE") {
+        Some(_) => builder
+            .build()
+            .and_then(|mut satellite| satellite.run_until_idle())
+            .into(),
+        None => builder.run(),
+    };
     std::process::exit(exit.code().into());
+}
+
+/// Writes down that a handler ran, where whoever counts reads it.
+fn note_run(task_id: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let path = std::env::var("CHILD_RUNS").map_err(std::io::Error::other)?;
+    let mut runs = options.append(true).create(true).open(path)?;
+    runs.write_all(format!("{task_id}\n").as_bytes())
+}
+
+fn kill(pid: u32, signal: &str) {
+    let pid = pid.to_string();
+    let status = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(status.unwrap().success());
 }
 
 pub struct Satellite {
@@ -122,12 +155,7 @@ impl Satellite {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        kill(self.pid(), name);
     }
 
     /// Waits for its end: how it ended and how long that took.

@@ -8,6 +8,9 @@ mod extras;
 mod faults;
 mod health;
 mod hostile;
+mod journal;
+#[cfg(unix)]
+mod kills;
 mod mock_platform;
 mod recorder;
 mod secrecy;

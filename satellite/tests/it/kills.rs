@@ -1,5 +1,7 @@
 //! SIGKILL at each step, for real, and a new process after it.
 
+use satellite_sdk::extras::temp_directory;
+
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite};
 use crate::outages::Script;
@@ -81,4 +83,43 @@ fn killed_between_any_two_calls_of_an_undeploy_the_next_process_finishes_it() {
     }
     println!("{kills} kills");
     assert!(kills >= 6, "{kills} kills");
+}
+
+#[test]
+fn killed_at_a_step_of_the_kit_the_next_process_finishes_what_was_begun() {
+    let docker = engine_or_skip!();
+    let steps = [
+        "claim answered",
+        "journal on the disk#2",
+        "handler",
+        "handler returned",
+        "journal on the disk#3",
+        "report",
+        "report answered",
+    ];
+    for journal in [true, false] {
+        for step in steps {
+            if !journal && step.starts_with("journal") {
+                continue;
+            }
+            let host = Host::new(docker);
+            let folder = temp_directory().unwrap();
+            let command = || {
+                let mut command = host.command();
+                if journal {
+                    command.env("LUML_STATE_DIR", folder.path());
+                }
+                command
+            };
+            let task = host.deploy();
+            let mut killed = command();
+            killed.env("SATELLITE_KILL_AT", step);
+            Satellite::start(killed).end();
+            let next = Satellite::start(command());
+            let how = format!("{step}, journal: {journal}");
+            assert_eq!(host.ended(task), "done", "{how}: {}", next.log());
+            host.becomes("active");
+            assert_eq!(host.containers().len(), 1, "{how}");
+        }
+    }
 }

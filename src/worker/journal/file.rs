@@ -1,0 +1,144 @@
+//! The journal's file: one writer, and every step on the disk when it returns.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+const NEW: &str = "journal.new";
+const DAMAGED: &str = "journal.damaged";
+
+pub(super) struct JournalFile {
+    folder: PathBuf,
+    file: File,
+    len: u64,
+    /// Held until the process ends, however it ends.
+    _lock: File,
+}
+
+impl JournalFile {
+    /// Opens the journal in this folder and reads it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] when another process has it.
+    pub(super) fn open(folder: &Path) -> io::Result<(JournalFile, Vec<u8>)> {
+        create_folder(folder)?;
+        let lock = locked(&folder.join(LOCK))?;
+        let path = folder.join(JOURNAL);
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        let file = private().append(true).create(true).open(&path)?;
+        let journal = JournalFile {
+            folder: folder.to_owned(),
+            file,
+            len: bytes.len() as u64,
+            _lock: lock,
+        };
+        Ok((journal, bytes))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Adds a line. After an error the file may end in a part of it.
+    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.write_all(line)?;
+        self.len += line.len() as u64;
+        Ok(())
+    }
+
+    /// What was added is on the disk, not only on its way.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// These lines in place of all that was, in one step: a kill or a full disk
+    /// leaves the one or the other.
+    pub(super) fn rewrite<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        let new = self.folder.join(NEW);
+        let mut file = private()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&new)?;
+        let mut len = 0;
+        for line in lines {
+            file.write_all(line)?;
+            len += line.len() as u64;
+        }
+        file.sync_all()?;
+        fs::rename(&new, self.folder.join(JOURNAL))?;
+        // The writes that follow go to the end of what is the journal now.
+        (self.file, self.len) = (file, len);
+        sync_folder(&self.folder)
+    }
+
+    /// Keeps what was found beside, under another name, for somebody to look at.
+    pub(super) fn set_aside(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.folder.join(DAMAGED);
+        let mut options = private();
+        options.write(true).create(true).truncate(true);
+        options.open(&path)?.write_all(bytes)?;
+        Ok(path)
+    }
+}
+
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// For this user's eyes only: results may be anything.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+fn locked(path: &Path) -> io::Result<File> {
+    use rustix::fs::{FlockOperation, flock};
+
+    let file = private().write(true).create(true).open(path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+#[cfg(windows)]
+fn locked(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    const SHARING_VIOLATION: i32 = 32;
+    let mut options = private();
+    options.write(true).create(true).share_mode(0);
+    options.open(path).map_err(|e| match e.raw_os_error() {
+        Some(SHARING_VIOLATION) => ErrorKind::WouldBlock.into(),
+        _ => e,
+    })
+}
+
+#[cfg(not(any(unix, windows)))]
+fn locked(path: &Path) -> io::Result<File> {
+    private().write(true).create(true).open(path)
+}
+
+/// A rename is on the disk when its folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! The journal on good disks and bad ones.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use satellite_sdk::extras::{TempDirectory, temp_directory};
+use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
+use satellite_sdk::{Builder, Context, Stopped, Task, done};
+use serde_json::json;
+
+use crate::child;
+
+/// A worker whose journal is in this folder.
+fn worker(platform: &MockPlatform, folder: &Path) -> Builder {
+    platform
+        .worker()
+        .state_dir(folder)
+        .handler("count", |task: Task, _: &Context| done(task.payload))
+}
+
+fn run(builder: Builder) -> Stopped {
+    builder.build().unwrap().run_until_idle().unwrap()
+}
+
+/// A folder whose journal holds one result that was not sent, of a process that is
+/// dead, and the platform that waits for it.
+fn killed_before_the_report() -> (MockPlatform, TempDirectory) {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({ "x": 0.1 })));
+    let folder = temp_directory().unwrap();
+    let mut command = child::command(&platform);
+    command
+        .env("LUML_STATE_DIR", folder.path())
+        .env("CHILD_RUNS", folder.path().join("runs"))
+        .env("SATELLITE_KILL_AT", "report");
+    child::start(command).end();
+    assert_eq!(platform.status("t"), "running");
+    (platform, folder)
+}
+
+#[test]
+fn a_result_that_a_kill_held_back_is_sent_before_the_first_poll() {
+    let (platform, folder) = killed_before_the_report();
+    platform.clear_requests();
+    let stopped = run(worker(&platform, folder.path()));
+    assert_eq!((stopped.done, stopped.undelivered), (1, 0));
+    assert_eq!(platform.result("t"), json!({ "x": 0.1 }));
+    let methods: Vec<_> = platform
+        .requests()
+        .iter()
+        .map(|r| r.method.clone())
+        .collect();
+    assert_eq!(methods, ["POST", "GET"]);
+}
+
+#[test]
+fn a_second_process_with_the_same_folder_is_refused() {
+    let platform = MockPlatform::start();
+    let folder = temp_directory().unwrap();
+    let first = worker(&platform, folder.path()).build().unwrap();
+    let error = worker(&platform, folder.path()).build().unwrap_err();
+    let named = folder.path().display().to_string();
+    assert!(error.to_string().contains("another process"), "{error}");
+    assert!(error.to_string().contains(&named), "{error}");
+    drop(first);
+    run(worker(&platform, folder.path()));
+}
+
+#[test]
+fn systemds_folder_is_taken_and_an_own_one_goes_first() {
+    let read = |pairs: &'static [(&str, &str)]| {
+        let variables = satellite_sdk::Variables::from_lookup(move |name| {
+            let found = pairs.iter().find(|(n, _)| *n == name);
+            found.map(|(_, value)| value.to_string())
+        });
+        let mut builder = Builder::new().token("t").variables(variables);
+        builder.settings().unwrap().state_dir
+    };
+    assert_eq!(read(&[]), None);
+    let systemds = read(&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")]);
+    assert_eq!(systemds, Some(PathBuf::from("/var/lib/a")));
+    let both = read(&[
+        ("LUML_STATE_DIR", "/own"),
+        ("STATE_DIRECTORY", "/var/lib/a"),
+    ]);
+    assert_eq!(both, Some(PathBuf::from("/own")));
+}
+
+#[test]
+fn a_journal_cut_anywhere_or_with_any_byte_changed_stops_no_worker() {
+    let (killed, folder) = killed_before_the_report();
+    let journal = fs::read(folder.path().join("journal")).unwrap();
+    drop(killed);
+    let mut damaged: Vec<Vec<u8>> = (0..journal.len()).map(|n| journal[..n].to_vec()).collect();
+    damaged.extend((0..journal.len()).map(|n| {
+        let mut changed = journal.clone();
+        changed[n] ^= 0x15;
+        changed
+    }));
+    damaged.push([journal.as_slice(), b"\0\0\0\0"].concat());
+    damaged.push(vec![0; 4096]);
+    let (mut sent, mut whole) = (0, 0);
+    for bytes in damaged {
+        let platform = MockPlatform::start();
+        platform.add_task(mock_task("t", "count", json!({ "x": 0.1 })));
+        platform.client().claim_task("t").unwrap();
+        let folder = temp_directory().unwrap();
+        fs::write(folder.path().join("journal"), &bytes).unwrap();
+        let stopped = run(worker(&platform, folder.path()));
+        sent += stopped.done;
+        // A line less at its end is as good a journal as any.
+        match fs::read(folder.path().join("journal.damaged")) {
+            Ok(kept) => assert_eq!(kept, bytes, "kept as it was found"),
+            Err(_) => whole += 1,
+        }
+        if stopped.done > 0 {
+            assert_eq!(platform.result("t"), json!({ "x": 0.1 }));
+        }
+    }
+    assert_eq!(whole, 3, "empty, one line, two lines");
+    assert!(sent > 50, "what can be read is of use: {sent}");
+}
+
+#[test]
+fn it_stays_small_and_for_its_users_eyes_only() {
+    let platform = MockPlatform::start();
+    for n in 0..1_100 {
+        platform.add_task(mock_task(
+            format!("t{n}"),
+            "count",
+            json!("x".repeat(1_000)),
+        ));
+    }
+    let folder = temp_directory().unwrap();
+    let stopped = run(worker(&platform, folder.path()));
+    assert_eq!(stopped.done, 1_100);
+    let metadata = fs::metadata(folder.path().join("journal")).unwrap();
+    assert!(metadata.len() < 1_100_000, "{} bytes", metadata.len());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn without_a_folder_that_can_be_made_it_warns_and_works() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({})));
+    let folder = temp_directory().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut satellite = worker(&platform, &file.join("below")).build().unwrap();
+    let context = satellite.context();
+    satellite.run_until_idle().unwrap();
+    assert_eq!(platform.status("t"), "done");
+    let warning = context.health().warnings()["journal"].clone();
+    assert!(warning.contains("may lose"), "{warning}");
+    assert!(context.health().is_ready());
+}
+
+/// Takes all the room that there is.
+fn fill(path: &Path) {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.append(true).create(true).open(path).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+}
+
+/// A disk of this many kilobytes, gone when dropped; `None` without the right to.
+struct SmallDisk(TempDirectory);
+
+impl SmallDisk {
+    fn mount(kilobytes: u32) -> Option<Self> {
+        let folder = temp_directory().unwrap();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "tmpfs"])
+            .arg(folder.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        if status.is_ok_and(|status| status.success()) {
+            return Some(SmallDisk(folder));
+        }
+        println!("SKIPPED: no right to mount a small disk");
+        None
+    }
+
+    fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        let status = Command::new("mount")
+            .args(["-o", &options])
+            .arg(self.0.path())
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_costs_a_warning_and_no_task_and_is_forgotten_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount(64) else {
+        return;
+    };
+    let platform = MockPlatform::start();
+    let folder = disk.0.path().join("state");
+    let filler = disk.0.path().join("filler");
+    let seen: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let sees = Arc::clone(&seen);
+    let mut satellite = worker(&platform, &folder)
+        .max_backoff(Duration::from_millis(10))
+        .every(Duration::from_millis(1), move |cx: &Context| {
+            assert!(cx.health().problems().keys().all(|name| name == "platform"));
+            sees.lock()
+                .unwrap()
+                .extend(cx.health().warnings().remove("journal"));
+            done(())
+        })
+        .build()
+        .unwrap();
+    let mut a_task = |id: &str, bytes: usize| {
+        platform.add_task(mock_task(id, "count", json!("x".repeat(bytes))));
+        // The result waits for a moment, and with it what the journal lacks.
+        let path = format!("{id}/status");
+        platform
+            .fault(Fault::Stall(Duration::ZERO))
+            .on("POST", &path);
+        platform.fault(Fault::Status(503)).on("POST", &path);
+        satellite.run_until_idle().unwrap();
+        assert_eq!(platform.status(id), "done");
+    };
+    a_task("before", 100);
+    assert!(seen.lock().unwrap().is_empty());
+    fill(&filler);
+    for n in 0..20 {
+        a_task(&format!("small-{n}"), 10);
+        a_task(&format!("large-{n}"), 20_000);
+        fill(&filler); // writing it anew has freed a page
+    }
+    let warnings = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(
+        warnings.iter().all(|w| w.contains("No space left")),
+        "{warnings:?}"
+    );
+    assert!(!warnings.is_empty());
+    fs::remove_file(&filler).unwrap();
+    a_task("after", 20_000);
+    assert!(seen.lock().unwrap().is_empty());
+    let journal = fs::read_to_string(folder.join("journal")).unwrap();
+    assert!(journal.contains("xxx") && journal.contains("\"over\":\"after\""));
+}
+
+#[test]
+fn a_disk_that_may_only_be_read_costs_a_warning_and_no_task() {
+    let Some(disk) = SmallDisk::mount(64) else {
+        return;
+    };
+    let (killed, folder) = killed_before_the_report();
+    fs::copy(folder.path().join("journal"), disk.0.path().join("journal")).unwrap();
+    disk.remount("ro");
+    killed.add_task(mock_task("new", "count", json!({})));
+    killed.fault(Fault::Status(503)).on("POST", "/status");
+    let mut satellite = worker(&killed, disk.0.path()).build().unwrap();
+    let context = satellite.context();
+    satellite.run_until_idle().unwrap();
+    assert_eq!(killed.status("new"), "done");
+    assert!(context.health().warnings().contains_key("journal"));
+}
