@@ -156,11 +156,19 @@ impl Error {
     /// The platform understood the request and will not take it, now or later.
     /// Anything else may be a box on the way speaking in its place.
     pub(crate) fn is_final(&self) -> bool {
-        match self.status() {
-            Some(400 | 409 | 413 | 422) => true,
-            Some(404) => !self.is_unsupported(),
-            _ => false,
+        match self.0.kind {
+            Kind::Status {
+                status: 400 | 404 | 409 | 422,
+                missing_route,
+                ..
+            } => !missing_route,
+            _ => self.is_too_large(),
         }
+    }
+
+    /// The body is more than the platform takes, or somebody on the way to it (413).
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.status() == Some(413)
     }
 
     /// A 403 with a `detail`: the platform itself refuses, not a box on the way.

@@ -139,6 +139,7 @@ impl Satellite {
     fn claim(&self, unclear: &Unclear) -> Result<bool> {
         let platform = &self.shared.platform;
         match platform.claim_once(&unclear.task.id) {
+            Err(e) if !e.is_final() => Err(e), // not the platform's own word
             Err(e) if e.is_conflict() && unclear.was_tried() => {
                 let running = platform.list_once(&TaskStatus::Running)?;
                 Ok(running.iter().any(|task| task.id == unclear.task.id))
@@ -232,7 +233,7 @@ impl Satellite {
                 }
                 Err(e) if e.is_final() => {
                     log::error!("the result of task {} is refused: {e}", report.task_id);
-                    if e.is_invalid() && !waiting.is_reduced {
+                    if (e.is_invalid() || e.is_too_large()) && !waiting.is_reduced {
                         self.shared.outbox().put_back_reduced(waiting, now);
                     } else {
                         self.shared.journal().over(&report.task_id);

@@ -4,9 +4,13 @@
 
 mod child;
 mod client;
+mod door;
 mod extras;
+mod fault_matrix;
 mod faults;
 mod health;
+#[cfg(target_os = "linux")]
+mod host_faults;
 mod hostile;
 mod journal;
 #[cfg(unix)]

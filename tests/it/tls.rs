@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ use crate::child;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An authority that nobody knows.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: TempDirectory,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -43,12 +43,12 @@ impl Authority {
         }
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// A server's configuration for this name, good until `year`.
-    fn certify(&self, name: &str, year: i32) -> Arc<ServerConfig> {
+    pub fn certify(&self, name: &str, year: i32) -> Arc<ServerConfig> {
         let speaks = Speaks {
             key: &rcgen::PKCS_ECDSA_P256_SHA256,
             provider: ring::default_provider(),
@@ -81,21 +81,36 @@ struct Speaks {
     version: &'static SupportedProtocolVersion,
 }
 
-/// A door with TLS before the platform; its URL.
-fn door(platform: &MockPlatform, config: Arc<ServerConfig>) -> String {
+/// A door with TLS before the platform.
+pub struct Door {
+    port: u16,
+    config: Arc<Mutex<Arc<ServerConfig>>>,
+}
+
+pub fn door(platform: &MockPlatform, config: Arc<ServerConfig>) -> Door {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!(
-        "https://localhost:{}",
-        listener.local_addr().unwrap().port()
-    );
+    let port = listener.local_addr().unwrap().port();
+    let config = Arc::new(Mutex::new(config));
+    let shown = Arc::clone(&config);
     let inside = platform.url().replace("http://", "");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (config, inside) = (Arc::clone(&config), inside.clone());
+            let (config, inside) = (Arc::clone(&shown.lock().unwrap()), inside.clone());
             thread::spawn(move || carry(stream, config, &inside));
         }
     });
-    url
+    Door { port, config }
+}
+
+impl Door {
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// Another certificate from now on.
+    pub fn show(&self, config: Arc<ServerConfig>) {
+        *self.config.lock().unwrap() = config;
+    }
 }
 
 /// Carries bytes both ways until one side has enough.
@@ -184,7 +199,7 @@ fn a_worker_does_its_tasks_without_tls() {
 fn a_private_authority_is_trusted_where_it_is_named() {
     let authority = Authority::new();
     let platform = with_tasks();
-    let url = door(&platform, authority.certify("localhost", 2100));
+    let url = door(&platform, authority.certify("localhost", 2100)).url();
     let mut command = satellite(&platform, &url);
     command.env("LUML_CA_FILE", authority.file());
     let _satellite = child::start(command);
@@ -221,7 +236,7 @@ fn a_server_that_knows_one_way_only_is_understood() {
             };
             let platform = with_tasks();
             let config = authority.certify_for("localhost", 2100, speaks);
-            let mut command = satellite(&platform, &door(&platform, config));
+            let mut command = satellite(&platform, &door(&platform, config).url());
             command.env("LUML_CA_FILE", authority.file());
             let _satellite = child::start(command);
             assert_all_done(&platform);
@@ -251,7 +266,7 @@ fn a_bad_certificate_is_refused_and_the_token_stays_here() {
         ),
     ] {
         let platform = with_tasks();
-        let url = door(&platform, config);
+        let url = door(&platform, config).url();
         let mut command = satellite(&platform, &url);
         command.envs(named.map(|file| ("LUML_CA_FILE", file)));
         let mut satellite = child::start(command);

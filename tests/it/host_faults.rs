@@ -1,0 +1,172 @@
+//! Faults of the worker's own host: no descriptors, a name service that forgets, a
+//! platform that moves, certificates that are wrong for a while.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::extras::temp_directory;
+use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
+use serde_json::json;
+
+use crate::child::{self, Satellite};
+use crate::door::{Door, End, Passage};
+use crate::tls::Authority;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn table_row(fault: &str, since: Instant, requests: usize) {
+    let after = since.elapsed();
+    println!("| {fault} | 1 | {after:.2?} | {requests} | 0 |");
+}
+
+/// A task given now is done by a worker that is in trouble, or just out of it.
+fn does_a_task(platform: &MockPlatform, id: &str) {
+    platform.add_task(mock_task(id, "echo", json!({ "id": id })));
+    let done = platform.wait_for(id, "done", PATIENCE);
+    assert!(done, "{id} is {}", platform.status(id));
+    assert_eq!(platform.result(id), json!({ "id": id }));
+}
+
+fn limit_descriptors(satellite: &Satellite, most: &str) -> bool {
+    let limit = format!("--nofile={most}:");
+    let pid = satellite.pid().to_string();
+    Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[test]
+fn without_descriptors_it_waits_and_comes_back() {
+    let platform = MockPlatform::start();
+    let mut command = child::command(&platform);
+    command.env("LUML_MAX_BACKOFF_SEC", "0.2");
+    let mut satellite = child::start(command);
+    does_a_task(&platform, "before");
+    if !limit_descriptors(&satellite, "3") {
+        println!("SKIPPED: no prlimit here");
+        return;
+    }
+    platform.fault(Fault::Drop).times(1); // the kept connection is gone
+    satellite.line("open files");
+    let (since, before) = (Instant::now(), platform.requests().len());
+    thread::sleep(Duration::from_secs(1));
+    assert!(limit_descriptors(&satellite, "1024"));
+    does_a_task(&platform, "after");
+    let requests = platform.requests().len() - before;
+    table_row("no descriptors for 1 s", since, requests);
+}
+
+/// A worker that reads this file in place of `/etc/hosts`; `None` without the right to.
+fn with_hosts(platform: &MockPlatform, hosts: &std::path::Path, url: &str) -> Option<Satellite> {
+    let may = Command::new("unshare").args(["-m", "true"]).status();
+    if !may.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: no right to a mount namespace");
+        return None;
+    }
+    let plain = child::command(platform);
+    let mut command = Command::new("unshare");
+    command
+        .args(["-m", "sh", "-c"])
+        .arg("mount --bind \"$HOSTS\" /etc/hosts && exec \"$0\" \"$@\"")
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+        .env("HOSTS", hosts)
+        .env("LUML_PLATFORM_URL", url)
+        .env("LUML_ALLOW_PLAIN_HTTP", "true")
+        .env("LUML_MAX_BACKOFF_SEC", "0.2")
+        .env_remove("http_proxy");
+    Some(child::start(command))
+}
+
+#[test]
+fn a_name_may_be_forgotten_and_may_move() {
+    let platform = MockPlatform::start();
+    let folder = temp_directory().unwrap();
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, "127.0.0.1 platform.test\n").unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    let is_cut = Arc::clone(&cut);
+    let first = Door::before(&platform, move |_, answer| {
+        match answer.is_empty() && is_cut.load(Ordering::SeqCst) {
+            true => Passage::NotAsked(End::Reset),
+            false => Passage::Whole,
+        }
+    });
+    let port = first.address.port();
+    let url = format!("http://platform.test:{port}");
+    let Some(mut satellite) = with_hosts(&platform, &hosts, &url) else {
+        return;
+    };
+    does_a_task(&platform, "before");
+
+    fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    cut.store(true, Ordering::SeqCst);
+    satellite.line("polling again");
+    let (since, before) = (Instant::now(), first.requests());
+    cut.store(false, Ordering::SeqCst);
+    does_a_task(&platform, "forgotten");
+    let requests = first.requests() - before;
+    table_row("the name has no address any more", since, requests);
+
+    cut.store(true, Ordering::SeqCst);
+    drop(first);
+    let second = Door::at(([127, 0, 0, 2], port).into(), &platform, |_, _| {
+        Passage::Whole
+    });
+    fs::write(&hosts, "127.0.0.2 platform.test\n").unwrap();
+    let since = Instant::now();
+    does_a_task(&platform, "moved");
+    table_row(
+        "the platform moves to another address",
+        since,
+        second.requests(),
+    );
+}
+
+#[test]
+fn certificates_may_be_wrong_for_a_while() {
+    let (known, other) = (Authority::new(), Authority::new());
+    for (what, bad) in [
+        (
+            "a certificate that has expired",
+            known.certify("localhost", 2021),
+        ),
+        (
+            "a certificate of another name",
+            known.certify("elsewhere.example", 2100),
+        ),
+        (
+            "a certificate of an unknown authority",
+            other.certify("localhost", 2100),
+        ),
+    ] {
+        let platform = MockPlatform::start();
+        let door = crate::tls::door(&platform, bad);
+        let mut command = child::command(&platform);
+        command
+            .env("LUML_PLATFORM_URL", door.url())
+            .env("LUML_CA_FILE", known.file())
+            .env("LUML_MAX_BACKOFF_SEC", "0.2");
+        let mut satellite = child::start(command);
+        let since = Instant::now();
+        satellite.line("no trusted connection");
+        assert!(platform.requests().is_empty(), "{what}");
+        door.show(known.certify("localhost", 2100));
+        does_a_task(&platform, "t");
+        table_row(what, since, platform.requests().len());
+    }
+}
