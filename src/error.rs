@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::http::Fault;
+use crate::http::{Class, Fault, Problem};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,8 +32,7 @@ enum Kind {
     Settings(Vec<String>),
     Status {
         status: u16,
-        detail: String,
-        missing_route: bool,
+        problem: Problem,
         retry_after: Option<Duration>,
     },
     Fault(Fault, String),
@@ -60,47 +59,42 @@ impl Error {
 
     /// The token was refused (401): exit code 77.
     pub fn is_unauthorized(&self) -> bool {
-        self.status() == Some(401)
+        self.class() == Some(Class::Unauthorized)
     }
 
     /// The token is known but not allowed to do this (403).
     pub fn is_forbidden(&self) -> bool {
-        self.status() == Some(403)
+        self.class() == Some(Class::Forbidden)
     }
 
     /// The thing asked for does not exist (404 from a route that does).
     pub fn is_not_found(&self) -> bool {
-        self.status() == Some(404) && !self.is_unsupported()
+        self.class() == Some(Class::NotFound)
     }
 
     /// The state of the thing does not allow this (409).
     pub fn is_conflict(&self) -> bool {
-        self.status() == Some(409)
+        self.class() == Some(Class::Conflict)
     }
 
     /// The request was understood and refused as unfit (400 or 422).
     pub fn is_invalid(&self) -> bool {
-        matches!(self.status(), Some(400 | 422))
+        self.class() == Some(Class::Invalid)
     }
 
     /// Too many requests (429); [`retry_after`](Self::retry_after) may say when to come again.
     pub fn is_rate_limited(&self) -> bool {
-        self.status() == Some(429)
+        self.class() == Some(Class::RateLimited)
     }
 
-    /// The server does not know this route: an older or a newer platform.
+    /// The server does not know this route: an older or a newer one.
     pub fn is_unsupported(&self) -> bool {
-        match self.0.kind {
-            Kind::Status {
-                status: 405 | 501, ..
-            } => true,
-            Kind::Status {
-                status: 404,
-                missing_route,
-                ..
-            } => missing_route,
-            _ => false,
-        }
+        self.class() == Some(Class::Unsupported)
+    }
+
+    /// Server and client are of versions that do not understand each other.
+    pub fn is_version_mismatch(&self) -> bool {
+        self.class() == Some(Class::VersionMismatch)
     }
 
     /// A time limit passed before the answer was there.
@@ -127,20 +121,40 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             Kind::Fault(fault, _) => fault.is_passing(),
-            Kind::Status { status, .. } => crate::http::is_passing_status(*status),
+            Kind::Status { problem, .. } => problem.class.is_passing(),
             _ => false,
         }
     }
 
-    /// The worker is stopping, and the call was given up for that.
+    /// The worker is stopping, or the call was cancelled, and was given up for
+    /// that. With [`is_outcome_unknown`](Self::is_outcome_unknown) it had left by then.
     pub fn is_stopped(&self) -> bool {
-        matches!(self.0.kind, Kind::Stopped)
+        matches!(
+            self.0.kind,
+            Kind::Stopped | Kind::Fault(Fault::Cancelled, _)
+        )
     }
 
     /// The HTTP status that came back, if one did.
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
             Kind::Status { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The server's own name for what went wrong, where it has one: `ClusterDoesNotExist`.
+    pub fn server_type(&self) -> Option<&str> {
+        match &self.0.kind {
+            Kind::Status { problem, .. } => problem.kind.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What the server said, in one line.
+    pub fn server_message(&self) -> Option<&str> {
+        match &self.0.kind {
+            Kind::Status { problem, .. } => Some(&problem.message),
             _ => None,
         }
     }
@@ -156,12 +170,12 @@ impl Error {
     /// The platform understood the request and will not take it, now or later.
     /// Anything else may be a box on the way speaking in its place.
     pub(crate) fn is_final(&self) -> bool {
-        match self.0.kind {
+        match &self.0.kind {
             Kind::Status {
                 status: 400 | 404 | 409 | 422,
-                missing_route,
+                problem,
                 ..
-            } => !missing_route,
+            } => problem.is_own,
             _ => self.is_too_large(),
         }
     }
@@ -171,17 +185,30 @@ impl Error {
         self.status() == Some(413)
     }
 
-    /// A 403 with a `detail`: the platform itself refuses, not a box on the way.
+    /// A 403 in the server's own words: not a box on the way that refuses.
     pub(crate) fn is_refused_token(&self) -> bool {
         match &self.0.kind {
-            Kind::Status { status: 401, .. } => true,
-            Kind::Status {
-                status: 403,
-                detail,
-                missing_route,
-                ..
-            } => !detail.is_empty() && !missing_route,
+            Kind::Status { problem, .. } => match problem.class {
+                Class::Unauthorized => true,
+                Class::Forbidden => problem.is_own && !problem.message.is_empty(),
+                _ => false,
+            },
             _ => false,
+        }
+    }
+
+    #[cfg(feature = "compute")]
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match &self.0.kind {
+            Kind::Fault(fault, _) => Some(*fault),
+            _ => None,
+        }
+    }
+
+    fn class(&self) -> Option<Class> {
+        match &self.0.kind {
+            Kind::Status { problem, .. } => Some(problem.class),
+            _ => None,
         }
     }
 
@@ -200,14 +227,12 @@ impl Error {
     pub(crate) fn from_status(
         asked: String,
         status: u16,
-        detail: String,
-        missing_route: bool,
+        problem: Problem,
         retry_after: Option<Duration>,
     ) -> Self {
         Self::of(Kind::Status {
             status,
-            detail,
-            missing_route,
+            problem,
             retry_after,
         })
         .asked(asked)
@@ -241,18 +266,23 @@ impl fmt::Display for Error {
                 }
                 problems.iter().try_for_each(|p| write!(f, "\n  {p}"))
             }
-            Kind::Status { status, detail, .. } => {
+            Kind::Status {
+                status, problem, ..
+            } => {
                 write!(f, "answered {status}")?;
-                if !detail.is_empty() {
-                    write!(f, ": {detail}")?;
+                if let Some(kind) = &problem.kind {
+                    write!(f, " {kind}")?;
+                }
+                if !problem.message.is_empty() {
+                    write!(f, ": {}", problem.message)?;
                 }
                 if self.is_unsupported() {
-                    f.write_str(" (this platform does not offer the route)")?;
+                    f.write_str(" (this server does not offer the route)")?;
                 }
                 Ok(())
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
-            Kind::Stopped => f.write_str("given up: the worker is stopping"),
+            Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }
 }

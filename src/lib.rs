@@ -66,11 +66,14 @@
 //! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
 //! | `testing` | | the mock platform and a clock that tests drive |
 
+#[cfg(feature = "compute")]
+pub mod compute;
 mod error;
 #[cfg(feature = "extras")]
 pub mod extras;
 mod health;
 mod http;
+mod lenient;
 mod luml;
 #[cfg(feature = "serve")]
 pub mod serve;

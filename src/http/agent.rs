@@ -8,6 +8,7 @@ use ureq::Agent;
 use ureq::unversioned::transport::DefaultConnector;
 
 use super::resolver::CachingResolver;
+use super::transport::Server;
 
 /// Whom to believe when a server shows its certificate.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +79,7 @@ pub(super) fn for_files(silence: Duration) -> Agent {
     Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
 }
 
-pub(super) fn build(trust: &Trust, resolver: CachingResolver, host: &str) -> Agent {
+pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         // A bearer goes to the host it was meant for and nowhere else.
@@ -89,15 +90,13 @@ pub(super) fn build(trust: &Trust, resolver: CachingResolver, host: &str) -> Age
         .max_idle_connections(2 * KEPT_CONNECTIONS)
         .max_idle_connections_per_host(KEPT_CONNECTIONS)
         .max_idle_age(Duration::from_secs(24 * 3600))
-        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_connect(Some(server.connect))
         .timeout_send_request(Some(Duration::from_secs(10)))
         .timeout_send_body(Some(Duration::from_secs(60)))
         .timeout_recv_response(Some(Duration::from_secs(30)))
         .timeout_recv_body(Some(Duration::from_secs(60)));
     #[cfg(feature = "tls")]
-    let config = config.tls_config(trust.tls());
-    #[cfg(not(feature = "tls"))]
-    let _ = trust;
+    let config = config.tls_config(server.trust.tls());
     // A proxy has no business between a process and its own host.
     let config = match is_loopback(host) {
         true => config.proxy(None),

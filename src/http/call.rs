@@ -1,40 +1,35 @@
-//! One call: sent, sent again where that is safe, bounded in time and size.
+//! One call: what to ask for, and how hard to try.
 
-use std::fmt;
-use std::io::ErrorKind;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ureq::http::{self, HeaderValue, header};
-use ureq::{Agent, AsSendBody, Body};
+use ureq::AsSendBody;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::HttpCrateScope;
 
 pub(crate) use ureq::http::Method;
 
-use super::agent::{self, Trust};
-use super::resolver::CachingResolver;
-use super::response::Response;
-use super::retry::{self, Fault, Op, Outcome};
-use super::secret::Secret;
-use crate::error::{Error, Result};
-use crate::wake::{Stage, Waiter};
+use super::retry::Op;
+use crate::error::Result;
 
 /// One call with its answer, resends included, lasts no longer than this
 /// unless it says otherwise.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// No answer of an API is larger than this.
-const BODY_LIMIT: u64 = 32 * 1024 * 1024;
-
 /// What to ask for.
 pub(crate) struct Call<'a> {
-    method: Method,
-    path: &'a str,
-    body: Option<Vec<u8>>,
-    op: Op,
-    anonymous: bool,
-    effort: Effort,
-    within: Duration,
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) op: Op,
+    pub(super) anonymous: bool,
+    pub(super) effort: Effort,
+    pub(super) within: Duration,
+    /// Nothing but `within` limits the wait for the answer's head.
+    #[cfg(feature = "compute")]
+    pub(super) patient: bool,
+    /// The body is read as it comes, and given up after a silence of this.
+    #[cfg(feature = "compute")]
+    pub(super) idle: Option<Duration>,
 }
 
 /// How often a call is tried.
@@ -63,6 +58,10 @@ impl<'a> Call<'a> {
             anonymous: false,
             effort: Effort::Persistent,
             within: DEADLINE,
+            #[cfg(feature = "compute")]
+            patient: false,
+            #[cfg(feature = "compute")]
+            idle: None,
         }
     }
 
@@ -92,218 +91,42 @@ impl<'a> Call<'a> {
         self.effort = effort;
         self
     }
-}
 
-/// One server, spoken to through one agent.
-pub(crate) struct Transport {
-    agent: RwLock<Agent>,
-    resolver: CachingResolver,
-    trust: Trust,
-    base: String,
-    host: String,
-    token: Secret,
-    bearer: HeaderValue,
-    max_backoff: Duration,
-    waiter: Waiter,
-    /// Calls that are being sent or waited for at this moment.
-    under_way: AtomicUsize,
-}
-
-impl Transport {
-    /// `base` is a checked URL without a slash at its end, `token` is of
-    /// characters that fit into a header.
-    pub(crate) fn new(
-        base: &str,
-        token: Secret,
-        trust: Trust,
-        max_backoff: Duration,
-        waiter: Waiter,
-    ) -> Result<Self> {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| Error::new("the token holds characters that no header can carry"))?;
-        bearer.set_sensitive(true);
-        let host = base
-            .parse::<http::Uri>()
-            .ok()
-            .and_then(|uri| uri.host().map(str::to_owned))
-            .ok_or_else(|| Error::new(format_args!("{base} is not a URL")))?;
-        let resolver = CachingResolver::default();
-        Ok(Transport {
-            agent: RwLock::new(agent::build(&trust, resolver.clone(), &host)),
-            resolver,
-            trust,
-            base: base.to_owned(),
-            host,
-            token,
-            bearer,
-            max_backoff,
-            waiter,
-            under_way: AtomicUsize::new(0),
-        })
+    /// The server answers when the work is done: only the deadline limits the
+    /// wait, not the 30 s that each attempt has otherwise.
+    #[cfg(feature = "compute")]
+    pub(crate) fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
-    /// Sends `call`, again where that is safe, until there is an answer that
-    /// stands, the deadline is over, or the worker stops.
-    pub(crate) fn send(&self, call: &Call<'_>) -> Result<Response> {
-        let deadline = self.waiter.now() + call.within;
-        for attempt in 1.. {
-            let left = deadline.saturating_duration_since(self.waiter.now());
-            self.under_way.fetch_add(1, Ordering::SeqCst);
-            let result = self.attempt(call, left);
-            self.under_way.fetch_sub(1, Ordering::SeqCst);
-            let (outcome, after) = match &result {
-                Ok(answer) => (Outcome::Status(answer.status()), answer.retry_after()),
-                Err(failure) => (Outcome::Fault(failure.fault), None),
-            };
-            let again = retry::delay(call.op, outcome, attempt, after, self.max_backoff)
-                .filter(|_| call.effort == Effort::Persistent)
-                .map(|delay| retry::jittered(delay).max(after.unwrap_or_default().min(delay)))
-                .filter(|delay| self.waiter.now() + *delay < deadline);
-            let Some(delay) = again else {
-                return result.map_err(|failure| self.error(call, failure));
-            };
-            log::debug!("{}: {outcome:?}, again in {delay:.1?}", self.asked(call));
-            if !self.waiter.sleep(delay, Stage::Stopping) {
-                return Err(Error::stopped());
-            }
-        }
-        unreachable!("the deadline ends the attempts")
+    /// The body is a stream: [`Response::into_lines`](super::Response::into_lines)
+    /// has it, and gives it up when nothing comes for `idle`. The deadline is
+    /// that of the answer's head alone.
+    #[cfg(feature = "compute")]
+    pub(crate) fn streamed(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
     }
 
-    /// Breaks off the call under way; later calls open a new connection. Where
-    /// others are under way beside it they go before: all of them are let be.
-    pub(crate) fn interrupt(&self) {
-        if self.under_way.load(Ordering::SeqCst) > 1 {
-            return;
-        }
-        let fresh = agent::build(&self.trust, self.resolver.clone(), &self.host);
-        let mut agent = self.agent.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *agent, fresh).shutdown();
-    }
-
-    /// The server's address, for people.
-    pub(crate) fn base(&self) -> &str {
-        &self.base
-    }
-
-    fn attempt(&self, call: &Call<'_>, limit: Duration) -> Result<Response, Failure> {
-        let started = Instant::now();
-        let mut request = http::Request::builder()
-            .method(&call.method)
-            .uri(format!("{}{}", self.base, call.path));
-        if !call.anonymous {
-            request = request.header(header::AUTHORIZATION, &self.bearer);
-        }
-        let answer = match &call.body {
-            Some(body) => request
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(body.as_slice())
-                .map_err(ureq::Error::from)
-                .and_then(|request| self.run(request, limit)),
-            None => request
-                .body(())
-                .map_err(ureq::Error::from)
-                .and_then(|request| self.run(request, limit)),
-        };
-        answer
-            .and_then(|answer| {
-                let (parts, body) = answer.into_parts();
-                let body = body.into_with_config().limit(BODY_LIMIT).read_to_vec()?;
-                Ok((parts, body))
-            })
-            .map(|(parts, body)| Response {
-                asked: self.asked(call),
-                status: parts.status.as_u16(),
-                headers: parts.headers,
-                body,
-            })
-            .map_err(|error| {
-                let failure = Failure::new(error, started.elapsed());
-                if failure.fault.never_opened() {
-                    self.resolver.forget_freshness();
-                }
-                failure
-            })
-    }
-
-    fn run(
+    /// The time limits of an attempt, beside those that the agent has.
+    pub(super) fn limited<B: AsSendBody>(
         &self,
-        request: http::Request<impl AsSendBody>,
-        limit: Duration,
-    ) -> Result<http::Response<Body>, ureq::Error> {
-        let agent = self
-            .agent
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let request = agent.configure_request(request);
-        agent.run(request.timeout_global(Some(limit)).build())
-    }
-
-    fn asked(&self, call: &Call<'_>) -> String {
-        let path = self.token.redact(call.path);
-        format!("{} {path} at {}", call.method, self.base)
-    }
-
-    fn error(&self, call: &Call<'_>, failure: Failure) -> Error {
-        Error::from_fault(
-            self.asked(call),
-            failure.fault,
-            self.token.redact(&failure.text),
-        )
-    }
-}
-
-impl fmt::Debug for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Transport").field(&self.base).finish()
-    }
-}
-
-struct Failure {
-    fault: Fault,
-    text: String,
-}
-
-impl Failure {
-    fn new(error: ureq::Error, after: Duration) -> Self {
-        let fault = classify(&error);
-        let text = match fault {
-            Fault::Unresolved => "the name has no address".to_owned(),
-            Fault::ConnectTimedOut => format!("no connection within {after:.1?}"),
-            Fault::TimedOut => format!("no complete answer within {after:.1?}"),
-            Fault::TooLarge => format!("the answer is larger than {} MiB", BODY_LIMIT >> 20),
-            Fault::Refused => format!("no connection: {error}"),
-            Fault::Tls => format!("no trusted connection: {error}"),
-            Fault::Broken => format!("the connection broke: {error}"),
-            Fault::Garbled => format!("the answer is not HTTP: {error}"),
+        request: ConfigBuilder<HttpCrateScope<B>>,
+        left: Duration,
+    ) -> ConfigBuilder<HttpCrateScope<B>> {
+        #[cfg(feature = "compute")]
+        if self.idle.is_some() {
+            return request
+                .timeout_recv_response(Some(left))
+                .timeout_recv_body(None)
+                .timeout_per_read(self.idle);
+        }
+        #[cfg(feature = "compute")]
+        let request = match self.patient {
+            true => request.timeout_recv_response(None).timeout_recv_body(None),
+            false => request,
         };
-        Failure { fault, text }
-    }
-}
-
-pub(super) fn classify(error: &ureq::Error) -> Fault {
-    use ureq::{Error, Timeout};
-    match error {
-        Error::HostNotFound => Fault::Unresolved,
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Fault::ConnectTimedOut,
-        Error::Timeout(_) => Fault::TimedOut,
-        Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Fault::Refused,
-        Error::Io(e) => match e.kind() {
-            ErrorKind::ConnectionRefused
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::AddrNotAvailable
-            | ErrorKind::NotConnected => Fault::Refused,
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => Fault::TimedOut,
-            ErrorKind::InvalidData => Fault::Tls,
-            _ => Fault::Broken,
-        },
-        #[cfg(feature = "tls")]
-        Error::Rustls(_) => Fault::Tls,
-        Error::Tls(_) | Error::TlsRequired => Fault::Tls,
-        Error::BodyExceedsLimit(_) => Fault::TooLarge,
-        Error::BodyStalled => Fault::Broken,
-        _ => Fault::Garbled,
+        request.timeout_global(Some(left))
     }
 }

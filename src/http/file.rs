@@ -7,8 +7,8 @@ use ureq::http::{HeaderMap, header};
 use ureq::{Agent, BodyReader};
 
 use super::agent;
-use super::call::classify;
-use super::retry::Fault;
+use super::dialect::Problem;
+use super::fault::{Fault, classify};
 use crate::error::{Error, Result};
 
 /// A server that sends nothing for this long is given up.
@@ -51,13 +51,8 @@ impl FileAgent {
                 .filter(|(start, _)| *start == from)
                 .ok_or_else(|| Error::answer(asked(url), "answered 206 with another range"))?,
             _ => {
-                return Err(Error::from_status(
-                    asked(url),
-                    status,
-                    String::new(),
-                    false,
-                    None,
-                ));
+                let problem = Problem::of_status(status, String::new(), true);
+                return Err(Error::from_status(asked(url), status, problem, None));
             }
         };
         Ok(Part {

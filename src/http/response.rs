@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::dialect::{Dialect, Problem, excerpt};
+use super::retry::Outcome;
 use crate::error::{Error, Result};
 
 /// A complete answer of a server, whatever its status.
@@ -21,9 +23,13 @@ use crate::error::{Error, Result};
 /// ```
 pub struct Response {
     pub(super) asked: String,
+    pub(super) dialect: &'static Dialect,
     pub(super) status: u16,
     pub(super) headers: ureq::http::HeaderMap,
     pub(super) body: Vec<u8>,
+    /// In place of the body, where it was asked for as a stream.
+    #[cfg(feature = "compute")]
+    pub(super) stream: Option<ureq::BodyReader<'static>>,
 }
 
 impl Response {
@@ -59,11 +65,16 @@ impl Response {
     pub fn json<T: DeserializeOwned>(self) -> Result<T> {
         let answer = self.ok()?;
         serde_json::from_slice(&answer.body).map_err(|e| {
-            let begins = excerpt(&answer.body);
-            Error::answer(
-                answer.asked,
-                format_args!("answered {}, but {e}; it begins {begins:?}", answer.status),
-            )
+            let status = answer.status;
+            // What is JSON may hold secrets; what is not shows who spoke.
+            match e.is_data() {
+                true => Error::answer(answer.asked, format_args!("answered {status}, but {e}")),
+                false => {
+                    let begins = excerpt(&answer.body);
+                    let text = format_args!("answered {status}, but {e}; it begins {begins:?}");
+                    Error::answer(answer.asked, text)
+                }
+            }
         })
     }
 
@@ -73,18 +84,29 @@ impl Response {
         Some(Duration::from_secs(seconds))
     }
 
-    fn into_error(self) -> Error {
-        let retry_after = self.retry_after();
-        let (detail, missing_route) = if let Some(target) = self.header("location") {
-            let origin = target.split('?').next().unwrap_or(target);
-            (
-                format!("redirects to {origin}, which is not followed"),
-                false,
-            )
-        } else {
-            describe(&self.body)
-        };
-        Error::from_status(self.asked, self.status, detail, missing_route, retry_after)
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.status {
+            200..=299 => Outcome::Final,
+            status if self.dialect.undone.contains(&status) => Outcome::Undone,
+            _ if self.problem().class.is_passing() => Outcome::Passing,
+            _ => Outcome::Final,
+        }
+    }
+
+    pub(super) fn into_error(self) -> Error {
+        let (problem, after) = (self.problem(), self.retry_after());
+        Error::from_status(self.asked, self.status, problem, after)
+    }
+
+    fn problem(&self) -> Problem {
+        match self.header("location") {
+            Some(target) => {
+                let origin = target.split('?').next().unwrap_or(target);
+                let message = format!("redirects to {origin}, which is not followed");
+                Problem::of_status(self.status, message, true)
+            }
+            None => (self.dialect.explain)(self.status, &self.body),
+        }
     }
 }
 
@@ -92,49 +114,4 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Response({}: {})", self.asked, self.status)
     }
-}
-
-/// What an error body says, and whether it is that of a route that does not
-/// exist: the platform names the thing that it did not find, a bare
-/// `Not Found` is its framework's.
-fn describe(body: &[u8]) -> (String, bool) {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(body) else {
-        return (excerpt(body), true);
-    };
-    match fields.get("detail") {
-        Some(serde_json::Value::String(detail)) => (shortened(detail), detail == "Not Found"),
-        // A validation error echoes the whole input, secrets included: only
-        // where and what is told.
-        Some(serde_json::Value::Array(items)) => {
-            let items: Vec<_> = items.iter().map(validation_item).collect();
-            (shortened(&items.join("; ")), false)
-        }
-        _ => (excerpt(body), true),
-    }
-}
-
-fn validation_item(item: &serde_json::Value) -> String {
-    let location: Vec<_> = item["loc"].as_array().map_or_else(Vec::new, |parts| {
-        let part = |p: &serde_json::Value| p.as_str().map_or_else(|| p.to_string(), str::to_owned);
-        parts.iter().map(part).collect()
-    });
-    let message = item["msg"].as_str().unwrap_or("refused");
-    format!("{}: {message}", location.join("."))
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let head = &body[..body.len().min(400)];
-    shortened(&String::from_utf8_lossy(head))
-}
-
-/// One line of at most 200 characters, nothing in it that a terminal obeys.
-fn shortened(text: &str) -> String {
-    let clean = text.trim().chars().take(200);
-    let mut line: String = clean
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.trim().chars().nth(200).is_some() {
-        line.push('…');
-    }
-    line
 }

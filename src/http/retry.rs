@@ -3,6 +3,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use super::fault::Fault;
+
+/// The first wait after a failure.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// What a call does at the other end, which decides whether it may be sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -14,79 +19,68 @@ pub(crate) enum Op {
     Create,
 }
 
-/// A call that brought no complete answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The name has no address, at the moment or at all.
-    Unresolved,
-    /// Nobody takes the connection.
-    Refused,
-    /// No connection within its time limit.
-    ConnectTimedOut,
-    /// No trust: certificate, name or protocol of TLS.
-    Tls,
-    /// The request was sent; the answer did not come in time.
-    TimedOut,
-    /// The connection broke before the answer was whole.
-    Broken,
-    /// The answer is larger than the bound.
-    TooLarge,
-    /// What came back is not HTTP.
-    Garbled,
-}
-
-impl Fault {
-    /// Nothing was sent, so nothing was done.
-    pub(crate) fn never_opened(self) -> bool {
-        matches!(
-            self,
-            Fault::Unresolved | Fault::Refused | Fault::ConnectTimedOut | Fault::Tls
-        )
-    }
-
-    /// The same call may go well later.
-    pub(crate) fn is_passing(self) -> bool {
-        !matches!(self, Fault::TooLarge | Fault::Tls)
-    }
-}
-
-/// Statuses of a server that may do better later.
-pub(crate) fn is_passing_status(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599) && !matches!(status, 501 | 505)
-}
-
 /// How a call went, as far as sending it again is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// This status came back.
-    Status(u16),
+    /// An answer that will not change.
+    Final,
+    /// The server may do better later.
+    Passing,
+    /// The server said that it did nothing, and may do it later.
+    Undone,
     /// No complete answer came back.
     Fault(Fault),
 }
 
+/// How often a call is sent again, and how patiently.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retries {
+    /// The most resends.
+    pub(crate) most: u32,
+    /// The first wait; each is twice the one before.
+    pub(crate) first: Duration,
+    /// The longest wait.
+    pub(crate) max: Duration,
+}
+
+impl Retries {
+    /// 1 s, 2 s, 4 s … up to `max`, for as long as the deadline allows.
+    pub(crate) fn up_to(max: Duration) -> Self {
+        Retries {
+            most: u32::MAX,
+            first: FIRST,
+            max,
+        }
+    }
+}
+
 /// How long to wait before `attempt + 1` (the first attempt is 1), without
-/// jitter: 1 s, 2 s, 4 s … up to `max`. `None`: this outcome is final.
+/// jitter. `None`: this outcome is final.
 ///
-/// `Retry-After` is honoured where it asks for more, up to `max`.
+/// `Retry-After` is honoured where it asks for more, up to the longest wait.
 pub(crate) fn delay(
     op: Op,
     outcome: Outcome,
     attempt: u32,
     retry_after: Option<Duration>,
-    max: Duration,
+    retries: Retries,
 ) -> Option<Duration> {
     let again = match (op, outcome) {
         (_, Outcome::Fault(fault)) if fault.never_opened() => fault.is_passing(),
+        (_, Outcome::Undone) => true,
         (Op::Create, _) => false,
         (_, Outcome::Fault(fault)) => fault.is_passing(),
-        (_, Outcome::Status(status)) => is_passing_status(status),
+        (_, Outcome::Passing) => true,
+        (_, Outcome::Final) => false,
     };
-    again.then(|| exponential(attempt, max).max(retry_after.unwrap_or_default().min(max)))
+    let wait = exponential(retries.first, attempt, retries.max);
+    let least = retry_after.unwrap_or_default().min(retries.max);
+    (again && attempt <= retries.most).then(|| wait.max(least))
 }
 
-fn exponential(attempt: u32, max: Duration) -> Duration {
+fn exponential(first: Duration, attempt: u32, max: Duration) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    Duration::from_secs(1 << doublings).min(max)
+    first.saturating_mul(1 << doublings).min(max)
 }
 
 /// The waits of a loop that must not give up: 1 s, 2 s, 4 s … to the maximum,
@@ -106,7 +100,7 @@ impl Backoff {
     pub(crate) fn failed(&mut self, retry_after: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let least = retry_after.unwrap_or_default().min(self.max);
-        jittered(exponential(self.failures, self.max)).max(least)
+        jittered(exponential(FIRST, self.failures, self.max)).max(least)
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -137,6 +131,10 @@ mod tests {
 
     const MAX: Duration = Duration::from_secs(60);
 
+    fn delay(op: Op, outcome: Outcome, attempt: u32, after: Option<Duration>) -> Option<Duration> {
+        super::delay(op, outcome, attempt, after, Retries::up_to(MAX))
+    }
+
     fn secs(delay: Option<Duration>) -> Option<u64> {
         delay.map(|d| d.as_secs())
     }
@@ -144,7 +142,7 @@ mod tests {
     #[test]
     fn doubles_from_one_second_to_the_maximum() {
         let waits: Vec<_> = (1..=9)
-            .map(|n| secs(delay(Op::Read, Outcome::Status(503), n, None, MAX)))
+            .map(|n| secs(delay(Op::Read, Outcome::Passing, n, None)))
             .collect();
         let expected = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(Some);
         assert_eq!(waits, expected);
@@ -154,7 +152,7 @@ mod tests {
     fn retry_after_counts_where_it_asks_for_more_and_never_past_the_maximum() {
         let ask = |s| {
             let after = Some(Duration::from_secs(s));
-            secs(delay(Op::Read, Outcome::Status(429), 2, after, MAX))
+            secs(delay(Op::Read, Outcome::Passing, 2, after))
         };
         assert_eq!(ask(0), Some(2));
         assert_eq!(ask(30), Some(30));
@@ -164,21 +162,35 @@ mod tests {
     #[test]
     fn a_create_is_sent_again_only_when_it_was_never_sent() {
         for fault in [Fault::Unresolved, Fault::Refused, Fault::ConnectTimedOut] {
-            assert!(delay(Op::Create, Outcome::Fault(fault), 1, None, MAX).is_some());
+            assert!(delay(Op::Create, Outcome::Fault(fault), 1, None).is_some());
         }
         for fault in [Fault::TimedOut, Fault::Broken, Fault::Garbled, Fault::Tls] {
-            assert!(delay(Op::Create, Outcome::Fault(fault), 1, None, MAX).is_none());
+            assert!(delay(Op::Create, Outcome::Fault(fault), 1, None).is_none());
         }
-        for status in 100..600 {
-            assert!(delay(Op::Create, Outcome::Status(status), 1, None, MAX).is_none());
-        }
+        assert!(delay(Op::Create, Outcome::Passing, 1, None).is_none());
+        assert!(delay(Op::Create, Outcome::Undone, 1, None).is_some());
     }
 
     #[test]
     fn an_answer_that_will_not_change_is_final() {
-        for status in [200, 204, 307, 400, 401, 403, 404, 409, 422, 501] {
-            assert!(delay(Op::Read, Outcome::Status(status), 1, None, MAX).is_none());
+        for op in [Op::Read, Op::Idempotent, Op::Create] {
+            assert!(delay(op, Outcome::Final, 1, None).is_none());
+            assert!(delay(op, Outcome::Fault(Fault::Cancelled), 1, None).is_none());
         }
+    }
+
+    #[test]
+    fn resends_are_counted() {
+        let retries = Retries {
+            most: 2,
+            first: Duration::from_millis(10),
+            max: MAX,
+        };
+        let waits: Vec<_> = (1..=3)
+            .map(|n| super::delay(Op::Read, Outcome::Passing, n, None, retries))
+            .collect();
+        let ms = |n| Some(Duration::from_millis(n));
+        assert_eq!(waits, [ms(10), ms(20), None]);
     }
 
     proptest! {

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::dialect::LUML;
 use crate::error::Result;
-use crate::http::{Call, DEADLINE, Method, Response, Transport};
+use crate::http::{Call, Credentials, DEADLINE, Method, Response, Retries, Server, Transport};
 use crate::settings::Settings;
 use crate::wake::Waiter;
 
@@ -122,13 +123,15 @@ impl PlatformClient {
 
 impl PlatformClient {
     pub(crate) fn new(settings: &Settings, waiter: Waiter) -> Result<Self> {
-        let transport = Transport::new(
-            &settings.platform_url,
-            settings.token.clone(),
-            settings.trust.clone(),
-            settings.max_backoff,
-            waiter,
-        )?;
+        let server = Server {
+            base: settings.platform_url.clone(),
+            dialect: &LUML,
+            credentials: Credentials::Token(settings.token.clone()),
+            trust: settings.trust.clone(),
+            retries: Retries::up_to(settings.max_backoff),
+            connect: Duration::from_secs(10),
+        };
+        let transport = Transport::new(server, waiter)?;
         Ok(PlatformClient {
             transport: Arc::new(transport),
             watched: Arc::default(),
@@ -188,17 +191,4 @@ impl Drop for Watch {
             .unwrap_or_else(PoisonError::into_inner);
         watched.retain(|(_, reported)| !Arc::ptr_eq(reported, &self.reported));
     }
-}
-
-/// One path segment: an id is the platform's, but never trusted to be tame.
-pub(super) fn escaped(segment: &str) -> String {
-    let mut path = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(byte.into()),
-            b'.' if segment != "." && segment != ".." => path.push('.'),
-            _ => path.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    path
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{PREFIX, PlatformClient, escaped};
+use super::client::{PREFIX, PlatformClient};
 use super::models::{Artifact, Deployment, DeploymentUpdate, OrbitSecret};
 use super::status::DeploymentStatus;
 use crate::error::{Error, Result};
-use crate::http::{Call, Method, Op, Secret};
+use crate::http::{Call, Method, Op, Secret, escaped};
 
 /// Deployments.
 impl PlatformClient {

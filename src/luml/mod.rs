@@ -2,6 +2,7 @@
 
 mod client;
 mod deployments;
+mod dialect;
 mod models;
 mod pairing;
 mod safe;

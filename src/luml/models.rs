@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::status::{DeploymentStatus, SatelliteStatus, TaskStatus};
 use crate::http::Secret;
+use crate::lenient::or_default;
 
 /// A piece of work that the platform hands out.
 ///
@@ -217,15 +218,6 @@ pub struct SatelliteInfo {
     /// The rest of what the platform says of it.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-/// A field that is null is as good as one that is not there.
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn pending() -> TaskStatus {

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{PREFIX, PlatformClient, escaped};
+use super::client::{PREFIX, PlatformClient};
 use super::models::Task;
 use super::safe;
 use super::status::TaskStatus;
 use crate::error::{Error, Result};
-use crate::http::{Call, Effort, Method, Op};
+use crate::http::{Call, Effort, Method, Op, escaped};
 
 /// Tasks.
 impl PlatformClient {

@@ -101,12 +101,12 @@ impl Draft {
             .or_else(|| read.text("LUML_CA_FILE").map(PathBuf::from));
         let trust = ca_file
             .as_deref()
-            .map_or_else(Trust::default, |path| read.trust(path));
+            .map_or_else(Trust::default, |path| read.trust("LUML_CA_FILE", path));
         let state_dir = self.state_dir.or_else(|| read.state_dir());
         let plain_http = self
             .plain_http
             .unwrap_or_else(|| read.flag("LUML_ALLOW_PLAIN_HTTP", false));
-        read.check_transport(platform_url.as_deref(), plain_http);
+        read.check_transport("LUML_PLATFORM_URL", platform_url.as_deref(), plain_http);
 
         read.finish()?;
         Ok(Settings {
@@ -174,10 +174,10 @@ impl Variables {
         folders.split(':').next().map(PathBuf::from)
     }
 
-    fn trust(&mut self, path: &Path) -> Trust {
+    pub(crate) fn trust(&mut self, name: &str, path: &Path) -> Trust {
         Trust::from_pem_file(path).unwrap_or_else(|error| {
             self.problem(
-                "LUML_CA_FILE",
+                name,
                 format_args!(
                     "expected a PEM file of certificates; {}: {error}",
                     path.display()
@@ -187,7 +187,8 @@ impl Variables {
         })
     }
 
-    fn check_transport(&mut self, url: Option<&str>, plain_http: bool) {
+    /// That what is secret goes over TLS, or stays on this host.
+    pub(crate) fn check_transport(&mut self, name: &str, url: Option<&str>, plain_http: bool) {
         let Some(url) = url else { return };
         if let Some(rest) = url.strip_prefix("http://") {
             let authority = rest.split('/').next().unwrap_or(rest);
@@ -196,17 +197,17 @@ impl Variables {
                 _ => authority,
             };
             if !plain_http && !is_loopback(host) {
+                let prefix = name.split('_').next().unwrap_or(name);
                 self.problem(
-                    "LUML_PLATFORM_URL",
-                    "expected https: over http anybody on the way reads the token \
-                     (LUML_ALLOW_PLAIN_HTTP=true takes that risk)",
+                    name,
+                    format_args!(
+                        "expected https: over http anybody on the way reads the token \
+                         ({prefix}_ALLOW_PLAIN_HTTP=true takes that risk)"
+                    ),
                 );
             }
         } else if !cfg!(feature = "tls") {
-            self.problem(
-                "LUML_PLATFORM_URL",
-                "expected http: this program was built without TLS",
-            );
+            self.problem(name, "expected http: this program was built without TLS");
         }
     }
 }

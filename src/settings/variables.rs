@@ -95,6 +95,12 @@ impl Variables {
         })
     }
 
+    /// A time with its unit, `90s`, `10m`, `1h30m`, `500ms`, or a bare number of
+    /// seconds; more than nothing.
+    pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
+        self.value(name, default, DURATION, parse_duration)
+    }
+
     /// `told` in place of the variable, held to the same limits.
     pub(super) fn seconds_told(
         &mut self,
@@ -158,7 +164,7 @@ impl Variables {
         self.url_of(name, &text)
     }
 
-    pub(super) fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
+    pub(crate) fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
         match parse_url(text) {
             Ok(url) => Some(url),
             Err(expected) => {
@@ -168,6 +174,8 @@ impl Variables {
         }
     }
 }
+
+const DURATION: &str = "a time such as 90s, 10m, 1h30m or 500ms";
 
 const SECONDS: &str = "a number of seconds from 0.01 to 86400, such as 2 or 0.5";
 
@@ -180,6 +188,35 @@ impl fmt::Debug for Variables {
             .field("problems", &self.problems)
             .finish_non_exhaustive()
     }
+}
+
+/// Units follow one another from the largest: `1h30m`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if let Ok(seconds) = rest.parse() {
+        return Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|d| !d.is_zero());
+    }
+    let mut whole = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let behind = &rest[digits..];
+        let unit = behind
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(behind.len());
+        let seconds = match &behind[..unit] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return None,
+        };
+        whole = whole.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+        rest = &behind[unit..];
+    }
+    (!whole.is_zero()).then_some(whole)
 }
 
 /// An http(s) URL with a host and perhaps a path; its text without slashes at
@@ -204,4 +241,34 @@ fn parse_url(text: &str) -> Result<String, &'static str> {
         return Err("a URL without ? and #");
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        let good = [
+            ("90", 90_000),
+            ("0.5", 500),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("1h30m", 5_400_000),
+            ("1.5s", 1_500),
+            ("250ms", 250),
+        ];
+        for (text, ms) in good {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(ms)),
+                "{text}"
+            );
+        }
+        for wrong in [
+            "", "0", "0s", "-1", "soon", "5 m", "m", "1d", "1e400", "NaN", "inf", "9é",
+        ] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
 }

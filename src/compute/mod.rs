@@ -1,0 +1,15 @@
+//! Work elsewhere: on clusters, rented GPUs and functions as a service.
+//!
+//! Each client is a feature of its own. They share their shape: one deadline for
+//! a call with its resends, and nothing sent twice that would be done twice;
+//! [`Cancel`] from another thread; [`Stream`]s that go on where a connection
+//! broke; the one [`Error`](crate::Error) with its questions.
+
+#![cfg_attr(not(feature = "skypilot"), allow(dead_code))]
+
+mod builder;
+mod limits;
+
+pub use crate::http::{Cancel, Ended, Stream};
+pub use builder::ClientBuilder;
+pub use limits::TimeLimits;

@@ -1,0 +1,137 @@
+//! In what one kind of server differs from another: all of it.
+
+use ureq::http::HeaderName;
+
+/// How a kind of server is shown a token, and what its refusals mean.
+pub(crate) struct Dialect {
+    /// The header that bears the token, and what stands before it there.
+    pub(crate) token: (HeaderName, &'static str),
+    /// Headers of every call.
+    #[cfg_attr(not(feature = "compute"), expect(dead_code))]
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// Statuses by which the server says that nothing was done: even a create
+    /// may be sent again after them.
+    pub(crate) undone: &'static [u16],
+    /// What an answer outside of 2xx means, from its status and its body.
+    pub(crate) explain: fn(u16, &[u8]) -> Problem,
+}
+
+/// What an answer outside of 2xx means.
+pub(crate) struct Problem {
+    pub(crate) class: Class,
+    /// The server's own name for it, where it has one.
+    pub(crate) kind: Option<String>,
+    /// One line, fit to be shown.
+    pub(crate) message: String,
+    /// In the words of the server itself, not of a box on the way.
+    pub(crate) is_own: bool,
+}
+
+/// What can be asked of an error that a server answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    /// There is no such route.
+    Unsupported,
+    Conflict,
+    Invalid,
+    RateLimited,
+    VersionMismatch,
+    /// The server may do better later.
+    Passing,
+    Failed,
+}
+
+impl Class {
+    /// What a status means by itself. A 404 that is not in the server's own
+    /// words is that of a route which does not exist.
+    pub(crate) fn of_status(status: u16, is_own: bool) -> Self {
+        match status {
+            401 => Class::Unauthorized,
+            403 => Class::Forbidden,
+            404 if is_own => Class::NotFound,
+            404 | 405 | 501 => Class::Unsupported,
+            409 => Class::Conflict,
+            400 | 422 => Class::Invalid,
+            429 => Class::RateLimited,
+            505 => Class::Failed,
+            408 | 425 | 500..=599 => Class::Passing,
+            _ => Class::Failed,
+        }
+    }
+
+    /// The same request may go well later.
+    pub(crate) fn is_passing(self) -> bool {
+        matches!(self, Class::RateLimited | Class::Passing)
+    }
+}
+
+impl Problem {
+    /// A problem that its status tells all about.
+    pub(crate) fn of_status(status: u16, message: String, is_own: bool) -> Self {
+        Problem {
+            class: Class::of_status(status, is_own),
+            kind: None,
+            message,
+            is_own,
+        }
+    }
+}
+
+/// One line of at most 200 characters, nothing in it that a terminal obeys.
+pub(crate) fn shortened(text: &str) -> String {
+    let clean = text.trim().chars().take(200);
+    let mut line: String = clean
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.trim().chars().nth(200).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// The beginning of a body, in one line.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    let head = &body[..body.len().min(400)];
+    shortened(&String::from_utf8_lossy(head))
+}
+
+/// What a FastAPI server says in `detail`: its words, or where an input is
+/// unfit. Such a validation error echoes the whole input, secrets included:
+/// only where and what is told.
+pub(crate) fn detail(detail: &serde_json::Value) -> Option<String> {
+    match detail {
+        serde_json::Value::String(text) => Some(shortened(text)),
+        serde_json::Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(validation_item).collect();
+            Some(shortened(&items.join("; ")))
+        }
+        _ => None,
+    }
+}
+
+fn validation_item(item: &serde_json::Value) -> String {
+    let location: Vec<_> = item["loc"].as_array().map_or_else(Vec::new, |parts| {
+        let part = |p: &serde_json::Value| p.as_str().map_or_else(|| p.to_string(), str::to_owned);
+        parts.iter().map(part).collect()
+    });
+    let message = item["msg"].as_str().unwrap_or("refused");
+    format!("{}: {message}", location.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_do_better_after_these_statuses_and_no_others() {
+        let passing: Vec<_> = (100..600)
+            .filter(|status| Class::of_status(*status, true).is_passing())
+            .collect();
+        let mut expected = vec![408, 425, 429];
+        expected.extend((500..600).filter(|status| ![501, 505].contains(status)));
+        assert_eq!(passing, expected);
+    }
+}

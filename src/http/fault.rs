@@ -1,0 +1,98 @@
+//! Calls that brought no complete answer.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Why no complete answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The name has no address, at the moment or at all.
+    Unresolved,
+    /// Nobody takes the connection.
+    Refused,
+    /// No connection within its time limit.
+    ConnectTimedOut,
+    /// No trust: certificate, name or protocol of TLS.
+    Tls,
+    /// The request was sent; the answer did not come in time.
+    TimedOut,
+    /// The connection broke before the answer was whole.
+    Broken,
+    /// The answer is larger than the bound.
+    TooLarge,
+    /// What came back is not HTTP.
+    Garbled,
+    /// It was broken off from this side.
+    Cancelled,
+}
+
+impl Fault {
+    /// Nothing was sent, so nothing was done.
+    pub(crate) fn never_opened(self) -> bool {
+        matches!(
+            self,
+            Fault::Unresolved | Fault::Refused | Fault::ConnectTimedOut | Fault::Tls
+        )
+    }
+
+    /// The same call may go well later.
+    pub(crate) fn is_passing(self) -> bool {
+        !matches!(self, Fault::TooLarge | Fault::Tls | Fault::Cancelled)
+    }
+}
+
+/// A fault, and what to say of it.
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    pub(super) text: String,
+}
+
+impl Failure {
+    pub(super) fn new(error: ureq::Error, after: Duration, limit: u64) -> Self {
+        let fault = classify(&error);
+        let text = match fault {
+            Fault::Unresolved => "the name has no address".to_owned(),
+            Fault::ConnectTimedOut => format!("no connection within {after:.1?}"),
+            Fault::TimedOut => format!("no complete answer within {after:.1?}"),
+            Fault::TooLarge => format!("the answer is larger than {} MiB", limit >> 20),
+            Fault::Refused => format!("no connection: {error}"),
+            Fault::Tls => format!("no trusted connection: {error}"),
+            Fault::Broken => format!("the connection broke: {error}"),
+            Fault::Garbled => format!("the answer is not HTTP: {error}"),
+            Fault::Cancelled => error.to_string(),
+        };
+        Failure { fault, text }
+    }
+
+    /// It was broken off from this side.
+    pub(super) fn cancelled(&mut self) {
+        self.fault = Fault::Cancelled;
+        self.text = "broken off, as it was asked to stop".to_owned();
+    }
+}
+
+pub(super) fn classify(error: &ureq::Error) -> Fault {
+    use ureq::{Error, Timeout};
+    match error {
+        Error::HostNotFound => Fault::Unresolved,
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Fault::ConnectTimedOut,
+        Error::Timeout(_) => Fault::TimedOut,
+        Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Fault::Refused,
+        Error::Io(e) => match e.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::NotConnected => Fault::Refused,
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Fault::TimedOut,
+            ErrorKind::InvalidData => Fault::Tls,
+            _ => Fault::Broken,
+        },
+        #[cfg(feature = "tls")]
+        Error::Rustls(_) => Fault::Tls,
+        Error::Tls(_) | Error::TlsRequired => Fault::Tls,
+        Error::BodyExceedsLimit(_) => Fault::TooLarge,
+        Error::BodyStalled => Fault::Broken,
+        _ => Fault::Garbled,
+    }
+}

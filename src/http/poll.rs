@@ -1,0 +1,64 @@
+//! Waiting for what a server does.
+
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::retry::{Backoff, jittered};
+use super::transport::Transport;
+use crate::error::{Error, Result};
+use crate::wake::Stage;
+
+/// How often to ask: `first` after the first answer, then ever more seldom, up
+/// to `max`; all of it jittered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) first: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Transport {
+    /// Asks until there is an answer: `ask` is given the time that is left, for
+    /// its own call, and answers `None` as long as the work goes on. Faults that
+    /// pass are waited out; `what` is for the message when `limit` is over.
+    ///
+    /// # Errors
+    /// Those of `ask` that do not pass; past the limit one that is
+    /// `is_timeout()` and `is_outcome_unknown()`: the work may go on.
+    pub(crate) fn poll_until<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        pace: Pace,
+        mut ask: impl FnMut(Duration) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let deadline = self.waiter.now() + limit;
+        let mut backoff = Backoff::new(self.server.retries.max);
+        let mut pause = pace.first;
+        loop {
+            let left = deadline.saturating_duration_since(self.waiter.now());
+            let (wait, known) = match ask(left) {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {
+                    backoff.succeeded();
+                    let wait = jittered(pause);
+                    pause = pause.mul_f64(1.5).min(pace.max);
+                    (wait, "it may still go on".to_owned())
+                }
+                Err(error) if error.is_retryable() => {
+                    log::info!("waiting on for {what}: {error}");
+                    (backoff.failed(error.retry_after()), error.to_string())
+                }
+                Err(error) => return Err(error),
+            };
+            let left = deadline.saturating_duration_since(self.waiter.now());
+            if left.is_zero() {
+                let asked = format!("{what} at {}", self.base());
+                let text = format!("not done after {limit:.1?}: {known}");
+                return Err(Error::from_fault(asked, Fault::TimedOut, text));
+            }
+            if !self.waiter.sleep(wait.min(left), Stage::Stopping) {
+                return Err(Error::stopped());
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What clients rely on, over real HTTP: renewal, cancelling, streams, waiting.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::error::Error;
+use crate::serve::{Limits, Request, Response as Answer, Server as Http};
+use crate::testing::ManualClock;
+use crate::wake::Waiter;
+
+static PLAIN: Dialect = Dialect {
+    token: (ureq::http::header::AUTHORIZATION, "Bearer "),
+    headers: &[("x-version", "7")],
+    undone: &[503],
+    explain: |status, body| Problem::of_status(status, excerpt(body), true),
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn http(answer: impl Fn(&mut Request<'_>) -> Answer + Send + Sync + 'static) -> Http {
+    Http::bind("127.0.0.1:0", Limits::default(), answer).unwrap()
+}
+
+/// A transport whose waits take no time.
+fn transport(http: &Http, credentials: Credentials) -> Arc<Transport> {
+    let server = Server {
+        base: format!("http://{}", http.addr()),
+        dialect: &PLAIN,
+        credentials,
+        trust: Trust::default(),
+        retries: Retries::up_to(SECOND),
+        connect: SECOND,
+    };
+    let waiter = Waiter {
+        clock: Arc::new(ManualClock::default()),
+        ..Waiter::default()
+    };
+    Arc::new(Transport::new(server, waiter).unwrap())
+}
+
+fn token(text: &str) -> Credentials {
+    Credentials::Token(text.into())
+}
+
+fn get(transport: &Transport, path: &str) -> crate::Result<String> {
+    let answer = transport.send(&Call::new(Method::GET, path))?;
+    Ok(answer.ok()?.text())
+}
+
+/// Grants named `token-1`, `token-2`, …; the server takes those that `good` likes.
+fn renewing(
+    good: impl Fn(&str) -> bool + Send + Sync + 'static,
+) -> (Http, Credentials, Arc<AtomicUsize>) {
+    let server = http(move |request| match request.header("authorization") {
+        Some(bearer) if good(bearer) => Answer::text(200, bearer),
+        _ => Answer::text(401, "no"),
+    });
+    let renewals = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&renewals);
+    let first = Grant {
+        token: "token-0".into(),
+        refresh: "refresh-0".into(),
+        expires: None,
+    };
+    let renewal = Renewal::new(first, move |grant, _| {
+        std::thread::sleep(Duration::from_millis(20));
+        let n = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        assert_eq!(grant.refresh.expose(), format!("refresh-{}", n - 1));
+        Ok(Grant {
+            token: format!("token-{n}").into(),
+            refresh: format!("refresh-{n}").into(),
+            expires: None,
+        })
+    });
+    (server, Credentials::Renewed(Arc::new(renewal)), renewals)
+}
+
+#[test]
+fn a_refused_token_is_renewed_once_for_all_threads_and_the_call_replayed() {
+    let (server, credentials, renewals) = renewing(|bearer| bearer != "Bearer token-0");
+    let transport = transport(&server, credentials);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert_eq!(get(&transport, "/").unwrap(), "Bearer token-1"));
+        }
+    });
+    assert_eq!(renewals.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_token_that_no_renewal_mends_is_refused_after_one_replay() {
+    let (server, credentials, renewals) = renewing(|_| false);
+    let transport = transport(&server, credentials);
+    let error = get(&transport, "/token-0").unwrap_err();
+    assert!(error.is_unauthorized(), "{error}");
+    assert_eq!(renewals.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn neither_token_is_told() {
+    let (server, credentials, _) = renewing(|_| true);
+    let transport = transport(&server, credentials);
+    let path = "/token-0/refresh-0";
+    let error = transport.send(&Call::new(Method::GET, path)).unwrap();
+    assert_eq!(format!("{error:?}").matches("***").count(), 2, "{error:?}");
+}
+
+#[test]
+fn a_token_is_renewed_before_it_ends() {
+    let server = http(|request| Answer::text(200, request.header("authorization").unwrap()));
+    let grant = |token: &str, left| Grant {
+        token: token.into(),
+        refresh: "r".into(),
+        expires: Some(Instant::now() + left),
+    };
+    let next = grant("new", 3600 * SECOND);
+    let renewal = Renewal::new(grant("old", 30 * SECOND), move |_, _| Ok(next.clone()));
+    let transport = transport(&server, Credentials::Renewed(Arc::new(renewal)));
+    assert_eq!(get(&transport, "/").unwrap(), "Bearer new");
+}
+
+#[test]
+fn an_empty_token_is_not_sent_and_the_dialects_headers_are() {
+    let server = http(|request| {
+        assert_eq!(request.header("authorization"), None);
+        Answer::text(200, request.header("x-version").unwrap())
+    });
+    assert_eq!(get(&transport(&server, token("")), "/").unwrap(), "7");
+}
+
+#[test]
+fn a_create_is_sent_again_after_the_dialects_own_no_and_after_no_other() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let server = http(move |_| {
+        Answer::new(match counted.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => 503,
+            2 => 502,
+            _ => 200,
+        })
+    });
+    let transport = transport(&server, token("t"));
+    let answer = transport.send(&Call::new(Method::POST, "/")).unwrap();
+    assert_eq!(answer.status(), 502);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn cancelling_ends_a_blocked_call_whose_outcome_is_then_unknown() {
+    let server = http(|_| {
+        std::thread::sleep(10 * SECOND);
+        Answer::new(200)
+    });
+    let cancel = Cancel::new();
+    let transport = transport(&server, token("t"))
+        .cancelled_by(&cancel)
+        .unwrap();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            cancel.cancel();
+        });
+        let error = transport.send(&Call::new(Method::POST, "/")).unwrap_err();
+        assert!(error.is_stopped() && error.is_outcome_unknown(), "{error}");
+        assert!(!error.is_retryable());
+    });
+    assert!(begun.elapsed() < 5 * SECOND);
+    let error = transport.send(&Call::new(Method::POST, "/")).unwrap_err();
+    assert!(error.is_stopped() && !error.is_outcome_unknown(), "{error}");
+}
+
+/// A body that says `text`, then nothing for a long time.
+fn stuck(text: &'static str) -> impl Read + Send {
+    struct Stuck;
+    impl Read for Stuck {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            std::thread::sleep(10 * SECOND);
+            Ok(0)
+        }
+    }
+    text.as_bytes().chain(Stuck)
+}
+
+fn stream(transport: &Arc<Transport>, idle: Duration, resumes: bool) -> Stream<String> {
+    fn open(transport: &Transport, idle: Duration, from: u64) -> crate::Result<Source<String>> {
+        let path = with_query("/", &[("from", &from.to_string())]);
+        let answer = transport.send(&Call::new(Method::GET, &path).streamed(idle))?;
+        Ok(Box::new(answer.into_lines()?))
+    }
+    let source = open(transport, idle, 0).unwrap();
+    let again = Arc::clone(transport);
+    Stream::new(
+        Arc::clone(transport),
+        source,
+        move |broke, delivered| match broke.is_some() && resumes {
+            true => open(&again, idle, delivered).map(Some),
+            false => Ok(None),
+        },
+    )
+}
+
+#[test]
+fn cancelling_ends_a_stream_in_the_middle_of_a_read() {
+    let server = http(|_| Answer::new(200).reader(stuck("one\n"), None));
+    let cancel = Cancel::new();
+    let transport = transport(&server, token("t"))
+        .cancelled_by(&cancel)
+        .unwrap();
+    let mut lines = stream(&transport, 20 * SECOND, true);
+    assert_eq!(lines.next().unwrap().unwrap(), "one");
+    assert_eq!(lines.ended(), None);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            cancel.cancel();
+        });
+        assert!(lines.next().unwrap().unwrap_err().is_stopped());
+    });
+    assert!(begun.elapsed() < 5 * SECOND);
+    assert_eq!(lines.ended(), Some(Ended::Cancelled));
+    assert!(lines.next().is_none());
+}
+
+#[test]
+fn silence_ends_a_stream_that_cannot_be_resumed() {
+    let server = http(|_| Answer::new(200).reader(stuck("one\n"), None));
+    let transport = transport(&server, token("t"));
+    let mut lines = stream(&transport, Duration::from_millis(100), false);
+    assert_eq!(lines.next().unwrap().unwrap(), "one");
+    assert!(lines.next().unwrap().unwrap_err().is_timeout());
+    assert_eq!(lines.ended(), Some(Ended::Idle));
+}
+
+#[test]
+fn a_stream_goes_on_behind_what_it_has_wherever_it_is_cut() {
+    let asked = AtomicUsize::new(1);
+    let server = http(move |request| {
+        let from: usize = request.query().unwrap()[5..].parse().unwrap();
+        let text: String = (from..100).map(|n| format!("line {n} €\n")).collect();
+        let cut = text
+            .len()
+            .min(17 * asked.fetch_add(1, Ordering::SeqCst) % 61);
+        match cut == text.len() {
+            true => Answer::text(200, text),
+            false => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+                Answer::raw([head.as_bytes(), &text.as_bytes()[..cut]].concat())
+            }
+        }
+    });
+    let transport = transport(&server, token("t"));
+    let mut lines = stream(&transport, SECOND, true);
+    let got: Vec<_> = lines.by_ref().map(Result::unwrap).collect();
+    let expected: Vec<_> = (0..100).map(|n| format!("line {n} €")).collect();
+    assert_eq!(got, expected);
+    assert_eq!(lines.ended(), Some(Ended::Complete));
+}
+
+#[test]
+fn a_stream_that_brings_nothing_more_is_cut_in_the_end() {
+    let server = http(|_| Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"));
+    let transport = transport(&server, token("t"));
+    let mut lines = stream(&transport, SECOND, true);
+    assert!(lines.next().unwrap().unwrap_err().is_retryable());
+    assert_eq!(lines.ended(), Some(Ended::Cut));
+    assert!(server.connections() < 10);
+}
+
+#[test]
+fn waiting_tolerates_faults_that_pass_and_ends_at_others() {
+    let asked = AtomicUsize::new(0);
+    let server = http(|_| Answer::new(204));
+    let transport = transport(&server, token("t"));
+    let pace = Pace {
+        first: SECOND,
+        max: 5 * SECOND,
+    };
+    let wait = |last: fn() -> crate::Result<Option<u8>>| {
+        asked.store(0, Ordering::SeqCst);
+        transport.poll_until("work", 3600 * SECOND, pace, |_| {
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                0 => Ok(None),
+                1 => Err(Error::from_fault(
+                    "GET /".into(),
+                    Fault::Broken,
+                    "broke".into(),
+                )),
+                2 => Ok(None),
+                _ => last(),
+            }
+        })
+    };
+    assert_eq!(wait(|| Ok(Some(7))).unwrap(), 7);
+    assert_eq!(
+        wait(|| Err(Error::new("bad"))).unwrap_err().to_string(),
+        "bad"
+    );
+    let late = wait(|| Ok(None)).unwrap_err();
+    assert!(late.is_timeout() && late.is_outcome_unknown(), "{late}");
+    assert!(late.to_string().contains("may still go on"), "{late}");
+}

@@ -1,0 +1,263 @@
+//! From a call to its answer: sent, sent again where that is safe, bounded in
+//! time and size.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use ureq::http::{self, HeaderValue, header};
+use ureq::{Agent, AsSendBody, Body};
+
+use super::agent::{self, Trust};
+use super::call::{Call, Effort};
+#[cfg(feature = "compute")]
+use super::credentials;
+use super::credentials::Credentials;
+use super::dialect::Dialect;
+use super::fault::Failure;
+use super::resolver::CachingResolver;
+use super::response::Response;
+use super::retry::{self, Outcome, Retries};
+use crate::error::{Error, Result};
+use crate::wake::{Stage, Waiter};
+
+/// No answer of an API is larger than this.
+const BODY_LIMIT: u64 = 32 * 1024 * 1024;
+
+/// A server, and how it is spoken to.
+#[derive(Clone)]
+pub(crate) struct Server {
+    /// A checked URL without a slash at its end.
+    pub(crate) base: String,
+    pub(crate) dialect: &'static Dialect,
+    pub(crate) credentials: Credentials,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code))]
+    pub(crate) trust: Trust,
+    pub(crate) retries: Retries,
+    /// No connection takes longer than this.
+    pub(crate) connect: Duration,
+}
+
+/// One server, spoken to through one agent.
+pub(crate) struct Transport {
+    agent: RwLock<Agent>,
+    pub(super) resolver: CachingResolver,
+    pub(super) server: Server,
+    bearer: HeaderValue,
+    host: String,
+    pub(super) waiter: Waiter,
+    /// Calls that are being sent or waited for at this moment.
+    under_way: AtomicUsize,
+    /// Broken off for good.
+    #[cfg(feature = "compute")]
+    pub(super) is_cut: std::sync::atomic::AtomicBool,
+}
+
+impl Transport {
+    pub(crate) fn new(server: Server, waiter: Waiter) -> Result<Self> {
+        Self::with_resolver(server, waiter, CachingResolver::default())
+    }
+
+    pub(super) fn with_resolver(
+        server: Server,
+        waiter: Waiter,
+        resolver: CachingResolver,
+    ) -> Result<Self> {
+        let bearer = server.credentials.bearer(server.dialect)?;
+        let host = server
+            .base
+            .parse::<http::Uri>()
+            .ok()
+            .and_then(|uri| uri.host().map(str::to_owned))
+            .ok_or_else(|| Error::new(format_args!("{} is not a URL", server.base)))?;
+        let agent = agent::build(&server, resolver.clone(), &host);
+        Ok(Transport {
+            agent: RwLock::new(agent),
+            resolver,
+            server,
+            bearer,
+            host,
+            waiter,
+            under_way: AtomicUsize::new(0),
+            #[cfg(feature = "compute")]
+            is_cut: Default::default(),
+        })
+    }
+
+    /// Sends `call`, again where that is safe, until there is an answer that
+    /// stands, the deadline is over, or the worker stops.
+    pub(crate) fn send(&self, call: &Call<'_>) -> Result<Response> {
+        let deadline = self.waiter.now() + call.within;
+        for attempt in 1.. {
+            if self.is_cut() {
+                return Err(Error::stopped());
+            }
+            let left = deadline.saturating_duration_since(self.waiter.now());
+            let result = self.attempt(call, left)?;
+            let (outcome, after) = match &result {
+                Ok(answer) => (answer.outcome(), answer.retry_after()),
+                Err(failure) => (Outcome::Fault(failure.fault), None),
+            };
+            let again = retry::delay(call.op, outcome, attempt, after, self.server.retries)
+                .filter(|_| call.effort == Effort::Persistent)
+                .map(|delay| retry::jittered(delay).max(after.unwrap_or_default().min(delay)))
+                .filter(|delay| self.waiter.now() + *delay < deadline);
+            let Some(delay) = again else {
+                return result.map_err(|failure| self.error(call, failure));
+            };
+            log::debug!("{}: {outcome:?}, again in {delay:.1?}", self.asked(call));
+            if !self.waiter.sleep(delay, Stage::Stopping) {
+                return Err(Error::stopped());
+            }
+        }
+        unreachable!("the deadline ends the attempts")
+    }
+
+    /// Breaks off the call under way; later calls open a new connection. Where
+    /// others are under way beside it they go before: all of them are let be.
+    pub(crate) fn interrupt(&self) {
+        if self.under_way.load(Ordering::SeqCst) > 1 {
+            return;
+        }
+        let fresh = agent::build(&self.server, self.resolver.clone(), &self.host);
+        let mut agent = self.agent.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *agent, fresh).shutdown();
+    }
+
+    /// The server's address, for people.
+    pub(crate) fn base(&self) -> &str {
+        &self.server.base
+    }
+
+    /// One attempt; a token that the server refuses is renewed where that can
+    /// be done, and the call replayed once.
+    fn attempt(&self, call: &Call<'_>, limit: Duration) -> Result<Result<Response, Failure>> {
+        match &self.server.credentials {
+            Credentials::Token(_) => Ok(self.once(call, &self.bearer, limit)),
+            #[cfg(feature = "compute")]
+            Credentials::Renewed(renewal) => {
+                let token = renewal.token(self.waiter.now(), limit);
+                let shown = credentials::bearer(self.server.dialect, &token)?;
+                let result = self.once(call, &shown, limit);
+                if call.anonymous || !matches!(&result, Ok(answer) if answer.status == 401) {
+                    return Ok(result);
+                }
+                let Some(token) = renewal.instead_of(&token, limit)? else {
+                    return Ok(result);
+                };
+                let shown = credentials::bearer(self.server.dialect, &token)?;
+                Ok(self.once(call, &shown, limit))
+            }
+        }
+    }
+
+    fn once(
+        &self,
+        call: &Call<'_>,
+        bearer: &HeaderValue,
+        limit: Duration,
+    ) -> Result<Response, Failure> {
+        let started = Instant::now();
+        let mut request = http::Request::builder()
+            .method(&call.method)
+            .uri(format!("{}{}", self.server.base, call.path));
+        if !call.anonymous && !bearer.is_empty() {
+            request = request.header(&self.server.dialect.token.0, bearer);
+        }
+        #[cfg(feature = "compute")]
+        for (name, value) in self.server.dialect.headers {
+            request = request.header(*name, *value);
+        }
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let answer = match &call.body {
+            Some(body) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.as_slice())
+                .map_err(ureq::Error::from)
+                .and_then(|request| self.run(call, request, limit)),
+            None => request
+                .body(())
+                .map_err(ureq::Error::from)
+                .and_then(|request| self.run(call, request, limit)),
+        };
+        let answer = answer.and_then(|answer| self.take(call, answer));
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        answer.map_err(|error| {
+            let mut failure = Failure::new(error, started.elapsed(), BODY_LIMIT);
+            if self.is_cut() {
+                failure.cancelled();
+            }
+            if failure.fault.never_opened() {
+                self.resolver.forget_freshness();
+            }
+            failure
+        })
+    }
+
+    fn run(
+        &self,
+        call: &Call<'_>,
+        request: http::Request<impl AsSendBody>,
+        limit: Duration,
+    ) -> Result<http::Response<Body>, ureq::Error> {
+        let agent = self
+            .agent
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let request = agent.configure_request(request);
+        agent.run(call.limited(request, limit).build())
+    }
+
+    fn take(&self, call: &Call<'_>, answer: http::Response<Body>) -> Result<Response, ureq::Error> {
+        let (parts, body) = answer.into_parts();
+        let body = body.into_with_config();
+        let mut response = Response {
+            asked: self.asked(call),
+            dialect: self.server.dialect,
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: Vec::new(),
+            #[cfg(feature = "compute")]
+            stream: None,
+        };
+        #[cfg(feature = "compute")]
+        if call.idle.is_some() && parts.status.is_success() {
+            response.stream = Some(body.limit(u64::MAX).reader());
+            return Ok(response);
+        }
+        response.body = body.limit(BODY_LIMIT).read_to_vec()?;
+        Ok(response)
+    }
+
+    fn asked(&self, call: &Call<'_>) -> String {
+        let path = self.server.credentials.redact(call.path);
+        format!("{} {path} at {}", call.method, self.server.base)
+    }
+
+    fn error(&self, call: &Call<'_>, failure: Failure) -> Error {
+        let text = self.server.credentials.redact(&failure.text);
+        Error::from_fault(self.asked(call), failure.fault, text)
+    }
+
+    /// Whether a [`Cancel`](super::Cancel) broke it off.
+    pub(super) fn is_cut(&self) -> bool {
+        #[cfg(feature = "compute")]
+        return self.is_cut.load(Ordering::SeqCst);
+        #[cfg(not(feature = "compute"))]
+        false
+    }
+
+    #[cfg(feature = "compute")]
+    pub(super) fn shut_down(&self) {
+        let agent = self.agent.read().unwrap_or_else(PoisonError::into_inner);
+        agent.clone().shutdown();
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transport").field(&self.server.base).finish()
+    }
+}

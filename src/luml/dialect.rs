@@ -1,0 +1,26 @@
+//! How the platform is shown the token, and what its refusals mean.
+
+use serde_json::Value;
+use ureq::http::header::AUTHORIZATION;
+
+use crate::http::{Dialect, Problem, detail, excerpt};
+
+pub(super) static LUML: Dialect = Dialect {
+    token: (AUTHORIZATION, "Bearer "),
+    headers: &[],
+    undone: &[],
+    explain,
+};
+
+/// The platform names the thing that it did not find; a bare `Not Found` is its
+/// framework's, for a route that does not exist.
+fn explain(status: u16, body: &[u8]) -> Problem {
+    let fields: Option<Value> = serde_json::from_slice(body).ok();
+    match fields.as_ref().and_then(|fields| detail(&fields["detail"])) {
+        Some(message) => {
+            let is_own = message != "Not Found";
+            Problem::of_status(status, message, is_own)
+        }
+        None => Problem::of_status(status, excerpt(body), false),
+    }
+}
