@@ -27,11 +27,11 @@ struct Shared {
 }
 
 impl Fleet {
-    pub fn new(settings: Settings, token: &str, routes: Routes) -> Self {
+    pub fn new(settings: Settings, owner: String, routes: Routes) -> Self {
         Fleet(Arc::new(Shared {
             engine: Engine::new(&settings),
             settings,
-            owner: mark(token),
+            owner,
             routes,
             queue: Queue::default(),
         }))
@@ -79,13 +79,4 @@ impl Fleet {
     pub fn engine_is_back(&self, cx: &Context) {
         cx.health().clear(ENGINE);
     }
-}
-
-/// A short name for the owner of a token: FNV-1a, 64 bits, of a secret that cannot
-/// be guessed.
-fn mark(token: &str) -> String {
-    let hash = token.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }

@@ -15,6 +15,7 @@ mod ls;
 mod model;
 #[cfg(feature = "demo")]
 mod model_server;
+mod owner;
 mod parameters;
 mod queue;
 mod reconcile;

@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::gateway::{self, Routes};
 use crate::reconcile::Reconciler;
 use crate::settings::Settings;
-use crate::{deploy, logs, undeploy};
+use crate::{deploy, logs, owner, undeploy};
 
 pub fn run() -> ExitCode {
     logs::start(log::LevelFilter::Info);
@@ -23,10 +23,11 @@ pub fn run() -> ExitCode {
 
 /// The satellite, ready to run, and its gateway, which answers already.
 pub fn build(mut builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
-    let token = builder.settings()?.token;
+    let kits = builder.settings()?;
+    let owner = owner::mark(kits.token.expose(), kits.state_dir.as_deref());
     let address = settings.gateway;
     let routes = Routes::default();
-    let fleet = Fleet::new(settings, token.expose(), routes.clone());
+    let fleet = Fleet::new(settings, owner, routes.clone());
     let reconciler = Reconciler::new(fleet.clone());
     let satellite = builder
         .handler("deploy", deploy::handler(fleet.clone()))
