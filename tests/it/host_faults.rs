@@ -1,7 +1,9 @@
 //! Faults of the worker's own host: no descriptors, a name service that forgets, a
 //! platform that moves, certificates that are wrong for a while.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,6 +137,51 @@ fn a_name_may_be_forgotten_and_may_move() {
         since,
         second.requests(),
     );
+}
+
+/// Debian's libfaketime, under a process that is linked dynamically.
+fn faketime() -> Option<PathBuf> {
+    let libraries = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let library = libraries
+        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.exists());
+    if library.is_none() {
+        println!("SKIPPED: no libfaketime here");
+    }
+    library
+}
+
+#[test]
+fn the_wall_clock_may_be_set_forth_and_back() {
+    let Some(library) = faketime() else { return };
+    let platform = MockPlatform::start();
+    let folder = temp_directory().unwrap();
+    let clock = folder.path().join("clock");
+    fs::write(&clock, "+0").unwrap();
+    let mut command = child::command(&platform);
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let mut satellite = child::start(command);
+    does_a_task(&platform, "before");
+    for (step, name) in [("+3650d", "forth"), ("-3650d", "back")] {
+        fs::write(&clock, step).unwrap();
+        let (since, before) = (Instant::now(), platform.requests().len());
+        does_a_task(&platform, name);
+        let requests = platform.requests().len() - before;
+        table_row(
+            &format!("the wall clock goes ten years {name}"),
+            since,
+            requests,
+        );
+    }
+    satellite.signal("TERM");
+    assert_eq!(satellite.end().0.code(), Some(0));
+    let year = |line: &String| line.get(1..5)?.parse::<u32>().ok();
+    let years: BTreeSet<u32> = satellite.log.iter().filter_map(year).collect();
+    assert_eq!(years.len(), 3, "its clock did go: {:#?}", satellite.log);
 }
 
 #[test]
