@@ -14,7 +14,6 @@
 mod file;
 mod record;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -37,15 +36,17 @@ const LIMIT: u64 = 64 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Journal {
     file: Option<JournalFile>,
-    /// The last line of each task that is not over.
-    entries: BTreeMap<String, Entry>,
+    /// One for each task that is not over, in the order of their beginnings.
+    entries: Vec<Entry>,
     /// The file may end in a part of a line: only writing it anew mends it.
     is_broken: bool,
     health: Option<Health>,
 }
 
 struct Entry {
+    task: String,
     reached: Reached,
+    /// The last line about it.
     line: Vec<u8>,
 }
 
@@ -105,7 +106,7 @@ impl Journal {
 
     /// The platform has taken the report, or the task is none of ours.
     pub(super) fn over(&mut self, task_id: &str) {
-        if self.entries.remove(task_id).is_none() {
+        if !self.forget(task_id) {
             return;
         }
         let line = Record::Over(task_id.into()).line();
@@ -114,14 +115,15 @@ impl Journal {
     }
 
     pub(super) fn reached(&self, task_id: &str) -> Option<Reached> {
-        self.entries.get(task_id).map(|entry| entry.reached)
+        let entry = self.entries.iter().find(|entry| entry.task == task_id);
+        entry.map(|entry| entry.reached)
     }
 
     /// The tasks that an earlier process claimed and did not finish.
     pub(super) fn unfinished(&self) -> Vec<String> {
-        let unfinished = |entry: &Entry| entry.reached != Reached::Finished;
-        let entries = self.entries.iter().filter(|(_, entry)| unfinished(entry));
-        entries.map(|(task, _)| task.clone()).collect()
+        let unfinished = |entry: &&Entry| entry.reached != Reached::Finished;
+        let entries = self.entries.iter().filter(unfinished);
+        entries.map(|entry| entry.task.clone()).collect()
     }
 
     /// Takes in what was found: the results that have not arrived.
@@ -140,15 +142,13 @@ impl Journal {
                 Record::Begun(_) => Reached::Begun,
                 Record::Finished(_) => Reached::Finished,
                 Record::Over(task) => {
-                    self.entries.remove(task.as_ref());
+                    self.forget(task);
                     reports.retain(|report| report.task_id != *task);
                     continue;
                 }
             };
             reports.extend(record.report());
-            let line = line.to_vec();
-            let entry = Entry { reached, line };
-            self.entries.insert(record.task().to_owned(), entry);
+            self.keep(record.task(), reached, line.to_vec());
         }
         if damaged > 0 {
             self.set_aside(bytes, damaged);
@@ -188,14 +188,30 @@ impl Journal {
             }
             step("journal");
             let written = self.append(&line);
-            let entry = Entry { reached, line };
-            self.entries.insert(task.to_owned(), entry);
+            self.keep(task, reached, line);
             written?;
             step("journal written");
             self.file.as_ref().map_or(Ok(()), JournalFile::sync)
         });
         self.told(written);
         step("journal on the disk");
+    }
+
+    fn keep(&mut self, task: &str, reached: Reached, line: Vec<u8>) {
+        self.forget(task);
+        let task = task.to_owned();
+        self.entries.push(Entry {
+            task,
+            reached,
+            line,
+        });
+    }
+
+    /// Whether there was anything to forget.
+    fn forget(&mut self, task: &str) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.task != task);
+        self.entries.len() < before
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
@@ -213,12 +229,12 @@ impl Journal {
     }
 
     fn useful(&self) -> u64 {
-        let lines = self.entries.values().map(|entry| entry.line.len() as u64);
+        let lines = self.entries.iter().map(|entry| entry.line.len() as u64);
         lines.sum()
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
-        let lines = self.entries.values().map(|entry| entry.line.as_slice());
+        let lines = self.entries.iter().map(|entry| entry.line.as_slice());
         match &mut self.file {
             Some(file) => file.rewrite(lines),
             None => Ok(()),
