@@ -79,17 +79,40 @@ use_debian_rust() {
     export RUSTC=$DEBIAN_RUSTC CARGO=$DEBIAN_CARGO RUSTC_BOOTSTRAP=1 PATH="$TOOLS/bin:$PATH"
 }
 
-# A copy of the workspace without its dev-dependencies, which cargo would
-# otherwise build for an example; the manifests and the lock file stay the same.
+# One at a time in a tree: two would build from each other's copy of the sources.
+alone() {
+    mkdir -p "$OUT"
+    exec 9>"$OUT/lock"
+    flock --nonblock 9 || fail "cross/build or cross/check runs in this tree already; wait for it"
+}
+
+# A copy of the workspace as it was at one moment, whoever edits it meanwhile: where
+# nothing differs after the last file was copied, that was the tree then.
 copy_source() {
-    local entry
-    rm -rf "$SOURCE"
-    mkdir -p "$SOURCE"
-    for entry in "$ROOT"/*; do
-        [ "$entry" = "$ROOT/target" ] || cp -pR "$entry" "$SOURCE/"
+    local new=$SOURCE.new tries=5
+    until copy_to "$new" && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || fail "the sources change faster than they can be copied"
+        sleep 1
     done
-    for entry in Cargo.toml satellite/Cargo.toml; do
-        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$ROOT/$entry" >"$SOURCE/$entry"
-        touch -r "$ROOT/$entry" "$SOURCE/$entry"
+    without_dev_dependencies "$new"
+    rm -rf "$SOURCE"
+    mv "$new" "$SOURCE"
+}
+
+# With the times of the files, or cargo would build all of it again.
+copy_to() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    (cd "$ROOT" && find . -mindepth 1 -maxdepth 1 ! -name target ! -name '.*' -exec cp -pR -t "$1" {} +) 2>/dev/null
+}
+
+# Cargo would build them for an example. The tree's manifests and lock file stay.
+without_dev_dependencies() {
+    local manifest
+    for manifest in Cargo.toml satellite/Cargo.toml; do
+        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$1/$manifest" >"$1/manifest"
+        touch -r "$1/$manifest" "$1/manifest"
+        mv "$1/manifest" "$1/$manifest"
     done
 }
