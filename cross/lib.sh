@@ -54,7 +54,10 @@ apt_install() {
     has apt-get || fail "no apt-get here: install $* by other means"
     local as_root=()
     [ "$(id -u)" = 0 ] || as_root=(sudo -n)
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    as_root+=(env DEBIAN_FRONTEND=noninteractive)
+    set -- "${as_root[@]}" apt-get install -y --no-install-recommends "$@"
+    # A fresh machine has no lists of packages yet.
+    "$@" || { "${as_root[@]}" apt-get update && "$@"; }
 }
 
 install_zig_way() {
