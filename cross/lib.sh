@@ -92,10 +92,10 @@ alone() {
 # A copy of the workspace as it was at one moment, whoever edits it meanwhile: where
 # nothing differs after the last file was copied, that was the tree then.
 copy_source() {
-    local new=$SOURCE.new tries=5
-    until copy_to "$new" && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
+    local new=$SOURCE.new tries=5 said=''
+    until said=$(copy_to "$new" 2>&1) && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
         tries=$((tries - 1))
-        [ $tries -gt 0 ] || fail "the sources change faster than they can be copied"
+        [ $tries -gt 0 ] || fail "the sources cannot be copied, or change faster than that" "$said"
         sleep 1
     done
     without_dev_dependencies "$new"
@@ -107,7 +107,7 @@ copy_source() {
 copy_to() {
     rm -rf "$1"
     mkdir -p "$1"
-    (cd "$ROOT" && find . -mindepth 1 -maxdepth 1 ! -name target ! -name '.*' -exec cp -pR -t "$1" {} +) 2>/dev/null
+    (cd "$ROOT" && find . -mindepth 1 -maxdepth 1 ! -name target ! -name '.*' -exec cp -pR -t "$1" {} +)
 }
 
 # Cargo would build them for an example. The tree's manifests and lock file stay.
