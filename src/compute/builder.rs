@@ -48,6 +48,8 @@ pub trait Client: Sized {
     const DEFAULT_URL: &'static str;
     /// The variable that holds the token, without the prefix.
     const TOKEN: &'static str;
+    /// Whether the address may hold `user:password@`.
+    const PASSWORDS: bool = false;
 
     /// Takes what is open from the variables.
     fn read(options: &mut Self::Options, variables: &mut Variables) {
@@ -62,6 +64,8 @@ pub trait Client: Sized {
 pub struct Connection {
     pub(crate) url: String,
     pub(crate) token: Secret,
+    /// `user:password`, where the address held it and the client takes it.
+    pub(crate) password: Option<Secret>,
     pub(crate) limits: TimeLimits,
     trust: Trust,
     retries: Retries,
@@ -184,6 +188,10 @@ impl<C: Client> ClientBuilder<C> {
             (None, Some((name, url))) => (name.as_str(), url),
             (None, None) => (names[0].as_str(), C::DEFAULT_URL.to_owned()),
         };
+        let (url, password) = match C::PASSWORDS {
+            true => without_password(&url),
+            false => (url, None),
+        };
         let url = read.url_of(name, &url).unwrap_or_default();
         let token = self
             .token
@@ -223,11 +231,25 @@ impl<C: Client> ClientBuilder<C> {
         let connection = Connection {
             url,
             token,
+            password,
             limits,
             trust,
             retries,
             waiter: self.waiter,
         };
         C::open(connection, self.options)
+    }
+}
+
+/// The address, and the `user:password` that stood in it.
+fn without_password(url: &str) -> (String, Option<Secret>) {
+    let split = url.split_once("://").and_then(|(scheme, rest)| {
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (password, host) = authority.rsplit_once('@')?;
+        Some((format!("{scheme}://{host}{path}"), Secret::new(password)))
+    });
+    match split {
+        Some((url, password)) => (url, Some(password)),
+        None => (url.to_owned(), None),
     }
 }

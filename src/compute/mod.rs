@@ -9,6 +9,8 @@
 
 mod builder;
 mod limits;
+#[cfg(feature = "skypilot")]
+pub mod skypilot;
 
 pub use crate::http::{Cancel, Ended, Stream};
 pub use builder::ClientBuilder;

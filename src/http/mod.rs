@@ -52,7 +52,7 @@ pub use stream::{Ended, Stream};
 pub(crate) use agent::{Trust, is_loopback};
 pub(crate) use call::{Call, DEADLINE, Effort, Method};
 pub(crate) use credentials::Credentials;
-pub(crate) use dialect::{Class, Dialect, Problem, detail, excerpt};
+pub(crate) use dialect::{Class, Dialect, Problem, detail, excerpt, shortened};
 #[cfg(feature = "compute")]
 pub(crate) use events::{Event, events};
 pub(crate) use fault::Fault;

@@ -120,7 +120,12 @@ pub(crate) fn jittered(duration: Duration) -> Duration {
 
 /// From 0 to 1. The keys of std's hasher come from the system's random source.
 pub(crate) fn random() -> f64 {
-    (RandomState::new().hash_one(0) >> 11) as f64 / (1u64 << 53) as f64
+    (random_bits() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Not for secrets.
+pub(crate) fn random_bits() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 #[cfg(test)]

@@ -1,0 +1,237 @@
+//! One command on a cluster, with its exit code and both of its streams.
+//!
+//! The server merges the streams and tells no exit code. So the job is a wrapper
+//! that keeps them apart and prints them in the end, in base64, behind a mark.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::client::SkyPilotClient;
+use super::task::Task;
+use crate::error::{Error, Result};
+use crate::http::retry;
+
+/// A command for a cluster that is up; any text that bash takes.
+///
+/// ```
+/// use std::time::Duration;
+/// use satellite_sdk::compute::skypilot::Exec;
+///
+/// let exec = Exec::new("llama3-8b-prod", "nvidia-smi").timeout(Duration::from_secs(30));
+/// # let _ = exec;
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Exec {
+    cluster_name: String,
+    command: String,
+    timeout: Option<Duration>,
+    envs: BTreeMap<String, String>,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Output {
+    /// Its exit code; 124 where [`Exec::timeout`] ended it.
+    pub exit_code: i32,
+    /// What it printed; what is not UTF-8 is replaced.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl Exec {
+    /// This command on this cluster.
+    pub fn new(cluster_name: impl Into<String>, command: impl Into<String>) -> Self {
+        Exec {
+            cluster_name: cluster_name.into(),
+            command: command.into(),
+            timeout: None,
+            envs: BTreeMap::new(),
+        }
+    }
+
+    /// The cluster ends it after this time (whole seconds).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.envs.insert(name.into(), value.into());
+        self
+    }
+
+    fn task(&self, mark: &str) -> Task {
+        let command = BASE64.encode(&self.command);
+        let limit = self.timeout.map(|limit| limit.as_secs().max(1));
+        let limit = limit.map_or(String::new(), |s| format!("timeout -k 5 {s} "));
+        let script = format!(
+            "d=$(mktemp -d)\n\
+             printf %s '{command}' | base64 -d >\"$d/c\"\n\
+             {limit}bash \"$d/c\" >\"$d/1\" 2>\"$d/2\" </dev/null\n\
+             c=$?\n\
+             for s in 1 2; do base64 -w 3000 \"$d/$s\" | sed \"s/^/{mark}:$s:/\"; done\n\
+             echo\n\
+             echo \"{mark}:x:$c:$(wc -c <\"$d/1\"):$(wc -c <\"$d/2\")\"\n\
+             rm -rf \"$d\"\n"
+        );
+        let task = Task::new().name("exec").run(script);
+        let envs = self.envs.iter();
+        envs.fold(task, |task, (name, value)| task.env(name, value))
+    }
+}
+
+impl SkyPilotClient {
+    /// Runs a command and waits for its end, for at most
+    /// [`TimeLimits::work`](crate::compute::TimeLimits::work).
+    ///
+    /// # Errors
+    /// `is_not_found()` for the cluster; `is_conflict()` where it is not up. A
+    /// command that fails is no error: see [`Output::exit_code`].
+    pub fn exec(&self, exec: &Exec) -> Result<Output> {
+        let mark = format!("@{:016x}", retry::random_bits());
+        let job = self
+            .submit_job(&exec.cluster_name, exec.task(&mark))?
+            .wait()?;
+        let job = job
+            .job_id
+            .ok_or_else(|| Error::new("the server made no job of the command"))?;
+        let mut parts = Parts::default();
+        for line in self.job_log(&exec.cluster_name, job, self.limits.work)? {
+            if let Some(end) = parts.take(&line?, &mark) {
+                return end;
+            }
+        }
+        let status = self
+            .job_status(&exec.cluster_name, &[job])?
+            .remove(&job)
+            .flatten();
+        let status = status.map_or("unknown".to_owned(), |status| status.to_string());
+        Err(Error::new(format_args!(
+            "job {job} on {} at {} ended as {status} and told no exit code",
+            exec.cluster_name,
+            self.url(),
+        )))
+    }
+}
+
+/// Both streams, as they come.
+#[derive(Default)]
+struct Parts {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Parts {
+    /// Takes one line of the log, whatever stands before the mark in it; the
+    /// last one brings the end.
+    fn take(&mut self, line: &str, mark: &str) -> Option<Result<Output>> {
+        let (_, marked) = line.split_once(mark)?;
+        let (kind, rest) = marked.strip_prefix(':')?.split_once(':')?;
+        let stream = match kind {
+            "1" => &mut self.stdout,
+            "2" => &mut self.stderr,
+            "x" => return Some(self.end(rest)),
+            _ => return None,
+        };
+        match BASE64.decode(rest.trim()) {
+            Ok(bytes) => stream.extend(bytes),
+            Err(_) => return Some(Err(Error::new("the output of the command came garbled"))),
+        }
+        None
+    }
+
+    fn end(&self, text: &str) -> Result<Output> {
+        let numbers: Vec<usize> = text
+            .split(':')
+            .filter_map(|n| n.trim().parse().ok())
+            .collect();
+        let &[code, stdout, stderr] = &numbers[..] else {
+            return Err(Error::new("the exit code of the command came garbled"));
+        };
+        if (stdout, stderr) != (self.stdout.len(), self.stderr.len()) {
+            return Err(Error::new(format_args!(
+                "{} of {stdout} bytes of stdout and {} of {stderr} of stderr came",
+                self.stdout.len(),
+                self.stderr.len(),
+            )));
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Output {
+            exit_code: code as i32,
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
+        })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The wrapper, run here, each line as a job's log has it.
+    fn run(exec: &Exec) -> Output {
+        let mark = "@0123";
+        let task = exec.task(mark).text(&BTreeMap::new()).unwrap();
+        let task: serde_json::Value = serde_json::from_str(&task).unwrap();
+        let script = task["run"].as_str().unwrap();
+        let out = Command::new("bash").arg("-c").arg(script).output().unwrap();
+        assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+        let log = String::from_utf8(out.stdout).unwrap();
+        let mut parts = Parts::default();
+        let mut lines = log.lines().map(|line| format!("(exec, pid=7) {line}"));
+        lines
+            .find_map(|line| parts.take(&line, mark))
+            .unwrap()
+            .unwrap()
+    }
+
+    #[test]
+    fn exit_code_and_both_streams_come_apart() {
+        let output = run(&Exec::new(
+            "c",
+            "echo \"it's\" $HOME >/dev/null; printf 'a\\nb'; echo é >&2; exit 7",
+        ));
+        let expected = Output {
+            exit_code: 7,
+            stdout: "a\nb".into(),
+            stderr: "é\n".into(),
+        };
+        assert_eq!(output, expected);
+    }
+
+    #[test]
+    fn much_output_comes_whole() {
+        let output = run(&Exec::new("c", "seq 100000; seq 3 >&2"));
+        let expected: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
+        assert_eq!(output.stdout, expected);
+        assert_eq!(output.stderr, "1\n2\n3\n");
+    }
+
+    #[test]
+    fn a_command_that_takes_too_long_is_ended() {
+        let exec = Exec::new("c", "echo begun; sleep 30").timeout(Duration::from_secs(1));
+        let output = run(&exec);
+        assert_eq!((output.exit_code, output.stdout.as_str()), (124, "begun\n"));
+    }
+
+    #[test]
+    fn output_that_lacks_a_part_is_not_taken_for_whole() {
+        let mut parts = Parts::default();
+        assert!(parts.take("(pid=1) @m:1:YWJj", "@m").is_none());
+        let end = parts.take("(pid=1) @m:x:0:6:0", "@m").unwrap();
+        assert!(
+            end.unwrap_err()
+                .to_string()
+                .contains("3 of 6 bytes of stdout")
+        );
+    }
+}
