@@ -1,0 +1,109 @@
+//! The real server, as `tests/live/skypilot` starts it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use satellite_sdk::Variables;
+use satellite_sdk::compute::ClientBuilder;
+use satellite_sdk::compute::skypilot::SkyPilotClient;
+
+/// One server at a time: they share a folder, and the machine may be small.
+static ALONE: Mutex<()> = Mutex::new(());
+
+pub struct Server {
+    child: Child,
+    port: u16,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+impl Server {
+    /// A server that answers, or `None` where nobody asked for one.
+    pub fn start(takes_tokens: bool) -> Option<Self> {
+        if std::env::var_os("SATELLITE_LIVE").is_none_or(|value| value != "1") {
+            eprintln!("skipped: SATELLITE_LIVE=1 runs it against the real server");
+            return None;
+        }
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let port = free_port();
+        let mut command = script("run", port);
+        if takes_tokens {
+            command.env("ENABLE_SERVICE_ACCOUNTS", "true");
+        }
+        let log = std::fs::File::create(folder().join("server.log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let server = Server {
+            child: command.stdin(Stdio::null()).spawn().unwrap(),
+            port,
+            _alone: alone,
+        };
+        let begun = Instant::now();
+        while server
+            .client()
+            .max_retries(0)
+            .build()
+            .unwrap()
+            .health()
+            .is_err()
+        {
+            // The first time it is installed as well.
+            assert!(
+                begun.elapsed() < Duration::from_secs(300),
+                "no server came up"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Some(server)
+    }
+
+    pub fn address(&self) -> (Ipv4Addr, u16) {
+        (Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// A client for it, whatever the environment says.
+    pub fn client(&self) -> ClientBuilder<SkyPilotClient> {
+        client(&format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// A new service account token.
+    pub fn token(&self) -> String {
+        let output = script("token", self.port).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+pub fn client(url: &str) -> ClientBuilder<SkyPilotClient> {
+    SkyPilotClient::builder()
+        .variables(Variables::from_lookup(|_| None))
+        .url(url)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The script is `timeout` by now, which passes the signal on.
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").arg(pid).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn script(command: &str, port: u16) -> Command {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut script = Command::new(root.join("tests/live/skypilot"));
+    script.arg(command).arg(folder()).arg(port.to_string());
+    script
+}
+
+fn folder() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("skypilot");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
