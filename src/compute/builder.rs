@@ -246,10 +246,32 @@ fn without_password(url: &str) -> (String, Option<Secret>) {
     let split = url.split_once("://").and_then(|(scheme, rest)| {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (password, host) = authority.rsplit_once('@')?;
-        Some((format!("{scheme}://{host}{path}"), Secret::new(password)))
+        Some((
+            format!("{scheme}://{host}{path}"),
+            Secret::new(decoded(password)),
+        ))
     });
     match split {
         Some((url, password)) => (url, Some(password)),
         None => (url.to_owned(), None),
     }
+}
+
+/// `%40` is `@`.
+fn decoded(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        match piece
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&piece.as_bytes()[2..]);
+            }
+            None => bytes.extend([b"%", piece.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -45,9 +45,9 @@ pub(crate) use file::{FileAgent, Part};
 pub use response::Response;
 pub use secret::Secret;
 #[cfg(feature = "compute")]
-pub(crate) use stream::Source;
-#[cfg(feature = "compute")]
 pub use stream::{Ended, Stream};
+#[cfg(feature = "compute")]
+pub(crate) use stream::{Source, behind};
 
 pub(crate) use agent::{Trust, is_loopback};
 pub(crate) use call::{Call, DEADLINE, Effort, Method};

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::wake::Stage;
 
 /// So many breaks one after the other, with nothing in between, end a stream.
-const BREAKS: u32 = 5;
+const BREAKS: u32 = 10;
 
 /// What a server sends, item by item; reading it waits for the next one.
 ///
@@ -57,6 +57,19 @@ pub(crate) type Source<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 /// Asked when a source is over, with its error if it had one and the number of
 /// items that were handed out: a source that goes on behind them, or none.
 pub(crate) type Resume<T> = dyn FnMut(Option<&Error>, u64) -> Result<Option<Source<T>>> + Send;
+
+/// What comes behind the first `delivered` items. An error is never one of
+/// them, as it would be to `skip`.
+pub(crate) fn behind<T>(
+    items: impl Iterator<Item = Result<T>>,
+    mut delivered: u64,
+) -> impl Iterator<Item = Result<T>> {
+    items.filter(move |item| {
+        let is_known = item.is_ok() && delivered > 0;
+        delivered -= u64::from(is_known);
+        !is_known
+    })
+}
 
 impl<T> Stream<T> {
     /// A stream that begins with `source`; a source that ends without an error

@@ -16,6 +16,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub struct Server {
     child: Child,
     port: u16,
+    /// Where its requests to the world end: nobody answers there, for ever.
+    _nowhere: TcpListener,
     _alone: std::sync::MutexGuard<'static, ()>,
 }
 
@@ -32,11 +34,15 @@ impl Server {
         if takes_tokens {
             command.env("ENABLE_SERVICE_ACCOUNTS", "true");
         }
+        let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = format!("http://{}", nowhere.local_addr().unwrap());
+        command.env("HTTPS_PROXY", proxy).env_remove("https_proxy");
         let log = std::fs::File::create(folder().join("server.log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let server = Server {
             child: command.stdin(Stdio::null()).spawn().unwrap(),
             port,
+            _nowhere: nowhere,
             _alone: alone,
         };
         let begun = Instant::now();

@@ -111,7 +111,11 @@ fn clouds_and_prices(server: &Server) {
     let error = sky
         .validate("resources: {accelerators: 'A10G:1', cloud: nowhere}\n")
         .unwrap_err();
-    assert_eq!(error.server_type(), Some("InvalidSkyPilotConfigError"), "{error}");
+    assert_eq!(
+        error.server_type(),
+        Some("InvalidSkyPilotConfigError"),
+        "{error}"
+    );
     assert!(error.is_invalid() && !error.is_retryable(), "{error}");
     assert!(sky.cost_report(30).unwrap().is_empty());
 }
@@ -211,7 +215,7 @@ fn logs(server: &Server) {
     );
 }
 
-/// A launch that cannot come up and tries for ever.
+/// A launch that waits for its cloud for ever.
 fn endless() -> Launch {
     Launch::new("endless", A10G).retry_until_up(true)
 }

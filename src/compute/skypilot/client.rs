@@ -19,7 +19,7 @@ use crate::compute::{Cancel, ClientBuilder, Stream, TimeLimits};
 use crate::error::{Error, Result};
 use crate::http::{
     Call, Class, Credentials, Method, Op, Pace, Problem, Response, Secret, Source, Transport,
-    retry, with_query,
+    behind, retry, with_query,
 };
 use crate::settings::Variables;
 
@@ -244,7 +244,7 @@ impl SkyPilotClient {
             let call = Call::new(Method::GET, &path).within(client.limits.request);
             let answer = client.transport.send(&call.streamed(client.limits.idle))?;
             let lines = readable(answer.into_lines()?, false);
-            Ok(Box::new(lines.skip(delivered as usize)))
+            Ok(Box::new(behind(lines, delivered)))
         };
         let source = open(0)?;
         let transport = Arc::clone(&self.transport);

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::task::Task;
 use crate::compute::Stream;
 use crate::error::{Error, Result};
-use crate::http::{Call, Class, Fault, Method, Op, Problem, Source};
+use crate::http::{Call, Class, Fault, Method, Op, Problem, Source, behind};
 
 /// Which log, and how much of it.
 ///
@@ -208,7 +208,7 @@ impl SkyPilotClient {
             }
             _ => line,
         });
-        let lines = readable(lines, logs.is_raw).skip(delivered as usize);
+        let lines = behind(readable(lines, logs.is_raw), delivered);
         Ok((Box::new(lines), id))
     }
 

@@ -1,0 +1,443 @@
+//! Each operation of SkyPilot, as it goes over the wire.
+
+use std::time::Duration;
+
+use satellite_sdk::Variables;
+use satellite_sdk::compute::TimeLimits;
+use satellite_sdk::compute::skypilot::{
+    Accelerators, CloudCredentials, ClusterStatus, Exec, JobStatus, Launch, Refresh, RequestStatus,
+    SkyPilotClient, Task,
+};
+use satellite_sdk::serve::Response;
+use serde_json::{Value, json};
+
+use crate::skypilot_server::{Fake, health};
+
+#[test]
+fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
+    let fake = Fake::start();
+    fake.returns("/launch", json!({ "job_id": 3, "handle": "gASVpickle" }));
+    let launch = Launch::new("c", "run: echo\nenvs:\n  A: 1\n")
+        .retry_until_up(true)
+        .idle_minutes_to_stop(30)
+        .down(true)
+        .dry_run(true)
+        .no_setup(true)
+        .fast(true)
+        .env("A", "2");
+    let request = fake.client().launch(&launch).unwrap();
+    let mut seen = Vec::new();
+    let launched = request
+        .wait_with(|record| seen.push(record.status.clone()))
+        .unwrap();
+    assert_eq!(launched.job_id, Some(3));
+    assert_eq!(seen.first(), Some(&RequestStatus::Running));
+    assert_eq!(seen.last(), Some(&RequestStatus::Succeeded));
+
+    let sent = &fake.seen("POST /launch")[0];
+    assert_eq!(sent.headers["authorization"], "Bearer sky_token");
+    assert_eq!(sent.headers["x-skypilot-api-version"], "62");
+    let mut body = sent.body.clone();
+    body.as_object_mut().unwrap().remove("entrypoint_command");
+    let expected = json!({
+        "cluster_name": "c",
+        "task": "run: echo\nenvs:\n  \"A\": \"2\"\n",
+        "retry_until_up": true,
+        "idle_minutes_to_autostop": 30,
+        "down": true,
+        "dryrun": true,
+        "no_setup": true,
+        "fast": true,
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn credentials_go_with_a_name_and_are_never_shown() {
+    let fake = Fake::start();
+    let sky = fake.builder().user("00c0ffee", "ada").build().unwrap();
+    let aws = CloudCredentials::aws("AKIA", "hush-hush")
+        .session_token("st")
+        .region("us-west-2");
+    let launch = Launch::new("c", Task::new().run("echo")).credentials(aws);
+    assert!(!format!("{launch:?}").contains("hush-hush"));
+    let _ = sky.launch(&launch).unwrap();
+    let expected = json!({
+        "AWS_ACCESS_KEY_ID": "AKIA",
+        "AWS_SECRET_ACCESS_KEY": "hush-hush",
+        "AWS_SESSION_TOKEN": "st",
+        "AWS_DEFAULT_REGION": "us-west-2",
+        "SKYPILOT_USER_ID": "00c0ffee",
+        "SKYPILOT_USER": "ada",
+    });
+    let sent = &fake.seen("POST /launch")[0];
+    assert_eq!(sent.body["env_vars"], expected);
+    assert!(!sent.headers.contains_key("authorization"));
+
+    let azure = CloudCredentials::azure("t", "c", "s", "sub");
+    let _ = fake
+        .client()
+        .launch(&Launch::new("c", "run: x").credentials(azure))
+        .unwrap();
+    let variables = &fake.seen("POST /launch")[1].body["env_vars"];
+    assert_eq!(variables["AZURE_CLIENT_SECRET"], "s");
+    assert_eq!(variables["SKYPILOT_USER_ID"].as_str().unwrap().len(), 8);
+}
+
+#[test]
+fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
+    let fake = Fake::start();
+    let launch = Launch::new("c", "run: x").credentials(CloudCredentials::gcp("{}"));
+    let error = fake.client().launch(&launch).unwrap_err();
+    assert!(error.to_string().contains("file of its own"), "{error}");
+    assert!(fake.seen("POST /launch").is_empty());
+}
+
+#[test]
+fn clusters_are_read_without_their_private_keys_and_with_what_is_new() {
+    let fake = Fake::start();
+    let cluster =
+        json!({ "name": "c", "status": "HIBERNATING", "cloud": "AWS", "nodes": 2, "moon": 1 });
+    fake.returns("/status", json!([cluster]));
+    let sky = fake.client();
+    let cluster = sky.status("c").unwrap();
+    assert_eq!(cluster.status, ClusterStatus::Other("HIBERNATING".into()));
+    assert_eq!((cluster.cloud.as_deref(), cluster.nodes), (Some("AWS"), 2));
+    assert_eq!((cluster.autostop, &cluster.extra["moon"]), (-1, &json!(1)));
+    sky.clusters(None, Refresh::Force).unwrap();
+    let sent = fake.seen("POST /status");
+    let expected = json!({
+        "cluster_names": ["c"],
+        "refresh": "NONE",
+        "include_credentials": false,
+        "include_handle": false,
+    });
+    assert_eq!(sent[0].body, expected);
+    assert_eq!(sent[1].body["cluster_names"], Value::Null);
+    assert_eq!(sent[1].body["refresh"], "FORCE");
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_an_empty_answer_and_not_found() {
+    let fake = Fake::start();
+    fake.returns("/status", json!([]));
+    let error = fake.client().status("nobody").unwrap_err();
+    assert!(error.is_not_found() && !error.is_retryable(), "{error}");
+    assert_eq!(error.server_type(), Some("ClusterDoesNotExist"));
+}
+
+#[test]
+fn start_stop_terminate_and_autostop_say_what_they_mean() {
+    let fake = Fake::start();
+    let sky = fake.client();
+    sky.start("c").unwrap().wait().unwrap();
+    sky.stop("c").unwrap().wait().unwrap();
+    sky.terminate("c").unwrap().wait().unwrap();
+    sky.purge("c").unwrap().wait().unwrap();
+    sky.autostop("c", Some(5), true).unwrap().wait().unwrap();
+    sky.autostop("c", None, false).unwrap().wait().unwrap();
+    assert_eq!(fake.seen("POST /start").len(), 1);
+    assert_eq!(fake.seen("POST /stop").len(), 1);
+    let purge: Vec<_> = fake
+        .seen("POST /down")
+        .iter()
+        .map(|s| s.body["purge"].clone())
+        .collect();
+    assert_eq!(purge, [Value::Null, true.into()]);
+    let idle = fake.seen("POST /autostop");
+    assert_eq!(
+        (&idle[0].body["idle_minutes"], &idle[0].body["down"]),
+        (&5.into(), &true.into())
+    );
+    assert_eq!(idle[1].body["idle_minutes"], -1);
+}
+
+#[test]
+fn cancelling_names_what_to_cancel_always() {
+    let fake = Fake::start();
+    fake.returns("/api/cancel", json!(["r-1"]));
+    let sky = fake.client();
+    assert_eq!(sky.cancel_request("r-1").unwrap(), ["r-1"]);
+    assert_eq!(
+        fake.seen("POST /api/cancel")[0].body,
+        json!({ "request_ids": ["r-1"] })
+    );
+
+    assert!(sky.cancel_jobs("c", &[]).is_err());
+    sky.cancel_jobs("c", &[7]).unwrap().wait().unwrap();
+    sky.cancel_all_jobs("c").unwrap().wait().unwrap();
+    let sent = fake.seen("POST /cancel");
+    assert_eq!(sent.len(), 2);
+    assert_eq!(
+        (&sent[0].body["job_ids"], &sent[0].body["all"]),
+        (&json!([7]), &Value::Null)
+    );
+    assert_eq!(
+        (&sent[1].body["job_ids"], &sent[1].body["all"]),
+        (&Value::Null, &true.into())
+    );
+}
+
+#[test]
+fn jobs_are_listed_and_asked_after() {
+    let fake = Fake::start();
+    fake.returns(
+        "/queue",
+        json!([{ "job_id": 1, "job_name": "t", "status": "SETTING_UP" }]),
+    );
+    fake.returns("/job_status", json!({ "1": "SUCCEEDED", "2": null }));
+    let sky = fake.client();
+    let jobs = sky.queue("c", true).unwrap();
+    assert_eq!(
+        (jobs[0].job_id, &jobs[0].status),
+        (1, &JobStatus::SettingUp)
+    );
+    assert_eq!(
+        fake.seen("POST /queue")[0].body,
+        json!({ "cluster_name": "c", "all_users": true })
+    );
+    let statuses = sky.job_status("c", &[1, 2]).unwrap();
+    assert_eq!(statuses[&1], Some(JobStatus::Succeeded));
+    assert_eq!(statuses[&2], None);
+    sky.job_status("c", &[]).unwrap();
+    assert_eq!(
+        fake.seen("POST /job_status")[1].body["job_ids"],
+        Value::Null
+    );
+}
+
+/// What a job's log is: the job run here, each line behind a coloured name.
+#[cfg(unix)]
+fn log_of(task: &str) -> String {
+    let task: Value = serde_json::from_str(task).unwrap();
+    let mut bash = std::process::Command::new("bash");
+    bash.arg("-c").arg(task["run"].as_str().unwrap());
+    for (name, value) in task["envs"].as_object().into_iter().flatten() {
+        bash.env(name, value.as_str().unwrap());
+    }
+    let output = String::from_utf8(bash.output().unwrap().stdout).unwrap();
+    let lines = output.lines();
+    let lines = lines.map(|line| format!("\u{1b}[36m(exec, pid=7)\u{1b}[0m {line}\r\n"));
+    let heartbeat = "<sky-payload type=\"h\">\"heartbeat\"</sky-payload>\n";
+    std::iter::once(heartbeat.to_owned()).chain(lines).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn exec_tells_the_exit_code_and_both_streams_apart() {
+    let fake = std::sync::Arc::new(Fake::start());
+    fake.returns("/exec", json!({ "job_id": 9, "handle": null }));
+    let sent = std::sync::Arc::downgrade(&fake);
+    let (tell, task) = std::sync::mpsc::channel::<String>();
+    fake.streams(move || Response::text(200, log_of(&task.try_recv().unwrap_or_default())));
+    let sky = fake.client();
+    let run = std::thread::spawn(move || {
+        let exec = Exec::new("c", "echo \"$WHO\"; echo no >&2; exit 3").env("WHO", "it's é");
+        sky.exec(&exec.timeout(Duration::from_secs(20)))
+    });
+    let task = loop {
+        let fake = sent.upgrade().unwrap();
+        match fake.seen("POST /exec").first() {
+            Some(seen) => break seen.body["task"].as_str().unwrap().to_owned(),
+            None => std::thread::yield_now(),
+        }
+    };
+    tell.send(task).unwrap();
+    let output = run.join().unwrap().unwrap();
+    assert_eq!(output.exit_code, 3);
+    assert_eq!(
+        (output.stdout.as_str(), output.stderr.as_str()),
+        ("it's é\n", "no\n")
+    );
+    let log = &fake.seen("POST /logs")[0].body;
+    assert_eq!(
+        *log,
+        json!({ "cluster_name": "c", "job_id": 9, "follow": true, "tail": 0 })
+    );
+}
+
+#[test]
+fn a_command_that_told_no_exit_code_is_an_error_that_says_how_its_job_ended() {
+    let fake = Fake::start();
+    fake.returns("/exec", json!({ "job_id": 9 }));
+    fake.returns("/job_status", json!({ "9": "FAILED_SETUP" }));
+    fake.streams(|| Response::text(200, "no bash here\n"));
+    let error = fake.client().exec(&Exec::new("c", "true")).unwrap_err();
+    assert!(error.to_string().contains("job 9 on c"), "{error}");
+    assert!(error.to_string().contains("FAILED_SETUP"), "{error}");
+}
+
+const TABLE: &str = "Considered resources (1 node):\n----\n \
+    INFRA            INSTANCE     vCPUs   Mem(GB)   GPUS     COST ($)   CHOSEN   \r\n----\n \
+    AWS (us-east-1)  g5.4xlarge   16      64        A10G:1   1.62       \u{1b}[32m   ✔\u{1b}[0m   \n";
+
+#[test]
+fn an_estimate_is_the_chosen_row_and_exact_where_the_catalogue_agrees() {
+    let fake = Fake::start();
+    fake.streams(|| Response::text(200, TABLE.repeat(3)));
+    let offer = json!([
+        "AWS",
+        "g5.4xlarge",
+        "A10G",
+        1,
+        16,
+        null,
+        64,
+        1.624,
+        0.65,
+        "us-east-1"
+    ]);
+    fake.returns("/list_accelerators", json!({ "A10G": [offer] }));
+    let sky = fake.client();
+    let estimate = sky.estimate_cost("run: x", 8.0).unwrap();
+    assert!(estimate.is_exact, "{estimate:?}");
+    assert_eq!((estimate.cost_per_hour, estimate.total), (1.624, 12.992));
+    assert_eq!(estimate.region.as_deref(), Some("us-east-1"));
+    let query = &fake.seen("POST /list_accelerators")[0].body;
+    assert_eq!(
+        (&query["name_filter"], &query["clouds"]),
+        (&json!("A10G"), &json!(["aws"]))
+    );
+
+    let other = json!([
+        "AWS",
+        "g5.4xlarge",
+        "A10G",
+        1,
+        16,
+        null,
+        64,
+        1.70,
+        0.65,
+        "us-east-1"
+    ]);
+    fake.returns("/list_accelerators", json!({ "A10G": [other] }));
+    let estimate = sky.estimate_cost("run: x", 8.0).unwrap();
+    assert!(
+        !estimate.is_exact && estimate.cost_per_hour == 1.62,
+        "{estimate:?}"
+    );
+}
+
+#[test]
+fn prices_costs_and_clouds_are_read() {
+    let fake = Fake::start();
+    let row = json!([
+        "AWS",
+        "g5.4xlarge",
+        "A10G",
+        1,
+        16,
+        null,
+        64,
+        1.624,
+        0.65,
+        "us-east-1",
+        "more"
+    ]);
+    fake.returns("/list_accelerators", json!({ "A10G": [row] }));
+    fake.returns(
+        "/cost_report",
+        json!([{ "name": "c", "duration": 7200, "total_cost": 3.0, "x": 1 }]),
+    );
+    fake.returns("/check", json!({ "default": { "Slurm": ["compute"] } }));
+    fake.returns("/enabled_clouds", json!(["slurm"]));
+    let sky = fake.client();
+    let offers = sky.accelerators(&Accelerators::new().name("a10g")).unwrap();
+    let offer = &offers["A10G"][0];
+    assert_eq!(
+        (offer.cpus, offer.device_memory, offer.memory),
+        (Some(16.0), None, Some(64.0))
+    );
+    assert_eq!((offer.price, offer.spot_price), (Some(1.624), Some(0.65)));
+    assert_eq!(sky.cost_report(7).unwrap()[0].per_hour(), Some(1.5));
+    assert_eq!(sky.check(&[]).unwrap()["default"]["Slurm"], ["compute"]);
+    assert_eq!(sky.enabled_clouds().unwrap(), ["slurm"]);
+    fake.returns("/check", Value::Null);
+    assert!(sky.check(&["slurm"]).unwrap().is_empty());
+    sky.validate("run: x").unwrap();
+}
+
+#[test]
+fn settings_come_from_the_variables_of_both_names() {
+    let fake = Fake::start();
+    fake.returns("/status", json!([]));
+    let build = |pairs: &[(&str, String)]| {
+        let pairs: std::collections::HashMap<String, String> = pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.clone()))
+            .collect();
+        let variables = Variables::from_lookup(move |name| pairs.get(name).cloned());
+        SkyPilotClient::builder().variables(variables).build()
+    };
+    let sky = build(&[]).unwrap();
+    assert_eq!(sky.url(), "http://127.0.0.1:46580");
+    let sky = build(&[
+        ("SKYPILOT_API_SERVER_ENDPOINT", fake.url()),
+        ("SKYPILOT_SERVICE_ACCOUNT_TOKEN", "sky_env".into()),
+        ("SKYPILOT_REQUEST_TIMEOUT", "10m".into()),
+        ("SKYPILOT_MAX_RETRIES", "3".into()),
+        ("SKYPILOT_RETRY_DELAY", "1s".into()),
+    ]);
+    sky.unwrap().list_clusters().unwrap();
+    assert_eq!(
+        fake.seen("POST /status")[0].headers["authorization"],
+        "Bearer sky_env"
+    );
+
+    let with_password = fake.url().replace("://", "://skypilot:pa%40ss@");
+    let sky = build(&[("SKYPILOT_API_SERVER_URL", with_password)]).unwrap();
+    assert!(!format!("{sky:?}").contains("pa%40ss"));
+    sky.list_clusters().unwrap();
+    let basic = &fake.seen("POST /status")[1].headers["authorization"];
+    assert_eq!(basic, "Basic c2t5cGlsb3Q6cGFAc3M="); // skypilot:pa@ss
+
+    let error = build(&[
+        ("SKYPILOT_API_SERVER_URL", "http://sky.example.com".into()),
+        ("SKYPILOT_REQUEST_TIMEOUT", "soon".into()),
+        ("SKYPILOT_MAX_RETRIES", "-1".into()),
+    ])
+    .unwrap_err();
+    assert!(error.is_settings(), "{error}");
+    for name in [
+        "SKYPILOT_API_SERVER_URL",
+        "SKYPILOT_REQUEST_TIMEOUT",
+        "SKYPILOT_MAX_RETRIES",
+    ] {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn health_tells_the_version_and_refuses_one_that_is_too_old() {
+    let fake = Fake::start();
+    let health_of = fake.client().health().unwrap();
+    assert!(health_of.is_healthy() && health_of.api_version == 62);
+    assert_eq!(health_of.extra["new"], 1);
+    fake.once("GET /api/health", || Response::json(200, health("23")));
+    assert!(fake.client().health().unwrap_err().is_version_mismatch());
+    fake.once("POST /status", || {
+        Response::json(200, "null")
+            .header("x-skypilot-api-version", "9")
+            .header("x-skypilot-request-id", "i")
+    });
+    assert!(
+        fake.client()
+            .list_clusters()
+            .unwrap_err()
+            .is_version_mismatch()
+    );
+}
+
+#[test]
+fn work_that_takes_longer_than_its_limit_may_still_go_on() {
+    let fake = Fake::start();
+    fake.ends("/stop", "SUCCEEDED", Value::Null, Value::Null, u64::MAX);
+    let mut limits = TimeLimits::default();
+    limits.work = Duration::from_secs(60);
+    let sky = fake.builder().limits(limits).build().unwrap();
+    let error = sky.stop("c").unwrap().wait().unwrap_err();
+    assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
+    let asked = fake.seen("GET /api/status").len();
+    assert!((12..60).contains(&asked), "asked {asked} times in a minute");
+}

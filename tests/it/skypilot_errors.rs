@@ -1,0 +1,225 @@
+//! Every shape of an error, what may be sent again, and what is never shown.
+
+use std::time::Duration;
+
+use satellite_sdk::Error;
+use satellite_sdk::compute::TimeLimits;
+use satellite_sdk::compute::skypilot::Launch;
+use satellite_sdk::serve::Response;
+use serde_json::{Value, json};
+
+use crate::skypilot_server::Fake;
+
+type Is = fn(&Error) -> bool;
+
+fn launch() -> Launch {
+    Launch::new("c", "run: x")
+}
+
+#[test]
+fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again() {
+    let kinds: [(&str, Is); 7] = [
+        ("ClusterDoesNotExist", Error::is_not_found),
+        ("PermissionDeniedError", Error::is_forbidden),
+        ("APIVersionMismatchError", Error::is_version_mismatch),
+        ("ClusterNotUpError", Error::is_conflict),
+        ("ValueError", Error::is_invalid),
+        ("ResourcesUnavailableError", |e| e.status() == Some(500)),
+        ("SomethingNew", |e| e.status() == Some(500)),
+    ];
+    for (kind, is) in kinds {
+        let fake = Fake::start();
+        fake.fails("/down", kind, "\u{1b}[33mno\u{1b}[0m cluster");
+        let error = fake.client().terminate("c").unwrap().wait().unwrap_err();
+        assert!(is(&error) && !error.is_retryable(), "{kind}: {error}");
+        assert_eq!(error.server_type(), Some(kind));
+        assert_eq!(error.server_message(), Some("no cluster"));
+        assert!(!error.to_string().contains("pickle"), "{error}");
+        assert_eq!(fake.seen("GET /api/get").len(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn a_request_that_was_cancelled_is_an_error_of_its_own() {
+    let fake = Fake::start();
+    fake.ends("/stop", "CANCELLED", Value::Null, Value::Null, 1);
+    let error = fake.client().stop("c").unwrap().wait().unwrap_err();
+    assert_eq!(error.server_type(), Some("RequestCancelled"), "{error}");
+    assert!(!error.is_retryable() && !error.is_stopped());
+}
+
+#[test]
+fn every_shape_of_a_refusal_is_understood() {
+    let detail = |text: &str| json!({ "detail": text }).to_string();
+    let shapes: [(u16, String, Is, &str); 9] = [
+        (401, detail("Invalid or expired token"), Error::is_unauthorized, "Invalid or expired"),
+        (401, json!("Invalid credentials").to_string(), Error::is_unauthorized, "Invalid cred"),
+        (403, detail("Forbidden"), Error::is_forbidden, "Forbidden"),
+        (404, detail("Request 'x' not found"), Error::is_not_found, "Request 'x'"),
+        (404, detail("Not Found"), Error::is_unsupported, "does not offer the route"),
+        (405, detail("Method Not Allowed"), Error::is_unsupported, "405"),
+        (
+            400,
+            json!({ "error": "version_mismatch", "message": "too \u{1b}[1mold" }).to_string(),
+            Error::is_version_mismatch,
+            "too old",
+        ),
+        (
+            400,
+            json!({ "detail": { "type": "ValueError", "message": "no such cloud", "object": "gA" } })
+                .to_string(),
+            |e| e.is_invalid() && e.server_type() == Some("ValueError"),
+            "no such cloud",
+        ),
+        (
+            422,
+            json!({ "detail": [{ "loc": ["body", "task"], "msg": "Field required",
+                "input": { "env_vars": { "AWS_SECRET_ACCESS_KEY": "hush-hush" } } }] })
+            .to_string(),
+            Error::is_invalid,
+            "body.task: Field required",
+        ),
+    ];
+    for (status, body, is, text) in shapes {
+        let fake = Fake::start();
+        let answer = body.clone();
+        fake.once("POST /launch", move || {
+            Response::json(status, answer.clone())
+        });
+        let error = fake.client().launch(&launch()).unwrap_err();
+        assert!(is(&error), "{status} {body}: {error}");
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(
+            !error.is_retryable() && !error.to_string().contains("hush"),
+            "{error}"
+        );
+        assert_eq!(fake.seen("POST /launch").len(), 1);
+    }
+}
+
+#[test]
+fn a_crash_shows_the_last_line_of_its_traceback_and_is_asked_again_where_that_is_safe() {
+    let crash = || {
+        Response::text(
+            500,
+            "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n",
+        )
+    };
+    let fake = Fake::start();
+    fake.returns("/status", json!([]));
+    fake.once("POST /status", crash);
+    assert!(fake.client().list_clusters().unwrap().is_empty());
+    assert_eq!(fake.seen("POST /status").len(), 2);
+
+    fake.once("POST /launch", crash);
+    let error = fake.client().launch(&launch()).unwrap_err();
+    assert_eq!(error.server_message(), Some("KeyError: 'a'"));
+    assert!(error.is_retryable(), "{error}");
+    assert_eq!(fake.seen("POST /launch").len(), 1);
+}
+
+#[test]
+fn a_launch_is_sent_again_after_503_and_429_and_only_so_often() {
+    let fake = Fake::start();
+    fake.once("POST /launch", || Response::new(503));
+    fake.once("POST /launch", || {
+        Response::new(429).header("retry-after", "7")
+    });
+    let _ = fake.client().launch(&launch()).unwrap();
+    assert_eq!(fake.seen("POST /launch").len(), 3);
+
+    for _ in 0..3 {
+        fake.once("POST /launch", || {
+            Response::new(429).header("retry-after", "7")
+        });
+    }
+    let error = fake
+        .builder()
+        .max_retries(2)
+        .build()
+        .unwrap()
+        .launch(&launch())
+        .unwrap_err();
+    assert!(error.is_rate_limited(), "{error}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    assert_eq!(fake.seen("POST /launch").len(), 6);
+}
+
+#[test]
+fn a_launch_whose_reply_was_lost_is_not_sent_again() {
+    for lost in [Response::reset as fn() -> Response, || {
+        Response::raw("HTTP/1.1 200 OK\r\n")
+    }] {
+        let fake = Fake::start();
+        fake.once("POST /launch", lost);
+        let error = fake.client().launch(&launch()).unwrap_err();
+        assert!(error.is_outcome_unknown() && !error.is_connect(), "{error}");
+        assert_eq!(fake.seen("POST /launch").len(), 1);
+        let looked = &fake.seen("GET /api/status")[0].query;
+        assert!(
+            looked.contains("cluster_name=c") && looked.contains("all_status=true"),
+            "{looked}"
+        );
+    }
+}
+
+#[test]
+fn nobody_there_is_known_to_have_done_nothing() {
+    let gone = Fake::start();
+    let sky = gone.builder().max_retries(3).build().unwrap();
+    drop(gone);
+    let error = sky.launch(&launch()).unwrap_err();
+    assert!(error.is_connect() && !error.is_outcome_unknown(), "{error}");
+}
+
+#[test]
+fn waiting_outlasts_what_passes() {
+    let fake = Fake::start();
+    fake.returns("/stop", Value::Null);
+    let request = fake.client().stop("c").unwrap();
+    fake.once("GET /api/status", || Response::text(502, "bad gateway"));
+    fake.once("GET /api/status", Response::reset);
+    fake.once("GET /api/get", || Response::text(504, "gateway timeout"));
+    request.wait().unwrap();
+    assert_eq!(fake.seen("POST /stop").len(), 1);
+}
+
+#[test]
+fn a_call_ends_with_its_limit_and_says_what_is_known() {
+    let fake = Fake::start();
+    fake.once("POST /launch", || {
+        std::thread::sleep(Duration::from_secs(3));
+        Response::new(200)
+    });
+    let mut limits = TimeLimits::default();
+    limits.request = Duration::from_millis(200);
+    let sky = fake.builder().limits(limits).build().unwrap();
+    let begun = std::time::Instant::now();
+    let error = sky.launch(&launch()).unwrap_err();
+    assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn an_answer_that_no_api_server_gives_is_said_to_be_one() {
+    let fake = Fake::start();
+    fake.once("POST /launch", || {
+        Response::text(200, "<html>Welcome to the hotel</html>")
+    });
+    let error = fake.client().launch(&launch()).unwrap_err();
+    assert!(error.to_string().contains("no API server"), "{error}");
+    fake.returns("/status", json!({ "secret": "hush-hush" }));
+    let error = fake.client().list_clusters().unwrap_err();
+    assert!(error.to_string().contains("not expected"), "{error}");
+    assert!(!error.to_string().contains("hush"), "{error}");
+}
+
+#[test]
+fn a_token_is_shown_nowhere() {
+    let fake = Fake::start();
+    let sky = fake.builder().token("sky_very-secret").build().unwrap();
+    fake.once("GET /api/status", || Response::new(404));
+    let error = sky.request("sky_very-secret").unwrap_err();
+    let shown = format!("{error} {error:?} {sky:?}");
+    assert!(!shown.contains("very-secret"), "{shown}");
+}

@@ -1,0 +1,229 @@
+//! A scripted SkyPilot API server: requests with ids and records, as the real
+//! one keeps them, and faults in front of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use satellite_sdk::Variables;
+use satellite_sdk::compute::ClientBuilder;
+use satellite_sdk::compute::skypilot::SkyPilotClient;
+use satellite_sdk::serve::{Limits, Request, Response, Server};
+use satellite_sdk::testing::ManualClock;
+use serde_json::{Value, json};
+
+pub struct Fake {
+    server: Server,
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Default)]
+struct World {
+    outcomes: HashMap<String, Outcome>,
+    faults: Vec<(String, Answer)>,
+    streams: Vec<Answer>,
+    records: Vec<Value>,
+    seen: Vec<Seen>,
+}
+
+/// What becomes of the requests of a path.
+#[derive(Clone)]
+struct Outcome {
+    status: &'static str,
+    value: Value,
+    error: Value,
+    /// How often it is asked after before it ends.
+    polls: u64,
+}
+
+type Answer = Box<dyn Fn() -> Response + Send>;
+
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub call: String,
+    pub query: String,
+    pub headers: HashMap<String, String>,
+    pub body: Value,
+}
+
+impl Fake {
+    pub fn start() -> Self {
+        let world = Arc::new(Mutex::new(World::default()));
+        let shared = Arc::clone(&world);
+        let server = Server::bind("127.0.0.1:0", Limits::default(), move |request| {
+            answer(&shared, request)
+        });
+        Fake {
+            server: server.unwrap(),
+            world,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.addr())
+    }
+
+    /// A client whose waits take no time.
+    pub fn builder(&self) -> ClientBuilder<SkyPilotClient> {
+        SkyPilotClient::builder()
+            .variables(Variables::from_lookup(|_| None))
+            .url(self.url())
+            .clock(ManualClock::default())
+    }
+
+    pub fn client(&self) -> SkyPilotClient {
+        self.builder().token("sky_token").build().unwrap()
+    }
+
+    /// Requests of this path return this.
+    pub fn returns(&self, path: &str, value: Value) {
+        self.ends(path, "SUCCEEDED", value, Value::Null, 2);
+    }
+
+    /// Requests of this path fail.
+    pub fn fails(&self, path: &str, kind: &str, message: &str) {
+        let error = json!({ "type": kind, "message": message, "object": "gASVpickle" });
+        self.ends(path, "FAILED", Value::Null, error, 2);
+    }
+
+    pub fn ends(&self, path: &str, status: &'static str, value: Value, error: Value, polls: u64) {
+        let outcome = Outcome {
+            status,
+            value,
+            error,
+            polls,
+        };
+        self.world().outcomes.insert(path.into(), outcome);
+    }
+
+    /// The next call of this kind, `POST /launch`, is answered so.
+    pub fn once(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
+        self.world().faults.push((call.into(), Box::new(answer)));
+    }
+
+    /// The next stream of `/logs` or `/api/stream`; the last one again and again.
+    pub fn streams(&self, answer: impl Fn() -> Response + Send + 'static) {
+        self.world().streams.push(Box::new(answer));
+    }
+
+    /// The calls so far.
+    pub fn seen(&self, call: &str) -> Vec<Seen> {
+        let world = self.world();
+        let is_it = |seen: &&Seen| seen.call == call;
+        world.seen.iter().filter(is_it).cloned().collect()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+}
+
+fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
+    let body = request.read_body().unwrap();
+    let call = format!("{} {}", request.method(), request.path());
+    let query = request.query().unwrap_or_default().to_owned();
+    let fields = request.headers();
+    let seen = Seen {
+        call: call.clone(),
+        query: query.clone(),
+        headers: fields
+            .map(|(name, value)| (name.to_lowercase(), value.into()))
+            .collect(),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let mut world = world.lock().unwrap();
+    world.seen.push(seen.clone());
+    if let Some(at) = world.faults.iter().position(|(of, _)| *of == call) {
+        let (_, fault) = world.faults.remove(at);
+        return fault();
+    }
+    let asked = query
+        .split('&')
+        .find_map(|pair| pair.split_once("request_id"));
+    let asked = asked.map(|(_, id)| id.rsplit('=').next().unwrap().to_owned());
+    let response = match call.as_str() {
+        "GET /api/health" => Response::json(200, health("62")),
+        "GET /api/status" => status(&mut world, asked, &query),
+        "GET /api/get" => got(&world, &asked.unwrap()),
+        "GET /api/stream" => stream(&mut world),
+        "POST /validate" => Response::json(200, "null"),
+        _ => {
+            let id = hand_in(&mut world, request.path(), &seen.body);
+            let response = match request.path() {
+                "/logs" => stream(&mut world),
+                _ => Response::json(200, "null"),
+            };
+            response.header("x-skypilot-request-id", id)
+        }
+    };
+    response.header("x-skypilot-api-version", "62")
+}
+
+pub fn health(version: &str) -> String {
+    json!({ "status": "healthy", "api_version": version, "version": "0.14.1", "new": 1 })
+        .to_string()
+}
+
+fn hand_in(world: &mut World, path: &str, body: &Value) -> String {
+    let id = format!("id-{}", world.records.len());
+    let outcome = world.outcomes.get(path).cloned().unwrap_or(Outcome {
+        status: "SUCCEEDED",
+        value: Value::Null,
+        error: Value::Null,
+        polls: 0,
+    });
+    world.records.push(json!({
+        "request_id": id,
+        "name": format!("sky.{}", path.trim_start_matches('/')),
+        "status": "RUNNING",
+        "then": outcome.status,
+        "polls": outcome.polls,
+        "cluster_name": body["cluster_name"],
+        "request_body": body.to_string(),
+        "return_value": outcome.value.to_string(),
+        "error": outcome.error.to_string(),
+    }));
+    id
+}
+
+fn status(world: &mut World, asked: Option<String>, query: &str) -> Response {
+    let Some(id) = asked else {
+        let cluster = query.rsplit('=').next().unwrap();
+        let records = world.records.iter();
+        let about: Vec<_> = records.filter(|r| r["cluster_name"] == cluster).collect();
+        return Response::json(200, json!(about).to_string());
+    };
+    let record = world.records.iter_mut().find(|r| r["request_id"] == *id);
+    let records: Vec<_> = record
+        .map(|record| {
+            match record["polls"].as_u64() {
+                Some(0) => record["status"] = record["then"].clone(),
+                Some(polls) => record["polls"] = (polls - 1).into(),
+                None => {}
+            }
+            record.clone()
+        })
+        .into_iter()
+        .collect();
+    Response::json(200, json!(records).to_string())
+}
+
+fn got(world: &World, id: &str) -> Response {
+    let Some(record) = world.records.iter().find(|r| r["request_id"] == *id) else {
+        let detail = format!("Request '{id}' not found");
+        return Response::json(404, json!({ "detail": detail }).to_string());
+    };
+    let mut record = record.clone();
+    record["status"] = record["then"].clone();
+    match record["error"] != "null" {
+        true => Response::json(500, json!({ "detail": record }).to_string()),
+        false => Response::json(200, record.to_string()),
+    }
+}
+
+fn stream(world: &mut World) -> Response {
+    match world.streams.len() {
+        0 => Response::text(200, ""),
+        1 => world.streams[0](),
+        _ => world.streams.remove(0)(),
+    }
+}

@@ -1,0 +1,167 @@
+//! What servers print: followed, cut, resumed, cancelled.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::compute::skypilot::Logs;
+use satellite_sdk::compute::{Cancel, Ended, Stream};
+use satellite_sdk::serve::Response;
+use serde_json::json;
+
+use crate::skypilot_server::Fake;
+
+fn all(stream: &mut Stream<String>) -> Vec<String> {
+    stream.by_ref().map(Result::unwrap).collect()
+}
+
+/// Says `text`, then nothing for a long time.
+fn stuck(text: &'static str) -> Response {
+    struct Stuck;
+    impl Read for Stuck {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            std::thread::sleep(Duration::from_secs(10));
+            Ok(0)
+        }
+    }
+    Response::new(200).reader(text.as_bytes().chain(Stuck), None)
+}
+
+/// A body that ends before its length, so that the client notices.
+fn cut(text: &str) -> Response {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\nx-skypilot-request-id: cut\r\n\r\n";
+    Response::raw(format!("{head}{text}"))
+}
+
+#[test]
+fn a_log_is_asked_for_as_told_and_comes_clean() {
+    let fake = Fake::start();
+    let text =
+        "\u{1b}[36m(t, pid=1)\u{1b}[0m hé\r\n10%\r99%\n<sky-payload>\"x\"</sky-payload>\nend";
+    fake.streams(move || Response::text(200, text));
+    let sky = fake.client();
+    let mut log = sky.logs(&Logs::new("c").job(4).tail(100)).unwrap();
+    assert_eq!(all(&mut log), ["(t, pid=1) hé", "99%", "end"]);
+    assert_eq!(log.ended(), Some(Ended::Complete));
+    let expected = json!({ "cluster_name": "c", "job_id": 4, "follow": false, "tail": 100 });
+    assert_eq!(fake.seen("POST /logs")[0].body, expected);
+
+    let mut raw = sky.logs(&Logs::new("c").raw(true)).unwrap();
+    assert_eq!(all(&mut raw)[0], "\u{1b}[36m(t, pid=1)\u{1b}[0m hé");
+    assert_eq!(fake.seen("POST /logs")[1].body["job_id"], json!(null));
+}
+
+#[test]
+fn a_log_goes_on_behind_each_cut_with_no_line_lost_or_doubled() {
+    let fake = Fake::start();
+    let text: String = (0..60).map(|n| format!("line {n} €\n")).collect();
+    for cut_at in (0..50).map(|n| n * 14 + n * 37 % 50) {
+        let text = text.clone();
+        fake.streams(move || {
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\nx-skypilot-request-id: c\r\n\r\n";
+            Response::raw([head.as_bytes(), &text.as_bytes()[..cut_at]].concat())
+        });
+    }
+    let whole = text.clone();
+    fake.streams(move || Response::text(200, whole.clone()));
+    let mut log = fake.client().logs(&Logs::new("c").follow(true)).unwrap();
+    assert_eq!(all(&mut log), text.lines().collect::<Vec<_>>());
+    assert_eq!(log.ended(), Some(Ended::Complete));
+}
+
+#[test]
+fn a_server_that_gives_a_log_up_is_asked_again() {
+    let fake = Fake::start();
+    fake.streams(|| {
+        let end = "[SkyPilot] Log streaming stopped by an internal error; the log is incomplete.";
+        Response::text(200, format!("one\n{end}\n"))
+    });
+    fake.streams(|| Response::text(200, "one\ntwo\n"));
+    let mut log = fake.client().logs(&Logs::new("c")).unwrap();
+    assert_eq!(all(&mut log), ["one", "two"]);
+}
+
+#[test]
+fn what_begins_with_a_tail_is_not_resumed() {
+    let fake = Fake::start();
+    fake.streams(|| cut("one\ntwo\nthr"));
+    let mut log = fake.client().logs(&Logs::new("c").tail(2)).unwrap();
+    let items: Vec<_> = log.by_ref().collect();
+    assert_eq!(items.len(), 3);
+    assert!(items[2].as_ref().unwrap_err().is_retryable());
+    assert_eq!(log.ended(), Some(Ended::Cut));
+    assert_eq!(fake.seen("POST /logs").len(), 1);
+}
+
+#[test]
+fn the_empty_log_of_a_cluster_that_is_not_there_is_not_found() {
+    let fake = Fake::start();
+    fake.fails("/logs", "ClusterDoesNotExist", "no");
+    let mut log = fake
+        .client()
+        .logs(&Logs::new("nobody").follow(true))
+        .unwrap();
+    assert!(log.next().unwrap().unwrap_err().is_not_found());
+    assert!(log.next().is_none());
+}
+
+#[test]
+fn since_is_refused_before_anything_is_sent() {
+    let fake = Fake::start();
+    let error = fake.client().logs(&Logs::new("c").since("1h")).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
+    assert!(fake.seen("POST /logs").is_empty());
+}
+
+#[test]
+fn silence_ends_a_stream_and_says_so() {
+    let fake = Fake::start();
+    fake.streams(|| stuck("one\n"));
+    let mut limits = satellite_sdk::compute::TimeLimits::default();
+    limits.idle = Duration::from_millis(100);
+    let sky = fake.builder().limits(limits).build().unwrap();
+    let mut log = sky.logs(&Logs::new("c").follow(true).tail(5)).unwrap();
+    assert_eq!(log.next().unwrap().unwrap(), "one");
+    assert!(log.next().unwrap().unwrap_err().is_timeout());
+    assert_eq!(log.ended(), Some(Ended::Idle));
+}
+
+#[test]
+fn cancelling_from_another_thread_ends_a_stream_in_the_middle_of_a_read() {
+    let fake = Fake::start();
+    fake.streams(|| stuck("one\n"));
+    let cancel = Cancel::new();
+    let sky = fake.client();
+    let mut log = sky
+        .cancelled_by(&cancel)
+        .unwrap()
+        .logs(&Logs::new("c"))
+        .unwrap();
+    assert_eq!(log.next().unwrap().unwrap(), "one");
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            cancel.cancel();
+        });
+        assert!(log.next().unwrap().unwrap_err().is_stopped());
+    });
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(log.ended(), Some(Ended::Cancelled));
+    assert!(
+        sky.health().is_ok(),
+        "the client that it came from is left alone"
+    );
+}
+
+#[test]
+fn the_log_of_a_request_leaves_out_that_it_waits() {
+    let fake = Fake::start();
+    let waits = format!("Waiting for 'sky.launch'{}\n", " ".repeat(4096));
+    fake.streams(move || cut(&format!("{waits}one\ntw")));
+    fake.streams(|| Response::text(200, "one\ntwo\n"));
+    let mut log = fake.client().request_log("id-7", true).unwrap();
+    assert_eq!(all(&mut log), ["one", "two"]);
+    let query = &fake.seen("GET /api/stream")[0].query;
+    assert_eq!(query, "request_id=id-7&format=plain&follow=true");
+}
