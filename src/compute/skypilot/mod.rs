@@ -1,4 +1,126 @@
 //! SkyPilot: clusters on any cloud, through its API server.
+//!
+//! Measured against version 0.14.1 (API version 62). Nothing pickled is ever
+//! read, and no private key asked for.
+//!
+//! # 1. Launch a cluster
+//!
+//! ```no_run
+//! use satellite_sdk::compute::skypilot::{Launch, Resources, SkyPilotClient, Task};
+//!
+//! let sky = SkyPilotClient::from_env()?;
+//! let task = Task::new()
+//!     .resources(Resources::new().infra("aws/us-east-1").accelerators("A10G:1"))
+//!     .setup("pip install vllm==0.6.2")
+//!     .run("python -m vllm.entrypoints.openai.api_server --port $VLLM_PORT");
+//! let launch = Launch::new("llama3-8b-prod", task).idle_minutes_to_stop(30).env("VLLM_PORT", "8000");
+//! println!("launch {}", sky.launch(&launch)?.id());
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 2. Launch it on somebody else's account
+//!
+//! ```no_run
+//! # use satellite_sdk::compute::skypilot::{CloudCredentials, Launch, SkyPilotClient};
+//! # let sky = SkyPilotClient::from_env()?;
+//! # let (key, secret) = ("AKIA…", "…");
+//! let tenant = CloudCredentials::aws(key, secret).region("us-west-2");
+//! let yaml = std::fs::read_to_string("task.yaml")?;
+//! let launch = Launch::new("tenant-abc", yaml.as_str()).credentials(tenant);
+//! let request = sky.launch(&launch)?;
+//! # let _ = request;
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 3. Wait for it
+//!
+//! ```no_run
+//! # use satellite_sdk::compute::skypilot::{Launch, SkyPilotClient};
+//! # let sky = SkyPilotClient::from_env()?;
+//! # let request = sky.launch(&Launch::new("c", "run: x"))?;
+//! match request.wait_with(|r| eprintln!("{} {}", r.status, r.status_msg.as_deref().unwrap_or(""))) {
+//!     Ok(launched) => println!("up, job {:?}", launched.job_id),
+//!     Err(e) if e.is_timeout() => println!("not yet; ask again with {}", request.id()),
+//!     Err(e) => println!("{:?}: {e}", e.server_type()),
+//! }
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 4. Look at it
+//!
+//! ```no_run
+//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! match sky.status("llama3-8b-prod") {
+//!     Ok(c) => println!("{} {:?} {:?} {:?}", c.status, c.cloud, c.region, c.accelerators),
+//!     Err(e) if e.is_not_found() => println!("there is none"),
+//!     Err(e) => return Err(e),
+//! }
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 5. List all
+//!
+//! ```no_run
+//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! for cluster in sky.list_clusters()? {
+//!     println!("{:30} {}", cluster.name, cluster.status);
+//! }
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 6. Run a command on it
+//!
+//! ```no_run
+//! # use satellite_sdk::compute::skypilot::{Exec, SkyPilotClient};
+//! # use std::time::Duration;
+//! # let sky = SkyPilotClient::from_env()?;
+//! let exec = Exec::new("llama3-8b-prod", "nvidia-smi").timeout(Duration::from_secs(30));
+//! let output = sky.exec(&exec)?;
+//! println!("{}\n{}{}", output.exit_code, output.stdout, output.stderr);
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 7. Read its logs
+//!
+//! ```no_run
+//! # use satellite_sdk::compute::skypilot::{Logs, SkyPilotClient};
+//! # let sky = SkyPilotClient::from_env()?;
+//! for line in sky.logs(&Logs::new("llama3-8b-prod").tail(100).follow(true))? {
+//!     println!("{}", line?);
+//! }
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 8. Know what it will cost
+//!
+//! ```no_run
+//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! # let yaml = "run: x";
+//! let estimate = sky.estimate_cost(yaml, 24.0)?;
+//! let about = if estimate.is_exact { "" } else { "about " };
+//! println!("{} on {}: {about}${:.2}", estimate.instance_type, estimate.provider, estimate.total);
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # 9. Take it down
+//!
+//! ```no_run
+//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! sky.terminate("llama3-8b-prod")?.wait()?;
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # What goes wrong
+//!
+//! A failure bears the server's own name for it ([`Error::server_type`]) and
+//! answers `is_not_found()`, `is_unauthorized()`, `is_forbidden()`,
+//! `is_rate_limited()`, `is_version_mismatch()` and `is_retryable()`. What
+//! changes something is sent once; where its answer is lost, the server is asked
+//! whether it has the request, and only if it does not tell is the error
+//! `is_outcome_unknown()`.
+//!
+//! [`Error::server_type`]: crate::Error::server_type
+
 mod client;
 mod clusters;
 mod dialect;

@@ -1,0 +1,40 @@
+//! What a task would cost, before anything is launched.
+//!
+//!     cargo run --example sky_estimate --features skypilot -- task.yaml 24
+
+use satellite_sdk::compute::skypilot::{SkyPilotClient, Task};
+
+fn main() -> satellite_sdk::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments
+        .next()
+        .ok_or("expected a task file, and perhaps hours")?;
+    let hours = arguments
+        .next()
+        .and_then(|hours| hours.parse().ok())
+        .unwrap_or(1.0);
+
+    let task = Task::yaml(std::fs::read_to_string(file)?);
+    let estimate = SkyPilotClient::from_env()?.estimate_cost(task, hours)?;
+    println!(
+        "{} × {} on {} {}, {}",
+        estimate.nodes,
+        estimate.instance_type,
+        estimate.provider,
+        estimate.region.as_deref().unwrap_or("anywhere"),
+        estimate
+            .accelerators
+            .as_deref()
+            .unwrap_or("no accelerators"),
+    );
+    let how = if estimate.is_exact {
+        "exactly"
+    } else {
+        "rounded to cents"
+    };
+    println!(
+        "${} an hour ({how}), ${:.2} for {hours} h",
+        estimate.cost_per_hour, estimate.total
+    );
+    Ok(())
+}

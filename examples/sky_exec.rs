@@ -1,0 +1,23 @@
+//! Runs a command on a cluster, prints both of its streams, and ends with its
+//! exit code.
+//!
+//!     cargo run --example sky_exec --features skypilot -- NAME nvidia-smi -L
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use satellite_sdk::compute::skypilot::{Exec, SkyPilotClient};
+
+fn main() -> satellite_sdk::Result<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments
+        .next()
+        .ok_or("expected a cluster's name and a command")?;
+    let command = arguments.collect::<Vec<_>>().join(" ");
+
+    let sky = SkyPilotClient::from_env()?;
+    let output = sky.exec(&Exec::new(name, command).timeout(Duration::from_secs(600)))?;
+    print!("{}", output.stdout);
+    eprint!("{}", output.stderr);
+    Ok(ExitCode::from(output.exit_code as u8))
+}

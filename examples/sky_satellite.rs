@@ -1,0 +1,61 @@
+//! A satellite whose tasks are clusters: `launch` brings one up, `terminate`
+//! takes it down. When the satellite is stopped, waiting ends at once; the
+//! launch goes on at the server, and the task says which request it is.
+//!
+//!     LUML_SATELLITE_TOKEN=… SKYPILOT_API_SERVER_URL=… cargo run --example sky_satellite --features skypilot
+
+use satellite_sdk::compute::Cancel;
+use satellite_sdk::compute::skypilot::{Launch, SkyPilotClient, Task as SkyTask};
+use satellite_sdk::{Builder, Context, Exit, OnStop, Result, Task, done};
+use serde_json::json;
+
+#[derive(serde::Deserialize)]
+struct LaunchPayload {
+    cluster: String,
+    yaml: String,
+}
+
+#[derive(serde::Deserialize)]
+struct TerminatePayload {
+    cluster: String,
+}
+
+fn main() -> Exit {
+    let sky = match SkyPilotClient::from_env() {
+        Ok(sky) => sky,
+        Err(error) => return Exit::from(Err(error)),
+    };
+    let other = sky.clone();
+    Builder::new()
+        .handler("launch", move |task: Task<LaunchPayload>, cx: &Context| {
+            launch(&sky, task.payload, cx)
+        })
+        .handler("terminate", move |task: Task<TerminatePayload>| {
+            other.terminate(&task.payload.cluster)?.wait()?;
+            done(json!({ "cluster": task.payload.cluster }))
+        })
+        .on_stop(OnStop::Drain(std::time::Duration::from_secs(20)))
+        .run()
+}
+
+fn launch(sky: &SkyPilotClient, payload: LaunchPayload, cx: &Context) -> Result<serde_json::Value> {
+    let task = SkyTask::yaml(payload.yaml);
+    sky.validate(task.clone())?;
+    let cancel = Cancel::new();
+    let launch = Launch::new(&payload.cluster, task).idle_minutes_to_stop(30);
+    let request = sky.cancelled_by(&cancel)?.launch(&launch)?;
+    log::info!("{}: request {}", payload.cluster, request.id());
+    let launched = request.wait_with(|_| {
+        if cx.is_stopping() {
+            cancel.cancel();
+        }
+    });
+    match launched {
+        Err(error) if error.is_stopped() => Err(satellite_sdk::Error::new(format_args!(
+            "{} is still being launched, by request {}",
+            payload.cluster,
+            request.id(),
+        ))),
+        launched => done(json!({ "cluster": payload.cluster, "job": launched?.job_id })),
+    }
+}
