@@ -38,6 +38,8 @@ enum Kind {
     Fault(Fault, String),
     Answer(String),
     Stopped,
+    #[cfg(feature = "compute")]
+    Unsupported(String),
     Other(String),
 }
 
@@ -87,8 +89,13 @@ impl Error {
         self.class() == Some(Class::RateLimited)
     }
 
-    /// The server does not know this route: an older or a newer one.
+    /// The server does not know this route, being an older or a newer one, or
+    /// offers no such thing.
     pub fn is_unsupported(&self) -> bool {
+        #[cfg(feature = "compute")]
+        if let Kind::Unsupported(_) = self.0.kind {
+            return true;
+        }
         self.class() == Some(Class::Unsupported)
     }
 
@@ -220,6 +227,12 @@ impl Error {
         Self::of(Kind::Stopped)
     }
 
+    /// Nothing was sent: no server offers it.
+    #[cfg(feature = "compute")]
+    pub(crate) fn unsupported(text: impl fmt::Display) -> Self {
+        Self::of(Kind::Unsupported(text.to_string()))
+    }
+
     pub(crate) fn from_fault(asked: String, fault: Fault, text: String) -> Self {
         Self::of(Kind::Fault(fault, text)).asked(asked)
     }
@@ -282,6 +295,8 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
+            #[cfg(feature = "compute")]
+            Kind::Unsupported(text) => f.write_str(text),
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }

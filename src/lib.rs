@@ -63,6 +63,7 @@
 //! | `tls` | yes | https through rustls and ring, with the public roots |
 //! | `health` | yes | `/healthz` and `/readyz` on a thread of their own |
 //! | `extras` | | `download_file`, `temp_directory`, `retry` for handlers |
+//! | `skypilot` | | `compute::skypilot`: clusters on any cloud |
 //! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
 //! | `testing` | | the mock platform and a clock that tests drive |
 

@@ -74,6 +74,10 @@ fn credentials_go_with_a_name_and_are_never_shown() {
     assert_eq!(sent.body["env_vars"], expected);
     assert!(!sent.headers.contains_key("authorization"));
 
+    sky.queue("c", false).unwrap_err(); // it returns null here
+    let expected = json!({ "SKYPILOT_USER_ID": "00c0ffee", "SKYPILOT_USER": "ada" });
+    assert_eq!(fake.seen("POST /queue")[0].body["env_vars"], expected);
+
     let azure = CloudCredentials::azure("t", "c", "s", "sub");
     let _ = fake
         .client()
@@ -440,4 +444,30 @@ fn work_that_takes_longer_than_its_limit_may_still_go_on() {
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
     let asked = fake.seen("GET /api/status").len();
     assert!((12..60).contains(&asked), "asked {asked} times in a minute");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_outlasts_the_limit_may_still_go_on() {
+    let fake = Fake::start();
+    fake.returns("/exec", json!({ "job_id": 9 }));
+    fake.streams(|| {
+        // Heartbeats, and nothing else, for ever.
+        struct Heart;
+        impl std::io::Read for Heart {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                std::thread::sleep(Duration::from_millis(50));
+                let beat = b"<sky-payload>1</sky-payload>\n";
+                buffer[..beat.len()].copy_from_slice(beat);
+                Ok(beat.len())
+            }
+        }
+        Response::new(200).reader(Heart, None)
+    });
+    let mut limits = TimeLimits::default();
+    limits.work = Duration::from_millis(300);
+    let sky = fake.builder().limits(limits).build().unwrap();
+    let error = sky.exec(&Exec::new("c", "sleep 1000")).unwrap_err();
+    assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
+    assert!(error.to_string().contains("may still go on"), "{error}");
 }

@@ -297,7 +297,12 @@ impl SkyPilotClient {
     }
 
     pub(super) fn hand_in(&self, path: &str, op: Op, body: &impl Serialize) -> Result<String> {
-        let call = Call::new(Method::POST, path).op(op).json(body)?;
+        let mut body = serde_json::to_value(body)?;
+        let identity = self.identity(false);
+        if !identity.is_empty() && body["env_vars"].is_null() {
+            body["env_vars"] = identity.into_iter().collect();
+        }
+        let call = Call::new(Method::POST, path).op(op).json(&body)?;
         self.handed_in(path, call)
     }
 

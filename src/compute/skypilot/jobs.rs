@@ -13,7 +13,7 @@ use super::request::Request;
 use super::task::Task;
 use crate::compute::Stream;
 use crate::error::{Error, Result};
-use crate::http::{Call, Class, Fault, Method, Op, Problem, Source, behind};
+use crate::http::{Call, Fault, Method, Op, Source, behind};
 
 /// Which log, and how much of it.
 ///
@@ -80,6 +80,10 @@ impl Logs {
     pub fn since(mut self, _time: &str) -> Self {
         self.since = true;
         self
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() > until)
     }
 
     fn until(mut self, deadline: Instant) -> Self {
@@ -162,13 +166,8 @@ impl SkyPilotClient {
     /// `is_unsupported()` for [`Logs::since`].
     pub fn logs(&self, logs: &Logs) -> Result<Stream<String>> {
         if logs.since {
-            let problem = Problem {
-                class: Class::Unsupported,
-                kind: None,
-                message: "logs since a time are not offered: ask for a tail".into(),
-                is_own: true,
-            };
-            return Err(Error::from_status("POST /logs".into(), 501, problem, None));
+            let text = "no server offers logs since a time: ask for a tail of them";
+            return Err(Error::unsupported(text));
         }
         let (source, mut id) = self.open_log(logs, 0)?;
         let (client, logs) = (self.clone(), logs.clone());
@@ -177,7 +176,7 @@ impl SkyPilotClient {
             match broke {
                 // A failure shows itself only here: the log of it is empty.
                 None => client.result(&id).map(|_| None),
-                Some(_) if logs.tail == 0 => {
+                Some(_) if logs.tail == 0 && !logs.is_over() => {
                     let (source, next) = client.open_log(&logs, delivered)?;
                     id = next;
                     Ok(Some(source))
@@ -199,16 +198,17 @@ impl SkyPilotClient {
         let call = call.within(self.limits.request).streamed(self.limits.idle);
         let answer = self.transport.send(&call)?.ok()?;
         let id = id_of("/logs", &answer)?;
-        let (until, asked) = (logs.until, format!("POST /logs at {}", self.url()));
+        let (logs, asked) = (logs.clone(), format!("POST /logs at {}", self.url()));
+        let is_raw = logs.is_raw;
         // Heartbeats keep it awake while nothing is printed.
-        let lines = answer.into_lines()?.map(move |line| match until {
-            Some(until) if Instant::now() > until => {
+        let lines = answer.into_lines()?.map(move |line| match logs.is_over() {
+            true => {
                 let text = "not done in time; it may still go on".to_owned();
-                Err(Error::from_fault(asked.clone(), Fault::Cancelled, text))
+                Err(Error::from_fault(asked.clone(), Fault::TimedOut, text))
             }
-            _ => line,
+            false => line,
         });
-        let lines = behind(readable(lines, logs.is_raw), delivered);
+        let lines = behind(readable(lines, is_raw), delivered);
         Ok((Box::new(lines), id))
     }
 
