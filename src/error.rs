@@ -229,6 +229,7 @@ impl Error {
 
     /// Nothing was sent: no server offers it.
     #[cfg(feature = "compute")]
+    #[allow(dead_code)] // not every client has such a thing
     pub(crate) fn unsupported(text: impl fmt::Display) -> Self {
         Self::of(Kind::Unsupported(text.to_string()))
     }

@@ -32,7 +32,8 @@ pub(crate) mod retry;
 mod secret;
 #[cfg(feature = "compute")]
 mod stream;
-#[cfg(all(test, feature = "compute", feature = "testing"))]
+#[cfg(all(feature = "compute", feature = "testing"))]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
@@ -52,7 +53,9 @@ pub(crate) use stream::{Source, behind};
 pub(crate) use agent::{Trust, is_loopback};
 pub(crate) use call::{Call, DEADLINE, Effort, Method};
 pub(crate) use credentials::Credentials;
-pub(crate) use dialect::{Class, Dialect, Problem, detail, excerpt, shortened};
+#[cfg(feature = "compute")]
+pub(crate) use dialect::shortened;
+pub(crate) use dialect::{Class, Dialect, Problem, detail, excerpt};
 #[cfg(feature = "compute")]
 pub(crate) use events::{Event, events};
 pub(crate) use fault::Fault;

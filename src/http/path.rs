@@ -26,7 +26,8 @@ pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     }
 }
 
-#[cfg(all(test, feature = "compute"))]
+#[cfg(feature = "compute")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
