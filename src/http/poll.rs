@@ -36,24 +36,27 @@ impl Transport {
         let mut pause = pace.first;
         loop {
             let left = deadline.saturating_duration_since(self.waiter.now());
-            let (wait, known) = match ask(left) {
+            let (wait, fault) = match ask(left) {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {
                     backoff.succeeded();
                     let wait = jittered(pause);
                     pause = pause.mul_f64(1.5).min(pace.max);
-                    (wait, "it may still go on".to_owned())
+                    (wait, None)
                 }
                 Err(error) if error.is_retryable() => {
                     log::info!("waiting on for {what}: {error}");
-                    (backoff.failed(error.retry_after()), error.to_string())
+                    (backoff.failed(error.retry_after()), Some(error))
                 }
                 Err(error) => return Err(error),
             };
             let left = deadline.saturating_duration_since(self.waiter.now());
             if left.is_zero() {
                 let asked = format!("{what} at {}", self.base());
-                let text = format!("not done after {limit:.1?}: {known}");
+                let mut text = format!("not done after {limit:.1?}; it may still go on");
+                if let Some(fault) = fault {
+                    text.push_str(&format!(" ({fault})"));
+                }
                 return Err(Error::from_fault(asked, Fault::TimedOut, text));
             }
             if !self.waiter.sleep(wait.min(left), Stage::Stopping) {
