@@ -40,6 +40,10 @@ enum Kind {
     Stopped,
     #[cfg(feature = "compute")]
     Unsupported(String),
+    #[cfg(feature = "state")]
+    Fenced(String),
+    #[cfg(feature = "state")]
+    Corrupt(String),
     Other(String),
 }
 
@@ -142,6 +146,19 @@ impl Error {
         )
     }
 
+    /// Somebody else writes this state now, or took it away: it is theirs, and
+    /// nothing may be written over it any more.
+    #[cfg(feature = "state")]
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.0.kind, Kind::Fenced(_))
+    }
+
+    /// What is kept is damaged: it was cut short or changed.
+    #[cfg(feature = "state")]
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self.0.kind, Kind::Corrupt(_))
+    }
+
     /// The HTTP status that came back, if one did.
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
@@ -234,6 +251,16 @@ impl Error {
         Self::of(Kind::Unsupported(text.to_string()))
     }
 
+    #[cfg(feature = "state")]
+    pub(crate) fn fenced(message: impl fmt::Display) -> Self {
+        Self::of(Kind::Fenced(message.to_string()))
+    }
+
+    #[cfg(feature = "state")]
+    pub(crate) fn corrupt(message: impl fmt::Display) -> Self {
+        Self::of(Kind::Corrupt(message.to_string()))
+    }
+
     pub(crate) fn from_fault(asked: String, fault: Fault, text: String) -> Self {
         Self::of(Kind::Fault(fault, text)).asked(asked)
     }
@@ -298,6 +325,8 @@ impl fmt::Display for Error {
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
             #[cfg(feature = "compute")]
             Kind::Unsupported(text) => f.write_str(text),
+            #[cfg(feature = "state")]
+            Kind::Fenced(text) | Kind::Corrupt(text) => f.write_str(text),
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }

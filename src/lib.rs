@@ -65,6 +65,9 @@
 //! | `extras` | | `download_file`, `temp_directory`, `retry` for handlers |
 //! | `skypilot` | | `compute::skypilot`: clusters on any cloud |
 //! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
+//! | `state` | | [`state`]: processors, whose state outlives their process and moves with it |
+//! | `s3` | | their states in a bucket |
+//! | `metrics` | | `/metrics` on the health thread |
 //! | `testing` | | the mock platform and a clock that tests drive |
 
 #[cfg(feature = "compute")]
@@ -82,6 +85,8 @@ pub mod serve;
 #[allow(dead_code)] // the health thread needs less of it than a satellite with a face
 mod serve;
 mod settings;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod wake;

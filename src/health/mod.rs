@@ -1,5 +1,10 @@
 //! Signs of life: what the worker knows of itself, and the thread that tells it.
 
+#[cfg(any(feature = "metrics", feature = "state"))]
+pub(crate) mod metrics;
+#[cfg(not(any(feature = "metrics", feature = "state")))]
+#[path = "no_metrics.rs"]
+pub(crate) mod metrics;
 #[cfg(feature = "health")]
 mod server;
 
@@ -9,6 +14,8 @@ pub(crate) use server::HealthServer;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::Metrics;
 
 /// What stands between this satellite and being ready. Clones share one state.
 ///
@@ -26,7 +33,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// assert!(health.is_ready());
 /// ```
 #[derive(Clone)]
-pub struct Health(Arc<Mutex<State>>);
+pub struct Health {
+    state: Arc<Mutex<State>>,
+    metrics: Metrics,
+}
 
 #[derive(Default)]
 struct State {
@@ -71,15 +81,27 @@ impl Health {
         self.lock().warnings.clone()
     }
 
+    /// Nothing stands in the way yet.
+    pub(crate) fn good() -> Self {
+        let metrics = Default::default();
+        let state = Arc::default();
+        Health { state, metrics }
+    }
+
+    /// The figures beside the reasons.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Default for Health {
     /// Not ready: the platform has not answered yet.
     fn default() -> Self {
-        let health = Health(Arc::default());
+        let health = Health::good();
         health.problem(PLATFORM, "not polled yet");
         health
     }

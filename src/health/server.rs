@@ -1,4 +1,4 @@
-//! The health thread: `/healthz` and `/readyz`.
+//! The health thread: `/healthz`, `/readyz` and, where there are figures, `/metrics`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -50,6 +50,10 @@ impl HealthServer {
 
 fn answer(request: &mut Request<'_>, health: &Health) -> Response {
     let is_read = matches!(request.method(), "GET" | "HEAD");
+    #[cfg(any(feature = "metrics", feature = "state"))]
+    if is_read && request.path() == "/metrics" {
+        return super::metrics::page(health.metrics());
+    }
     let (status, body) = match request.path() {
         "/healthz" | "/readyz" if !is_read => (405, error("GET only")),
         "/healthz" => (200, status("ok")),

@@ -24,6 +24,12 @@ pub(crate) struct Call<'a> {
     pub(super) anonymous: bool,
     pub(super) effort: Effort,
     pub(super) within: Duration,
+    /// A header of this call alone.
+    #[cfg(feature = "s3")]
+    pub(super) header: Option<(&'static str, &'a str)>,
+    /// The path bears a signature: it is shown to its question mark only.
+    #[cfg(feature = "s3")]
+    pub(super) presigned: bool,
     /// Nothing but `within` limits the wait for the answer's head.
     #[cfg(feature = "compute")]
     pub(super) patient: bool,
@@ -58,6 +64,10 @@ impl<'a> Call<'a> {
             anonymous: false,
             effort: Effort::Persistent,
             within: DEADLINE,
+            #[cfg(feature = "s3")]
+            header: None,
+            #[cfg(feature = "s3")]
+            presigned: false,
             #[cfg(feature = "compute")]
             patient: false,
             #[cfg(feature = "compute")]
@@ -68,6 +78,38 @@ impl<'a> Call<'a> {
     pub(crate) fn json(mut self, body: &impl serde::Serialize) -> Result<Self> {
         self.body = Some(serde_json::to_vec(body)?);
         Ok(self)
+    }
+
+    /// A body of any bytes, to a path that bears its own signature.
+    #[cfg(feature = "s3")]
+    pub(crate) fn presigned(mut self, body: Option<Vec<u8>>) -> Self {
+        self.body = body;
+        self.presigned = true;
+        self.anonymous = true;
+        self
+    }
+
+    #[cfg(feature = "s3")]
+    pub(crate) fn header(mut self, name: &'static str, value: &'a str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// The path, for people.
+    pub(super) fn shown_path(&self) -> &str {
+        #[cfg(feature = "s3")]
+        if self.presigned {
+            return self.path.split('?').next().unwrap_or(self.path);
+        }
+        self.path
+    }
+
+    pub(super) fn content_type(&self) -> &'static str {
+        #[cfg(feature = "s3")]
+        if self.presigned {
+            return "application/octet-stream";
+        }
+        "application/json"
     }
 
     pub(crate) fn op(mut self, op: Op) -> Self {

@@ -169,10 +169,14 @@ impl Transport {
         for (name, value) in self.server.dialect.headers {
             request = request.header(*name, *value);
         }
+        #[cfg(feature = "s3")]
+        if let Some((name, value)) = call.header {
+            request = request.header(name, value);
+        }
         self.under_way.fetch_add(1, Ordering::SeqCst);
         let answer = match &call.body {
             Some(body) => request
-                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::CONTENT_TYPE, call.content_type())
                 .body(body.as_slice())
                 .map_err(ureq::Error::from)
                 .and_then(|request| self.run(call, request, limit)),
@@ -232,7 +236,7 @@ impl Transport {
     }
 
     fn asked(&self, call: &Call<'_>) -> String {
-        let path = self.server.credentials.redact(call.path);
+        let path = self.server.credentials.redact(call.shown_path());
         format!("{} {path} at {}", call.method, self.server.base)
     }
 

@@ -9,7 +9,7 @@ use super::{Limits, Request, Response, connection, writer};
 
 /// Enough for a service that parses JSON as deep as serde_json goes, in a debug build too; a
 /// thread takes only what it touches.
-const STACK_BYTES: usize = 256 * 1024;
+const STACK_BYTES: usize = 1024 * 1024;
 /// How long to leave a listener alone that cannot accept, for want of file descriptors mostly.
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -14,7 +14,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::{Context, Shared};
+#[cfg(feature = "state")]
+use super::embedding::Embedding;
 use super::exit::Exit;
+use super::figures;
 use super::handler::{self, AnyHandler, Failure, Handler};
 use super::inbox::Inbox;
 use super::journal::Journal;
@@ -57,6 +60,8 @@ pub struct Builder {
     slug: Option<String>,
     handler_limit: Duration,
     waiter: Waiter,
+    #[cfg(feature = "state")]
+    processor: Option<Embedding>,
 }
 
 /// What it does.
@@ -77,6 +82,8 @@ impl Builder {
             slug: None,
             handler_limit: Duration::from_secs(3600),
             waiter: Waiter::default(),
+            #[cfg(feature = "state")]
+            processor: None,
         }
     }
 
@@ -185,6 +192,39 @@ impl Builder {
     /// else limits a handler's time.
     pub fn handler_limit(mut self, limit: Duration) -> Self {
         self.handler_limit = limit;
+        self
+    }
+
+    /// Puts the satellite into a processor: [`Context::state`] is the processor's
+    /// state, its stop is the satellite's, and its endpoints tell of both. The
+    /// satellite has no signals and no health thread of its own then.
+    ///
+    /// ```no_run
+    /// use satellite_sdk::state::{App, ExecutionContext};
+    /// use satellite_sdk::{Builder, Context, Exit, Task, done};
+    ///
+    /// fn main() -> Exit {
+    ///     App::new().run_fn(|cx: &ExecutionContext<u64>| {
+    ///         let mut satellite = Builder::new()
+    ///             .handler("count", |_: Task, cx: &Context| {
+    ///                 let mut count = cx.state::<u64>()?;
+    ///                 *count += 1;
+    ///                 done(*count)
+    ///             })
+    ///             .processor(cx)
+    ///             .build()?;
+    ///         satellite.run().map(|_| ())
+    ///     })
+    /// }
+    /// ```
+    #[cfg(feature = "state")]
+    pub fn processor<S: crate::state::State>(
+        mut self,
+        cx: &crate::state::ExecutionContext<S>,
+    ) -> Self {
+        self.processor = Some(Embedding::new(cx));
+        self.signals = false;
+        self.draft.health_enabled = Some(false);
         self
     }
 
@@ -334,7 +374,17 @@ impl Builder {
     /// `is_settings()` names all that is wrong; a health port that is taken.
     pub fn build(mut self) -> Result<Satellite> {
         let settings = self.settings()?;
-        let health = Health::default();
+        #[cfg(feature = "state")]
+        let processor = self.processor.take();
+        #[cfg(feature = "state")]
+        let health = match &processor {
+            Some(processor) => processor.health.clone(),
+            None => Health::good(),
+        };
+        #[cfg(not(feature = "state"))]
+        let health = Health::good();
+        health.problem(health::PLATFORM, "not polled yet");
+        health.metrics().show(figures::ALL);
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
             health.problem(health::REGISTRATION, "not registered yet");
@@ -348,7 +398,7 @@ impl Builder {
         undelivered
             .into_iter()
             .for_each(|report| outbox.push(report, now));
-        Ok(Satellite {
+        let satellite = Satellite {
             #[cfg(feature = "health")]
             health_server: match settings.health {
                 Some(address) => Some(health::HealthServer::start(address, health.clone())?),
@@ -362,6 +412,8 @@ impl Builder {
                 journal: Mutex::new(journal),
                 polling: AtomicBool::new(false),
                 cut: AtomicBool::new(false),
+                #[cfg(feature = "state")]
+                processor: processor.as_ref().map(|p| Arc::clone(&p.context)),
             }),
             settings,
             handlers: self.handlers,
@@ -375,7 +427,13 @@ impl Builder {
             notifier: Notifier::from_env(),
             inbox: Inbox::default(),
             stopped: Default::default(),
-        })
+        };
+        #[cfg(feature = "state")]
+        if let Some(processor) = processor {
+            let stop = satellite.stop_handle();
+            (processor.on_stop)(Box::new(move || stop.stop()));
+        }
+        Ok(satellite)
     }
 
     /// Only the platform client, with the same settings: for tools and scripts.

@@ -26,6 +26,9 @@ pub(super) struct Shared {
     /// True once a signal ends the process with work under way. Whatever that
     /// work answers from now on may be the signal's doing, and is not reported.
     pub(super) cut: AtomicBool,
+    /// The context of the processor around, an `ExecutionContext<S>`.
+    #[cfg(feature = "state")]
+    pub(super) processor: Option<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Shared {

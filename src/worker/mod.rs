@@ -4,7 +4,10 @@ mod builder;
 #[cfg(target_os = "linux")]
 mod children;
 mod context;
+#[cfg(feature = "state")]
+mod embedding;
 mod exit;
+mod figures;
 mod handler;
 mod inbox;
 mod journal;

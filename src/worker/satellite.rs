@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::context::{Context, Polling, Shared};
 use super::exit::Stopped;
+use super::figures;
 use super::handler::AnyHandler;
 use super::inbox::Inbox;
 use super::notify::Notifier;
@@ -151,6 +152,7 @@ impl Satellite {
         match worked {
             Ok(worked) => {
                 turn.backoff.succeeded();
+                self.count_poll("ok", Duration::ZERO);
                 turn.quiet = !worked;
                 turn.next_poll = match worked {
                     true => self.now(), // there may be more
@@ -161,6 +163,7 @@ impl Satellite {
             Err(_) if self.stage() > Stage::Running => {} // the poll was broken off
             Err(e) => {
                 let wait = turn.backoff.failed(e.retry_after());
+                self.count_poll("failed", wait);
                 log::warn!("{e}; polling again in {wait:.1?}");
                 self.shared.health.problem(health::PLATFORM, &e);
                 self.notifier.status(format_args!("not connected: {e}"));
@@ -168,6 +171,12 @@ impl Satellite {
             }
         }
         Ok(())
+    }
+
+    fn count_poll(&self, outcome: &str, backoff: Duration) {
+        let metrics = self.shared.health.metrics();
+        metrics.add(&figures::POLLS, &[("outcome", outcome)], 1);
+        metrics.set(&figures::BACKOFF, &[], backoff.as_secs_f64());
     }
 
     fn register_if_due(&mut self, turn: &mut Turn) -> Result<()> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::context::{Context, Polling, Running};
 use super::exit::Stopped;
+use super::figures;
 use super::handler::{self, Failure};
 use super::inbox::Unclear;
 use super::journal::Reached;
@@ -216,7 +217,12 @@ impl Satellite {
         loop {
             // Bound on a line of its own: the outbox is not held while sending.
             let due = self.shared.outbox().take_due(now);
-            let Some(waiting) = due else { return Ok(()) };
+            let Some(waiting) = due else {
+                let left = self.shared.outbox().undelivered() as f64;
+                let metrics = self.shared.health.metrics();
+                metrics.set(&figures::WAITING, &[], left);
+                return Ok(());
+            };
             let report = &waiting.report;
             step("report");
             let answer = self.shared.platform.report_once(
@@ -253,6 +259,10 @@ impl Satellite {
     }
 
     fn delivered(&mut self, report: &Report) {
+        let metrics = self.shared.health.metrics();
+        let outcome = [("outcome", report.status.as_str())];
+        metrics.add(&figures::TASKS, &outcome, 1);
+        metrics.observe(&figures::DURATION, &[], report.elapsed);
         let ms = report.elapsed.as_millis();
         match report.status {
             TaskStatus::Done => {

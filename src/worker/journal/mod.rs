@@ -20,6 +20,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::health::{self, Health};
+use crate::worker::figures;
 use crate::worker::outbox::Report;
 use crate::worker::step::step;
 use file::JournalFile;
@@ -76,6 +77,7 @@ impl Journal {
                 let lack = format!("no journal in {place}: {e}; a kill may lose results");
                 log::warn!("{lack}");
                 health.warning(health::JOURNAL, lack);
+                health.metrics().add(&figures::JOURNAL_LACKS, &[], 1);
                 return Ok(Default::default());
             }
             Ok(opened) => opened,
@@ -254,6 +256,7 @@ impl Journal {
                     log::warn!("{lack}");
                 }
                 health.warning(health::JOURNAL, lack);
+                health.metrics().add(&figures::JOURNAL_LACKS, &[], 1);
             }
             Ok(()) if was_broken => {
                 log::info!("the journal in {place} is whole again");

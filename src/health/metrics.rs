@@ -1,0 +1,174 @@
+//! Figures for Prometheus, in its text format 0.0.4.
+//!
+//! One small map under one lock: there are a few dozen series, and they change
+//! a few times a second.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A figure: its name, what it counts or measures, and how.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) help: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Only grows.
+    Counter,
+    /// As it is now.
+    Gauge,
+    /// How many there were, and their sum.
+    Summary,
+}
+
+impl Metric {
+    pub(crate) const fn counter(name: &'static str, help: &'static str) -> Self {
+        let kind = Kind::Counter;
+        Metric { name, kind, help }
+    }
+
+    pub(crate) const fn gauge(name: &'static str, help: &'static str) -> Self {
+        let kind = Kind::Gauge;
+        Metric { name, kind, help }
+    }
+
+    pub(crate) const fn summary(name: &'static str, help: &'static str) -> Self {
+        let kind = Kind::Summary;
+        Metric { name, kind, help }
+    }
+}
+
+/// All figures of a process. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Metrics(Arc<Mutex<BTreeMap<&'static Metric, Series>>>);
+
+/// A figure's values by their labels, written as they are shown: `{a="b"}`.
+type Series = BTreeMap<String, Value>;
+
+#[derive(Default)]
+struct Value {
+    sum: f64,
+    count: u64,
+}
+
+/// Names and values that tell series of one figure apart.
+pub(crate) type Labels<'a> = &'a [(&'static str, &'a str)];
+
+impl Metrics {
+    /// Shows this figure from now on, as 0 where nothing has happened yet.
+    pub(crate) fn show(&self, metrics: impl IntoIterator<Item = &'static Metric>) {
+        for metric in metrics {
+            self.with(metric, &[], |_| {});
+        }
+    }
+
+    pub(crate) fn add(&self, metric: &'static Metric, labels: Labels<'_>, more: u64) {
+        self.with(metric, labels, |value| value.sum += more as f64);
+    }
+
+    pub(crate) fn set(&self, metric: &'static Metric, labels: Labels<'_>, now: f64) {
+        self.with(metric, labels, |value| value.sum = now);
+    }
+
+    pub(crate) fn observe(&self, metric: &'static Metric, labels: Labels<'_>, took: Duration) {
+        self.with(metric, labels, |value| {
+            value.sum += took.as_secs_f64();
+            value.count += 1;
+        });
+    }
+
+    /// The page for Prometheus.
+    pub(crate) fn page(&self) -> String {
+        let mut page = String::new();
+        for (metric, series) in self.all().iter() {
+            let Metric { name, kind, help } = metric;
+            let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, Value { sum, count }) in series {
+                let _ = match kind {
+                    Kind::Counter | Kind::Gauge => writeln!(page, "{name}{labels} {sum}"),
+                    Kind::Summary => writeln!(
+                        page,
+                        "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"
+                    ),
+                };
+            }
+        }
+        page
+    }
+
+    fn with(&self, metric: &'static Metric, labels: Labels<'_>, change: impl FnOnce(&mut Value)) {
+        let mut all = self.all();
+        change(
+            all.entry(metric)
+                .or_default()
+                .entry(written(labels))
+                .or_default(),
+        );
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<&'static Metric, Series>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn written(labels: Labels<'_>) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let pairs = labels.iter().map(|(name, value)| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("{name}=\"{}\"", value.replace('\n', "\\n"))
+    });
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+}
+
+/// The answer to whoever asks for `/metrics`.
+pub(crate) fn page(metrics: &Metrics) -> crate::serve::Response {
+    crate::serve::Response::new(200)
+        .header("content-type", "text/plain; version=0.0.4; charset=utf-8")
+        .header("cache-control", "no-store")
+        .body(metrics.page())
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Summary => "summary",
+        })
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Metrics").field(&self.all().len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static POLLS: Metric = Metric::counter("polls_total", "Polls.");
+    static TOOK: Metric = Metric::summary("took_seconds", "How long it took.");
+
+    #[test]
+    fn the_page_is_what_prometheus_reads() {
+        let metrics = Metrics::default();
+        metrics.show([&POLLS]);
+        metrics.observe(&TOOK, &[("of", "a\"b\\")], Duration::from_millis(1500));
+        metrics.observe(&TOOK, &[("of", "a\"b\\")], Duration::from_millis(500));
+        assert_eq!(
+            metrics.page(),
+            "# HELP polls_total Polls.\n# TYPE polls_total counter\npolls_total 0\n\
+             # HELP took_seconds How long it took.\n# TYPE took_seconds summary\n\
+             took_seconds_sum{of=\"a\\\"b\\\\\"} 2\ntook_seconds_count{of=\"a\\\"b\\\\\"} 2\n"
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! What the parts of a running processor share: the state and its store, and
+//! how far the processor has come.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::document::Content;
+use super::figures;
+use super::memory::Keep;
+use super::settings::Settings;
+use super::store::{Opened, Opening, Status, Store, pod_of};
+use super::turns::Turns;
+use super::way_out::Why;
+use crate::error::{Error, Result};
+use crate::health::Health;
+use crate::health::metrics::Metrics;
+use crate::wake::Waiter;
+use crate::worker::Failure;
+
+/// The name under which a processor tells why it is not ready.
+pub(super) const PROCESSOR: &str = "processor";
+/// The name under which it tells how the last save went.
+const STATE: &str = "state";
+/// Up for this long, a processor has left its crashes behind.
+pub(super) const STABLE: Duration = Duration::from_secs(300);
+pub(super) type Migrate = Box<dyn Fn(u32, Value) -> Result<Value, Failure> + Send + Sync>;
+
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) schema: u32,
+    pub(super) migrate: Migrate,
+    /// This process, by a name that no other has.
+    pub(super) holder: String,
+    pub(super) waiter: Waiter,
+    pub(super) health: Health,
+    pub(super) memory: Arc<dyn Keep>,
+    pub(super) turns: Turns,
+    pub(super) begun: Instant,
+    /// Answers of `/prestop` that are not out yet.
+    pub(super) prestops: AtomicUsize,
+    store: Mutex<Box<dyn Store>>,
+    /// One save at a time, from taking the state to keeping it: no older state
+    /// overtakes a newer one.
+    saving: Mutex<LastSave>,
+    attempt: AtomicU32,
+    /// From the restored state to the last save.
+    pub(super) is_open: AtomicBool,
+    /// One way out at a time.
+    pub(super) finishing: Mutex<()>,
+    progress: Mutex<Progress>,
+    pub(super) changed: Condvar,
+    pub(super) wakers: Mutex<Vec<Waker>>,
+}
+
+pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
+struct LastSave {
+    /// A sum over its bytes: the state may be touched and stay as it was.
+    sum: Option<u64>,
+    generation: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) why: Option<Why>,
+    pub(super) leaving_since: Option<Instant>,
+    pub(super) announced: Option<Instant>,
+    pub(super) migrated_from: Option<String>,
+    /// How the last save went; `Ok` as well where there was nothing to save.
+    pub(super) end: Option<Result<(), String>>,
+}
+
+impl Core {
+    pub(super) fn new(
+        settings: Settings,
+        schema: u32,
+        migrate: Migrate,
+        store: Box<dyn Store>,
+        memory: Arc<dyn Keep>,
+        waiter: Waiter,
+        begun: Instant,
+    ) -> Self {
+        let health = Health::good();
+        health.problem(PROCESSOR, "starting");
+        health.metrics().show(figures::ALL);
+        Core {
+            holder: super::identity::holder(&settings.pod_name),
+            settings,
+            schema,
+            migrate,
+            waiter,
+            health,
+            memory,
+            turns: Turns::default(),
+            begun,
+            prestops: AtomicUsize::new(0),
+            store: Mutex::new(store),
+            saving: Mutex::default(),
+            attempt: AtomicU32::new(0),
+            is_open: AtomicBool::new(false),
+            finishing: Mutex::default(),
+            progress: Mutex::default(),
+            changed: Condvar::new(),
+            wakers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.health.metrics()
+    }
+
+    pub(super) fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn migrated_from(&self) -> Option<String> {
+        self.progress().migrated_from.clone()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.saving().generation
+    }
+
+    /// Tells by `/metrics` who this is.
+    pub(super) fn describe(&self) {
+        let labels = [
+            ("processor_id", self.settings.processor_id.as_str()),
+            ("pod_name", self.settings.pod_name.as_str()),
+            ("namespace", self.settings.pod_namespace.as_str()),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ];
+        self.metrics().set(&figures::INFO, &labels, 1.0);
+    }
+
+    pub(super) fn ready(&self) {
+        self.health.clear(PROCESSOR);
+    }
+
+    fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn saving(&self) -> MutexGuard<'_, LastSave> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state and its store.
+impl Core {
+    /// Becomes the one writer.
+    pub(super) fn open(&self) -> Result<Opened> {
+        let opening = Opening {
+            processor: &self.settings.processor_id,
+            namespace: &self.settings.pod_namespace,
+            holder: &self.holder,
+            waiter: &self.waiter,
+            status: self,
+        };
+        let opened = self.store().open(&opening)?;
+        if let Some(snapshot) = &opened.snapshot {
+            let before = snapshot.content.unclean_starts;
+            let attempt = self.settings.restart_count.unwrap_or(before);
+            self.attempt.store(attempt, Ordering::Relaxed);
+            self.saving().generation = snapshot.stamp.generation;
+            let pod = pod_of(snapshot.stamp.writer());
+            let is_another = !pod.is_empty() && pod != self.settings.pod_name;
+            self.progress().migrated_from = is_another.then(|| pod.to_owned());
+        }
+        self.metrics()
+            .set(&figures::RESTARTS, &[], self.attempt().into());
+        Ok(opened)
+    }
+
+    /// The state in memory is the one to keep from now on. Until then nothing is
+    /// saved: what could not be restored is not written over.
+    pub(super) fn restored(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_aside(&self) -> Result<String> {
+        self.metrics().add(&figures::RESETS, &[], 1);
+        self.store().set_aside()
+    }
+
+    /// Saves the state, if it has changed.
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        let mut last = self.saving();
+        self.check_open()?;
+        let Some(taken) = self.memory.take(true).inspect_err(|e| self.not_saved(e))? else {
+            return Ok(());
+        };
+        let sum = Some(sum_of(&taken.json));
+        if sum != last.sum {
+            let content = self.content(taken.json, false);
+            last.generation = self.timed_save(&content, |store| store.save(&content))?;
+            last.sum = sum;
+        }
+        self.memory.saved(taken.mark);
+        Ok(())
+    }
+
+    /// The last save, after which the state may be somebody else's.
+    pub(super) fn release(&self, content: &Content) -> Result<()> {
+        let mut last = self.saving();
+        self.check_open()?;
+        last.generation = self.timed_save(content, |store| store.release(content))?;
+        self.is_open.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn timed_save(
+        &self,
+        content: &Content,
+        save: impl FnOnce(&mut dyn Store) -> Result<u64>,
+    ) -> Result<u64> {
+        let begun = Instant::now();
+        match save(&mut **self.store()) {
+            Ok(generation) => {
+                let took = begun.elapsed().as_secs_f64();
+                self.metrics().set(&figures::SAVE, &[], took);
+                self.metrics()
+                    .set(&figures::SIZE, &[], content.state.len() as f64);
+                self.metrics()
+                    .set(&figures::GENERATION, &[], generation as f64);
+                self.metrics().add(&figures::SAVES, &[("outcome", "ok")], 1);
+                self.health.clear(STATE);
+                Ok(generation)
+            }
+            Err(e) => {
+                self.not_saved(&e);
+                Err(e)
+            }
+        }
+    }
+
+    pub(super) fn not_saved(&self, error: &Error) {
+        let outcome = [("outcome", "failed")];
+        self.metrics().add(&figures::SAVES, &outcome, 1);
+        self.health
+            .problem(STATE, format_args!("not saved: {error}"));
+        log::error!("the state was not saved: {error}");
+        if error.is_fenced() {
+            self.leave(Why::Fenced(error.to_string()));
+        }
+    }
+
+    pub(super) fn content(&self, state: Vec<u8>, is_clean: bool) -> Content {
+        let unclean_starts = match is_clean {
+            true => 0,
+            false if self.begun.elapsed() > STABLE => 1,
+            false => self.attempt().saturating_add(1),
+        };
+        Content {
+            schema: self.schema,
+            unclean_starts,
+            state,
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.is_open.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(Error::new(
+                "the state is not this process's, not yet or not any more",
+            )),
+        }
+    }
+
+    /// Keeps hold of the state, and hears who asks for it.
+    pub(super) fn tend(&self) {
+        if self.check_open().is_err() {
+            return;
+        }
+        let answer = self.store().tend();
+        match answer {
+            Ok(Some(claim)) => {
+                self.leave(Why::HandOver(claim.by));
+            }
+            Ok(None) => {}
+            Err(e) if e.is_fenced() => self.not_saved(&e),
+            Err(e) => log::warn!("no word from the store: {e}"),
+        }
+    }
+
+    pub(super) fn tend_every(&self) -> Duration {
+        self.store().tend_every()
+    }
+
+    pub(super) fn is_free(&self) -> Result<bool> {
+        self.store().is_free()
+    }
+}
+
+fn sum_of(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+impl Status for Core {
+    fn waiting(&self, reason: &str) {
+        self.health.problem(PROCESSOR, reason);
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,334 @@
+//! What a processor answers over HTTP, on threads of its own: a long `run`
+//! keeps no probe waiting.
+
+use std::io::{self, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::core::Core;
+use super::time;
+use super::way_out::Why;
+use crate::error::{Error, Result};
+use crate::health::metrics;
+use crate::serve::{Limits, Request, Response, Server};
+
+/// Requests that may take their time, at once: the other connections are for
+/// probes.
+const SLOW: usize = 8;
+/// How long `GET /state` waits for a state that is being worked on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) fn serve(core: &Arc<Core>) -> Result<Server> {
+    let address = core.settings.health;
+    let limits = Limits {
+        connections: 32,
+        head_bytes: 8 * 1024,
+        body_bytes: core.settings.max_state_bytes,
+        head_time: Duration::from_secs(5),
+        write_time: Duration::from_secs(10),
+        ..Limits::default()
+    };
+    let face = Face {
+        core: Arc::clone(core),
+        slow: Arc::default(),
+    };
+    let server = Server::bind(address, limits, move |request| face.answer(request));
+    let server = server.map_err(|e| {
+        let hint = match e.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; something else listens there: choose another DORY_HEALTH_PORT"
+            }
+            _ => "",
+        };
+        Error::new(format_args!("no endpoints at {address}: {e}{hint}"))
+    })?;
+    log::info!("endpoints: http://{}", server.addr());
+    Ok(server)
+}
+
+struct Face {
+    core: Arc<Core>,
+    slow: Arc<AtomicUsize>,
+}
+
+impl Face {
+    fn answer(&self, request: &mut Request<'_>) -> Response {
+        let response = match (request.path(), request.method()) {
+            ("/healthz", "GET" | "HEAD") => self.alive(),
+            ("/ready" | "/readyz", "GET" | "HEAD") => self.ready(),
+            ("/metrics", "GET" | "HEAD") => return metrics::page(self.core.health.metrics()),
+            ("/state", "GET" | "HEAD") => self.slowly(|face| face.show(request)),
+            ("/state", "POST") => self.slowly(|face| face.replace(request)),
+            ("/prestop", "GET" | "POST") => self.slowly(|face| face.prestop(request)),
+            ("/healthz" | "/ready" | "/readyz" | "/metrics", _) => not_allowed("GET, HEAD"),
+            ("/state", _) => not_allowed("GET, HEAD, POST"),
+            ("/prestop", _) => not_allowed("GET, POST"),
+            _ => answer(404, json!({ "error": "not found" })),
+        };
+        response.header("cache-control", "no-store")
+    }
+
+    fn alive(&self) -> Response {
+        match self.core.stall() {
+            None => health(true, "alive", json!({})),
+            Some(stall) => health(false, "stalled", json!({ "stalled": stall })),
+        }
+    }
+
+    fn ready(&self) -> Response {
+        let problems = self.core.health.problems();
+        match problems.is_empty() {
+            true => health(true, "ready", json!({})),
+            false => health(false, "not ready", json!(problems)),
+        }
+    }
+
+    fn show(&self, request: &Request<'_>) -> Response {
+        if !self.is_trusted(request) {
+            return unauthorized();
+        }
+        let shown = self.core.memory.look(PATIENCE).and_then(|taken| {
+            let settings = &self.core.settings;
+            let data: Box<RawValue> =
+                RawValue::from_string(String::from_utf8(taken.json).map_err(Error::new)?)?;
+            Ok(serde_json::to_vec(&Shown {
+                pod_name: &settings.pod_name,
+                app_name: &settings.processor_id,
+                captured_at: time::now(),
+                state_version: self.core.schema,
+                generation: self.core.generation(),
+                uptime_seconds: self.core.begun.elapsed().as_secs_f64(),
+                data,
+            })?)
+        });
+        match shown {
+            Ok(document) => Response::json(200, document),
+            Err(e) => refused(503, &e),
+        }
+    }
+
+    fn replace(&self, request: &mut Request<'_>) -> Response {
+        if !self.is_trusted(request) {
+            return unauthorized();
+        }
+        let limit = self.core.settings.max_state_bytes;
+        if request.content_length().is_some_and(|bytes| bytes > limit) {
+            let told = format!("a state of at most {limit} bytes is taken");
+            return answer(413, json!({ "error": told }));
+        }
+        let Ok(body) = request.read_body() else {
+            return answer(400, json!({ "error": "the body did not come whole" }));
+        };
+        let state = match given(&body, self.core.schema) {
+            Ok(state) => state,
+            Err(e) => return refused(400, &e),
+        };
+        if let Err(e) = self.core.memory.replace(state, true) {
+            return refused(400, &e);
+        }
+        match self.core.checkpoint() {
+            Ok(()) => answer(200, json!({ "status": "ok", "message": "State restored" })),
+            Err(e) => refused(500, &e),
+        }
+    }
+
+    /// Whoever may is answered when the last save is done. Anybody else gets a
+    /// save, and no end: after the hook of a real stop comes its signal, which
+    /// takes the one way out.
+    fn prestop(&self, request: &Request<'_>) -> Response {
+        let mut words = LastWords::new(&self.core);
+        let saved = match self.is_trusted(request) {
+            true => {
+                self.core.leave(Why::PreStop);
+                // A little longer than all that may happen until then.
+                let patience = self.core.settings.shutdown_timeout + Duration::from_secs(5);
+                let end = self.core.wait_for_end(patience);
+                end.unwrap_or_else(|| Err("it is not over yet".to_owned()))
+            }
+            false => {
+                self.core.announce_migration();
+                self.core.checkpoint().map_err(|e| e.to_string())
+            }
+        };
+        let (status, document) = match saved {
+            Ok(()) => (
+                200,
+                json!({
+                    "status": "ok",
+                    "message": "PreStop hook processed, ready for termination",
+                }),
+            ),
+            Err(e) => (
+                500,
+                json!({ "status": "error", "message": format!("the state was not saved: {e}") }),
+            ),
+        };
+        let document = document.to_string();
+        let length = document.len() as u64;
+        words.text = Cursor::new(document);
+        Response::new(status)
+            .header("content-type", "application/json")
+            .reader(words, Some(length))
+    }
+
+    /// Who shows the token; where there is none, who is on this host.
+    fn is_trusted(&self, request: &Request<'_>) -> bool {
+        match &self.core.settings.state_token {
+            Some(token) => {
+                let shown = request.header("authorization").and_then(|value| {
+                    let (scheme, shown) = value.split_once(' ')?;
+                    scheme
+                        .eq_ignore_ascii_case("bearer")
+                        .then_some(shown.trim())
+                });
+                shown.is_some_and(|shown| is_same(shown.as_bytes(), token.expose().as_bytes()))
+            }
+            None => request.peer().ip().to_canonical().is_loopback(),
+        }
+    }
+
+    fn slowly(&self, work: impl FnOnce(&Self) -> Response) -> Response {
+        let busy = Busy(&self.slow);
+        if self.slow.fetch_add(1, Ordering::SeqCst) >= SLOW {
+            return answer(503, json!({ "error": "too many at once" }));
+        }
+        let response = work(self);
+        drop(busy);
+        response
+    }
+}
+
+struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    pod_name: &'a str,
+    app_name: &'a str,
+    captured_at: String,
+    state_version: u32,
+    generation: u64,
+    uptime_seconds: f64,
+    data: Box<RawValue>,
+}
+
+/// The state in `{"data": {…}}`, as `GET /state` shows it, or bare.
+fn given(body: &[u8], schema: u32) -> Result<&[u8]> {
+    const AROUND: [&str; 7] = [
+        "pod_name",
+        "app_name",
+        "captured_at",
+        "state_version",
+        "generation",
+        "uptime_seconds",
+        "data",
+    ];
+    let wrapped: std::result::Result<std::collections::BTreeMap<&str, &RawValue>, _> =
+        serde_json::from_slice(body);
+    let Ok(wrapped) = wrapped else {
+        return Ok(body);
+    };
+    let is_wrapped = wrapped.keys().all(|key| AROUND.contains(key));
+    let Some(data) = wrapped.get("data").filter(|_| is_wrapped) else {
+        return Ok(body);
+    };
+    if let Some(version) = wrapped.get("state_version") {
+        if version.get() != schema.to_string() {
+            return Err(Error::new(format_args!(
+                "this is a state of version {}, expected {schema}",
+                version.get()
+            )));
+        }
+    }
+    Ok(data.get().as_bytes())
+}
+
+/// Compares all of it, however early it differs: the time tells nothing.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let differences = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
+    a.len() == b.len() && differences == 0
+}
+
+fn health(healthy: bool, message: &str, details: Value) -> Response {
+    let document = json!({ "healthy": healthy, "message": message, "details": details });
+    answer(if healthy { 200 } else { 503 }, document)
+}
+
+fn refused(status: u16, error: &Error) -> Response {
+    answer(status, json!({ "error": error.to_string() }))
+}
+
+fn unauthorized() -> Response {
+    answer(401, json!({ "error": "a token is asked for" })).header("www-authenticate", "Bearer")
+}
+
+fn not_allowed(methods: &str) -> Response {
+    answer(405, json!({ "error": "method not allowed" })).header("allow", methods)
+}
+
+fn answer(status: u16, document: Value) -> Response {
+    Response::json(status, document.to_string())
+}
+
+/// An answer for whose sending the process waits with its end.
+struct LastWords {
+    text: Cursor<String>,
+    core: Arc<Core>,
+}
+
+impl LastWords {
+    fn new(core: &Arc<Core>) -> Self {
+        core.prestops.fetch_add(1, Ordering::SeqCst);
+        LastWords {
+            text: Cursor::default(),
+            core: Arc::clone(core),
+        }
+    }
+}
+
+impl Read for LastWords {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.text.read(buffer)
+    }
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        self.core.prestops.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_may_come_in_its_wrapping_or_bare() {
+        let text =
+            |body: &'static [u8]| given(body, 2).map(|s| String::from_utf8_lossy(s).into_owned());
+        assert_eq!(text(br#"{"data":{"a":1}}"#).unwrap(), r#"{"a":1}"#);
+        assert_eq!(text(br#"{"a":1}"#).unwrap(), r#"{"a":1}"#);
+        assert_eq!(text(b"[1]").unwrap(), "[1]");
+        let own = r#"{"data":[1],"other":2}"#;
+        assert_eq!(text(own.as_bytes()).unwrap(), own, "the state's own field");
+        assert!(text(br#"{"data":{},"state_version":1}"#).is_err());
+        assert!(text(br#"{"data":{},"state_version":2,"pod_name":"p"}"#).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_the_whole_token() {
+        assert!(is_same(b"abc", b"abc"));
+        for other in ["", "ab", "abcd", "abd"] {
+            assert!(!is_same(other.as_bytes(), b"abc"), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The state of the Python reference, taken over: its envelope of `payload`,
+//! `metadata` and `checksum`.
+//!
+//! The checksum is the SHA-256 of the payload as Python's `json.dumps` writes
+//! it with sorted keys. Numbers keep the digits that they were written with, so
+//! nothing here has to print a float as Python does. Keys that were integers
+//! were sorted as integers before they were written, and are tried so too: the
+//! reference itself refuses such a state when it reads it back.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::document::{Content, Snapshot, Stamp, hex_sha256};
+use crate::error::{Error, Result};
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(default)]
+    metadata: Metadata,
+    checksum: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Metadata {
+    #[serde(default)]
+    timestamp_iso: String,
+    #[serde(default)]
+    processor_id: String,
+}
+
+/// Reads an envelope of the reference.
+pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
+    let envelope: Envelope<'_> = serde_json::from_slice(document)
+        .map_err(|e| Error::corrupt(format_args!("it is not a state: {e}")))?;
+    let is_as_written = [Order::Text, Order::Numbers].into_iter().any(|order| {
+        let mut dumped = String::new();
+        dump(envelope.payload, order, &mut dumped).is_some()
+            && hex_sha256(dumped.as_bytes()) == envelope.checksum
+    });
+    if !is_as_written {
+        return Err(Error::corrupt(
+            "its checksum is not that of its payload (an envelope of the Python reference)",
+        ));
+    }
+    Ok(Snapshot {
+        stamp: Stamp {
+            processor: envelope.metadata.processor_id,
+            saved_at: envelope.metadata.timestamp_iso,
+            ..Stamp::default()
+        },
+        content: Content {
+            schema: 0,
+            unclean_starts: 0,
+            state: envelope.payload.get().as_bytes().to_vec(),
+        },
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Text,
+    Numbers,
+}
+
+/// As `json.dumps(.., sort_keys=True)` writes it. `None`: it is no JSON, or
+/// nested deeper than anybody means it.
+fn dump(value: &RawValue, order: Order, out: &mut String) -> Option<()> {
+    dump_at(value, order, 0, out)
+}
+
+fn dump_at(value: &RawValue, order: Order, depth: u32, out: &mut String) -> Option<()> {
+    if depth > 100 {
+        return None;
+    }
+    let text = value.get();
+    match text.as_bytes().first()? {
+        b'{' => {
+            let map: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            let mut entries: Vec<_> = map.into_iter().collect();
+            if let Order::Numbers = order {
+                entries.sort_by_key(|(key, _)| key.parse::<i128>().ok());
+            }
+            out.push('{');
+            for (n, (key, value)) in entries.into_iter().enumerate() {
+                out.push_str(if n > 0 { ", " } else { "" });
+                dump_text(&key, out);
+                out.push_str(": ");
+                dump_at(value, order, depth + 1, out)?;
+            }
+            out.push('}');
+        }
+        b'[' => {
+            let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            out.push('[');
+            for (n, value) in list.into_iter().enumerate() {
+                out.push_str(if n > 0 { ", " } else { "" });
+                dump_at(value, order, depth + 1, out)?;
+            }
+            out.push(']');
+        }
+        b'"' => dump_text(&serde_json::from_str::<String>(text).ok()?, out),
+        _ => out.push_str(text),
+    }
+    Some(())
+}
+
+fn dump_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by Python 3.11: `json.dumps` of the payload, hashed.
+    const WRITTEN: &str = include_str!("import_example.json");
+
+    #[test]
+    fn an_envelope_of_the_reference_is_taken_over() {
+        let snapshot = Snapshot::from_document(WRITTEN.as_bytes()).unwrap();
+        assert_eq!(snapshot.stamp.processor, "my-app");
+        let state: serde_json::Value = serde_json::from_slice(&snapshot.content.state).unwrap();
+        assert_eq!(state["counter"], 7);
+        assert_eq!(state["name"], "Zoë 🦀\n\"\\/\u{7f}");
+        assert_eq!(state["by_number"]["10"], "ten");
+        assert!(snapshot.stamp.is_released());
+    }
+
+    #[test]
+    fn a_changed_one_is_not() {
+        let changed = WRITTEN.replace("\"counter\": 7", "\"counter\": 8");
+        assert_ne!(changed, WRITTEN);
+        let error = Snapshot::from_document(changed.as_bytes()).unwrap_err();
+        assert!(error.is_corrupt());
+    }
+}

@@ -1,0 +1,276 @@
+//! From the start to the one way out:
+//!
+//! ```text
+//! open the store → restore → startup → first save → ready → run
+//!   → shutdown → last save and release → the end
+//! ```
+//!
+//! A signal, the preStop hook, another process that asks for the state, and the
+//! end of `run`, good or bad, all take the same way.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::context::ExecutionContext;
+use super::document::Snapshot;
+use super::endpoints;
+use super::figures;
+use super::processor::{Outcome, Processor, Remedy};
+use super::threads::{self, Threads};
+use super::way_out::Why;
+use crate::error::{Error, Result};
+use crate::serve::Server;
+use crate::wake::Stage;
+use crate::worker::Failure;
+
+/// So many unclean starts in a row are more than bad luck.
+const RAPID: u32 = 3;
+/// How long an answer of `/prestop` has to get out.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a process that handed over has for leaving its address.
+const LEAVING: Duration = Duration::from_secs(3);
+/// How often a process that handed over looks whether it is needed again.
+const STANDBY: Duration = Duration::from_secs(5);
+
+/// A processor, built and ready to run: what [`App::build`] makes.
+///
+/// [`App::build`]: super::App::build
+pub struct Process<P: Processor> {
+    pub(super) processor: P,
+    pub(super) cx: ExecutionContext<P::State>,
+    /// `None` while the address is still that of the process before.
+    pub(super) server: Option<Server>,
+    pub(super) owns_process: bool,
+}
+
+impl<P: Processor> Process<P> {
+    /// Where the endpoints are: of use with port 0. `None` while the process that
+    /// has the state has the address as well.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(Server::addr)
+    }
+
+    /// What the processor is given: to look at it, or to stop it, from another
+    /// thread.
+    pub fn context(&self) -> ExecutionContext<P::State> {
+        self.cx.clone()
+    }
+
+    /// Runs the processor to its end.
+    ///
+    /// # Errors
+    /// What `startup`, `run` or `shutdown` returned; that the state could not be
+    /// restored, or not be saved at the end; `is_fenced()` when another process
+    /// took it over.
+    pub fn run(mut self) -> Result<()> {
+        let core = Arc::clone(&self.cx.core);
+        let threads = Threads::start(&self.cx, P::on_health_check_failed, self.owns_process)?;
+        let worked = match self.begin() {
+            Err(e) if e.is_stopped() => Ok(()), // before there was anything to do
+            Err(e) => Err(e),
+            Ok(()) => self.work(),
+        };
+        core.leave(Why::Returned);
+        let saved = core.finish(threads::deadline(&core));
+        if let (Ok(()), Some(Why::HandOver(to))) = (&saved, core.why()) {
+            self.stand_by(&to);
+        }
+        drop(threads);
+        let since = Instant::now();
+        while core.prestops.load(Ordering::SeqCst) > 0 && since.elapsed() < LAST_WORDS {
+            thread::sleep(Duration::from_millis(2));
+        }
+        match (worked, saved) {
+            (worked, Ok(())) => worked,
+            (Ok(()), Err(e)) if matches!(core.why(), Some(Why::Fenced(_))) => Err(Error::fenced(e)),
+            (Ok(()), Err(e)) => Err(Error::new(format_args!("the state was not saved: {e}"))),
+            (Err(failure), Err(e)) => Err(Error::new(format_args!(
+                "{failure}; and the state was not saved: {e}"
+            ))),
+        }
+    }
+
+    /// Gets hold of the state.
+    fn begin(&mut self) -> Result<()> {
+        let core = &self.cx.core;
+        let opened = core.open()?;
+        self.take_over_address()?;
+        let core = &self.cx.core;
+        for failure in &opened.failures {
+            log::error!("the state: {failure}");
+            core.metrics().add(&figures::CORRUPT, &[], 1);
+        }
+        let begun = Instant::now();
+        match (&opened.snapshot, opened.failures.first()) {
+            (Some(snapshot), failure) => {
+                if let Some(failure) = failure {
+                    self.processor.on_state_restore_failed(&self.cx, failure);
+                }
+                if let Err(error) = self.restore(snapshot) {
+                    self.remedy(&error)?;
+                }
+            }
+            (None, Some(failure)) => self.remedy(failure)?,
+            (None, None) => log::info!("nothing was kept: the state begins"),
+        }
+        let core = &self.cx.core;
+        let took = begun.elapsed().as_secs_f64();
+        core.metrics().set(&figures::LOAD, &[], took);
+        if core.attempt() >= RAPID {
+            let count = core.attempt();
+            log::warn!("the last {count} starts came to no clean end");
+            let remedy = self.processor.on_rapid_restart_detected(&self.cx, count);
+            if remedy == Remedy::StartFresh {
+                self.start_fresh()?;
+            }
+        }
+        self.cx.core.restored();
+        // All that can be wrong about saving shows before anybody counts on it;
+        // and whoever comes next sees who holds the state.
+        self.cx.core.checkpoint()
+    }
+
+    /// On one host the process before had the address, and is going now.
+    fn take_over_address(&mut self) -> Result<()> {
+        let since = Instant::now();
+        while self.server.is_none() {
+            match endpoints::serve(&self.cx.core) {
+                Ok(server) => self.server = Some(server),
+                Err(e) if since.elapsed() > LEAVING => return Err(e),
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        let core = &self.cx.core;
+        let (from, to) = (snapshot.content.schema, core.schema);
+        if from > to {
+            return Err(Error::new(format_args!(
+                "the state has schema version {from}, this program knows {to} and older ones"
+            )));
+        }
+        if from == to {
+            core.memory.replace(&snapshot.content.state, false)?;
+        } else {
+            let stored = serde_json::from_slice(&snapshot.content.state)?;
+            let migrated = (core.migrate)(from, stored).map_err(|failure| {
+                Error::new(format_args!(
+                    "no migration from schema version {from} to {to}: {}",
+                    failure.error()
+                ))
+            })?;
+            core.memory
+                .replace(&serde_json::to_vec(&migrated)?, false)?;
+            log::info!("migrated from schema version {from} to {to}");
+        }
+        log::info!(
+            "restored generation {} of {}",
+            snapshot.stamp.generation,
+            snapshot.stamp.saved_at
+        );
+        Ok(())
+    }
+
+    /// Asks what to do about a state that cannot be used.
+    fn remedy(&mut self, error: &Error) -> Result<()> {
+        log::error!("the state cannot be restored: {error}");
+        match self.processor.on_state_restore_failed(&self.cx, error) {
+            Remedy::StartFresh => self.start_fresh(),
+            Remedy::KeepState => Err(Error::new(format_args!(
+                "the state cannot be restored and is left as it is: {error}"
+            ))),
+        }
+    }
+
+    fn start_fresh(&mut self) -> Result<()> {
+        let aside = self.cx.core.set_aside()?;
+        log::warn!("the state begins anew; what was kept is now {aside}");
+        let fresh = serde_json::to_vec(&P::State::default())?;
+        self.cx.core.memory.replace(&fresh, false)?;
+        self.processor.reset_caches(&self.cx);
+        Ok(())
+    }
+
+    /// The user's part.
+    fn work(&mut self) -> Result<()> {
+        let (processor, cx) = (&mut self.processor, &self.cx);
+        let started = {
+            let _limit = threads::StartupLimit::watch(&cx.core, self.owns_process)?;
+            step("startup", || processor.startup(cx))
+        };
+        let is_stopping = cx.is_shutdown_requested();
+        let worked = match started {
+            Ok(()) if !is_stopping => {
+                let took = cx.core.begun.elapsed().as_secs_f64();
+                cx.core.metrics().set(&figures::STARTUP, &[], took);
+                cx.core.ready();
+                log::info!("ready");
+                step("run", || processor.run(cx))
+            }
+            started => started,
+        };
+        cx.core.leave(Why::Returned);
+        cx.core.turns.end();
+        let shut_down = step("shutdown", || processor.shutdown(cx));
+        worked.and(shut_down)
+    }
+
+    /// The state is another's now. In a cluster the pod stays until it is told
+    /// to go: if it ended, it would be started again, and ask for the state that
+    /// it has just given away. Should its successor die, it ends to come back.
+    fn stand_by(&self, to: &str) {
+        let core = &self.cx.core;
+        core.health
+            .problem("processor", format_args!("handed over to {to}"));
+        log::info!("handed over to {to}");
+        if !core.settings.in_cluster {
+            return;
+        }
+        while core.waiter.sleep(STANDBY, Stage::Stopping) {
+            match core.is_free() {
+                Ok(false) => {}
+                Ok(true) => return log::info!("nobody holds the state any more"),
+                Err(e) => log::warn!("no word of who holds the state: {e}"),
+            }
+        }
+    }
+}
+
+/// Runs a step of the user's; a panic is an error like another.
+fn step(name: &str, step: impl FnOnce() -> Outcome) -> Result<()> {
+    let failed = |why: &str| Err(Error::new(format_args!("{name} failed: {why}")));
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failure)) => failed(&told(&failure)),
+        Err(panic) => failed(&format!("it panicked: {}", text_of(&*panic))),
+    }
+    .inspect_err(|e| log::error!("{e}"))
+}
+
+fn told(failure: &Failure) -> String {
+    match failure.reason() == failure.error() {
+        true => failure.error().to_owned(),
+        false => format!("{}: {}", failure.reason(), failure.error()),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+impl<P: Processor> std::fmt::Debug for Process<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Process")
+            .field("core", &self.cx.core)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! Lines on stderr, for a program that brings no logger of its own.
+
+use std::io::Write;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use serde_json::json;
+
+use super::settings::Settings;
+use super::time;
+
+struct Lines {
+    level: LevelFilter,
+    json: bool,
+    pod: String,
+    processor: String,
+}
+
+/// Logs as `DORY_LOG_LEVEL` and `DORY_LOG_FORMAT` say, unless the program
+/// logs in its own way already.
+pub(super) fn start(settings: &Settings) {
+    let lines = Lines {
+        level: settings.log_level,
+        json: settings.log_json,
+        pod: settings.pod_name.clone(),
+        processor: settings.processor_id.clone(),
+    };
+    if log::set_boxed_logger(Box::new(lines)).is_ok() {
+        log::set_max_level(settings.log_level);
+    }
+}
+
+impl Lines {
+    fn line(&self, record: &Record<'_>) -> String {
+        let (time, level) = (time::now(), record.level());
+        match self.json {
+            true => json!({
+                "timestamp": time,
+                "level": level.as_str(),
+                "logger": record.target(),
+                "message": record.args().to_string(),
+                "pod_name": self.pod,
+                "processor_id": self.processor,
+            })
+            .to_string(),
+            false => format!("{time} {level:<5} {}", record.args()),
+        }
+    }
+}
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= self.level
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = self.line(record) + "\n";
+            // Where nobody listens there is nobody to tell.
+            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}

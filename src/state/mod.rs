@@ -1,0 +1,104 @@
+//! Processors: programs whose state outlives their process and moves with it.
+//!
+//! A processor is stopped, killed, rescheduled and updated at any moment, and
+//! goes on where it was. Its state is any type that serde can write and read:
+//!
+//! ```no_run
+//! use satellite_sdk::{Exit, state::App};
+//! use std::time::Duration;
+//!
+//! #[derive(Default, serde::Serialize, serde::Deserialize)]
+//! struct Counter { count: u64 }
+//!
+//! fn main() -> Exit {
+//!     App::new().tick(Duration::from_secs(1), |counter: &mut Counter, _| counter.count += 1)
+//! }
+//! ```
+//!
+//! Three ways in: a closure that is called at each turn ([`App::tick`]), a
+//! function ([`App::run_fn`]), and a [`Processor`] with `startup`, `shutdown`,
+//! `migrate` and hooks ([`App::run`]).
+//!
+//! # What is promised
+//!
+//! - **Saved** every 5 seconds when it has changed, on demand
+//!   ([`ExecutionContext::checkpoint`]), and at the end, whatever the end: a
+//!   signal, the preStop hook, a `run` that returns, fails or panics. A process
+//!   that was killed loses what came after its last save, and nothing else. A
+//!   panic with the state in hand counts as such: what may be half changed is
+//!   not saved. Where the last save failed, the exit code is not 0.
+//! - **Never half**: a save takes the place of the one before whole or not at
+//!   all; a damaged one is found by its checksum, set aside, and an older one is
+//!   used in its place. A state is read whole before anything is swapped.
+//! - **One writer**: whoever starts second asks the first for the state, and has
+//!   exactly what that one saved last. A writer that was cut off and comes back
+//!   finds that it is fenced, and writes nothing.
+//! - **Kept**: keys that this program does not know stay where they are, for a
+//!   newer one. Nothing that is stored is thrown away unless the processor's own
+//!   hook says so, and even then it is set aside.
+//!
+//! # Endpoints
+//!
+//! | | |
+//! |---|---|
+//! | `GET /healthz` | 200, or 503 when a turn lasts longer than the stall limit |
+//! | `GET /ready`, `/readyz` | 200, or 503 with the reasons |
+//! | `GET /metrics` | for Prometheus |
+//! | `GET /state` | the state, to whoever shows `DORY_STATE_TOKEN`; without one, to this host |
+//! | `POST /state` | takes a state, whole or not at all, from the same |
+//! | `GET /prestop` | stops, and answers 200 when the last save is done, 500 when it failed; to those who may not ask for the state it saves, and the stop is left to the signal that follows the hook |
+
+//! # Settings
+//!
+//! From the environment, else from `dory.yaml` (`/etc/dory/config.yaml`, or the file
+//! that `DORY_CONFIG_FILE` names), where they have the same names in lower case without
+//! `DORY_`; an [`App`]'s own go before both.
+//!
+//! | variable | default | meaning |
+//! |---|---|---|
+//! | `DORY_PROCESSOR_ID` | the Deployment's name, or the StatefulSet's pod's; elsewhere the program's | what the state goes by |
+//! | `DORY_POD_NAME`, `DORY_POD_NAMESPACE` | the host's name; that of the service account, `default` | |
+//! | `DORY_STATE_BACKEND` | `configmap` in a cluster, `local` elsewhere | or `pvc`, `s3` |
+//! | `DORY_STATE_DIR` | `STATE_DIRECTORY` of a systemd unit, `dory-state` | the folder for `local` |
+//! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
+//! | `DORY_STATE_S3_BUCKET`, `…_PREFIX`, `…_ENDPOINT` | | the bucket for `s3`, beside `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` |
+//! | `DORY_CHECKPOINT_SEC` | 5 | between two saves, where something has changed |
+//! | `DORY_LEASE_SEC` | 15, in a bucket 60 | a holder without a sign of life for so long is taken for dead |
+//! | `DORY_STARTUP_TIMEOUT_SEC` | 30 | 1 to 300; for `startup` |
+//! | `DORY_SHUTDOWN_TIMEOUT_SEC` | 30 | 1 to 300; from the word to stop to the last save: less than the pod's grace period |
+//! | `DORY_STALL_LIMIT_SEC` | 3600 | how long a turn may last |
+//! | `DORY_STATE_TOKEN` | | the bearer for `/state` and `/prestop` |
+//! | `DORY_MAX_STATE_SIZE` | 10 MiB | bytes that `POST /state` takes |
+//! | `DORY_HEALTH_HOST`, `DORY_HEALTH_PORT` | 0.0.0.0 in a cluster, 127.0.0.1 elsewhere; 8080 | |
+//! | `DORY_LOG_LEVEL`, `DORY_LOG_FORMAT` | `INFO`; `json` in a cluster, `text` elsewhere | where the program brings no logger |
+
+mod app;
+mod config_file;
+mod context;
+mod core;
+mod document;
+mod endpoints;
+mod figures;
+mod identity;
+mod import;
+mod lifecycle;
+mod logs;
+mod memory;
+mod processor;
+mod settings;
+mod store;
+mod threads;
+mod time;
+mod turns;
+mod unknown;
+mod way_out;
+
+pub use app::App;
+pub use context::{ExecutionContext, RunLoop};
+pub use document::{Content, Snapshot, Stamp};
+pub use lifecycle::Process;
+pub use memory::{State, StateGuard};
+pub use processor::{Ended, Outcome, Processor, Remedy};
+#[cfg(feature = "s3")]
+pub use store::S3Store;
+pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Store};

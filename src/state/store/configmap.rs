@@ -1,0 +1,303 @@
+//! States in ConfigMaps.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::{Map, Value, json};
+
+use super::fenced::Fenced;
+use super::kubernetes::{Cluster, Kubernetes};
+use super::lease::LeaseObject;
+use super::register::{Cell, Put, Register};
+use super::{Claim, Opened, Opening, Store};
+use crate::error::{Error, Result};
+use crate::http::Response;
+use crate::state::document::Content;
+use crate::state::time;
+
+/// All values of a ConfigMap together may be this large.
+const LIMIT: usize = 1024 * 1024;
+/// Larger ones are compressed: every save goes through the cluster's store.
+const PLAIN: usize = 64 * 1024;
+/// No state grows past this when it is taken out of its compression.
+const INFLATED: u64 = 256 * 1024 * 1024;
+
+/// States in ConfigMaps, `dory-state-<processor>` in the pod's namespace, with a
+/// Lease of the same name for the handover.
+///
+/// The pod's service account needs, in its own namespace:
+///
+/// ```yaml
+/// rules:
+/// - apiGroups: [""]
+///   resources: ["configmaps"]
+///   verbs: ["get", "create", "update", "delete"]
+/// - apiGroups: ["coordination.k8s.io"]
+///   resources: ["leases"]
+///   verbs: ["get", "create", "update"]
+/// ```
+///
+/// Where Leases are forbidden, a second ConfigMap, `dory-lease-<processor>`,
+/// serves in their place.
+///
+/// A ConfigMap holds 1 MiB: a state that is larger even when compressed is
+/// refused before anything is sent.
+#[derive(Debug)]
+pub struct ConfigMapStore {
+    cluster: Cluster,
+    patience: Duration,
+    opened: Option<Fenced<ConfigMap, LeaseObject>>,
+}
+
+impl ConfigMapStore {
+    /// In the cluster that this pod is in.
+    pub fn new() -> Self {
+        ConfigMapStore {
+            cluster: Cluster::default(),
+            patience: Duration::from_secs(15),
+            opened: None,
+        }
+    }
+
+    /// In the cluster whose API is at `url`, such as that of `kubectl proxy`.
+    #[must_use]
+    pub fn at(mut self, url: impl Into<String>) -> Self {
+        self.cluster.at(url);
+        self
+    }
+
+    /// With the `token` and the `ca.crt` in this folder. They are read again
+    /// each minute, and when a token is refused.
+    #[must_use]
+    pub fn service_account(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cluster.service_account(folder);
+        self
+    }
+
+    /// Without a sign of life for so long, a holder is taken for dead: 15
+    /// seconds unless told otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    fn opened(&mut self) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
+        self.opened
+            .as_mut()
+            .ok_or_else(|| Error::new("the store was not opened"))
+    }
+}
+
+impl Default for ConfigMapStore {
+    fn default() -> Self {
+        ConfigMapStore::new()
+    }
+}
+
+impl Store for ConfigMapStore {
+    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+        let (namespace, id) = (opening.namespace(), opening.processor());
+        let state = ConfigMap::new(&self.cluster, namespace, &format!("dory-state-{id}"));
+        let lease = LeaseObject::new(&self.cluster, namespace, id);
+        let fenced = Fenced::new(state, lease, self.patience);
+        self.opened.insert(fenced).open(opening)
+    }
+
+    fn save(&mut self, content: &Content) -> Result<u64> {
+        self.opened()?.save(content)
+    }
+
+    fn release(&mut self, last: &Content) -> Result<u64> {
+        self.opened()?.release(last)
+    }
+
+    fn tend(&mut self) -> Result<Option<Claim>> {
+        self.opened()?.tend()
+    }
+
+    /// As often as the holders of Leases usually do.
+    fn tend_every(&self) -> Duration {
+        self.patience * 2 / 15
+    }
+
+    fn set_aside(&mut self) -> Result<String> {
+        self.opened()?.set_aside()
+    }
+
+    fn is_free(&mut self) -> Result<bool> {
+        self.opened()?.is_free()
+    }
+}
+
+/// A document in a ConfigMap: as it is under `state`, or compressed under
+/// `state.gz`.
+#[derive(Debug)]
+pub(super) struct ConfigMap {
+    api: Kubernetes,
+    collection: String,
+    name: String,
+    /// Labels and the like that others have put on it.
+    metadata: Map<String, Value>,
+}
+
+impl ConfigMap {
+    pub(super) fn new(cluster: &Cluster, namespace: &str, name: &str) -> Self {
+        ConfigMap {
+            api: Kubernetes::new(cluster.clone()),
+            collection: format!("/api/v1/namespaces/{namespace}/configmaps"),
+            name: name.to_owned(),
+            metadata: Map::new(),
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", self.collection, self.name)
+    }
+
+    fn object(&self, name: &str, document: &[u8], over: Option<&str>) -> Result<Value> {
+        let mut object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(&self.metadata, name, over),
+        });
+        object["metadata"]["labels"]["dory.io/state-owner"] = json!("true");
+        match std::str::from_utf8(document) {
+            Ok(text) if document.len() <= PLAIN => object["data"] = json!({ "state": text }),
+            _ => {
+                let compressed = compress(document)?;
+                if compressed.len() > LIMIT {
+                    return Err(Error::new(format_args!(
+                        "the state is too large for ConfigMap {name}: {} bytes, compressed {}, \
+                         and {LIMIT} is all that one holds",
+                        document.len(),
+                        compressed.len()
+                    )));
+                }
+                object["binaryData"] = json!({ "state.gz": BASE64.encode(compressed) });
+            }
+        }
+        Ok(object)
+    }
+}
+
+impl Register for ConfigMap {
+    fn get(&mut self) -> Result<Option<Cell>> {
+        let answer = self.api.get(&self.path())?;
+        if answer.status() == 404 {
+            return Ok(None);
+        }
+        let object: Value = answer.json()?;
+        self.metadata = kept_metadata(&object);
+        let (plain, binary) = (&object["data"]["state"], &object["binaryData"]["state.gz"]);
+        let document = match (plain.as_str(), binary.as_str()) {
+            (Some(text), _) => text.as_bytes().to_vec(),
+            // What cannot be taken apart is kept as it is, to be set aside.
+            (None, Some(text)) => {
+                let bytes = BASE64.decode(text).unwrap_or_else(|_| text.into());
+                inflate(&bytes).unwrap_or(bytes)
+            }
+            (None, None) => {
+                let name = &self.name;
+                return Err(Error::new(format_args!("ConfigMap {name} holds no state")));
+            }
+        };
+        Ok(Some(Cell {
+            document,
+            version: version(&object),
+        }))
+    }
+
+    fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
+        let object = self.object(&self.name, document, over)?;
+        let answer = match over {
+            Some(_) => self.api.put(&self.path(), &object)?,
+            None => self.api.post(&self.collection, &object)?,
+        };
+        put_of(answer, over)
+    }
+
+    fn set_aside(&mut self) -> Result<String> {
+        let Some(cell) = self.get()? else {
+            return Ok("gone already".to_owned());
+        };
+        let name = format!(
+            "{}-corrupt-{}",
+            self.name,
+            time::for_a_name().to_lowercase()
+        );
+        let object = self.object(&name, &cell.document, None)?;
+        self.api.post(&self.collection, &object)?.ok()?;
+        self.api.delete(&self.path())?.ok()?;
+        self.metadata.clear();
+        Ok(format!("ConfigMap {name}"))
+    }
+}
+
+/// What became of a write over `over`.
+pub(super) fn put_of(answer: Response, over: Option<&str>) -> Result<Put> {
+    match (answer.status(), over) {
+        (409, _) => Ok(Put::Conflict),
+        // Without a version to write over it is the namespace that is missing.
+        (404, Some(_)) => Ok(Put::Gone),
+        _ => answer
+            .json()
+            .map(|object: Value| Put::Done(version(&object))),
+    }
+}
+
+pub(super) fn version(object: &Value) -> String {
+    let version = object["metadata"]["resourceVersion"].as_str();
+    version.unwrap_or_default().to_owned()
+}
+
+/// Name and version, and what others have put beside them.
+pub(super) fn metadata(kept: &Map<String, Value>, name: &str, over: Option<&str>) -> Value {
+    let mut metadata = Value::Object(kept.clone());
+    metadata["name"] = json!(name);
+    if let Some(version) = over {
+        metadata["resourceVersion"] = json!(version);
+    }
+    metadata
+}
+
+pub(super) fn kept_metadata(object: &Value) -> Map<String, Value> {
+    ["labels", "annotations", "ownerReferences", "finalizers"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), object["metadata"].get(name)?.clone())))
+        .collect()
+}
+
+fn compress(document: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(document)?;
+    Ok(encoder.finish()?)
+}
+
+fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut document = Vec::new();
+    let mut decoder = GzDecoder::new(bytes).take(INFLATED);
+    decoder.read_to_end(&mut document).ok()?;
+    Some(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_comes_back_and_what_is_damaged_does_not() {
+        let document = b"satellite-state 1 ".repeat(9000);
+        let compressed = compress(&document).unwrap();
+        assert!(compressed.len() < document.len() / 20);
+        assert_eq!(inflate(&compressed).unwrap(), document);
+        assert!(inflate(&compressed[..compressed.len() - 1]).is_none());
+        assert!(inflate(b"nonsense").is_none());
+    }
+}

@@ -1,0 +1,253 @@
+//! States in a folder: of this host, or of a volume that moves between hosts.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::generations::Generations;
+use super::{Claim, Opened, Opening, Store, check_owner, lock};
+use crate::error::{Error, Result};
+use crate::state::document::{self, Content, Snapshot, Stamp};
+
+const LOCK: &str = "lock";
+const CLAIM: &str = "claim";
+const KEPT: usize = 3;
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// States in a folder, one folder in it for each processor:
+///
+/// ```text
+/// orders/00000000000000000042.state       the newest, and two before it
+/// orders/lock                             locked by the process that writes
+/// orders/claim                            who asks it to hand over
+/// orders/….state.corrupt-20261121T050000Z set aside, not to be used
+/// ```
+///
+/// A process that finds the state held asks for it, and has it as soon as the
+/// other has saved and let go. Where nothing of its own is there yet, a
+/// `dory-state-<processor>.json` of the Python reference is taken over.
+///
+/// ```
+/// use satellite_sdk::state::{App, FileStore};
+///
+/// let app = App::new().store(FileStore::new("/var/lib/orders").keep(10));
+/// # let _ = app;
+/// ```
+#[derive(Debug)]
+pub struct FileStore {
+    folder: PathBuf,
+    keep: usize,
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    generations: Generations,
+    /// Locked as long as it is open; `None` once released.
+    lock: Option<File>,
+    stamp: Stamp,
+}
+
+impl FileStore {
+    /// In `folder`, which is made when it is opened.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        FileStore {
+            folder: folder.into(),
+            keep: KEPT,
+            held: None,
+        }
+    }
+
+    /// How many generations are kept: three unless told otherwise, one at least.
+    #[must_use]
+    pub fn keep(mut self, generations: usize) -> Self {
+        self.keep = generations;
+        self
+    }
+
+    fn held(&mut self) -> Result<&mut Held> {
+        self.held
+            .as_mut()
+            .ok_or_else(|| Error::new("the store was not opened"))
+    }
+
+    fn read(&self, generations: &Generations, processor: &str) -> Result<Opened> {
+        let mut opened = Opened::default();
+        let mut damaged = Vec::new();
+        for number in generations.list()? {
+            let read = generations.read(number).map_err(Error::from);
+            match read.and_then(|document| Snapshot::from_document(&document)) {
+                Ok(snapshot) => {
+                    check_owner(&snapshot.stamp, processor)?;
+                    opened.snapshot = Some(snapshot);
+                    break;
+                }
+                Err(e) if e.is_corrupt() => damaged.push((number, e)),
+                Err(e) => return Err(e),
+            }
+        }
+        if opened.snapshot.is_none() && damaged.is_empty() {
+            opened.snapshot = self.read_reference(processor)?;
+        }
+        for (number, error) in damaged {
+            // Where nothing older is left, the damaged one stays in its place:
+            // to begin anew is not for a store to decide.
+            let became = match &opened.snapshot {
+                Some(older) => format!(
+                    "set aside as {}, generation {} is used",
+                    generations.set_aside(number)?.display(),
+                    older.stamp.generation
+                ),
+                None => "nothing older is there".to_owned(),
+            };
+            opened.failures.push(Error::corrupt(format_args!(
+                "generation {number} in {}: {error}; {became}",
+                generations.folder().display()
+            )));
+        }
+        Ok(opened)
+    }
+
+    fn read_reference(&self, processor: &str) -> Result<Option<Snapshot>> {
+        let path = self.folder.join(format!("dory-state-{processor}.json"));
+        let document = match fs::read(&path) {
+            Ok(document) => document,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(told(&path, e)),
+        };
+        let snapshot = Snapshot::from_document(&document)
+            .map_err(|e| Error::corrupt(format_args!("{}: {e}", path.display())))?;
+        check_owner(&snapshot.stamp, processor)?;
+        log::info!("taken over from {}", path.display());
+        Ok(Some(snapshot))
+    }
+}
+
+impl Store for FileStore {
+    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+        let folder = self.folder.join(opening.processor());
+        let generations =
+            Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
+        let lock = take_lock(&folder, opening)?;
+        let opened = self.read(&generations, opening.processor())?;
+        let before = opened.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
+        let stamp = before.cloned().unwrap_or_default();
+        self.held = Some(Held {
+            lock: Some(lock),
+            stamp: Stamp {
+                // Past the damaged ones too: a name is never used twice.
+                generation: generations.list()?.first().copied().unwrap_or(0),
+                ..stamp.succeeded_by(opening.processor(), opening.holder())
+            },
+            generations,
+        });
+        Ok(opened)
+    }
+
+    fn save(&mut self, content: &Content) -> Result<u64> {
+        let held = self.held()?;
+        held.save(held.stamp.next(), content)
+    }
+
+    fn release(&mut self, last: &Content) -> Result<u64> {
+        let held = self.held()?;
+        let generation = held.save(held.stamp.next().released(), last)?;
+        held.lock = None;
+        Ok(generation)
+    }
+
+    fn tend(&mut self) -> Result<Option<Claim>> {
+        let path = self.held()?.generations.folder().join(CLAIM);
+        if !path.exists() || lock::try_lock(&path).map_err(|e| told(&path, e))?.is_some() {
+            return Ok(None); // whoever asked is gone
+        }
+        let by = fs::read_to_string(&path).unwrap_or_default();
+        Ok(Some(Claim { by }))
+    }
+
+    fn set_aside(&mut self) -> Result<String> {
+        let generations = &self.held()?.generations;
+        let mut names = Vec::new();
+        for number in generations.list()? {
+            names.push(generations.set_aside(number)?.display().to_string());
+        }
+        Ok(names.join(", "))
+    }
+
+    fn is_free(&mut self) -> Result<bool> {
+        let folder = self.held()?.generations.folder();
+        Ok(lock::try_lock(&folder.join(LOCK))?.is_some())
+    }
+}
+
+impl Held {
+    fn save(&mut self, stamp: Stamp, content: &Content) -> Result<u64> {
+        let folder = self.generations.folder().to_owned();
+        self.check_fence(&folder)?;
+        let number = stamp.generation;
+        self.generations
+            .write(number, &document::document(&stamp, content))
+            .map_err(|e| told(&folder, e))?;
+        self.stamp.generation = number;
+        Ok(number)
+    }
+
+    /// The lock is still the one that others would meet, and nobody has written
+    /// since, as it may happen on a volume whose locks do not reach all hosts.
+    fn check_fence(&self, folder: &Path) -> Result<()> {
+        let lock = (self.lock.as_ref()).ok_or_else(|| Error::fenced("the state was released"))?;
+        if !lock::is_the_one(lock, &folder.join(LOCK)).unwrap_or(false) {
+            return Err(Error::fenced(format_args!(
+                "the state in {} was removed by somebody else; it is not made anew",
+                folder.display()
+            )));
+        }
+        match self.generations.list()?.first() {
+            Some(newest) if *newest > self.stamp.generation => Err(Error::fenced(format_args!(
+                "somebody else wrote generation {newest} in {}, this process wrote {}",
+                folder.display(),
+                self.stamp.generation
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Waits for the lock, and asks whoever has it to let go. The claim is locked
+/// as well, so that nobody makes way for a process that is gone.
+fn take_lock(folder: &Path, opening: &Opening<'_>) -> Result<File> {
+    let (path, claim) = (folder.join(LOCK), folder.join(CLAIM));
+    let mut asking = None;
+    loop {
+        if let Some(lock) = lock_as(&path, opening.holder())? {
+            if asking.is_some() {
+                let _ = fs::remove_file(&claim); // the next claim is a new file
+            }
+            return Ok(lock);
+        }
+        let holder = fs::read_to_string(&path).unwrap_or_default();
+        if asking.is_none() {
+            asking = lock_as(&claim, opening.holder())?;
+            log::info!("the state is held by {holder}; asking for it");
+        }
+        let reason = format!("waiting for {holder} to hand its state over");
+        opening.wait(LOOK_AGAIN, &reason)?;
+    }
+}
+
+/// Locks the file, and leaves a name in it.
+fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
+    let Some(mut file) = lock::try_lock(path).map_err(|e| told(path, e))? else {
+        return Ok(None);
+    };
+    // On a full disk the lock counts, not the name.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.write_all(holder.as_bytes()));
+    Ok(Some(file))
+}
+
+fn told(path: &Path, error: std::io::Error) -> Error {
+    Error::new(format_args!("{}: {error}", path.display()))
+}

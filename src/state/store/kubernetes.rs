@@ -1,0 +1,207 @@
+//! The cluster's API, as a pod speaks to it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::http::header::AUTHORIZATION;
+
+use crate::error::{Error, Result};
+use crate::http::{
+    Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
+    Transport, Trust, excerpt,
+};
+use crate::wake::Waiter;
+
+/// How the API is shown the token, and what its refusals mean.
+static KUBERNETES: Dialect = Dialect {
+    token: (AUTHORIZATION, "Bearer "),
+    headers: &[],
+    undone: &[],
+    explain,
+};
+
+/// A refusal of the API's own is a `Status` with a message and a reason.
+fn explain(status: u16, body: &[u8]) -> Problem {
+    let told: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = match told["message"].as_str() {
+        Some(message) => excerpt(message.as_bytes()),
+        None => excerpt(body),
+    };
+    Problem {
+        kind: told["reason"].as_str().map(str::to_owned),
+        ..Problem::of_status(status, message, told["kind"] == "Status")
+    }
+}
+
+/// Tokens live about an hour and are rotated before: what is in the folder is
+/// looked at again after this time, and when one is refused.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// A save that takes longer is tried again later.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Where a pod finds its token and the cluster's authority.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Where the API is, and what it knows this pod by.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cluster {
+    url: Option<String>,
+    service_account: Option<PathBuf>,
+}
+
+impl Cluster {
+    /// In place of the address that Kubernetes gives to pods.
+    pub(super) fn at(&mut self, url: impl Into<String>) {
+        self.url = Some(url.into());
+    }
+
+    /// In place of the folder that Kubernetes gives to pods.
+    pub(super) fn service_account(&mut self, folder: impl Into<PathBuf>) {
+        self.service_account = Some(folder.into());
+    }
+
+    fn url(&self) -> Result<String> {
+        if let Some(url) = &self.url {
+            return Ok(url.trim_end_matches('/').to_owned());
+        }
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let host = variable("KUBERNETES_SERVICE_HOST").ok_or_else(|| {
+            Error::new(
+                "no cluster: KUBERNETES_SERVICE_HOST is not set, as it is in a pod; \
+                 elsewhere DORY_STATE_BACKEND=local keeps the state",
+            )
+        })?;
+        let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+        Ok(match host.contains(':') {
+            true => format!("https://[{host}]:{port}"),
+            false => format!("https://{host}:{port}"),
+        })
+    }
+
+    fn folder(&self) -> PathBuf {
+        let folder = self.service_account.clone();
+        folder.unwrap_or_else(|| SERVICE_ACCOUNT.into())
+    }
+
+    fn read(&self) -> Result<Read> {
+        let folder = self.folder();
+        let told = |file: &str, e: &dyn std::fmt::Display| {
+            Error::new(format_args!("{}: {e}", folder.join(file).display()))
+        };
+        let token = std::fs::read_to_string(folder.join("token")).map_err(|e| told("token", &e))?;
+        let authority = match std::fs::read(folder.join("ca.crt")) {
+            Ok(pem) => Some(pem),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(told("ca.crt", &e)),
+        };
+        Ok(Read {
+            token: Secret::new(token.trim()),
+            authority,
+        })
+    }
+
+    fn transport(&self, read: &Read) -> Result<Transport> {
+        let trust = match &read.authority {
+            Some(_) => Trust::from_pem_file(&self.folder().join("ca.crt")).map_err(Error::new)?,
+            None => Trust::default(),
+        };
+        let server = Server {
+            base: self.url()?,
+            dialect: &KUBERNETES,
+            credentials: Credentials::Token(read.token.clone()),
+            trust,
+            retries: Retries::up_to(WITHIN),
+            connect: WITHIN / 2,
+        };
+        // A waiter of its own: a stop does not keep the last save from being sent.
+        Transport::new(server, Waiter::default())
+    }
+}
+
+/// What was in the folder.
+#[derive(PartialEq, Eq)]
+struct Read {
+    token: Secret,
+    authority: Option<Vec<u8>>,
+}
+
+/// The API, with the credentials of the moment.
+pub(super) struct Kubernetes {
+    cluster: Cluster,
+    session: Option<Session>,
+}
+
+struct Session {
+    transport: Transport,
+    read: Read,
+    looked_at: Instant,
+}
+
+impl Kubernetes {
+    pub(super) fn new(cluster: Cluster) -> Self {
+        Kubernetes {
+            cluster,
+            session: None,
+        }
+    }
+
+    pub(super) fn get(&mut self, path: &str) -> Result<Response> {
+        self.send(Method::GET, path, None)
+    }
+
+    pub(super) fn post(&mut self, path: &str, object: &Value) -> Result<Response> {
+        self.send(Method::POST, path, Some(object))
+    }
+
+    pub(super) fn put(&mut self, path: &str, object: &Value) -> Result<Response> {
+        self.send(Method::PUT, path, Some(object))
+    }
+
+    pub(super) fn delete(&mut self, path: &str) -> Result<Response> {
+        self.send(Method::DELETE, path, None)
+    }
+
+    fn send(&mut self, method: Method, path: &str, object: Option<&Value>) -> Result<Response> {
+        // Each has a backoff of its own above this; and a write is never sent
+        // again blindly, since the answer to the first may be under way.
+        let mut call = Call::new(method, path).effort(Effort::Once).within(WITHIN);
+        if let Some(object) = object {
+            call = call.json(object)?;
+        }
+        let answer = self.transport(FRESH)?.send(&call)?;
+        match answer.status() {
+            401 => self.transport(Duration::ZERO)?.send(&call),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Built anew when what is in the folder has changed.
+    fn transport(&mut self, fresh: Duration) -> Result<&Transport> {
+        let is_fresh = |session: &Session| session.looked_at.elapsed() < fresh;
+        if !self.session.as_ref().is_some_and(is_fresh) {
+            let read = self.cluster.read()?;
+            let kept = self.session.take().filter(|session| session.read == read);
+            let transport = match kept {
+                Some(session) => session.transport,
+                None => self.cluster.transport(&read)?,
+            };
+            self.session = Some(Session {
+                transport,
+                read,
+                looked_at: Instant::now(),
+            });
+        }
+        let session = self.session.as_ref();
+        session
+            .map(|session| &session.transport)
+            .ok_or_else(|| Error::new("no session"))
+    }
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Kubernetes").field(&self.cluster).finish()
+    }
+}

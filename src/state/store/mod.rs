@@ -1,0 +1,160 @@
+//! Where states are kept.
+
+mod configmap;
+mod fenced;
+#[cfg(test)]
+mod fenced_model;
+mod file;
+mod generations;
+mod kubernetes;
+mod lease;
+mod lock;
+mod register;
+#[cfg(feature = "s3")]
+mod s3;
+
+pub use configmap::ConfigMapStore;
+pub use file::FileStore;
+#[cfg(feature = "s3")]
+pub use s3::S3Store;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::document::{Content, Snapshot, Stamp};
+use crate::error::{Error, Result};
+use crate::wake::{Stage, Waiter};
+
+/// Where a processor's state is kept, by one writer at a time.
+///
+/// A store is asked from several threads, one after the other. It never writes
+/// over what somebody else has written: it answers with an error whose
+/// `is_fenced()` is true instead.
+pub trait Store: Send + fmt::Debug {
+    /// Becomes the only writer, waiting until whoever holds the state has handed
+    /// it over or is gone, and reads what is kept.
+    ///
+    /// # Errors
+    /// `is_stopped()` when the wait was given up for a stop; `is_corrupt()` when
+    /// nothing that is kept can be read.
+    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened>;
+
+    /// Keeps `content`, for good once this returns. Returns its generation.
+    ///
+    /// # Errors
+    /// `is_fenced()` when somebody else holds the state by now. After any other
+    /// error what was kept before is kept still.
+    fn save(&mut self, content: &Content) -> Result<u64>;
+
+    /// Keeps `last`, and lets go of the state: whoever waits for it may have it.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn release(&mut self, last: &Content) -> Result<u64>;
+
+    /// Tells that this writer is alive, and hears whether another asks for the
+    /// state. Called every [`tend_every`](Self::tend_every).
+    ///
+    /// # Errors
+    /// `is_fenced()` when somebody else holds the state by now.
+    fn tend(&mut self) -> Result<Option<Claim>> {
+        Ok(None)
+    }
+
+    /// How often to [`tend`](Self::tend): each second unless told otherwise.
+    fn tend_every(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// Puts what is kept and cannot be used out of the way, under the name that
+    /// is returned, so that a fresh state may be saved.
+    ///
+    /// # Errors
+    /// When that fails, nothing is changed.
+    fn set_aside(&mut self) -> Result<String>;
+
+    /// After [`release`](Self::release): whether nobody holds the state.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn is_free(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Another process asks for the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Who asks.
+    pub by: String,
+}
+
+/// What was found when a store was opened.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// The newest state that can be read; `None` where nothing was ever kept.
+    pub snapshot: Option<Snapshot>,
+    /// What could not be read on the way to it, and what became of that.
+    pub failures: Vec<Error>,
+}
+
+/// For whom a store is opened, and how it may wait.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    pub(crate) processor: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) holder: &'a str,
+    pub(crate) waiter: &'a Waiter,
+    pub(crate) status: &'a dyn Status,
+}
+
+/// Told why a processor is not ready yet.
+pub(crate) trait Status: fmt::Debug {
+    fn waiting(&self, reason: &str);
+}
+
+impl Opening<'_> {
+    /// The processor's id: states of different ids have nothing in common.
+    pub fn processor(&self) -> &str {
+        self.processor
+    }
+
+    /// The namespace of the processor's pod.
+    pub fn namespace(&self) -> &str {
+        self.namespace
+    }
+
+    /// Who is to hold the state: one name for each process, a pod's name or a
+    /// host's first, a blank, and what makes it unique.
+    pub fn holder(&self) -> &str {
+        self.holder
+    }
+
+    /// Waits; the reason is told by `/ready`.
+    ///
+    /// # Errors
+    /// `is_stopped()`, at once, when the processor is to stop.
+    pub fn wait(&self, duration: Duration, reason: &str) -> Result<()> {
+        self.status.waiting(reason);
+        match self.waiter.sleep(duration, Stage::Draining) {
+            true => Ok(()),
+            false => Err(Error::stopped()),
+        }
+    }
+}
+
+/// The name of the pod or host in a holder's name.
+pub(super) fn pod_of(holder: &str) -> &str {
+    holder.split(' ').next().unwrap_or(holder)
+}
+
+/// Refuses a state that is another processor's.
+fn check_owner(stamp: &Stamp, processor: &str) -> Result<()> {
+    match stamp.processor == processor || stamp.processor.is_empty() {
+        true => Ok(()),
+        false => Err(Error::new(format_args!(
+            "this is the state of processor {:?}, not of {processor:?}",
+            stamp.processor
+        ))),
+    }
+}

@@ -1,0 +1,334 @@
+//! States in a bucket of S3, or of anything that speaks its language.
+
+use std::time::Duration;
+
+use rusty_s3::actions::{DeleteObject, GetObject, PutObject};
+use rusty_s3::{Bucket, Credentials as Keys, S3Action, UrlStyle};
+use ureq::http::header::AUTHORIZATION;
+
+use super::fenced::Fenced;
+use super::register::{Cell, Put, Register};
+use super::{Claim, Opened, Opening, Store};
+use crate::error::{Error, Result};
+use crate::http::{
+    Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
+    Transport, Trust, excerpt,
+};
+use crate::settings::Variables;
+use crate::state::document::Content;
+use crate::state::time;
+use crate::wake::Waiter;
+
+/// How long a signature is good for: no longer than a call may take.
+const SIGNED_FOR: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// How refusals are understood; the signature is in the path, not in a header.
+static S3: Dialect = Dialect {
+    token: (AUTHORIZATION, ""),
+    headers: &[],
+    undone: &[],
+    explain,
+};
+
+/// A refusal of S3's own is `<Error><Code>…</Code><Message>…</Message>…`.
+fn explain(status: u16, body: &[u8]) -> Problem {
+    let text = String::from_utf8_lossy(body);
+    let field = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        let (value, _) = rest.split_once(&format!("</{name}>"))?;
+        Some(value.to_owned())
+    };
+    let message = field("Message");
+    let is_own = message.is_some();
+    Problem {
+        kind: field("Code"),
+        ..Problem::of_status(
+            status,
+            excerpt(message.as_deref().unwrap_or(&text).as_bytes()),
+            is_own,
+        )
+    }
+}
+
+/// States in a bucket: `<prefix><namespace>/<processor>.state`, and a `.lease`
+/// beside it for the handover.
+///
+/// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and
+/// most of those after its model do: that is what keeps two writers apart.
+///
+/// ```no_run
+/// use satellite_sdk::state::{App, S3Store};
+///
+/// let store = S3Store::new("http://127.0.0.1:9000", "us-east-1", "states", "key", "secret")?;
+/// let app = App::new().store(store.prefix("shop/"));
+/// # let _ = app;
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct S3Store {
+    place: Place,
+    prefix: String,
+    patience: Duration,
+    opened: Option<Fenced<Object, Object>>,
+}
+
+impl S3Store {
+    /// In `bucket` at `endpoint`, an http or https URL.
+    ///
+    /// # Errors
+    /// When that is no URL.
+    pub fn new(
+        endpoint: &str,
+        region: &str,
+        bucket: &str,
+        key: impl Into<String>,
+        secret: impl Into<Secret>,
+    ) -> Result<Self> {
+        let keys = Keys::new(key, secret.into().expose());
+        Self::with(endpoint, UrlStyle::Path, region, bucket, keys)
+    }
+
+    fn with(
+        endpoint: &str,
+        style: UrlStyle,
+        region: &str,
+        bucket: &str,
+        keys: Keys,
+    ) -> Result<Self> {
+        let wrong = |e: &dyn std::fmt::Display| {
+            Error::new(format_args!("no bucket {bucket:?} at {endpoint}: {e}"))
+        };
+        let url = endpoint.parse().map_err(|e| wrong(&e))?;
+        let bucket = Bucket::new(url, style, bucket.to_owned(), region.to_owned());
+        Ok(S3Store {
+            place: Place {
+                bucket: bucket.map_err(|e| wrong(&e))?,
+                keys,
+            },
+            prefix: String::new(),
+            patience: Duration::from_secs(60),
+            opened: None,
+        })
+    }
+
+    /// As the environment says: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
+    /// `DORY_STATE_S3_ENDPOINT` for a server that is not Amazon's, and the
+    /// `AWS_…` variables for region and keys.
+    pub(in crate::state) fn from_variables(read: &mut Variables) -> Option<Self> {
+        let mut told = |name: &str, expected: &str| {
+            let text = read.text(name);
+            if text.is_none() {
+                read.problem(name, format_args!("expected {expected}"));
+            }
+            text
+        };
+        let bucket = told("DORY_STATE_S3_BUCKET", "the name of the bucket");
+        let key = told("AWS_ACCESS_KEY_ID", "the key for the bucket");
+        let secret = told("AWS_SECRET_ACCESS_KEY", "the key's secret");
+        let (bucket, key, secret) = (bucket?, key?, secret?);
+        let region = read.text("AWS_REGION");
+        let region = region
+            .or_else(|| read.text("AWS_DEFAULT_REGION"))
+            .unwrap_or_else(|| "us-east-1".to_owned());
+        let keys = match read.text("AWS_SESSION_TOKEN") {
+            Some(token) => Keys::new_with_token(key, secret, token),
+            None => Keys::new(key, secret),
+        };
+        let store = match read.url("DORY_STATE_S3_ENDPOINT", None) {
+            Some(endpoint) => Self::with(&endpoint, UrlStyle::Path, &region, &bucket, keys),
+            None => {
+                let endpoint = format!("https://s3.{region}.amazonaws.com");
+                Self::with(&endpoint, UrlStyle::VirtualHost, &region, &bucket, keys)
+            }
+        };
+        match store {
+            Ok(store) => {
+                let patience = read.seconds("DORY_LEASE_SEC", store.patience);
+                let prefix = read.text("DORY_STATE_S3_PREFIX").unwrap_or_default();
+                Some(store.prefix(prefix).patience(patience))
+            }
+            Err(e) => {
+                read.problem("DORY_STATE_S3_BUCKET", e);
+                None
+            }
+        }
+    }
+
+    /// What every name in the bucket begins with.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Without a sign of life for so long, a holder is taken for dead: a minute
+    /// unless told otherwise. A sign is a `PUT`, eight of them in this time.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    fn opened(&mut self) -> Result<&mut Fenced<Object, Object>> {
+        self.opened
+            .as_mut()
+            .ok_or_else(|| Error::new("the store was not opened"))
+    }
+}
+
+impl Store for S3Store {
+    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+        let (prefix, namespace) = (&self.prefix, opening.namespace());
+        let name = format!("{prefix}{namespace}/{}", opening.processor());
+        let state = Object::new(&self.place, format!("{name}.state"))?;
+        let lease = Object::new(&self.place, format!("{name}.lease"))?;
+        let fenced = Fenced::new(state, lease, self.patience);
+        self.opened.insert(fenced).open(opening)
+    }
+
+    fn save(&mut self, content: &Content) -> Result<u64> {
+        self.opened()?.save(content)
+    }
+
+    fn release(&mut self, last: &Content) -> Result<u64> {
+        self.opened()?.release(last)
+    }
+
+    fn tend(&mut self) -> Result<Option<Claim>> {
+        self.opened()?.tend()
+    }
+
+    fn tend_every(&self) -> Duration {
+        self.patience * 2 / 15
+    }
+
+    fn set_aside(&mut self) -> Result<String> {
+        self.opened()?.set_aside()
+    }
+
+    fn is_free(&mut self) -> Result<bool> {
+        self.opened()?.is_free()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    bucket: Bucket,
+    keys: Keys,
+}
+
+/// One object of a bucket.
+struct Object {
+    place: Place,
+    name: String,
+    transport: Transport,
+}
+
+impl Object {
+    fn new(place: &Place, name: String) -> Result<Self> {
+        let origin = place.bucket.base_url().origin().ascii_serialization();
+        let server = Server {
+            base: origin,
+            dialect: &S3,
+            credentials: Credentials::Token(Secret::new("")),
+            trust: Trust::default(),
+            retries: Retries::up_to(WITHIN),
+            connect: Duration::from_secs(10),
+        };
+        Ok(Object {
+            place: place.clone(),
+            name,
+            // A waiter of its own: a stop does not keep the last save from being sent.
+            transport: Transport::new(server, Waiter::default())?,
+        })
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<Vec<u8>>,
+        condition: Option<(&'static str, &str)>,
+    ) -> Result<Response> {
+        let path = url.strip_prefix(self.transport.base()).unwrap_or(url);
+        let mut call = Call::new(method, path)
+            .presigned(body)
+            .effort(Effort::Once)
+            .within(WITHIN);
+        if let Some((name, value)) = condition {
+            call = call.header(name, value);
+        }
+        self.transport.send(&call)
+    }
+
+    fn write(
+        &self,
+        name: &str,
+        document: &[u8],
+        condition: (&'static str, &str),
+    ) -> Result<Response> {
+        let put = PutObject::new(&self.place.bucket, Some(&self.place.keys), name);
+        let url = put.sign(SIGNED_FOR);
+        self.send(
+            Method::PUT,
+            url.as_str(),
+            Some(document.to_vec()),
+            Some(condition),
+        )
+    }
+}
+
+impl Register for Object {
+    fn get(&mut self) -> Result<Option<Cell>> {
+        let get = GetObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
+        let url = get.sign(SIGNED_FOR);
+        let answer = self.send(Method::GET, url.as_str(), None, None)?;
+        if answer.status() == 404 && answer.text().contains("NoSuchKey") {
+            return Ok(None);
+        }
+        let answer = answer.ok()?;
+        Ok(Some(Cell {
+            version: etag(&answer),
+            document: answer.body().to_vec(),
+        }))
+    }
+
+    fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
+        let condition = match over {
+            Some(version) => ("if-match", version),
+            None => ("if-none-match", "*"),
+        };
+        let answer = self.write(&self.name, document, condition)?;
+        match (answer.status(), over) {
+            // 409: another write under the same condition is on its way.
+            (412 | 409, _) => Ok(Put::Conflict),
+            (404, Some(_)) if answer.text().contains("NoSuchKey") => Ok(Put::Gone),
+            _ => Ok(Put::Done(etag(&answer.ok()?))),
+        }
+    }
+
+    fn set_aside(&mut self) -> Result<String> {
+        let Some(cell) = self.get()? else {
+            return Ok("gone already".to_owned());
+        };
+        let aside = format!("{}.corrupt-{}", self.name, time::for_a_name());
+        self.write(&aside, &cell.document, ("if-none-match", "*"))?
+            .ok()?;
+        let delete = DeleteObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
+        let url = delete.sign(SIGNED_FOR);
+        self.send(Method::DELETE, url.as_str(), None, None)?.ok()?;
+        Ok(aside)
+    }
+}
+
+/// Quotes and all, as it has to be given back.
+fn etag(answer: &Response) -> String {
+    answer.header("etag").unwrap_or_default().to_owned()
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Object").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,211 @@
+//! The threads beside the processor's own: one saves, one keeps hold of the
+//! state, one waits for signals, one sees to it that a stop comes to its end.
+
+use std::process;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::context::ExecutionContext;
+use super::core::Core;
+use super::figures;
+use super::memory::State;
+use crate::error::{Error, Result};
+use crate::wake::Stage;
+
+/// How often a stop is looked for, to see it to its end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A signal that comes so soon after the first is no second one.
+const SAME_WORD: Duration = Duration::from_millis(500);
+
+/// Runs until dropped.
+pub(super) struct Threads {
+    _running: Vec<SyncSender<()>>,
+    #[cfg(unix)]
+    signals: Option<signal_hook::iterator::Handle>,
+}
+
+impl Threads {
+    pub(super) fn start<S: State>(
+        cx: &ExecutionContext<S>,
+        on_stall: fn(&ExecutionContext<S>, &Error),
+        owns_process: bool,
+    ) -> Result<Self> {
+        let core = &cx.core;
+        let mut running = Vec::new();
+        running.push(spawn("saver", {
+            let core = Arc::clone(core);
+            move |ended| {
+                while goes_on(&ended, core.settings.checkpoint_every) {
+                    if core.waiter.wake.stage() < Stage::Draining {
+                        let _ = core.checkpoint(); // told by itself
+                    }
+                }
+            }
+        })?);
+        running.push(spawn("keeper", {
+            let cx = cx.clone();
+            let pause = core.tend_every();
+            move |ended| {
+                while goes_on(&ended, pause) {
+                    cx.core.tend();
+                    watch_turns(&cx, on_stall);
+                }
+            }
+        })?);
+        if owns_process {
+            running.push(spawn("patience", {
+                let core = Arc::clone(core);
+                move |ended| see_it_end(&core, &ended)
+            })?);
+        }
+        #[cfg(not(unix))]
+        if owns_process {
+            watch_signals(core)?;
+        }
+        Ok(Threads {
+            _running: running,
+            #[cfg(unix)]
+            signals: match owns_process {
+                true => Some(watch_signals(core)?),
+                false => None,
+            },
+        })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(signals) = &self.signals {
+            signals.close();
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce(Receiver<()>) + Send + 'static) -> Result<SyncSender<()>> {
+    let (running, ended) = sync_channel(0);
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(move || work(ended))?;
+    Ok(running)
+}
+
+/// Waits; false when it is over.
+fn goes_on(ended: &Receiver<()>, pause: Duration) -> bool {
+    ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout)
+}
+
+fn watch_turns<S: State>(cx: &ExecutionContext<S>, on_stall: fn(&ExecutionContext<S>, &Error)) {
+    let limit = cx.core.settings.stall_limit;
+    if let Some(lasts) = cx.core.turns.newly_stalled(limit) {
+        let error = Error::new(format_args!("the present turn has lasted {lasts:.0?}"));
+        log::error!("{error}");
+        cx.core.metrics().add(&figures::STALLS, &[], 1);
+        // It may wait for the state that the stalled turn holds.
+        let cx = cx.clone();
+        let _ = thread::Builder::new().spawn(move || on_stall(&cx, &error));
+    }
+}
+
+/// Until when the last save has to be done, counted from the word to stop.
+pub(super) fn deadline(core: &Core) -> Instant {
+    core.leaving_since() + core.settings.shutdown_timeout
+}
+
+/// A `run` or `shutdown` that does not return is left behind, once there is just
+/// enough time to save: the state as of its last step, and an exit code that
+/// says so.
+fn see_it_end(core: &Arc<Core>, ended: &Receiver<()>) {
+    while core.waiter.wake.stage() < Stage::Draining {
+        if !goes_on(ended, LOOK) {
+            return;
+        }
+    }
+    let patience = core.settings.shutdown_timeout;
+    let last_moment = core.leaving_since() + patience - (patience / 5).min(Duration::from_secs(5));
+    while core.wait_for_end(Duration::ZERO).is_none() {
+        if Instant::now() >= last_moment {
+            let saved = core.finish(deadline(core));
+            log::error!(
+                "still at work {:.0?} after the word to stop: ended with the state {}",
+                patience,
+                match saved {
+                    Ok(()) => "of its last step saved".to_owned(),
+                    Err(e) => format!("not saved: {e}"),
+                }
+            );
+            end_process();
+        }
+        if !goes_on(ended, LOOK) {
+            return;
+        }
+    }
+}
+
+/// Ends a process whose `startup` takes too long.
+pub(super) struct StartupLimit {
+    _running: Option<SyncSender<()>>,
+}
+
+impl StartupLimit {
+    pub(super) fn watch(core: &Arc<Core>, owns_process: bool) -> Result<Self> {
+        if !owns_process {
+            return Ok(StartupLimit { _running: None });
+        }
+        let watched = Arc::clone(core);
+        let running = spawn("startup", move |ended| {
+            let limit = watched.settings.startup_timeout;
+            if goes_on(&ended, limit) && watched.waiter.wake.stage() < Stage::Draining {
+                log::error!("startup lasted longer than {limit:.0?}");
+                let _ = watched.finish(Instant::now() + Duration::from_secs(5));
+                end_process();
+            }
+        })?;
+        Ok(StartupLimit {
+            _running: Some(running),
+        })
+    }
+}
+
+#[cfg(unix)]
+fn watch_signals(core: &Arc<Core>) -> Result<signal_hook::iterator::Handle> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    let handle = signals.handle();
+    let core = Arc::clone(core);
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let mut first = None;
+            for _ in signals.forever() {
+                stop(&core, &mut first);
+            }
+        })?;
+    Ok(handle)
+}
+
+#[cfg(not(unix))]
+fn watch_signals(core: &Arc<Core>) -> Result<()> {
+    let core = Arc::clone(core);
+    let mut first = None;
+    ctrlc::set_handler(move || stop(&core, &mut first)).map_err(Error::new)
+}
+
+/// `timeout` and others send a signal to the process and to its group: what comes
+/// right after the first is the same word.
+fn stop(core: &Core, first: &mut Option<Instant>) {
+    if first.get_or_insert_with(Instant::now).elapsed() > SAME_WORD {
+        log::error!("the second signal ends the process without the last save");
+        end_process();
+    }
+    core.leave_for_good();
+}
+
+fn end_process() -> ! {
+    log::logger().flush();
+    process::exit(1)
+}

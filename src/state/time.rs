@@ -1,0 +1,59 @@
+//! Times as text. Nothing here has to read one, so no calendar crate.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Now, as RFC 3339 with microseconds, which is what a Lease asks for.
+pub(super) fn now() -> String {
+    rfc3339(since_1970())
+}
+
+/// Now, fit for a file's name: `20261121T050000Z`.
+pub(super) fn for_a_name() -> String {
+    let text = rfc3339(since_1970());
+    let seconds = text.split('.').next().unwrap_or(&text);
+    let digits: String = seconds.chars().filter(|c| !"-:".contains(*c)).collect();
+    format!("{digits}Z")
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+fn rfc3339(since_1970: Duration) -> String {
+    let seconds = since_1970.as_secs();
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let micros = since_1970.subsec_micros();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
+/// Year, month and day; years are counted from March, so that a leap day is
+/// the last of its year.
+fn date(days_since_1970: u64) -> (u64, u64, u64) {
+    let days = days_since_1970 + 719_468; // since 1 March of the year 0
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153; // 0 is March
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + year_of_era + u64::from(month >= 10);
+    (year, if month < 10 { month + 3 } else { month - 9 }, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_moments_are_told_right() {
+        let told = |seconds, micros: u32| rfc3339(Duration::new(seconds, micros * 1000));
+        assert_eq!(told(0, 0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(told(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
+        assert_eq!(told(1_709_251_199, 999_999), "2024-02-29T23:59:59.999999Z");
+        assert_eq!(told(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+        assert_eq!(for_a_name().len(), "20261121T050000Z".len());
+    }
+}

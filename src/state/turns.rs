@@ -1,0 +1,45 @@
+//! Whether the processor's own thread gets on: not while it waits, only within
+//! a turn can it be stuck.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    begun: Option<Instant>,
+    /// The stall of this turn was told.
+    told: bool,
+}
+
+impl Turns {
+    pub(super) fn begin(&self) {
+        *self.state() = State {
+            begun: Some(Instant::now()),
+            told: false,
+        };
+    }
+
+    pub(super) fn end(&self) {
+        *self.state() = State::default();
+    }
+
+    /// How long the present turn has lasted, where that is longer than `limit`.
+    pub(super) fn stalled(&self, limit: Duration) -> Option<Duration> {
+        let lasts = self.state().begun?.elapsed();
+        (lasts > limit).then_some(lasts)
+    }
+
+    /// As [`stalled`](Self::stalled), once for each stall.
+    pub(super) fn newly_stalled(&self, limit: Duration) -> Option<Duration> {
+        let lasts = self.stalled(limit)?;
+        let told = std::mem::replace(&mut self.state().told, true);
+        (!told).then_some(lasts)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,146 @@
+//! The one way out, whatever the reason: leave, then finish.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, PROCESSOR, Waker};
+use super::figures;
+use crate::error::{Error, Result};
+use crate::wake::Stage;
+
+/// How long a word of migration counts, unless a stop follows.
+const IMMINENT: Duration = Duration::from_secs(60);
+
+/// Why a processor stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A signal, or the program itself.
+    Asked,
+    /// Kubernetes' hook.
+    PreStop,
+    /// `run` is over.
+    Returned,
+    /// Another process asks for the state.
+    HandOver(String),
+    /// Another process has the state.
+    Fenced(String),
+}
+
+impl Core {
+    /// Begins the one way out; the first reason counts, unless the state is lost.
+    pub(super) fn leave(&self, why: Why) {
+        let mut progress = self.progress();
+        let first = progress.why.is_none();
+        if first || matches!(why, Why::Fenced(_)) {
+            progress.why = Some(why.clone());
+        }
+        progress.leaving_since.get_or_insert_with(Instant::now);
+        drop(progress);
+        if !first {
+            return;
+        }
+        let reason = match why {
+            Why::Asked => "asked to stop".to_owned(),
+            Why::PreStop => "asked to stop by the preStop hook".to_owned(),
+            Why::Returned => "run is over".to_owned(),
+            Why::HandOver(to) => format!("handing over to {to}"),
+            Why::Fenced(how) => format!("fenced: {how}"),
+        };
+        log::info!("stopping: {reason}");
+        self.health
+            .problem(PROCESSOR, format_args!("stopping: {reason}"));
+        self.waiter.wake.stop(Stage::Draining);
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.iter().for_each(|wake| wake());
+    }
+
+    /// A signal: whatever else this process may still be waiting for, it ends.
+    pub(super) fn leave_for_good(&self) {
+        self.leave(Why::Asked);
+        self.waiter.wake.stop(Stage::Stopping);
+    }
+
+    pub(super) fn leaving_since(&self) -> Instant {
+        self.progress().leaving_since.unwrap_or_else(Instant::now)
+    }
+
+    pub(super) fn on_stop(&self, wake: Waker) {
+        if self.waiter.wake.stage() >= Stage::Draining {
+            wake();
+        }
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.push(wake);
+    }
+
+    pub(super) fn why(&self) -> Option<Why> {
+        self.progress().why.clone()
+    }
+
+    /// The last save, tried until `deadline`, and the word of how it went. Safe
+    /// to call twice: the first one counts.
+    pub(super) fn finish(&self, deadline: Instant) -> Result<(), String> {
+        let finishing = self.finishing.lock();
+        let _finishing = finishing.unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = self.progress().end.clone() {
+            return end;
+        }
+        let end = self.last_save(deadline).map_err(|e| e.to_string());
+        let mut progress = self.progress();
+        progress.end = Some(end.clone());
+        if let Some(since) = progress.leaving_since {
+            let took = since.elapsed().as_secs_f64();
+            self.metrics().set(&figures::SHUTDOWN, &[], took);
+        }
+        drop(progress);
+        self.changed.notify_all();
+        end
+    }
+
+    fn last_save(&self, deadline: Instant) -> Result<()> {
+        if !self.is_open.load(Ordering::SeqCst) {
+            return Ok(()); // it ended before there was a state to keep
+        }
+        if let Some(Why::Fenced(how)) = self.why() {
+            return Err(Error::fenced(how));
+        }
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let taken = self.memory.take_within(left().min(Duration::from_secs(5)));
+        let taken = taken.inspect_err(|e| self.not_saved(e))?;
+        let content = self.content(taken.json, true);
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.release(&content) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.is_fenced() || left() < 2 * pause => return Err(e),
+                Err(e) => log::warn!("the last save is tried again: {e}"),
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// How the last save went, once it is over.
+    pub(super) fn wait_for_end(&self, patience: Duration) -> Option<Result<(), String>> {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.progress(), patience, |progress| progress.end.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.end.clone()
+    }
+
+    pub(super) fn announce_migration(&self) {
+        self.progress().announced = Some(Instant::now());
+    }
+
+    pub(super) fn is_migration_imminent(&self) -> bool {
+        let progress = self.progress();
+        let announced = progress.announced.is_some_and(|at| at.elapsed() < IMMINENT);
+        announced || progress.why.is_some()
+    }
+
+    /// Why `/healthz` fails, if it does.
+    pub(super) fn stall(&self) -> Option<String> {
+        let lasts = self.turns.stalled(self.settings.stall_limit)?;
+        Some(format!("the present turn has lasted {lasts:.0?}"))
+    }
+}
