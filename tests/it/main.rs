@@ -6,6 +6,8 @@ mod child;
 mod client;
 mod door;
 mod extras;
+#[cfg(unix)]
+mod fake_kubernetes;
 mod fault_matrix;
 mod faults;
 mod health;
@@ -15,6 +17,8 @@ mod hostile;
 mod journal;
 #[cfg(unix)]
 mod kills;
+#[cfg(unix)]
+mod kubernetes;
 mod mock_platform;
 mod recorder;
 mod secrecy;
@@ -23,6 +27,21 @@ mod skypilot_calls;
 mod skypilot_errors;
 mod skypilot_server;
 mod skypilot_streams;
+#[cfg(unix)]
+mod state_child;
+#[cfg(unix)]
+mod state_faults;
+#[cfg(unix)]
+mod state_kills;
+#[cfg(unix)]
+mod state_migration;
+#[cfg(unix)]
+mod state_s3;
+#[cfg(unix)]
+mod state_settings;
+#[cfg(unix)]
+mod state_volume;
+mod state_worker;
 mod stop;
 mod tls;
 mod transport;

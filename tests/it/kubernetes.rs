@@ -1,0 +1,511 @@
+//! States in a cluster: rolling updates, crashes, cut-off writers, and what the
+//! API may answer. With real processes as pods.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::state::Snapshot;
+use serde_json::{Value, json};
+
+use crate::child::{Satellite, start};
+use crate::fake_kubernetes::{FakeKubernetes, collection};
+use crate::state_child::{
+    Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, number,
+    request,
+};
+
+const NAMESPACE: &str = "shop";
+const OLD: &str = "my-app-7d9f8b6c5d-x2x4z";
+const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
+/// Without a sign of life for this long a holder is taken for dead.
+const LEASE_SECONDS: u64 = 2;
+
+fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
+    let mut command = bare_command();
+    command
+        .env("CHILD_KUBERNETES", cluster.url())
+        .env("CHILD_ACCOUNT", cluster.account())
+        .env("CHILD_LEASE_SECONDS", LEASE_SECONDS.to_string())
+        .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        .env("DORY_POD_NAME", name)
+        .env("DORY_POD_NAMESPACE", NAMESPACE)
+        .env("DORY_HEALTH_HOST", "127.0.0.1")
+        .env("DORY_LOG_FORMAT", "text")
+        .env("DORY_CHECKPOINT_SEC", "0.05")
+        .env("DORY_SHUTDOWN_TIMEOUT_SEC", "5")
+        .envs(env.iter().copied());
+    start(command)
+}
+
+fn kept(cluster: &FakeKubernetes) -> Option<Snapshot> {
+    let object = cluster.object("configmaps", NAMESPACE, "dory-state-my-app")?;
+    let text = object["data"]["state"].as_str()?.to_owned();
+    Some(Snapshot::from_document(text.as_bytes()).unwrap())
+}
+
+fn kept_count(cluster: &FakeKubernetes) -> u64 {
+    let snapshot = kept(cluster).expect("something should be kept");
+    serde_json::from_slice::<Counts>(&snapshot.content.state)
+        .unwrap()
+        .count
+}
+
+fn started_with(pod: &mut Satellite) -> u64 {
+    number(pod.line("startup with").split(',').next().unwrap())
+}
+
+/// A small API client of the test's own.
+fn api(cluster: &FakeKubernetes, method: &str, path: &str, kind: &str, body: &Value) -> u16 {
+    let headers = format!("Authorization: Bearer first-token\r\nContent-Type: {kind}\r\n");
+    let request = request(method, path, &headers, &body.to_string());
+    ask(&cluster.address(), &request).0
+}
+
+#[test]
+fn the_fake_answers_as_the_real_one_row_by_row() {
+    let cluster = FakeKubernetes::start();
+    let maps = collection("configmaps", "n");
+    let leases = collection("leases", "n");
+    let (a, b) = (format!("{maps}/a"), format!("{maps}/b"));
+    let json_ = "application/json";
+    let merge = "application/merge-patch+json";
+    let apply = "application/apply-patch+yaml";
+    let map = |version: Value, text: &str| json!({ "metadata": { "name": "a", "resourceVersion": version }, "data": { "state": text } });
+    let none = Value::Null;
+
+    // GET or PUT of an absent ConfigMap.
+    assert_eq!(api(&cluster, "GET", &a, json_, &none), 404);
+    assert_eq!(
+        api(&cluster, "PUT", &a, json_, &map(none.clone(), "1")),
+        404
+    );
+    // POST of an existing one.
+    assert_eq!(
+        api(&cluster, "POST", &maps, json_, &map(none.clone(), "1")),
+        201
+    );
+    assert_eq!(
+        api(&cluster, "POST", &maps, json_, &map(none.clone(), "2")),
+        409
+    );
+    // PUT or merge patch with a stale version, and without one.
+    assert_eq!(
+        api(&cluster, "PUT", &a, json_, &map(json!("999"), "2")),
+        409
+    );
+    assert_eq!(
+        api(&cluster, "PATCH", &a, merge, &map(json!("999"), "2")),
+        409
+    );
+    assert_eq!(
+        api(&cluster, "PUT", &a, json_, &map(none.clone(), "2")),
+        200
+    );
+    let version =
+        cluster.object("configmaps", "n", "a").unwrap()["metadata"]["resourceVersion"].clone();
+    assert_eq!(api(&cluster, "PUT", &a, json_, &map(version, "3")), 200);
+    // Server-side apply.
+    assert_eq!(
+        api(&cluster, "PATCH", &a, apply, &map(json!("999"), "4")),
+        409
+    );
+    assert_eq!(
+        api(&cluster, "PATCH", &b, apply, &map(json!("999"), "4")),
+        201
+    );
+    // Size.
+    let large = |bytes: usize| map(none.clone(), &"x".repeat(bytes));
+    assert_eq!(api(&cluster, "PUT", &a, json_, &large(1_048_576)), 200);
+    assert_eq!(api(&cluster, "PUT", &a, json_, &large(1_048_577)), 422);
+    assert_eq!(api(&cluster, "PUT", &a, json_, &large(3_200_000)), 413);
+    // Names, labels, tokens.
+    let named = |name: &str| json!({ "metadata": { "name": name } });
+    assert_eq!(api(&cluster, "POST", &maps, json_, &named("Bad_Name")), 422);
+    let labelled = json!({ "metadata": { "name": "c", "labels": { "a": "no blanks" } } });
+    assert_eq!(api(&cluster, "POST", &maps, json_, &labelled), 422);
+    let anonymous = request("GET", &a, "Authorization: Bearer wrong\r\n", "");
+    assert_eq!(ask(&cluster.address(), &anonymous).0, 401);
+    // Leases.
+    let lease = |version: Value, time: &str| json!({ "metadata": { "name": "l", "resourceVersion": version }, "spec": { "holderIdentity": "", "renewTime": time } });
+    let l = format!("{leases}/l");
+    let good = "2026-11-21T05:00:00.000001Z";
+    assert_eq!(
+        api(
+            &cluster,
+            "PUT",
+            &l,
+            json_,
+            &lease(none.clone(), "2026-11-21T05:00:00Z")
+        ),
+        400
+    );
+    assert_eq!(
+        api(&cluster, "PUT", &l, json_, &lease(none.clone(), good)),
+        201
+    );
+    assert_eq!(
+        api(&cluster, "PUT", &l, json_, &lease(none.clone(), good)),
+        422
+    );
+    // RBAC's resourceNames.
+    cluster.state().only_names = Some(vec!["new".into()]);
+    assert_eq!(api(&cluster, "POST", &maps, json_, &named("new")), 403);
+    assert_eq!(
+        api(
+            &cluster,
+            "PATCH",
+            &format!("{maps}/new"),
+            apply,
+            &named("new")
+        ),
+        201
+    );
+}
+
+#[test]
+fn fault_10_the_state_is_in_the_pods_own_namespace() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 3");
+    old.signal("TERM");
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    assert_eq!(kept_count(&cluster), last_count(&old));
+    let object = cluster
+        .object("configmaps", NAMESPACE, "dory-state-my-app")
+        .unwrap();
+    assert_eq!(object["metadata"]["labels"]["dory.io/state-owner"], "true");
+    assert!(
+        cluster
+            .state()
+            .requests
+            .iter()
+            .all(|r| r.contains("/namespaces/shop/"))
+    );
+    let lease = cluster
+        .object("leases", NAMESPACE, "dory-state-my-app")
+        .unwrap();
+    assert_eq!(lease["spec"]["holderIdentity"], "", "released");
+}
+
+#[test]
+fn fault_15_a_rolling_update_hands_over_the_last_state_to_exactly_one_writer() {
+    for leases in [true, false] {
+        let cluster = FakeKubernetes::start();
+        if !leases {
+            cluster.state().forbidden.push("/leases".into());
+        }
+        let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "count in shutdown")]);
+        let old_address = address(&mut old);
+        old.line("count 5");
+
+        let mut new = pod(&cluster, NEW, &[]);
+        let from = started_with(&mut new);
+        new.line("count ");
+        old.line("handed over to");
+        let counted = counts(&old);
+        assert_eq!(
+            from,
+            counted.last().unwrap() + 100,
+            "what shutdown did is there"
+        );
+        assert_eq!(
+            counts(&new).first(),
+            Some(&(from + 1)),
+            "not one is lost or done twice"
+        );
+
+        // The old pod stays, not ready, until it is told to go; its hook is
+        // answered at once.
+        assert_eq!(get(&old_address, "/healthz").0, 200);
+        let (status, body) = get(&old_address, "/ready");
+        assert_eq!(
+            (status, body.contains("handed over to")),
+            (503, true),
+            "{body}"
+        );
+        assert_eq!(get(&old_address, "/prestop").0, 200);
+        new.line(&format!("count {}", from + 20));
+        old.signal("TERM");
+        assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+        assert_eq!(counts(&old), counted, "it did nothing since");
+
+        new.signal("TERM");
+        assert_eq!(new.end().0.code(), Some(0));
+        assert_eq!(kept_count(&cluster), last_count(&new));
+        let stamp = kept(&cluster).unwrap().stamp;
+        assert_eq!((stamp.epoch, stamp.is_released()), (2, true));
+    }
+}
+
+#[test]
+fn a_container_that_is_started_again_takes_its_state_at_once() {
+    let cluster = FakeKubernetes::start();
+    let mut first = pod(&cluster, "my-app-0", &[("DORY_PROCESSOR_ID", "my-app")]);
+    first.line("count 5");
+    first.signal("KILL");
+    first.end();
+    let begun = Instant::now();
+    let mut second = pod(&cluster, "my-app-0", &[("DORY_PROCESSOR_ID", "my-app")]);
+    assert!(started_with(&mut second) >= 1);
+    assert!(begun.elapsed() < Duration::from_secs(LEASE_SECONDS));
+}
+
+#[test]
+fn a_dead_pods_state_is_taken_when_its_lease_has_run_out() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 5");
+    old.signal("KILL");
+    old.end();
+    let before = kept_count(&cluster);
+    let mut new = pod(&cluster, NEW, &[]);
+    let address = address(&mut new);
+    let waiting = eventually(|| {
+        let (status, body) = get(&address, "/ready");
+        (status == 503 && body.contains("waiting for")).then_some(body)
+    });
+    assert!(waiting.contains(OLD), "{waiting}");
+    assert_eq!(get(&address, "/healthz").0, 200, "alive while it waits");
+    assert_eq!(started_with(&mut new), before);
+}
+
+#[test]
+fn a_pod_that_handed_over_comes_back_when_its_successor_dies() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 3");
+    let mut new = pod(&cluster, NEW, &[]);
+    new.line("count ");
+    old.line("handed over to");
+    new.signal("KILL");
+    new.end();
+    // It ends; the kubelet starts it again.
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    let kept = kept_count(&cluster);
+    let mut again = pod(&cluster, OLD, &[]);
+    assert_eq!(started_with(&mut again), kept);
+    again.line("count ");
+}
+
+#[test]
+fn a_writer_that_was_cut_off_finds_that_it_is_fenced_and_overwrites_nothing() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 5");
+    old.signal("STOP");
+    let mut new = pod(&cluster, NEW, &[]);
+    started_with(&mut new);
+    new.line("count ");
+    old.signal("CONT");
+    let (status, _) = old.end();
+    assert_eq!(status.code(), Some(1), "{:#?}", old.log);
+    assert!(old.log.iter().any(|line| line.contains("fenced")));
+
+    // Its container is started again: it waits, and does not ask for it back.
+    let mut again = pod(&cluster, OLD, &[]);
+    again.line("endpoints");
+    thread::sleep(Duration::from_secs(LEASE_SECONDS));
+    new.line("count ");
+    again.signal("TERM");
+    assert_eq!(again.end().0.code(), Some(0));
+    assert_eq!(counts(&again), [0_u64; 0], "{:#?}", again.log);
+    new.signal("TERM");
+    assert_eq!(
+        new.end().0.code(),
+        Some(0),
+        "nobody asked it: {:#?}",
+        new.log
+    );
+    assert_eq!(kept_count(&cluster), last_count(&new));
+}
+
+#[test]
+fn what_was_removed_elsewhere_is_not_made_anew() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 5");
+    cluster.remove("configmaps", NAMESPACE, "dory-state-my-app");
+    let (status, _) = old.end();
+    assert_eq!(status.code(), Some(1), "{:#?}", old.log);
+    assert!(kept(&cluster).is_none());
+    // The operator's reset: the next start begins.
+    let mut next = pod(&cluster, OLD, &[]);
+    assert_eq!(started_with(&mut next), 0);
+}
+
+#[test]
+fn a_rotated_token_is_read_again() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 3");
+    std::fs::write(cluster.account().join("token"), "second-token").unwrap();
+    cluster.state().token = "second-token".into();
+    let before = kept_count(&cluster);
+    eventually(|| (kept_count(&cluster) > before).then_some(()));
+    old.signal("TERM");
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    let told = old.log.join("\n");
+    assert!(
+        !told.contains("not saved") && !told.contains("token"),
+        "{told}"
+    );
+}
+
+#[test]
+fn lost_answers_and_an_api_that_fails_cost_nothing() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    let address = address(&mut old);
+    old.line("count 3");
+    for _ in 0..3 {
+        cluster.state().losing = 2;
+        let before = kept_count(&cluster);
+        eventually(|| (kept_count(&cluster) > before + 3).then_some(()));
+    }
+    cluster.state().failing = vec![500; 40];
+    eventually(|| (get(&address, "/ready").0 == 503).then_some(()));
+    cluster.state().failing.clear();
+    eventually(|| (get(&address, "/ready").0 == 200).then_some(()));
+    // In the last save of all.
+    {
+        let mut state = cluster.state();
+        state.losing = 1;
+        state.failing = vec![503, 500];
+    }
+    assert_eq!(get(&address, "/prestop").0, 200);
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    assert_eq!(kept_count(&cluster), last_count(&old));
+}
+
+#[test]
+fn a_label_that_somebody_puts_on_it_costs_nothing_and_stays() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 3");
+    let name = "dory-state-my-app";
+    for turn in 0..5 {
+        let before = kept_count(&cluster);
+        let mut object = cluster.object("configmaps", NAMESPACE, name).unwrap();
+        object["metadata"]["labels"]["turn"] = json!(turn.to_string());
+        cluster.put("configmaps", NAMESPACE, name, object);
+        eventually(|| (kept_count(&cluster) > before + 1).then_some(()));
+    }
+    old.signal("TERM");
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    let object = cluster.object("configmaps", NAMESPACE, name).unwrap();
+    assert!(object["metadata"]["labels"]["turn"].is_string());
+}
+
+#[test]
+fn an_api_that_refuses_makes_prestop_fail_and_the_exit_code_too() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[("DORY_SHUTDOWN_TIMEOUT_SEC", "1")]);
+    let address = address(&mut old);
+    old.line("count 3");
+    cluster.state().forbidden.push("/configmaps".into());
+    let (status, body) = get(&address, "/prestop");
+    assert_eq!((status, body.contains("403")), (500, true), "{body}");
+    assert_eq!(old.end().0.code(), Some(1));
+}
+
+#[test]
+fn of_two_that_begin_at_once_one_writes() {
+    let cluster = FakeKubernetes::start();
+    let mut pods = [pod(&cluster, OLD, &[]), pod(&cluster, NEW, &[])];
+    let begun = Instant::now();
+    // One may lose the race for the first save, or be asked to hand over.
+    while kept(&cluster).is_none_or(|snapshot| snapshot.stamp.generation < 20) {
+        assert!(begun.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(20));
+    }
+    for pod in &mut pods {
+        pod.signal("TERM");
+    }
+    let mut all: Vec<u64> = Vec::new();
+    for mut pod in pods {
+        pod.end();
+        all.extend(counts(&pod));
+    }
+    all.sort_unstable();
+    let last = all.last().copied();
+    all.dedup();
+    assert_eq!(last, Some(kept_count(&cluster)));
+}
+
+#[test]
+fn a_state_of_the_reference_is_taken_over() {
+    let cluster = FakeKubernetes::start();
+    // json.dumps({"count": 41, "by_number": {"7": "é"}}, sort_keys=True), hashed.
+    let envelope = json!({
+        "payload": { "by_number": { "7": "é" }, "count": 41 },
+        "metadata": { "processor_id": "my-app", "pod_name": OLD, "timestamp_iso": "2026-01-01T00:00:00" },
+        "checksum": "fb22306078ed043ecf9066121eac0e1112c43f466388013e141cf2fac46da03a",
+    });
+    let labels = json!({ "labels": { "dory.io/state-owner": "true", "team": "orders" } });
+    let object = json!({ "metadata": labels, "data": { "state": envelope.to_string() } });
+    cluster.put("configmaps", NAMESPACE, "dory-state-my-app", object);
+    let mut new = pod(&cluster, NEW, &[]);
+    assert_eq!(started_with(&mut new), 41);
+    new.line("count 42");
+    new.signal("TERM");
+    new.end();
+    assert_eq!(kept_count(&cluster), last_count(&new));
+    let kept = cluster
+        .object("configmaps", NAMESPACE, "dory-state-my-app")
+        .unwrap();
+    assert_eq!(
+        kept["metadata"]["labels"]["team"], "orders",
+        "others' labels stay"
+    );
+}
+
+#[test]
+fn a_damaged_state_is_kept_under_another_name_where_the_hook_begins_anew() {
+    let cluster = FakeKubernetes::start();
+    let name = "dory-state-my-app";
+    let damaged = json!({ "binaryData": { "state.gz": "bm90IGEgc3RhdGU=" } });
+    cluster.put("configmaps", NAMESPACE, name, damaged.clone());
+    let mut strict = pod(&cluster, OLD, &[]);
+    assert_eq!(strict.end().0.code(), Some(1), "{:#?}", strict.log);
+    let there = cluster.object("configmaps", NAMESPACE, name).unwrap();
+    assert_eq!(there["binaryData"], damaged["binaryData"], "left as it is");
+
+    let mut fresh = pod(&cluster, OLD, &[("CHILD_DOES", "start fresh")]);
+    assert_eq!(started_with(&mut fresh), 0);
+    fresh.line("count 1");
+    let aside: Vec<Value> = {
+        let state = cluster.state();
+        let objects = state.objects.iter();
+        objects
+            .filter(|((_, name), _)| name.contains("-corrupt-"))
+            .map(|(_, object)| object.clone())
+            .collect()
+    };
+    assert_eq!(aside.len(), 1);
+    assert_eq!(aside[0]["data"]["state"], "not a state");
+}
+
+#[test]
+fn a_large_state_is_compressed_and_one_that_is_too_large_is_never_sent() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "grow")]);
+    old.line("count 60"); // 3 MB of one letter
+    old.signal("TERM");
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    let object = cluster
+        .object("configmaps", NAMESPACE, "dory-state-my-app")
+        .unwrap();
+    assert!(object["binaryData"]["state.gz"].as_str().unwrap().len() < 100_000);
+    let mut next = pod(&cluster, OLD, &[]);
+    assert_eq!(started_with(&mut next), last_count(&old));
+    drop(next);
+
+    let mut random = pod(
+        &cluster,
+        "other-7d9f8b6c5d-x2x4z",
+        &[("CHILD_DOES", "grow at random")],
+    );
+    random.line("is too large for ConfigMap");
+    let sent = cluster.object("configmaps", NAMESPACE, "dory-state-other");
+    assert!(sent.is_some(), "the last one that fitted is there");
+}

@@ -1,0 +1,305 @@
+//! A real processor in a process of its own: this test binary, run again.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::state::{App, ConfigMapStore, ExecutionContext, Outcome, Processor, Remedy};
+use satellite_sdk::{Error, Failure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::child::{Satellite, start};
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    pub count: u64,
+    pub by_number: HashMap<u32, String>,
+    pub seen: HashSet<i64>,
+    pub filling: String,
+}
+
+/// Counts, and does what `CHILD_DOES` says, at the worst moments.
+struct Counting {
+    does: String,
+    interval: Duration,
+}
+
+impl Counting {
+    fn does(&self, what: &str) -> bool {
+        self.does == what
+    }
+}
+
+impl Processor for Counting {
+    type State = Counts;
+    const SCHEMA: u32 = 2;
+
+    fn startup(&mut self, cx: &ExecutionContext<Counts>) -> Outcome {
+        eprintln!(
+            "startup with {}, attempt {}",
+            cx.state().count,
+            cx.attempt_number()
+        );
+        if self.does("start slowly") {
+            cx.sleep(Duration::from_secs(600));
+        }
+        if self.does("start deaf") {
+            thread::sleep(Duration::from_secs(600));
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, cx: &ExecutionContext<Counts>) -> Outcome {
+        if self.does("block") {
+            cx.state().count += 1;
+            eprintln!("blocking");
+            thread::sleep(Duration::from_secs(600));
+        }
+        for _ in cx.run_loop(self.interval) {
+            let count = {
+                let mut state = cx.state();
+                state.count += 1;
+                let number = state.count as u32 % 10;
+                state.by_number.insert(number, format!("{number}"));
+                state.seen.insert(-i64::from(number));
+                if self.does("grow") {
+                    state.filling.push_str(&"x".repeat(50_000));
+                }
+                if self.does("tell the time") {
+                    state.filling = now_ms().to_string();
+                }
+                if self.does("grow at random") {
+                    state.filling.push_str(&noise(300_000));
+                }
+                state.count
+            };
+            eprintln!("count {count}");
+            match self.does.as_str() {
+                "return" => return Ok(()),
+                "fail" => return Err("on purpose".into()),
+                "panic" => panic!("on purpose"),
+                "panic with the state" => {
+                    let mut state = cx.state();
+                    state.count = 1_000_000;
+                    panic!("on purpose");
+                }
+                "stall" => thread::sleep(Duration::from_secs(600)),
+                _ => {}
+            }
+        }
+        if self.does("work after the stop") {
+            cx.state().count += 1000;
+        }
+        Ok(())
+    }
+
+    fn shutdown(&mut self, cx: &ExecutionContext<Counts>) -> Outcome {
+        eprintln!("shutdown with {}", cx.state().count);
+        if self.does("count in shutdown") {
+            cx.state().count += 100;
+        }
+        Ok(())
+    }
+
+    fn migrate(from: u32, mut state: Value) -> Result<Value, Failure> {
+        if from == 1 {
+            state["count"] = state["counter"].take();
+        }
+        Ok(state)
+    }
+
+    fn on_state_restore_failed(&mut self, _: &ExecutionContext<Counts>, error: &Error) -> Remedy {
+        eprintln!("hook: restore failed: {error}");
+        match self.does("start fresh") {
+            true => Remedy::StartFresh,
+            false => Remedy::KeepState,
+        }
+    }
+
+    fn on_rapid_restart_detected(&mut self, _: &ExecutionContext<Counts>, count: u32) -> Remedy {
+        eprintln!("hook: {count} rapid restarts");
+        Remedy::KeepState
+    }
+
+    fn on_health_check_failed(_: &ExecutionContext<Counts>, error: &Error) {
+        eprintln!("hook: health check failed: {error}");
+    }
+
+    fn reset_caches(&mut self, _: &ExecutionContext<Counts>) {
+        eprintln!("hook: reset caches");
+    }
+}
+
+pub fn now_ms() -> u128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_millis()
+}
+
+/// Letters that no compression makes shorter than six bits each.
+fn noise(letters: usize) -> String {
+    use std::hash::{BuildHasher, RandomState};
+
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    let seed = RandomState::new();
+    let letter = |n| char::from(LETTERS[seed.hash_one(n) as usize % 64]);
+    (0..letters).map(letter).collect()
+}
+
+/// The processor: does nothing when it is run as a test among others.
+#[test]
+fn process() {
+    if std::env::var_os("STATE_CHILD").is_none() {
+        return;
+    }
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let interval = variable("CHILD_INTERVAL_MS").parse().unwrap_or(20);
+    let mut app = App::new();
+    if let Ok(url) = std::env::var("CHILD_KUBERNETES") {
+        let patience = variable("CHILD_LEASE_SECONDS").parse().unwrap();
+        let store = ConfigMapStore::new()
+            .at(url)
+            .service_account(variable("CHILD_ACCOUNT"))
+            .patience(Duration::from_secs(patience));
+        app = app.store(store);
+    }
+    let exit = app.run(Counting {
+        does: variable("CHILD_DOES"),
+        interval: Duration::from_millis(interval),
+    });
+    std::process::exit(exit.code().into());
+}
+
+/// A processor whose state is in `folder`, its endpoints at a port of the
+/// system's choice.
+pub fn command(folder: &Path) -> Command {
+    let mut command = bare_command();
+    command
+        .env("DORY_STATE_BACKEND", "local")
+        .env("DORY_STATE_DIR", folder)
+        .env("DORY_PROCESSOR_ID", "counting");
+    command
+}
+
+pub fn bare_command() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([
+            "state_child::process",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env("STATE_CHILD", "1")
+        .env("DORY_HEALTH_PORT", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn doing(folder: &Path, what: &str) -> Satellite {
+    let mut command = command(folder);
+    command.env("CHILD_DOES", what);
+    start(command)
+}
+
+/// What is kept, read as the processor itself reads it.
+pub fn kept(folder: &Path) -> u64 {
+    kept_state(folder).count
+}
+
+pub fn kept_state(folder: &Path) -> Counts {
+    let newest = generations(folder).pop().expect("something should be kept");
+    let document = std::fs::read(newest).unwrap();
+    let snapshot = satellite_sdk::state::Snapshot::from_document(&document).unwrap();
+    serde_json::from_slice(&snapshot.content.state).unwrap()
+}
+
+/// The files of the generations, the newest last.
+pub fn generations(folder: &Path) -> Vec<std::path::PathBuf> {
+    files(folder, |name| name.ends_with(".state"))
+}
+
+pub fn files(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(folder.join("counting"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| is_wanted(path.file_name().unwrap().to_str().unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+/// The number at the end of a line such as `count 17`.
+pub fn number(line: &str) -> u64 {
+    let digits = line.rsplit(' ').next().unwrap();
+    digits.parse().unwrap_or_else(|_| panic!("{line:?}"))
+}
+
+/// The last number that was counted before the end, which has come.
+pub fn last_count(process: &Satellite) -> u64 {
+    *counts(process).last().expect("it should have counted")
+}
+
+/// All that was counted. A kill may come in the middle of a line.
+pub fn counts(process: &Satellite) -> Vec<u64> {
+    let lines = process.log.iter();
+    lines
+        .filter_map(|line| line.strip_prefix("count ")?.parse().ok())
+        .collect()
+}
+
+/// Where the endpoints of a process are, from its log.
+pub fn address(process: &mut Satellite) -> String {
+    let line = process.line("endpoints: http://");
+    line.rsplit("http://").next().unwrap().to_owned()
+}
+
+/// Status and body of an answer.
+pub fn ask(address: &str, request: &str) -> (u16, String) {
+    try_ask(address, request).unwrap()
+}
+
+pub fn try_ask(address: &str, request: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(40)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.get(9..12).and_then(|text| text.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    match (status, body) {
+        (Some(status), Some(body)) => Ok((status, body.to_owned())),
+        _ => Err(std::io::Error::other(format!("{answer:?}"))),
+    }
+}
+
+pub fn get(address: &str, path: &str) -> (u16, String) {
+    ask(address, &request("GET", path, "", ""))
+}
+
+pub fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Waits until `found` is.
+pub fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(it) = found() {
+            return it;
+        }
+        assert!(Instant::now() < end, "it did not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

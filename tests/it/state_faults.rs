@@ -1,0 +1,486 @@
+//! The reference's fifteen faults, each as a test that this kit passes. Those of
+//! Kubernetes (10 and 15) are in `kubernetes`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::extras::temp_directory;
+use serde_json::{Value, json};
+
+use crate::child::start;
+use crate::state_child::{
+    address, ask, command, doing, eventually, files, generations, get, kept, last_count, number,
+    request,
+};
+use crate::state_volume::{SmallVolume, small_volume};
+
+/// Generous for a busy machine; the figure itself is the bench's.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+#[test]
+fn fault_1_a_kill_an_error_a_return_and_a_panic_leave_the_state_saved() {
+    for (does, code) in [("fail", 1), ("return", 0), ("panic", 1)] {
+        let folder = temp_directory().unwrap();
+        for turn in 1..=3 {
+            let mut process = doing(folder.path(), does);
+            let (status, _) = process.end();
+            assert_eq!(status.code(), Some(code), "{does}: {:#?}", process.log);
+            assert_eq!(kept(folder.path()), turn, "{does}");
+        }
+    }
+
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command.env("DORY_CHECKPOINT_SEC", "0.05");
+    let mut process = start(command);
+    process.line("count 20");
+    process.signal("KILL");
+    process.end();
+    let (counted, kept) = (last_count(&process), kept(folder.path()));
+    assert!(kept >= 10 && kept <= counted + 1, "{kept} of {counted}");
+}
+
+#[test]
+fn fault_2_no_stop_in_twenty_loses_what_run_did() {
+    let folder = temp_directory().unwrap();
+    let mut before = 0;
+    for _ in 0..20 {
+        let mut process = doing(folder.path(), "");
+        process.line("count ");
+        process.signal("TERM");
+        let (status, _) = process.end();
+        assert_eq!(status.code(), Some(0), "{:#?}", process.log);
+        let counted = last_count(&process);
+        assert_eq!(kept(folder.path()), counted);
+        assert!(counted > before);
+        before = counted;
+    }
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_it() {
+    let folder = temp_directory().unwrap();
+    for _ in 0..5 {
+        let mut process = doing(folder.path(), "");
+        process.line("count 3");
+        let pid = process.pid().to_string();
+        // As `timeout` does, to the process and to its group.
+        let both = Command::new("kill")
+            .args(["-s", "TERM", &pid, &pid])
+            .status();
+        assert!(both.unwrap().success());
+        assert_eq!(process.end().0.code(), Some(0), "{:#?}", process.log);
+        assert_eq!(kept(folder.path()), last_count(&process));
+        fs::remove_dir_all(folder.path().join("counting")).unwrap();
+    }
+    let mut process = doing(folder.path(), "block");
+    process.line("blocking");
+    process.signal("TERM");
+    process.line("stopping");
+    thread::sleep(Duration::from_millis(600));
+    process.signal("TERM");
+    let (status, took) = process.end();
+    assert_eq!(status.code(), Some(1));
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+#[test]
+fn fault_3_prestop_comes_after_shutdown_and_the_save_and_says_how_it_went() {
+    let folder = temp_directory().unwrap();
+    for does in ["count in shutdown", "work after the stop", "return"] {
+        let before = generations_or_none(folder.path()).map_or(0, |()| kept(folder.path()));
+        let mut process = doing(folder.path(), does);
+        let address = address(&mut process);
+        process.line("count ");
+        if does != "return" {
+            let (status, body) = get(&address, "/prestop");
+            assert_eq!(status, 200, "{body}");
+            assert!(body.contains("ready for termination"), "{body}");
+            assert!(kept(folder.path()) > before + 99, "saved before the answer");
+        }
+        let (status, _) = process.end();
+        assert_eq!(status.code(), Some(0), "{:#?}", process.log);
+        assert!(process.log.iter().any(|l| l.starts_with("shutdown with")));
+        assert!(kept(folder.path()) > before);
+    }
+
+    // The folder is taken away: there is nowhere to save to.
+    let mut command = command(folder.path());
+    command.env("DORY_SHUTDOWN_TIMEOUT_SEC", "2");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("count ");
+    fs::remove_dir_all(folder.path().join("counting")).unwrap();
+    let (status, body) = get(&address, "/prestop");
+    assert_eq!(status, 500, "{body}");
+    assert!(body.contains("not saved"), "{body}");
+    assert_eq!(process.end().0.code(), Some(1));
+    assert!(
+        !folder.path().join("counting").exists(),
+        "nothing is made anew"
+    );
+}
+
+#[test]
+fn fault_4_an_interval_of_an_hour_does_not_delay_the_exit() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command.env("CHILD_INTERVAL_MS", "3600000");
+    let mut process = start(command);
+    process.line("count 1");
+    process.signal("TERM");
+    let (status, took) = process.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < AT_ONCE, "{took:?}");
+    assert_eq!(kept(folder.path()), 1);
+}
+
+#[test]
+fn fault_5_a_stop_during_startup_is_obeyed() {
+    let folder = temp_directory().unwrap();
+    let mut process = doing(folder.path(), "start slowly");
+    process.line("startup with");
+    process.signal("TERM");
+    let (status, took) = process.end();
+    assert_eq!(status.code(), Some(0), "{:#?}", process.log);
+    assert!(took < AT_ONCE, "{took:?}");
+    assert!(!process.log.iter().any(|line| line.starts_with("count")));
+
+    // One that does not listen is ended when its time is over, and says so.
+    let mut command = command(folder.path());
+    command
+        .env("CHILD_DOES", "start deaf")
+        .env("DORY_SHUTDOWN_TIMEOUT_SEC", "1");
+    let mut process = start(command);
+    process.line("startup with");
+    process.signal("TERM");
+    let (status, took) = process.end();
+    assert_eq!(status.code(), Some(1), "{:#?}", process.log);
+    assert!(took < Duration::from_secs(1) + AT_ONCE, "{took:?}");
+}
+
+#[test]
+fn a_startup_past_its_time_ends_with_an_error() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("CHILD_DOES", "start deaf")
+        .env("DORY_STARTUP_TIMEOUT_SEC", "1");
+    let mut process = start(command);
+    process.line("startup lasted longer than 1s");
+    assert_eq!(process.end().0.code(), Some(1));
+    let mut next = doing(folder.path(), "return");
+    assert_eq!(next.end().0.code(), Some(0), "its state is free");
+}
+
+#[test]
+fn fault_6_a_damaged_state_is_set_aside_told_of_and_never_overwritten() {
+    let damages: [(&str, Damage); 3] = [
+        ("corrupt", |path| {
+            let mut bytes = fs::read(path).unwrap();
+            let middle = bytes.len() - 5;
+            bytes[middle] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }),
+        ("truncated", |path| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("empty", |path| fs::write(path, "").unwrap()),
+    ];
+    for (how, damage) in damages {
+        let folder = temp_directory().unwrap();
+        doing(folder.path(), "return").end();
+        doing(folder.path(), "return").end();
+        let newest = generations(folder.path()).pop().unwrap();
+        damage(&newest);
+        let damaged = fs::read(&newest).unwrap();
+
+        let mut process = doing(folder.path(), "");
+        let address = address(&mut process);
+        process.line("count ");
+        let (_, metrics) = get(&address, "/metrics");
+        assert!(metrics.contains("dory_state_corrupt_total 1"), "{metrics}");
+        process.signal("TERM");
+        process.end();
+        let told = process.log.join("\n");
+        assert!(
+            told.contains("ERROR the state: generation"),
+            "{how}: {told}"
+        );
+        assert!(told.contains("hook: restore failed"), "{how}: {told}");
+        assert_eq!(kept(folder.path()), last_count(&process));
+        assert!(kept(folder.path()) >= 2, "{how}: the one before was used");
+        let aside = files(folder.path(), |name| name.contains(".state.corrupt-"));
+        assert_eq!(fs::read(&aside[0]).unwrap(), damaged, "{how}");
+    }
+}
+
+#[test]
+fn where_nothing_else_is_left_a_damaged_state_stops_it_unless_the_hook_says_otherwise() {
+    let folder = temp_directory().unwrap();
+    doing(folder.path(), "return").end();
+    for path in generations(folder.path()) {
+        fs::write(path, "satellite-state 1 nonsense").unwrap();
+    }
+    let before = generations(folder.path());
+    for _ in 0..2 {
+        let mut process = doing(folder.path(), "return");
+        let (status, _) = process.end();
+        assert_eq!(status.code(), Some(1), "{:#?}", process.log);
+        assert_eq!(generations(folder.path()), before, "left as it is");
+    }
+    let mut process = doing(folder.path(), "start fresh");
+    process.line("hook: reset caches");
+    process.line("startup with 0");
+    process.line("count 1");
+    assert_eq!(
+        files(folder.path(), |name| name.contains(".corrupt-")).len(),
+        before.len()
+    );
+}
+
+#[test]
+fn fault_7_a_full_disk_leaves_the_last_good_state() {
+    let Some(SmallVolume { path, .. }) = &small_volume("300k") else {
+        return;
+    };
+    let mut command = command(path);
+    command
+        .env("CHILD_DOES", "grow")
+        .env("DORY_CHECKPOINT_SEC", "0.02")
+        .env("DORY_SHUTDOWN_TIMEOUT_SEC", "2");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("not saved");
+    let (status, body) = get(&address, "/ready");
+    assert_eq!(status, 503);
+    assert!(body.contains("not saved"), "{body}");
+    assert_eq!(get(&address, "/prestop").0, 500);
+    assert_eq!(process.end().0.code(), Some(1), "{:#?}", process.log);
+    let saved = kept(path);
+    assert!(saved >= 1);
+
+    // Where there is room again it goes on from there.
+    let roomy = temp_directory().unwrap();
+    let newest = generations(path).pop().unwrap();
+    fs::create_dir(roomy.path().join("counting")).unwrap();
+    let moved = roomy
+        .path()
+        .join("counting")
+        .join(newest.file_name().unwrap());
+    fs::copy(&newest, moved).unwrap();
+    let mut process = doing(roomy.path(), "start slowly");
+    let line = process.line("startup with");
+    assert_eq!(number(line.split(',').next().unwrap()), saved);
+}
+
+#[test]
+fn fault_8_no_number_of_starts_throws_the_state_away() {
+    let folder = temp_directory().unwrap();
+    for turn in 1..=6 {
+        doing(folder.path(), "return").end();
+        assert_eq!(kept(folder.path()), turn);
+    }
+    for attempt in 0..6 {
+        let mut process = doing(folder.path(), "");
+        let line = process.line("startup with");
+        assert!(line.ends_with(&format!("attempt {attempt}")), "{line}");
+        if attempt >= 3 {
+            let told = process.log.join("\n");
+            assert!(
+                told.contains(&format!("hook: {attempt} rapid restarts")),
+                "{told}"
+            );
+        }
+        process.line("count ");
+        process.signal("KILL");
+        process.end();
+    }
+    assert!(kept(folder.path()) >= 6);
+}
+
+#[test]
+fn fault_9_two_processors_in_one_folder_share_nothing() {
+    let folder = temp_directory().unwrap();
+    let of = |pod: &str| {
+        let mut command = command(folder.path());
+        command
+            .env_remove("DORY_PROCESSOR_ID")
+            .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+            .env("DORY_HEALTH_HOST", "127.0.0.1")
+            .env("CHILD_DOES", "return")
+            .env("DORY_POD_NAME", pod);
+        let mut process = start(command);
+        assert_eq!(process.end().0.code(), Some(0), "{:#?}", process.log);
+        last_count(&process)
+    };
+    assert_eq!(of("app-0"), 1);
+    assert_eq!(of("app-1"), 1);
+    assert_eq!(of("app-0"), 2);
+    assert_eq!(of("my-app-7d9f8b6c5d-x2x4z"), 1);
+    assert_eq!(of("my-db-7d9f8b6c5d-x2x4z"), 1);
+    assert_eq!(of("my-app-6c5db8f9d4-tq9wv"), 2);
+}
+
+#[test]
+fn fault_11_numbers_as_keys_and_sets_are_saved_and_restored() {
+    let folder = temp_directory().unwrap();
+    for _ in 0..3 {
+        doing(folder.path(), "return").end();
+    }
+    let document = fs::read(generations(folder.path()).pop().unwrap()).unwrap();
+    let snapshot = satellite_sdk::state::Snapshot::from_document(&document).unwrap();
+    let state: Value = serde_json::from_slice(&snapshot.content.state).unwrap();
+    assert_eq!(state["by_number"], json!({ "1": "1", "2": "2", "3": "3" }));
+    assert_eq!(state["seen"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn fault_12_a_state_of_the_wrong_types_is_refused_whole() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command.env("CHILD_INTERVAL_MS", "3600000");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("count 1");
+    let post = |body: &Value| ask(&address, &request("POST", "/state", "", &body.to_string()));
+    for (wrong, told) in [
+        (
+            json!({ "data": { "count": "many" } }),
+            "count: invalid type",
+        ),
+        (
+            json!({ "count": 5, "by_number": { "x": "y" } }),
+            "by_number",
+        ),
+        (
+            json!({ "count": 5, "cuont": 6 }),
+            "unknown keys, nothing was changed: cuont",
+        ),
+        (json!([1, 2]), "does not fit"),
+        (
+            json!({ "data": { "count": 5 }, "state_version": 1 }),
+            "version 1, expected 2",
+        ),
+    ] {
+        let (status, body) = post(&wrong);
+        assert_eq!(status, 400, "{wrong}");
+        assert!(body.contains(told), "{wrong}: {body}");
+    }
+    let (_, shown) = get(&address, "/state");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["data"]["count"], 1);
+    assert_eq!(shown["app_name"], "counting");
+
+    let (status, body) = post(&json!({ "data": { "count": 41 } }));
+    assert_eq!((status, body.contains("State restored")), (200, true));
+    assert_eq!(kept(folder.path()), 41);
+    // What is shown may be given back.
+    assert_eq!(post(&shown).0, 200);
+    assert_eq!(kept(folder.path()), 1);
+}
+
+#[test]
+fn fault_13_probes_are_never_limited_and_a_stranger_ends_nothing() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command.env("DORY_STATE_TOKEN", "a token of some length");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("count ");
+    for _ in 0..300 {
+        assert_eq!(get(&address, "/healthz").0, 200);
+    }
+    for _ in 0..3 {
+        assert_eq!(get(&address, "/prestop").0, 200, "a save");
+        assert_eq!(get(&address, "/state").0, 401);
+    }
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(get(&address, "/ready").0, 200, "it lives");
+    let bearer = "Authorization: Bearer a token of some length\r\n";
+    assert_eq!(ask(&address, &request("GET", "/state", bearer, "")).0, 200);
+    assert_eq!(
+        ask(&address, &request("GET", "/prestop", bearer, "")).0,
+        200
+    );
+    assert_eq!(process.end().0.code(), Some(0));
+    assert_eq!(kept(folder.path()), last_count(&process));
+}
+
+#[test]
+fn fault_14_a_run_that_blocks_keeps_no_probe_waiting_and_is_saved() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("CHILD_DOES", "block")
+        .env("DORY_CHECKPOINT_SEC", "0.05")
+        .env("DORY_SHUTDOWN_TIMEOUT_SEC", "1.5");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("blocking");
+    let begun = Instant::now();
+    for path in ["/healthz", "/ready", "/metrics", "/state"] {
+        assert_eq!(get(&address, path).0, 200, "{path}");
+    }
+    assert!(begun.elapsed() < AT_ONCE);
+    eventually(|| (kept(folder.path()) == 1).then_some(()));
+    process.signal("TERM");
+    let (status, took) = process.end();
+    assert_eq!(
+        status.code(),
+        Some(1),
+        "it did not come to an end by itself"
+    );
+    assert!(took < Duration::from_secs(2) + AT_ONCE, "{took:?}");
+    assert_eq!(kept(folder.path()), 1);
+}
+
+#[test]
+fn a_loop_without_a_pause_is_saved_and_shown_all_the_same() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("CHILD_INTERVAL_MS", "0")
+        .env("DORY_CHECKPOINT_SEC", "0.02");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("count 10");
+    for _ in 0..10 {
+        let before = kept(folder.path());
+        assert_eq!(get(&address, "/state").0, 200);
+        eventually(|| (kept(folder.path()) > before).then_some(()));
+    }
+    process.signal("TERM");
+    assert_eq!(process.end().0.code(), Some(0));
+    assert_eq!(kept(folder.path()), last_count(&process));
+}
+
+#[test]
+fn a_turn_past_the_stall_limit_fails_the_liveness_probe_and_calls_the_hook() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("CHILD_DOES", "stall")
+        .env("DORY_STALL_LIMIT_SEC", "0.3");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("hook: health check failed: the present turn has lasted");
+    let (status, body) = get(&address, "/healthz");
+    assert_eq!(status, 503);
+    assert!(body.contains("\"healthy\":false"), "{body}");
+    assert!(
+        get(&address, "/metrics")
+            .1
+            .contains("dory_health_check_failures_total 1")
+    );
+}
+
+type Damage = fn(&Path);
+
+fn generations_or_none(folder: &Path) -> Option<()> {
+    folder.join("counting").exists().then_some(())
+}

@@ -1,0 +1,130 @@
+//! A worker in a processor, and the figures of both.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use satellite_sdk::extras::temp_directory;
+use satellite_sdk::state::{App, ExecutionContext, Outcome, Process, Processor};
+use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
+use satellite_sdk::{Builder, Context, Task, done};
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Adds up what its tasks bring.
+struct Adding(Option<Builder>);
+
+impl Processor for Adding {
+    type State = u64;
+
+    fn run(&mut self, cx: &ExecutionContext<u64>) -> Outcome {
+        let builder = self.0.take().ok_or("it runs once")?;
+        let mut satellite = builder
+            .handler("add", |task: Task<u64>, cx: &Context| {
+                let mut sum = cx.state::<u64>()?;
+                *sum += task.payload;
+                done(*sum)
+            })
+            .handler("mistake", |_: Task, cx: &Context| {
+                done(cx.state::<String>()?.len())
+            })
+            .processor(cx)
+            .build()?;
+        satellite.run()?;
+        Ok(())
+    }
+}
+
+fn adding(folder: &Path, platform: &MockPlatform) -> Process<Adding> {
+    App::new()
+        .processor_id("adding")
+        .folder(folder)
+        .endpoints(([127, 0, 0, 1], 0).into())
+        .no_signals()
+        .build(Adding(Some(platform.worker())))
+        .unwrap()
+}
+
+fn page(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_handler_has_the_processors_state_and_it_outlives_both() {
+    let folder = temp_directory().unwrap();
+    let platform = MockPlatform::start();
+    for (turn, sum) in [(1, 20), (2, 40)] {
+        let process = adding(folder.path(), &platform);
+        let (address, cx) = (process.address().unwrap(), process.context());
+        let running = thread::spawn(move || process.run());
+        for n in 0..2 {
+            let id = format!("t-{turn}-{n}");
+            platform.add_task(mock_task(&id, "add", json!(10)));
+            assert!(platform.wait_for(&id, "done", PATIENCE));
+        }
+        assert!(page(address, "/ready").starts_with("HTTP/1.1 200"));
+        cx.stop();
+        running.join().unwrap().unwrap();
+        assert_eq!(*cx.state(), sum);
+    }
+}
+
+#[test]
+fn a_state_of_another_type_fails_the_task_and_says_so() {
+    let folder = temp_directory().unwrap();
+    let platform = MockPlatform::start();
+    let process = adding(folder.path(), &platform);
+    let cx = process.context();
+    let running = thread::spawn(move || process.run());
+    platform.add_task(mock_task("t", "mistake", json!(null)));
+    assert!(platform.wait_for("t", "failed", PATIENCE));
+    let told = platform.result("t").to_string();
+    assert!(told.contains("no processor with a state of type"), "{told}");
+    cx.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn the_page_of_figures_tells_of_polls_tasks_durations_and_backoff() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("good", "echo", json!(1)));
+    platform.add_task(mock_task("bad", "unknown", json!(1)));
+    let mut satellite = platform
+        .worker()
+        .health([127, 0, 0, 1].into(), 0)
+        .handler("echo", |task: Task| done(task.payload))
+        .build()
+        .unwrap();
+    let address = satellite.health_address().unwrap();
+    satellite.run_until_idle().unwrap();
+    let told = page(address, "/metrics");
+    for line in [
+        "satellite_tasks_total{outcome=\"done\"} 1",
+        "satellite_tasks_total{outcome=\"failed\"} 1",
+        "satellite_task_duration_seconds_count 2",
+        "satellite_poll_backoff_seconds 0",
+        "satellite_reports_waiting 0",
+        "satellite_journal_failures_total 0",
+    ] {
+        assert!(told.contains(line), "no {line} in {told}");
+    }
+    assert!(
+        told.contains("content-type: text/plain; version=0.0.4"),
+        "{told}"
+    );
+
+    platform.fault(Fault::Status(503)).times(2);
+    satellite.run_until_idle().unwrap();
+    let told = page(address, "/metrics");
+    assert!(
+        told.contains("satellite_polls_total{outcome=\"failed\"} 2"),
+        "{told}"
+    );
+}
