@@ -51,16 +51,16 @@ impl Transport {
                 Err(error) => return Err(error),
             };
             let left = deadline.saturating_duration_since(self.waiter.now());
-            if left.is_zero() {
+            if !self.waiter.sleep(wait.min(left), Stage::Stopping) {
+                return Err(Error::stopped());
+            }
+            if wait >= left {
                 let asked = format!("{what} at {}", self.base());
                 let mut text = format!("not done after {limit:.1?}; it may still go on");
                 if let Some(fault) = fault {
                     text.push_str(&format!(" ({fault})"));
                 }
                 return Err(Error::from_fault(asked, Fault::TimedOut, text));
-            }
-            if !self.waiter.sleep(wait.min(left), Stage::Stopping) {
-                return Err(Error::stopped());
             }
         }
     }
