@@ -59,9 +59,14 @@ fn credentials_go_with_a_name_and_are_never_shown() {
     let aws = CloudCredentials::aws("AKIA", "hush-hush")
         .session_token("st")
         .region("us-west-2");
-    let launch = Launch::new("c", Task::new().run("echo")).credentials(aws);
-    assert!(!format!("{launch:?}").contains("hush-hush"));
+    let launch = Launch::new("c", Task::new().run("echo").env("KEY", "hush-key"));
+    let launch = launch.env("OTHER", "hush-other").credentials(aws);
+    assert!(!format!("{launch:?}").contains("hush"), "{launch:?}");
+    assert!(!format!("{:?}", Task::yaml("envs:\n  A: hush\n")).contains("hush"));
     let _ = sky.launch(&launch).unwrap();
+    // The server shows it all to the owner; the record does not.
+    let record = sky.requests("c").unwrap().remove(0);
+    assert!(!format!("{record:?}").contains("hush"), "{record:?}");
     let expected = json!({
         "AWS_ACCESS_KEY_ID": "AKIA",
         "AWS_SECRET_ACCESS_KEY": "hush-hush",

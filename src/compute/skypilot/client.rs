@@ -277,7 +277,7 @@ impl SkyPilotClient {
         let records = self.requests(cluster).ok()?;
         let is_it = |record: &RequestRecord| {
             let body = record.request_body.as_ref();
-            body.is_some_and(|body| body.contains(mark))
+            body.is_some_and(|body| body.expose().contains(mark))
         };
         records
             .into_iter()
@@ -329,8 +329,7 @@ impl SkyPilotClient {
             RequestStatus::Failed => {
                 let failure: Value = record
                     .error
-                    .as_deref()
-                    .and_then(|error| serde_json::from_str(error).ok())
+                    .and_then(|error| serde_json::from_str(error.expose()).ok())
                     .unwrap_or_default();
                 let text = |name: &str| failure[name].as_str().unwrap_or_default();
                 let problem = dialect::failed(text("type"), text("message"));
@@ -342,7 +341,7 @@ impl SkyPilotClient {
 
     /// The value that a request returned.
     pub(super) fn value<T: DeserializeOwned>(&self, record: RequestRecord) -> Result<T> {
-        let value = record.return_value.as_deref().unwrap_or("null");
+        let value = record.return_value.as_ref().map_or("null", Secret::expose);
         serde_json::from_str(value).map_err(|error| {
             let asked = format!("{} ({}) at {}", record.name, record.request_id, self.url());
             Error::answer(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::{SkyPilotClient, absent};
 use super::models::{Cluster, Launched};
 use super::request::Request;
-use super::task::Task;
+use super::task::{Envs, Task};
 use crate::error::{Error, Result};
 use crate::http::{Op, Secret};
 
@@ -28,7 +28,7 @@ use crate::http::{Op, Secret};
 pub struct Launch {
     cluster_name: String,
     task: Task,
-    envs: BTreeMap<String, String>,
+    envs: Envs,
     retry_until_up: bool,
     idle_minutes: Option<u32>,
     down: bool,
@@ -44,7 +44,7 @@ impl Launch {
         Launch {
             cluster_name: cluster_name.into(),
             task: task.into(),
-            envs: BTreeMap::new(),
+            envs: Envs::new(),
             retry_until_up: false,
             idle_minutes: None,
             down: false,
@@ -92,7 +92,7 @@ impl Launch {
     }
 
     /// A variable of the task, in place of one of that name in it.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }

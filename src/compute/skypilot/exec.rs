@@ -3,16 +3,15 @@
 //! The server merges the streams and tells no exit code. So the job is a wrapper
 //! that keeps them apart and prints them in the end, in base64, behind a mark.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::client::SkyPilotClient;
-use super::task::Task;
+use super::task::{Envs, Task};
 use crate::error::{Error, Result};
-use crate::http::retry;
+use crate::http::{Secret, retry};
 
 /// A command for a cluster that is up; any text that bash takes.
 ///
@@ -29,7 +28,7 @@ pub struct Exec {
     cluster_name: String,
     command: String,
     timeout: Option<Duration>,
-    envs: BTreeMap<String, String>,
+    envs: Envs,
 }
 
 /// What came of a command.
@@ -51,7 +50,7 @@ impl Exec {
             cluster_name: cluster_name.into(),
             command: command.into(),
             timeout: None,
-            envs: BTreeMap::new(),
+            envs: Envs::new(),
         }
     }
 
@@ -62,7 +61,7 @@ impl Exec {
     }
 
     /// A variable of its environment.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
@@ -83,7 +82,7 @@ impl Exec {
         );
         let task = Task::new().name("exec").run(script);
         let envs = self.envs.iter();
-        envs.fold(task, |task, (name, value)| task.env(name, value))
+        envs.fold(task, |task, (name, value)| task.env(name, value.clone()))
     }
 }
 
@@ -181,7 +180,7 @@ mod tests {
     /// The wrapper, run here, each line as a job's log has it.
     fn run(exec: &Exec) -> Output {
         let mark = "@0123";
-        let task = exec.task(mark).text(&BTreeMap::new()).unwrap();
+        let task = exec.task(mark).text(&Envs::new()).unwrap();
         let task: serde_json::Value = serde_json::from_str(&task).unwrap();
         let script = task["run"].as_str().unwrap();
         let out = Command::new("bash").arg("-c").arg(script).output().unwrap();

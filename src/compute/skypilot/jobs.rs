@@ -10,7 +10,7 @@ use super::client::{SkyPilotClient, id_of};
 use super::logs::readable;
 use super::models::{Job, JobStatus, Launched};
 use super::request::Request;
-use super::task::Task;
+use super::task::{Envs, Task};
 use crate::compute::Stream;
 use crate::error::{Error, Result};
 use crate::http::{Call, Fault, Method, Op, Source, behind};
@@ -104,7 +104,7 @@ impl SkyPilotClient {
         cluster_name: &str,
         task: impl Into<Task>,
     ) -> Result<Request<Launched>> {
-        let task = task.into().text(&BTreeMap::new())?;
+        let task = task.into().text(&Envs::new())?;
         let body = json!({ "cluster_name": cluster_name, "task": task });
         self.submit("/exec", cluster_name, &body)
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::http::Secret;
 use crate::lenient::{open_words, or_default};
 
 /// How the server is.
@@ -76,7 +77,7 @@ impl RequestStatus {
 /// A request, as the server has it on record.
 ///
 /// The server keeps what was sent, credentials included, and shows it to the
-/// owner: this type leaves that part out.
+/// owner: this type shows nothing of that part.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct RequestRecord {
@@ -100,11 +101,11 @@ pub struct RequestRecord {
     #[serde(default)]
     pub finished_at: Option<f64>,
     #[serde(default)]
-    pub(super) return_value: Option<String>,
+    pub(super) return_value: Option<Secret>,
     #[serde(default)]
-    pub(super) error: Option<String>,
+    pub(super) error: Option<Secret>,
     #[serde(default)]
-    pub(super) request_body: Option<String>,
+    pub(super) request_body: Option<Secret>,
 }
 
 /// What a launch or an exec brought about.

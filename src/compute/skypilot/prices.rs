@@ -1,14 +1,12 @@
 //! What there is, what it costs, and whether a task is fit.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::json;
 
 use super::client::SkyPilotClient;
 use super::logs::cleaned;
 use super::models::{ClusterCost, EnabledClouds, Offer, Offers};
-use super::task::Task;
+use super::task::{Envs, Task};
 use crate::error::{Error, Result};
 use crate::http::{Call, Method, Op};
 
@@ -108,7 +106,7 @@ impl SkyPilotClient {
     /// # Errors
     /// `ResourcesUnavailableError` as `server_type()` where nothing fits.
     pub fn estimate_cost(&self, task: impl Into<Task>, hours: f64) -> Result<Estimate> {
-        let dag = task.into().text(&BTreeMap::new())?;
+        let dag = task.into().text(&Envs::new())?;
         let body = json!({ "dag": dag, "request_options": null });
         let id = self.hand_in("/optimize", Op::Read, &body)?;
         self.result(&id)?;
@@ -202,7 +200,7 @@ impl SkyPilotClient {
     /// # Errors
     /// What is wrong with it, in the server's words.
     pub fn validate(&self, task: impl Into<Task>) -> Result<()> {
-        let dag = task.into().text(&BTreeMap::new())?;
+        let dag = task.into().text(&Envs::new())?;
         let body = json!({ "dag": dag, "request_options": null });
         let call = Call::new(Method::POST, "/validate")
             .op(Op::Read)

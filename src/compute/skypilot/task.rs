@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::http::Secret;
 
 /// A task: YAML of your own ([`Task::yaml`]), passed on as it is, or built here.
 ///
@@ -22,12 +23,15 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Task {
     form: Form,
-    envs: BTreeMap<String, String>,
+    envs: Envs,
 }
+
+/// Variables: their values may be secrets.
+pub(super) type Envs = BTreeMap<String, Secret>;
 
 #[derive(Debug, Clone)]
 enum Form {
-    Text(String),
+    Text(Secret),
     Built(Box<Built>),
 }
 
@@ -88,7 +92,7 @@ impl Task {
     /// A task in SkyPilot's YAML.
     pub fn yaml(text: impl Into<String>) -> Self {
         Task {
-            form: Form::Text(text.into()),
+            form: Form::Text(Secret::new(text)),
             envs: BTreeMap::new(),
         }
     }
@@ -126,7 +130,7 @@ impl Task {
     /// An environment variable of setup and run; in place of the one of that
     /// name in YAML text.
     #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
@@ -140,11 +144,12 @@ impl Task {
 
     /// The text for the wire, with `more` variables. What is built is written as
     /// JSON, which is YAML.
-    pub(super) fn text(&self, more: &BTreeMap<String, String>) -> Result<String> {
-        let envs: BTreeMap<_, _> = self.envs.iter().chain(more).collect();
+    pub(super) fn text(&self, more: &Envs) -> Result<String> {
+        let envs = self.envs.iter().chain(more);
+        let envs: BTreeMap<_, _> = envs.map(|(name, value)| (name, value.expose())).collect();
         match &self.form {
-            Form::Text(text) if envs.is_empty() => Ok(text.clone()),
-            Form::Text(text) => with_envs(text, &envs),
+            Form::Text(text) if envs.is_empty() => Ok(text.expose().to_owned()),
+            Form::Text(text) => with_envs(text.expose(), &envs),
             Form::Built(built) => {
                 let mut document = serde_json::to_value(built)?;
                 if !envs.is_empty() {
@@ -232,7 +237,7 @@ impl Resources {
 
 /// YAML text with these variables in its `envs:`, which may be missing. Lines
 /// are moved, nothing is parsed: text comes out as it went in.
-fn with_envs(text: &str, envs: &BTreeMap<&String, &String>) -> Result<String> {
+fn with_envs(text: &str, envs: &BTreeMap<&String, &str>) -> Result<String> {
     let lines: Vec<_> = text.lines().collect();
     let mut documents = lines.iter().skip_while(|line| is_nothing(line));
     documents.next();
@@ -242,9 +247,8 @@ fn with_envs(text: &str, envs: &BTreeMap<&String, &String>) -> Result<String> {
         ));
     }
     let quoted = |indent: &str| {
-        let line = |(name, value): (&&String, &&String)| {
-            format!("{indent}{}: {}\n", json(name), json(value))
-        };
+        let line =
+            |(name, value): (&&String, &&str)| format!("{indent}{}: {}\n", json(name), json(value));
         envs.iter().map(line).collect::<String>()
     };
     let Some(at) = lines.iter().position(|line| line.starts_with("envs:")) else {
@@ -311,7 +315,7 @@ mod tests {
     use super::*;
 
     fn text(yaml: &str, envs: &[(&str, &str)]) -> Result<String> {
-        let envs = envs.iter().map(|(n, v)| (n.to_string(), v.to_string()));
+        let envs = envs.iter().map(|(n, v)| (n.to_string(), Secret::from(*v)));
         Task::yaml(yaml).text(&envs.collect())
     }
 
@@ -350,7 +354,7 @@ mod tests {
     fn what_is_built_is_json() {
         let resources = Resources::new().accelerators("A10G:1").port(80);
         let task = Task::new().run("echo").resources(resources).env("A", "b");
-        let more = [("A".to_owned(), "c".to_owned())].into();
+        let more = [("A".to_owned(), Secret::from("c"))].into();
         let document: serde_json::Value = serde_json::from_str(&task.text(&more).unwrap()).unwrap();
         let expected = serde_json::json!({
             "run": "echo",
