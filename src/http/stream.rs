@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fault::Fault;
 use super::retry::Backoff;
@@ -112,7 +113,11 @@ impl<T> Stream<T> {
                 return Some(self.end(error));
             }
             log::debug!("{error}; going on behind item {}", self.delivered);
-            let wait = self.backoff.failed(error.retry_after());
+            // The first time at once: a connection that broke is soon made again.
+            let wait = match self.breaks {
+                1 => Duration::ZERO,
+                _ => self.backoff.failed(error.retry_after()),
+            };
             if !self.transport.waiter.sleep(wait, Stage::Stopping) {
                 return Some(self.end(Error::stopped()));
             }

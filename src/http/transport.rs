@@ -137,17 +137,19 @@ impl Transport {
             Credentials::Token(_) => Ok(self.once(call, &self.bearer, limit)),
             #[cfg(feature = "compute")]
             Credentials::Renewed(renewal) => {
+                let deadline = self.waiter.now() + limit;
+                let left = || deadline.saturating_duration_since(self.waiter.now());
                 let token = renewal.token(self.waiter.now(), limit);
                 let shown = credentials::bearer(self.server.dialect, &token)?;
-                let result = self.once(call, &shown, limit);
+                let result = self.once(call, &shown, left());
                 if call.anonymous || !matches!(&result, Ok(answer) if answer.status == 401) {
                     return Ok(result);
                 }
-                let Some(token) = renewal.instead_of(&token, limit)? else {
+                let Some(token) = renewal.instead_of(&token, left())? else {
                     return Ok(result);
                 };
                 let shown = credentials::bearer(self.server.dialect, &token)?;
-                Ok(self.once(call, &shown, limit))
+                Ok(self.once(call, &shown, left()))
             }
         }
     }

@@ -14,6 +14,7 @@ use super::dialect::{self, API_VERSION, OLDEST_API_VERSION};
 use super::logs::readable;
 use super::models::{Health, RequestRecord, RequestStatus};
 use super::request::Request;
+use super::user::User;
 use crate::compute::builder::{Client, Connection};
 use crate::compute::{Cancel, ClientBuilder, Stream, TimeLimits};
 use crate::error::{Error, Result};
@@ -45,14 +46,7 @@ const PACE: Pace = Pace {
 pub struct SkyPilotClient {
     pub(super) transport: Arc<Transport>,
     pub(super) limits: TimeLimits,
-    user: Arc<User>,
-}
-
-/// Who asks, where no token says so.
-#[derive(Default)]
-pub struct User {
-    id: Option<String>,
-    name: Option<String>,
+    pub(super) user: Arc<User>,
 }
 
 impl Client for SkyPilotClient {
@@ -65,11 +59,7 @@ impl Client for SkyPilotClient {
     const PASSWORDS: bool = true;
 
     fn read(user: &mut User, variables: &mut Variables) {
-        user.id = user
-            .id
-            .take()
-            .or_else(|| variables.text("SKYPILOT_USER_ID"));
-        user.name = user.name.take().or_else(|| variables.text("SKYPILOT_USER"));
+        user.read(variables);
     }
 
     fn open(connection: Connection, user: User) -> Result<Self> {
@@ -86,18 +76,6 @@ impl Client for SkyPilotClient {
             limits: connection.limits,
             user: Arc::new(user),
         })
-    }
-}
-
-impl ClientBuilder<SkyPilotClient> {
-    /// Who asks: an id of eight hexadecimal digits, and a name. For servers
-    /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
-    pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
-        self.options = User {
-            id: Some(id.into()),
-            name: Some(name.into()),
-        };
-        self
     }
 }
 
@@ -298,7 +276,7 @@ impl SkyPilotClient {
 
     pub(super) fn hand_in(&self, path: &str, op: Op, body: &impl Serialize) -> Result<String> {
         let mut body = serde_json::to_value(body)?;
-        let identity = self.identity(false);
+        let identity = self.user.variables(false);
         if !identity.is_empty() && body["env_vars"].is_null() {
             body["env_vars"] = identity.into_iter().collect();
         }
@@ -356,17 +334,6 @@ impl SkyPilotClient {
         let call = Call::new(Method::GET, &path).within(self.limits.request);
         self.transport.send(&call)?.ok()
     }
-
-    /// Who asks, as variables of a request; always given beside credentials.
-    pub(super) fn identity(&self, is_needed: bool) -> Vec<(&'static str, String)> {
-        let User { id, name } = &*self.user;
-        if !is_needed && id.is_none() && name.is_none() {
-            return Vec::new();
-        }
-        let name = name.clone().unwrap_or_else(|| "satellite".to_owned());
-        let id = id.clone().unwrap_or_else(|| format!("{:08x}", fnv(&name)));
-        vec![("SKYPILOT_USER_ID", id), ("SKYPILOT_USER", name)]
-    }
 }
 
 /// The id that the server gave a request; a server of another time is told so.
@@ -405,12 +372,6 @@ fn mismatch(asked: &str, theirs: u32) -> Error {
         is_own: true,
     };
     Error::from_status(asked.to_owned(), 200, problem, None)
-}
-
-/// The same eight digits for the same name, always.
-fn fnv(text: &str) -> u32 {
-    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    text.bytes().fold(0x811c_9dc5, step)
 }
 
 impl fmt::Debug for SkyPilotClient {

@@ -116,7 +116,8 @@ impl Launch {
             "fast": self.fast,
         });
         let mut variables: BTreeMap<&str, String> = client
-            .identity(self.credentials.is_some())
+            .user
+            .variables(self.credentials.is_some())
             .into_iter()
             .collect();
         if let Some(credentials) = &self.credentials {

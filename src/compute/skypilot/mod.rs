@@ -131,6 +131,7 @@ mod models;
 mod prices;
 mod request;
 mod task;
+mod user;
 
 pub use client::SkyPilotClient;
 pub use clusters::{CloudCredentials, Launch, Refresh};

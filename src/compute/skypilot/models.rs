@@ -166,6 +166,9 @@ pub struct Cluster {
     /// When it was launched, in seconds since 1970.
     #[serde(default, deserialize_with = "or_default")]
     pub launched_at: f64,
+    /// The task that it was made from, which may hold secrets.
+    #[serde(default)]
+    pub last_creation_yaml: Option<Secret>,
     /// Who launched it.
     #[serde(default, deserialize_with = "or_default")]
     pub user_name: String,

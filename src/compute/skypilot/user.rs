@@ -1,0 +1,55 @@
+//! Who asks, where no token says so.
+
+use super::client::SkyPilotClient;
+use crate::compute::ClientBuilder;
+use crate::settings::Variables;
+
+/// An id and a name.
+#[derive(Default)]
+pub struct User {
+    id: Option<String>,
+    name: Option<String>,
+}
+
+impl ClientBuilder<SkyPilotClient> {
+    /// Who asks: an id of eight hexadecimal digits, and a name. For servers
+    /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
+    pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
+        self.options = User {
+            id: Some(id.into()),
+            name: Some(name.into()),
+        };
+        self
+    }
+}
+
+impl User {
+    /// Takes what is open from the variables.
+    pub(super) fn read(&mut self, variables: &Variables) {
+        self.id = self
+            .id
+            .take()
+            .or_else(|| variables.text("SKYPILOT_USER_ID"));
+        self.name = self.name.take().or_else(|| variables.text("SKYPILOT_USER"));
+    }
+
+    /// As variables of a request: always where they are needed, otherwise where
+    /// somebody said who it is.
+    pub(super) fn variables(&self, is_needed: bool) -> Vec<(&'static str, String)> {
+        if !is_needed && self.id.is_none() && self.name.is_none() {
+            return Vec::new();
+        }
+        let name = self.name.clone().unwrap_or_else(|| "satellite".to_owned());
+        let id = self
+            .id
+            .clone()
+            .unwrap_or_else(|| format!("{:08x}", fnv(&name)));
+        vec![("SKYPILOT_USER_ID", id), ("SKYPILOT_USER", name)]
+    }
+}
+
+/// The same eight digits for the same name, always.
+fn fnv(text: &str) -> u32 {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    text.bytes().fold(0x811c_9dc5, step)
+}
