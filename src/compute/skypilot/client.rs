@@ -2,33 +2,24 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::dialect::{self, API_VERSION, OLDEST_API_VERSION};
-use super::logs::readable;
 use super::models::{Health, RequestRecord, RequestStatus};
 use super::request::Request;
 use super::user::User;
 use crate::compute::builder::{Client, Connection};
-use crate::compute::{Cancel, ClientBuilder, Stream, TimeLimits};
+use crate::compute::{Cancel, ClientBuilder, TimeLimits};
 use crate::error::{Error, Result};
 use crate::http::{
-    Call, Class, Credentials, Method, Op, Pace, Problem, Response, Secret, Source, Transport,
-    behind, retry, with_query,
+    Call, Class, Credentials, Method, Op, Problem, Response, Secret, Transport, retry, with_query,
 };
 use crate::settings::Variables;
-
-/// How often a request is asked after.
-const PACE: Pace = Pace {
-    first: Duration::from_millis(200),
-    max: Duration::from_secs(5),
-};
 
 /// A SkyPilot API server, one method for each operation. Clones share one
 /// connection.
@@ -86,8 +77,7 @@ impl SkyPilotClient {
     /// hold `user:password@`), the token `SKYPILOT_SERVICE_ACCOUNT_TOKEN`.
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use satellite_sdk::compute::skypilot::SkyPilotClient;
+    ///     /// use satellite_sdk::compute::skypilot::SkyPilotClient;
     ///
     /// let sky = SkyPilotClient::builder()
     ///     .url("https://sky.example.com")
@@ -112,6 +102,17 @@ impl SkyPilotClient {
 
     /// The same client through connections of its own, which `cancel` ends.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_sdk::compute::Cancel;
+    ///
+    /// let cancel = Cancel::new();
+    /// let mine = sky.cancelled_by(&cancel)?;
+    /// std::thread::spawn(move || mine.list_clusters());
+    /// cancel.cancel();
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// None that this client did not have.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
@@ -128,6 +129,13 @@ impl SkyPilotClient {
 
     /// How the server is, whether or not it is healthy.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// let health = sky.health()?;
+    /// println!("{} {}, API version {}", health.status, health.version, health.api_version);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `is_version_mismatch()` where this client and the server are too far apart.
     pub fn health(&self) -> Result<Health> {
@@ -136,99 +144,6 @@ impl SkyPilotClient {
             true => Err(mismatch("GET /api/health", health.api_version)),
             false => Ok(health),
         }
-    }
-
-    /// Waits for a request to end, for at most [`TimeLimits::work`], and calls
-    /// `progress` with what is known of it, each time that it is asked after.
-    ///
-    /// # Errors
-    /// What the request failed with; `server_type()` is `RequestCancelled` where
-    /// it was cancelled. Past the limit `is_timeout()`: the request goes on.
-    pub fn wait_for_request(
-        &self,
-        request_id: &str,
-        mut progress: impl FnMut(&RequestRecord),
-    ) -> Result<RequestRecord> {
-        let what = format!("request {request_id}");
-        self.transport
-            .poll_until(&what, self.limits.work, PACE, |left| {
-                let record = self.request_within(request_id, left)?;
-                progress(&record);
-                Ok(record.status.is_final().then_some(()))
-            })?;
-        self.result(request_id)
-    }
-
-    /// Where a request stands.
-    ///
-    /// # Errors
-    /// `is_not_found()`.
-    pub fn request(&self, request_id: &str) -> Result<RequestRecord> {
-        self.request_within(request_id, self.limits.request)
-    }
-
-    fn request_within(&self, request_id: &str, left: Duration) -> Result<RequestRecord> {
-        let path = with_query("/api/status", &[("request_ids", request_id)]);
-        let call = Call::new(Method::GET, &path).within(self.limits.request.min(left));
-        let answer = self.transport.send(&call)?;
-        let records: Vec<RequestRecord> = answer.json()?;
-        records.into_iter().next().ok_or_else(|| {
-            let message = format!("there is no request {request_id}");
-            absent(
-                format!("GET {path} at {}", self.url()),
-                "RequestDoesNotExist",
-                message,
-            )
-        })
-    }
-
-    /// The requests about a cluster that the server remembers, newest first:
-    /// how to find out what became of one whose answer was lost.
-    ///
-    /// # Errors
-    /// Faults on the way.
-    pub fn requests(&self, cluster_name: &str) -> Result<Vec<RequestRecord>> {
-        let query = [("all_status", "true"), ("cluster_name", cluster_name)];
-        self.get("/api/status", &query)?.json()
-    }
-
-    /// Cancels a request; what it has made so far stays. The ids of those that
-    /// were cancelled: none where it had ended.
-    ///
-    /// # Errors
-    /// Faults on the way.
-    pub fn cancel_request(&self, request_id: &str) -> Result<Vec<String>> {
-        // Null in place of the list would cancel everybody's.
-        let body = json!({ "request_ids": [request_id] });
-        let killed: Option<_> = self.ask("/api/cancel", Op::Idempotent, &body)?;
-        Ok(killed.unwrap_or_default())
-    }
-
-    /// What the server prints while it carries a request out, to its end if
-    /// `follow` says so.
-    ///
-    /// # Errors
-    /// `is_not_found()`.
-    pub fn request_log(&self, request_id: &str, follow: bool) -> Result<Stream<String>> {
-        let follow = if follow { "true" } else { "false" };
-        let query = [
-            ("request_id", request_id),
-            ("format", "plain"),
-            ("follow", follow),
-        ];
-        let path = with_query("/api/stream", &query);
-        let client = self.clone();
-        let open = move |delivered: u64| -> Result<Source<String>> {
-            let call = Call::new(Method::GET, &path).within(client.limits.request);
-            let answer = client.transport.send(&call.streamed(client.limits.idle))?;
-            let lines = readable(answer.into_lines()?, false);
-            Ok(Box::new(behind(lines, delivered)))
-        };
-        let source = open(0)?;
-        let transport = Arc::clone(&self.transport);
-        Ok(Stream::new(transport, source, move |broke, delivered| {
-            broke.map(|_| open(delivered)).transpose()
-        }))
     }
 
     /// Hands a request in that changes something: sent once, unless it is sure

@@ -219,6 +219,15 @@ impl SkyPilotClient {
     /// `is_outcome_unknown()`, and [`requests`](Self::requests) of the cluster
     /// will tell later.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_sdk::compute::skypilot::Launch;
+    ///
+    /// let launched = sky.launch(&Launch::new("mine", "run: nvidia-smi\n"))?.wait()?;
+    /// println!("job {:?}", launched.job_id);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An unfit task fails when it is waited for; [`validate`](Self::validate)
     /// tells at once.
@@ -227,6 +236,12 @@ impl SkyPilotClient {
     }
 
     /// Starts a cluster that was stopped.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.start("llama3-8b-prod")?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `is_not_found()` when it is waited for, as with the methods below.
@@ -237,6 +252,12 @@ impl SkyPilotClient {
 
     /// Stops a cluster; its disk is kept.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.stop("llama3-8b-prod")?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Faults on the way.
     pub fn stop(&self, cluster_name: &str) -> Result<Request> {
@@ -245,6 +266,12 @@ impl SkyPilotClient {
     }
 
     /// Takes a cluster down, its disk included.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.terminate("llama3-8b-prod")?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Faults on the way.
@@ -256,6 +283,12 @@ impl SkyPilotClient {
     /// Takes a cluster down and forgets it even where the cloud fails to: what
     /// it leaves behind may cost on.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.purge("llama3-8b-prod")?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Faults on the way.
     pub fn purge(&self, cluster_name: &str) -> Result<Request> {
@@ -265,6 +298,12 @@ impl SkyPilotClient {
 
     /// Stops a cluster, or takes it `down`, when it has been idle for so many
     /// minutes; `None`: never.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.autostop("llama3-8b-prod", Some(30), false)?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Faults on the way.
@@ -280,6 +319,14 @@ impl SkyPilotClient {
     }
 
     /// A cluster, as the server last saw it.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// if sky.status("llama3-8b-prod")?.status == "UP" {
+    ///     println!("up");
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `is_not_found()`.
@@ -297,6 +344,12 @@ impl SkyPilotClient {
 
     /// All clusters, as the server last saw them.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// println!("{} clusters", sky.list_clusters()?.len());
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Faults on the way, a refused token.
     pub fn list_clusters(&self) -> Result<Vec<Cluster>> {
@@ -304,6 +357,15 @@ impl SkyPilotClient {
     }
 
     /// One or all clusters, looked at in their clouds as `refresh` says.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_sdk::compute::skypilot::Refresh;
+    ///
+    /// let seen_now = sky.clusters(Some("llama3-8b-prod"), Refresh::Force)?;
+    /// # let _ = seen_now;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Faults on the way, a refused token.

@@ -90,6 +90,15 @@ impl SkyPilotClient {
     /// Runs a command and waits for its end, for at most
     /// [`TimeLimits::work`](crate::compute::TimeLimits::work).
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_sdk::compute::skypilot::Exec;
+    ///
+    /// let output = sky.exec(&Exec::new("llama3-8b-prod", "nvidia-smi -L"))?;
+    /// assert_eq!(output.exit_code, 0, "{}", output.stderr);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `is_not_found()` for the cluster; `is_conflict()` where it is not up. A
     /// command that fails is no error: see [`Output::exit_code`].

@@ -97,6 +97,13 @@ impl SkyPilotClient {
     /// Runs a task on a cluster that is up. [`exec`](Self::exec) waits and tells
     /// what came of it.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// let job = sky.submit_job("llama3-8b-prod", "run: python train.py\n")?.wait()?;
+    /// println!("job {:?}", job.job_id);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As with [`launch`](Self::launch).
     pub fn submit_job(
@@ -111,6 +118,14 @@ impl SkyPilotClient {
 
     /// The jobs of a cluster, newest first; `all_users`: also those of others.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// for job in sky.queue("llama3-8b-prod", false)? {
+    ///     println!("{} {}", job.job_id, job.status);
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `is_not_found()`; `is_conflict()` where the cluster is not up.
     pub fn queue(&self, cluster_name: &str, all_users: bool) -> Result<Vec<Job>> {
@@ -120,6 +135,12 @@ impl SkyPilotClient {
 
     /// Where jobs stand; of none where there is no such job. Without ids: the
     /// last job.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// println!("{:?}", sky.job_status("llama3-8b-prod", &[7])?.get(&7));
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `is_not_found()`; `is_conflict()` where the cluster is not up.
@@ -140,6 +161,12 @@ impl SkyPilotClient {
 
     /// Cancels jobs.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.cancel_jobs("llama3-8b-prod", &[7])?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Where none is named; that would cancel the last one.
     pub fn cancel_jobs(&self, cluster_name: &str, job_ids: &[u64]) -> Result<Request> {
@@ -152,6 +179,12 @@ impl SkyPilotClient {
 
     /// Cancels all jobs of a cluster.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.cancel_all_jobs("llama3-8b-prod")?.wait()?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Faults on the way.
     pub fn cancel_all_jobs(&self, cluster_name: &str) -> Result<Request> {
@@ -161,6 +194,16 @@ impl SkyPilotClient {
 
     /// What a job has printed, line by line. A cluster that does not exist shows
     /// itself as the first item, `is_not_found()`.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_sdk::compute::skypilot::Logs;
+    ///
+    /// for line in sky.logs(&Logs::new("llama3-8b-prod").tail(100))? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `is_unsupported()` for [`Logs::since`].

@@ -103,6 +103,13 @@ impl SkyPilotClient {
     /// What a task would cost for so many hours. The price is exact where the
     /// catalogue has the machine, which is so for machines with accelerators.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// let estimate = sky.estimate_cost("resources: {accelerators: 'A10G:1'}\n", 24.0)?;
+    /// println!("${:.2} for a day", estimate.total);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `ResourcesUnavailableError` as `server_type()` where nothing fits.
     pub fn estimate_cost(&self, task: impl Into<Task>, hours: f64) -> Result<Estimate> {
@@ -161,6 +168,16 @@ impl SkyPilotClient {
 
     /// Accelerators, and the machines that have them.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_sdk::compute::skypilot::Accelerators;
+    ///
+    /// for offer in sky.accelerators(&Accelerators::new().name("H100"))?.values().flatten() {
+    ///     println!("{} {:?} {:?}", offer.cloud, offer.instance_type, offer.price);
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `CloudError` as `server_type()` where the server cannot fetch a catalogue.
     pub fn accelerators(&self, query: &Accelerators) -> Result<Offers> {
@@ -169,6 +186,14 @@ impl SkyPilotClient {
 
     /// What clusters of the last days have cost, those that are gone included.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// for cost in sky.cost_report(30)? {
+    ///     println!("{} ${:.2}", cost.name, cost.total_cost);
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Faults on the way, a refused token.
     pub fn cost_report(&self, days: u32) -> Result<Vec<ClusterCost>> {
@@ -176,6 +201,12 @@ impl SkyPilotClient {
     }
 
     /// Looks which clouds may be used, and remembers it; no clouds: all.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// println!("{:?}", sky.check(&["aws"])?);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Faults on the way, a refused token.
@@ -188,6 +219,12 @@ impl SkyPilotClient {
 
     /// The clouds that the last check found.
     ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// println!("{}", sky.enabled_clouds()?.join(", "));
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Faults on the way, a refused token.
     pub fn enabled_clouds(&self) -> Result<Vec<String>> {
@@ -196,6 +233,12 @@ impl SkyPilotClient {
     }
 
     /// That a task is fit, without doing any of it.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// sky.validate("run: nvidia-smi\n")?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What is wrong with it, in the server's words.

@@ -2,13 +2,24 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
-use super::client::SkyPilotClient;
+use super::client::{SkyPilotClient, absent};
+use super::logs::readable;
 use super::models::RequestRecord;
 use crate::compute::Stream;
 use crate::error::Result;
+use crate::http::{Call, Method, Op, Pace, Source, behind, with_query};
+
+/// How often a request is asked after.
+const PACE: Pace = Pace {
+    first: Duration::from_millis(200),
+    max: Duration::from_secs(5),
+};
 
 /// Work that the server has begun, or will: it goes on whether or not somebody
 /// waits for it.
@@ -83,6 +94,138 @@ impl<T: DeserializeOwned> Request<T> {
     pub fn wait_with(&self, progress: impl FnMut(&RequestRecord)) -> Result<T> {
         let record = self.client.wait_for_request(&self.id, progress)?;
         self.client.value(record)
+    }
+}
+
+/// Requests, by their ids.
+impl SkyPilotClient {
+    /// Waits for a request to end, for at most [`TimeLimits::work`], and calls
+    /// `progress` with what is known of it, each time that it is asked after.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// let id = "5b1c…"; // of `Request::id`, kept by another process
+    /// let record = sky.wait_for_request(id, |r| println!("{}", r.status))?;
+    /// println!("{} ended well", record.name);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the request failed with; `server_type()` is `RequestCancelled` where
+    /// it was cancelled. Past the limit `is_timeout()`: the request goes on.
+    pub fn wait_for_request(
+        &self,
+        request_id: &str,
+        mut progress: impl FnMut(&RequestRecord),
+    ) -> Result<RequestRecord> {
+        let what = format!("request {request_id}");
+        self.transport
+            .poll_until(&what, self.limits.work, PACE, |left| {
+                let record = self.request_within(request_id, left)?;
+                progress(&record);
+                Ok(record.status.is_final().then_some(()))
+            })?;
+        self.result(request_id)
+    }
+
+    /// Where a request stands.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// println!("{}", sky.request("5b1c…")?.status);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_not_found()`.
+    pub fn request(&self, request_id: &str) -> Result<RequestRecord> {
+        self.request_within(request_id, self.limits.request)
+    }
+
+    fn request_within(&self, request_id: &str, left: Duration) -> Result<RequestRecord> {
+        let path = with_query("/api/status", &[("request_ids", request_id)]);
+        let call = Call::new(Method::GET, &path).within(self.limits.request.min(left));
+        let answer = self.transport.send(&call)?;
+        let records: Vec<RequestRecord> = answer.json()?;
+        records.into_iter().next().ok_or_else(|| {
+            let message = format!("there is no request {request_id}");
+            absent(
+                format!("GET {path} at {}", self.url()),
+                "RequestDoesNotExist",
+                message,
+            )
+        })
+    }
+
+    /// The requests about a cluster that the server remembers, newest first:
+    /// how to find out what became of one whose answer was lost.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// for request in sky.requests("llama3-8b-prod")? {
+    ///     println!("{} {} {}", request.request_id, request.name, request.status);
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Faults on the way.
+    pub fn requests(&self, cluster_name: &str) -> Result<Vec<RequestRecord>> {
+        let query = [("all_status", "true"), ("cluster_name", cluster_name)];
+        self.get("/api/status", &query)?.json()
+    }
+
+    /// Cancels a request; what it has made so far stays. The ids of those that
+    /// were cancelled: none where it had ended.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// assert_eq!(sky.cancel_request("5b1c…")?, ["5b1c…"]);
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Faults on the way.
+    pub fn cancel_request(&self, request_id: &str) -> Result<Vec<String>> {
+        // Null in place of the list would cancel everybody's.
+        let body = json!({ "request_ids": [request_id] });
+        let killed: Option<_> = self.ask("/api/cancel", Op::Idempotent, &body)?;
+        Ok(killed.unwrap_or_default())
+    }
+
+    /// What the server prints while it carries a request out, to its end if
+    /// `follow` says so.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// for line in sky.request_log("5b1c…", true)? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_not_found()`.
+    pub fn request_log(&self, request_id: &str, follow: bool) -> Result<Stream<String>> {
+        let follow = if follow { "true" } else { "false" };
+        let query = [
+            ("request_id", request_id),
+            ("format", "plain"),
+            ("follow", follow),
+        ];
+        let path = with_query("/api/stream", &query);
+        let client = self.clone();
+        let open = move |delivered: u64| -> Result<Source<String>> {
+            let call = Call::new(Method::GET, &path).within(client.limits.request);
+            let answer = client.transport.send(&call.streamed(client.limits.idle))?;
+            let lines = readable(answer.into_lines()?, false);
+            Ok(Box::new(behind(lines, delivered)))
+        };
+        let source = open(0)?;
+        let transport = Arc::clone(&self.transport);
+        Ok(Stream::new(transport, source, move |broke, delivered| {
+            broke.map(|_| open(delivered)).transpose()
+        }))
     }
 }
 
