@@ -99,7 +99,8 @@ impl<T: DeserializeOwned> Request<T> {
 
 /// Requests, by their ids.
 impl SkyPilotClient {
-    /// Waits for a request to end, for at most [`TimeLimits::work`], and calls
+    /// Waits for a request to end, for at most
+    /// [`TimeLimits::work`](crate::compute::TimeLimits::work), and calls
     /// `progress` with what is known of it, each time that it is asked after.
     ///
     /// ```no_run
