@@ -77,11 +77,12 @@ impl SkyPilotClient {
     /// hold `user:password@`), the token `SKYPILOT_SERVICE_ACCOUNT_TOKEN`.
     ///
     /// ```
-    ///     /// use satellite_sdk::compute::skypilot::SkyPilotClient;
+    /// use std::time::Duration;
+    /// use satellite_sdk::compute::skypilot::SkyPilotClient;
     ///
     /// let sky = SkyPilotClient::builder()
     ///     .url("https://sky.example.com")
-    ///     .token("sky_…".replace('…', "abc"))
+    ///     .token("sky_abc")
     ///     .max_retries(5)
     ///     .retry_delay(Duration::from_secs(2))
     ///     .build()?;
