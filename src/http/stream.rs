@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fault::Fault;
 use super::retry::Backoff;
@@ -12,6 +12,9 @@ use crate::wake::Stage;
 
 /// So many breaks one after the other, with nothing in between, end a stream.
 const BREAKS: u32 = 10;
+
+/// Of a server that ends its streams at once the next one is read no sooner.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a server sends, item by item; reading it waits for the next one.
 ///
@@ -35,6 +38,8 @@ pub struct Stream<T> {
     delivered: u64,
     breaks: u32,
     backoff: Backoff,
+    /// When the source was opened.
+    opened: Instant,
     ended: Option<Ended>,
 }
 
@@ -81,6 +86,7 @@ impl<T> Stream<T> {
         resume: impl FnMut(Option<&Error>, u64) -> Result<Option<Source<T>>> + Send + 'static,
     ) -> Self {
         let backoff = Backoff::new(transport.server.retries.max);
+        let opened = transport.waiter.now();
         Stream {
             transport,
             source: Some(source),
@@ -88,6 +94,7 @@ impl<T> Stream<T> {
             delivered: 0,
             breaks: 0,
             backoff,
+            opened,
             ended: None,
         }
     }
@@ -101,7 +108,15 @@ impl<T> Stream<T> {
     fn go_on(&mut self, broke: Option<Error>) -> Option<Error> {
         let Some(mut error) = broke else {
             match (self.resume)(None, self.delivered) {
-                Ok(Some(source)) => self.source = Some(source),
+                Ok(Some(source)) => {
+                    let since = self.transport.waiter.now() - self.opened;
+                    let wait = PAUSE.saturating_sub(since);
+                    if !self.transport.waiter.sleep(wait, Stage::Stopping) {
+                        return Some(self.end(Error::stopped()));
+                    }
+                    self.opened = self.transport.waiter.now();
+                    self.source = Some(source);
+                }
                 Ok(None) => self.ended = Some(Ended::Complete),
                 Err(error) => return self.go_on(Some(error)),
             }
