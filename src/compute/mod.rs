@@ -7,7 +7,11 @@
 
 #![cfg_attr(not(feature = "skypilot"), allow(dead_code))]
 
+#[cfg(feature = "basilica")]
+pub mod basilica;
 mod builder;
+#[cfg(feature = "basilica")]
+mod delete;
 mod limits;
 #[cfg(feature = "skypilot")]
 pub mod skypilot;

@@ -1,8 +1,13 @@
-//! The platform for tests: a real HTTP server in the process, with faults to switch on.
+//! The platform for tests: a real HTTP server in the process, with faults to switch on. Beside
+//! it the services that the compute clients speak to, each with its client's feature.
 
+#[cfg(feature = "basilica")]
+mod basilica;
 mod clock;
 mod faults;
 mod given;
+#[cfg(feature = "basilica")]
+mod host;
 mod platform;
 mod routes;
 mod service;
@@ -10,6 +15,8 @@ mod state;
 mod validation;
 mod worker;
 
+#[cfg(feature = "basilica")]
+pub use basilica::MockBasilica;
 pub use clock::ManualClock;
 pub use faults::{Fault, FaultRule};
 pub use platform::{MockPlatform, Seen};

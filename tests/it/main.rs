@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say so
 
+mod basilica;
+mod basilica_logs;
+mod basilica_tokens;
 mod child;
 mod client;
 mod door;

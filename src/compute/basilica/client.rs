@@ -1,0 +1,220 @@
+//! The client: how it is built, and what it is made of.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::auth::{self, Renewing};
+use super::deployments::DeploymentManager;
+use super::dialect;
+use super::executors::ExecutorManager;
+use super::models::HealthStatus;
+use crate::compute::builder::{Client, Connection};
+use crate::compute::{Cancel, ClientBuilder, TimeLimits};
+use crate::error::Result;
+use crate::http::{Call, Credentials, Method, Secret, Transport, with_query};
+use crate::settings::Variables;
+
+/// Which of its two APIs a Basilica service speaks: see the
+/// [module](crate::compute::basilica#two-apis).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ApiVersion {
+    /// The gateway of September 2025: `rentals` of `executors`.
+    #[default]
+    Rentals,
+    /// The newer service: `deployments` by name, on `nodes`.
+    Deployments,
+}
+
+/// A Basilica service. Clones share one connection.
+///
+/// ```no_run
+/// use satellite_sdk::compute::basilica::BasilicaClient;
+///
+/// let basilica = BasilicaClient::from_env()?;
+/// println!("{} validators", basilica.health()?.healthy_validators);
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct BasilicaClient {
+    pub(super) transport: Arc<Transport>,
+    pub(super) limits: TimeLimits,
+    pub(super) version: ApiVersion,
+}
+
+/// What a [`BasilicaClient`] has beside the things that all clients have.
+#[derive(Default)]
+pub struct Options {
+    version: Option<ApiVersion>,
+    renewing: Renewing,
+}
+
+impl Client for BasilicaClient {
+    type Options = Options;
+
+    const PREFIX: &'static str = "BASILICA_";
+    const URL: &'static [&'static str] = &["API_URL"];
+    const DEFAULT_URL: &'static str = "https://api.basilica.ai";
+    const TOKEN: &'static str = "API_TOKEN";
+
+    fn read(options: &mut Options, variables: &mut Variables) {
+        let expected = "rentals or deployments";
+        let default = ApiVersion::default();
+        let read = variables.value("BASILICA_API_VERSION", default, expected, |text| match text
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "rentals" => Some(ApiVersion::Rentals),
+            "deployments" => Some(ApiVersion::Deployments),
+            _ => None,
+        });
+        options.version.get_or_insert(read);
+        options.renewing.read(variables);
+    }
+
+    fn open(connection: Connection, options: Options) -> Result<Self> {
+        let credentials = match options.renewing.is_asked_for(&connection.token) {
+            true => auth::renewed(&connection, options.renewing)?,
+            false => Credentials::Token(connection.token.clone()),
+        };
+        Ok(BasilicaClient {
+            transport: connection.transport(&connection.url, &dialect::GATEWAY, credentials)?,
+            limits: connection.limits,
+            version: options.version.unwrap_or_default(),
+        })
+    }
+}
+
+/// What only Basilica has. A token that is told alone never changes; one that
+/// begins with `basilica_` never does.
+impl ClientBuilder<BasilicaClient> {
+    /// The API that the service speaks: `BASILICA_API_VERSION`, `rentals`
+    /// (default) or `deployments`.
+    pub fn api_version(mut self, version: ApiVersion) -> Self {
+        self.options.version = Some(version);
+        self
+    }
+
+    /// With what another access token is had when the one of now is refused or
+    /// about to end: `BASILICA_REFRESH_TOKEN`.
+    pub fn refresh_token(mut self, token: impl Into<Secret>) -> Self {
+        self.options.renewing.refresh = Some(token.into());
+        self
+    }
+
+    /// Where both tokens are kept, and renewed for all processes that use the
+    /// file: `BASILICA_TOKEN_FILE`. For its owner's eyes only (0600), replaced by
+    /// rename, under a lock; where there is none yet, it is made at the first
+    /// renewal.
+    ///
+    /// It is JSON: `{"access_token", "refresh_token", "expires_at"}`, the last in
+    /// seconds since 1970.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.renewing.file = Some(path.into());
+        self
+    }
+
+    /// Who renews tokens, and for whom: `BASILICA_AUTH0_DOMAIN` (or
+    /// `BASILICA_AUTH0_ISSUER`) and `BASILICA_AUTH0_CLIENT_ID`. The domain is a
+    /// host name, or a URL.
+    pub fn auth0(mut self, domain: impl Into<String>, client_id: impl Into<String>) -> Self {
+        self.options.renewing.domain = Some(domain.into());
+        self.options.renewing.client_id = Some(client_id.into());
+        self
+    }
+}
+
+impl BasilicaClient {
+    /// A client to be built. Its variables begin with `BASILICA_`: the address is
+    /// `BASILICA_API_URL` (default `https://api.basilica.ai`), the token
+    /// `BASILICA_API_TOKEN`, a JWT or a `basilica_…` key.
+    ///
+    /// ```
+    /// use satellite_sdk::compute::basilica::{ApiVersion, BasilicaClient};
+    ///
+    /// let basilica = BasilicaClient::builder()
+    ///     .url("https://api.basilica.ai")
+    ///     .api_version(ApiVersion::Rentals)
+    ///     .token("eyJhbGciOi.eyJzdWIiOi.c2lnbmF0")
+    ///     .refresh_token("v1.MRrtOK")
+    ///     .auth0("login.example.com", "my-client-id")
+    ///     .build()?;
+    /// # let _ = basilica;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    pub fn builder() -> ClientBuilder<Self> {
+        ClientBuilder::default()
+    }
+
+    /// A client for what the environment says.
+    ///
+    /// # Errors
+    /// `is_settings()`, naming all that is wrong.
+    pub fn from_env() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// The same client through connections of its own, which `cancel` ends.
+    ///
+    /// # Errors
+    /// None that this client did not have.
+    pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
+        Ok(BasilicaClient {
+            transport: self.transport.cancelled_by(cancel)?,
+            ..self.clone()
+        })
+    }
+
+    /// The service's address.
+    pub fn url(&self) -> &str {
+        self.transport.base()
+    }
+
+    /// Containers: deployed, looked at, stopped.
+    pub fn deployments(&self) -> DeploymentManager<'_> {
+        DeploymentManager { client: self }
+    }
+
+    /// Machines to be had.
+    pub fn executors(&self) -> ExecutorManager<'_> {
+        ExecutorManager { client: self }
+    }
+
+    /// How the service is. No token is shown.
+    ///
+    /// # Errors
+    /// Faults on the way.
+    pub fn health(&self) -> Result<HealthStatus> {
+        let call = Call::new(Method::GET, "/health").anonymous();
+        self.transport
+            .send(&call.within(self.limits.request))?
+            .json()
+    }
+
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
+        let path = with_query(path, query);
+        let call = Call::new(Method::GET, &path).within(self.limits.request);
+        self.transport.send(&call)?.json()
+    }
+
+    pub(super) fn create<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let call = Call::new(Method::POST, path).json(body)?;
+        // A machine is rented, and an image pulled, before there is an answer.
+        let call = call.within(self.limits.request).patient();
+        self.transport.send(&call)?.json()
+    }
+}
+
+impl fmt::Debug for BasilicaClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BasilicaClient").field(&self.url()).finish()
+    }
+}

@@ -1,0 +1,172 @@
+//! Deployments: made, looked at, stopped.
+
+use super::client::{ApiVersion, BasilicaClient};
+use super::config::{DeploymentConfig, Placement};
+use super::models::{Deployment, DeploymentStatus, ListFilters};
+use super::wire::{self, Rental, RentalListed, RentalMade, Rentals, Service, Services};
+use crate::compute::delete::delete;
+use crate::error::Result;
+use crate::http::escaped;
+
+/// Containers of a [`BasilicaClient`].
+///
+/// ```no_run
+/// use satellite_sdk::compute::basilica::{BasilicaClient, ListFilters};
+///
+/// let basilica = BasilicaClient::from_env()?;
+/// for deployment in basilica.deployments().list(&ListFilters::default())? {
+///     println!("{} {}", deployment.id, deployment.status);
+/// }
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct DeploymentManager<'a> {
+    pub(super) client: &'a BasilicaClient,
+}
+
+impl DeploymentManager<'_> {
+    /// Deploys a container. It is sent once: there is no key by which the service
+    /// would know the same request again.
+    ///
+    /// # Errors
+    /// `is_settings()` before anything is sent, where the API cannot do what is
+    /// asked. `is_outcome_unknown()` where the answer was lost:
+    /// [`matching`](Self::matching) then tells what came of it. The gateway's
+    /// own 500 leaves that open too.
+    pub fn deploy(&self, config: &DeploymentConfig) -> Result<Deployment> {
+        config.check_for(self.client.version)?;
+        match self.client.version {
+            ApiVersion::Rentals => {
+                let request = wire::rental_request(config);
+                let made: RentalMade = self.client.create("/rentals", &request)?;
+                Ok(made.joined(config))
+            }
+            ApiVersion::Deployments => {
+                let request = wire::deployment_request(config);
+                let made: Service = self.client.create("/deployments", &request)?;
+                Ok(made.joined(config))
+            }
+        }
+    }
+
+    /// The deployments that may have come of this config, the newest first: of
+    /// its image and on its executor, or of its name. For when the answer to
+    /// [`deploy`](Self::deploy) was lost.
+    ///
+    /// ```no_run
+    /// # use satellite_sdk::compute::basilica::{BasilicaClient, Deployment, DeploymentConfig};
+    /// # fn f(basilica: &BasilicaClient, config: &DeploymentConfig) -> satellite_sdk::Result<Deployment> {
+    /// match basilica.deployments().deploy(config) {
+    ///     Err(error) if error.is_outcome_unknown() => {
+    ///         let found = basilica.deployments().matching(config)?;
+    ///         found.into_iter().next().ok_or(error)
+    ///     }
+    ///     answer => answer,
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Faults on the way.
+    pub fn matching(&self, config: &DeploymentConfig) -> Result<Vec<Deployment>> {
+        let mut found = self.list(&ListFilters::default())?;
+        found.retain(
+            |deployment| match (self.client.version, &config.placement) {
+                // The service makes a name its own by adding to it.
+                (ApiVersion::Deployments, _) => deployment.id.starts_with(&config.name),
+                (ApiVersion::Rentals, Some(Placement::Executor(id))) => {
+                    deployment.executor_id.as_deref() == Some(id)
+                        && deployment.image.as_deref() == Some(&config.image)
+                }
+                (ApiVersion::Rentals, _) => deployment.image.as_deref() == Some(&config.image),
+            },
+        );
+        found.sort_by(|one, other| other.created_at.cmp(&one.created_at));
+        Ok(found)
+    }
+
+    /// A deployment.
+    ///
+    /// # Errors
+    /// `is_not_found()`, also for a rental that was stopped.
+    pub fn get(&self, id: &str) -> Result<Deployment> {
+        match self.client.version {
+            ApiVersion::Rentals => {
+                let rental = self.rental(id)?;
+                let listed = self.rentals(&[])?;
+                let listed = listed
+                    .into_iter()
+                    .find(|one| one.rental_id == rental.rental_id);
+                Ok(rental.joined(listed))
+            }
+            ApiVersion::Deployments => self.service(id).map(Into::into),
+        }
+    }
+
+    /// Where a deployment stands.
+    ///
+    /// # Errors
+    /// `is_not_found()`, also for a rental that was stopped.
+    pub fn status(&self, id: &str) -> Result<DeploymentStatus> {
+        match self.client.version {
+            ApiVersion::Rentals => self.rental(id).map(|rental| rental.status),
+            ApiVersion::Deployments => self.service(id).map(|service| service.status()),
+        }
+    }
+
+    /// The deployments that meet the filters.
+    ///
+    /// # Errors
+    /// Faults on the way, a refused token.
+    pub fn list(&self, filters: &ListFilters) -> Result<Vec<Deployment>> {
+        let all: Vec<Deployment> = match self.client.version {
+            ApiVersion::Rentals => {
+                // The one word for a filter that is known for certain.
+                let query: &[_] = match filters.status {
+                    Some(DeploymentStatus::Running) => &[("status", "Active")],
+                    _ => &[],
+                };
+                self.rentals(query)?.into_iter().map(Into::into).collect()
+            }
+            ApiVersion::Deployments => {
+                let list: Services = self.client.get("/deployments", &[])?;
+                list.deployments.into_iter().map(Into::into).collect()
+            }
+        };
+        let is_met = |deployment: &Deployment| filters.is_met_by(deployment);
+        Ok(all.into_iter().filter(is_met).collect())
+    }
+
+    /// Stops a deployment, for good.
+    ///
+    /// # Errors
+    /// `is_not_found()` where there was none.
+    pub fn stop(&self, id: &str) -> Result<()> {
+        delete(
+            &self.client.transport,
+            &self.path(id),
+            self.client.limits.request,
+        )
+    }
+
+    /// The route of one deployment.
+    pub(super) fn path(&self, id: &str) -> String {
+        match self.client.version {
+            ApiVersion::Rentals => format!("/rentals/{}", escaped(id)),
+            ApiVersion::Deployments => format!("/deployments/{}", escaped(id)),
+        }
+    }
+
+    fn rental(&self, id: &str) -> Result<Rental> {
+        self.client.get(&self.path(id), &[])
+    }
+
+    fn service(&self, name: &str) -> Result<Service> {
+        self.client.get(&self.path(name), &[])
+    }
+
+    fn rentals(&self, query: &[(&str, &str)]) -> Result<Vec<RentalListed>> {
+        let list: Rentals = self.client.get("/rentals", query)?;
+        Ok(list.rentals)
+    }
+}

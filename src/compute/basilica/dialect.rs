@@ -1,0 +1,101 @@
+//! How the gateway is shown the token, and what its refusals mean.
+
+use serde_json::Value;
+use ureq::http::header::AUTHORIZATION;
+
+use crate::http::{Class, Dialect, Problem, excerpt, shortened};
+
+pub(super) static GATEWAY: Dialect = Dialect {
+    token: (AUTHORIZATION, "Bearer "),
+    headers: &[],
+    undone: &[429],
+    explain,
+};
+
+/// For the token endpoint: what it needs to know stands in the body.
+pub(super) static OAUTH: Dialect = Dialect {
+    token: (AUTHORIZATION, "Bearer "),
+    headers: &[],
+    undone: &[429],
+    explain: explain_grant,
+};
+
+fn explain(status: u16, body: &[u8]) -> Problem {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    let told = &document["error"];
+    let text = |name: &str| told[name].as_str().map(shortened);
+    let is_own = told.is_object();
+    Problem {
+        class: class(status, told["retryable"].as_bool()),
+        kind: text("code"),
+        message: text("message").unwrap_or_else(|| silent(status, body)),
+        is_own,
+    }
+}
+
+/// Nothing but the status tells a thing that is not there (404) from a route
+/// that is not (403, as for a key that may not): they come without a body.
+fn class(status: u16, retryable: Option<bool>) -> Class {
+    match (status, retryable) {
+        (404, _) => Class::NotFound,
+        // An outage of the key set is told as final, and is over in a minute.
+        (503, _) => Class::Passing,
+        (400..=499, Some(true)) => Class::Passing,
+        (500..=599, Some(false)) => Class::Failed,
+        _ => Class::of_status(status, true),
+    }
+}
+
+fn silent(status: u16, body: &[u8]) -> String {
+    match (status, body) {
+        (403, []) => "not allowed, or a route of another API version".to_owned(),
+        (404, []) => "there is none, or no longer".to_owned(),
+        _ => excerpt(body),
+    }
+}
+
+/// A grant that has ended is a refused token, whatever the status.
+fn explain_grant(status: u16, body: &[u8]) -> Problem {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    let kind = document["error"].as_str().map(shortened);
+    let class = match (status, kind.as_deref()) {
+        (401, _) | (_, Some("invalid_grant" | "invalid_client" | "unauthorized_client")) => {
+            Class::Unauthorized
+        }
+        _ => Class::of_status(status, kind.is_some()),
+    };
+    Problem {
+        class,
+        message: document["error_description"]
+            .as_str()
+            .map_or_else(String::new, shortened),
+        is_own: kind.is_some(),
+        kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_and_body_together_decide() {
+        let told = |retryable: bool| {
+            format!(r#"{{"error":{{"code":"OTHER_ERROR","message":"x","retryable":{retryable}}}}}"#)
+        };
+        for (status, body, expected) in [
+            (403, String::new(), Class::Forbidden),
+            (404, String::new(), Class::NotFound),
+            (405, String::new(), Class::Unsupported),
+            (422, "missing field `cpu_cores`".into(), Class::Invalid),
+            (500, told(true), Class::Passing),
+            (500, told(false), Class::Failed),
+            (503, told(false), Class::Passing),
+            (401, told(false), Class::Unauthorized),
+        ] {
+            assert_eq!(explain(status, body.as_bytes()).class, expected, "{status}");
+        }
+        let grant = br#"{"error":"invalid_grant","error_description":"Unknown refresh token."}"#;
+        assert_eq!(explain_grant(403, grant).class, Class::Unauthorized);
+    }
+}

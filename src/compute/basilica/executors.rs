@@ -1,0 +1,99 @@
+//! Machines to be had.
+
+use super::client::{ApiVersion, BasilicaClient};
+use super::models::Executor;
+use super::wire::Available;
+use crate::error::Result;
+
+/// Machines of a [`BasilicaClient`].
+///
+/// ```no_run
+/// use satellite_sdk::compute::basilica::{BasilicaClient, ExecutorFilters};
+///
+/// let basilica = BasilicaClient::from_env()?;
+/// let h100s = ExecutorFilters::default().gpu_type("H100").min_gpu_count(2);
+/// for executor in basilica.executors().find(&h100s)? {
+///     println!("{} {:?}", executor.id, executor.gpu_specs);
+/// }
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutorManager<'a> {
+    pub(super) client: &'a BasilicaClient,
+}
+
+/// Which machines; all that are to be had, where nothing is set.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct ExecutorFilters {
+    query: Vec<(&'static str, String)>,
+}
+
+impl ExecutorFilters {
+    /// GPUs with this memory or more, in GB.
+    pub fn min_gpu_memory_gb(self, gigabytes: u32) -> Self {
+        self.with("min_gpu_memory", gigabytes.to_string())
+    }
+
+    /// GPUs of this type.
+    pub fn gpu_type(self, name: impl Into<String>) -> Self {
+        self.with("gpu_type", name.into())
+    }
+
+    /// So many GPUs or more.
+    pub fn min_gpu_count(self, count: u32) -> Self {
+        self.with("min_gpu_count", count.to_string())
+    }
+
+    /// In this city.
+    pub fn city(self, name: impl Into<String>) -> Self {
+        self.with("location_city", name.into())
+    }
+
+    /// In this region.
+    pub fn region(self, name: impl Into<String>) -> Self {
+        self.with("location_region", name.into())
+    }
+
+    /// In this country.
+    pub fn country(self, name: impl Into<String>) -> Self {
+        self.with("location_country", name.into())
+    }
+
+    fn with(mut self, name: &'static str, value: String) -> Self {
+        self.query.retain(|(known, _)| *known != name);
+        self.query.push((name, value));
+        self
+    }
+}
+
+impl ExecutorManager<'_> {
+    /// All machines that are to be had.
+    ///
+    /// # Errors
+    /// Faults on the way, a refused token.
+    pub fn list_available(&self) -> Result<Vec<Executor>> {
+        self.find(&ExecutorFilters::default())
+    }
+
+    /// The machines to be had that meet the filters.
+    ///
+    /// # Errors
+    /// Faults on the way, a refused token.
+    pub fn find(&self, filters: &ExecutorFilters) -> Result<Vec<Executor>> {
+        let path = match self.client.version {
+            ApiVersion::Rentals => "/executors",
+            ApiVersion::Deployments => "/nodes",
+        };
+        let mut query = vec![("available", "true")];
+        query.extend(
+            filters
+                .query
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        );
+        let list: Available = self.client.get(path, &query)?;
+        let machines = list.available_executors.into_iter();
+        Ok(machines.map(Into::into).collect())
+    }
+}

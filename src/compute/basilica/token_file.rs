@@ -1,0 +1,164 @@
+//! The file that keeps a grant: for its owner's eyes only, replaced by rename,
+//! renewed by one process at a time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::auth::unix_now;
+use crate::error::{Error, Result};
+use crate::http::{Grant, Secret};
+
+pub(super) struct TokenFile {
+    path: PathBuf,
+}
+
+/// What the file holds.
+#[derive(Deserialize)]
+pub(super) struct Kept {
+    access_token: Secret,
+    refresh_token: Secret,
+    /// Seconds since 1970.
+    #[serde(default)]
+    expires_at: Option<u64>,
+}
+
+impl TokenFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        TokenFile { path }
+    }
+
+    /// `None` where there is no file.
+    pub(super) fn read(&self) -> Result<Option<Kept>> {
+        let bytes = match fs::read(&self.path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|e| self.error(e))?,
+        };
+        // What stands there is not told: it may be a token.
+        let kept = serde_json::from_slice(&bytes)
+            .map_err(|e| self.error(format_args!("no token at line {}", e.line())))?;
+        Ok(Some(kept))
+    }
+
+    /// Held until it is dropped, and by no other process meanwhile.
+    pub(super) fn lock(&self, within: Duration) -> Result<File> {
+        let path = self.beside("lock");
+        let begun = Instant::now();
+        loop {
+            match locked(&path) {
+                Ok(lock) => return Ok(lock),
+                Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(self.error(e)),
+                Err(_) if begun.elapsed() >= within => {
+                    return Err(self.error("another process has kept it for too long"));
+                }
+                // The other one waits for a server: this is how files can be waited for.
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// In place of what it held, in one step. Under the lock.
+    pub(super) fn write(&self, grant: &Grant) -> Result<()> {
+        let left = |at: Instant| at.saturating_duration_since(Instant::now()).as_secs();
+        let document = json!({
+            "access_token": grant.token.expose(),
+            "refresh_token": grant.refresh.expose(),
+            "expires_at": grant.expires.map(|at| unix_now() + left(at)),
+        });
+        let new = self.beside("new");
+        let written = || {
+            // Not into one that somebody has put there, to read it.
+            match fs::remove_file(&new) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let mut file = private().write(true).create_new(true).open(&new)?;
+            file.write_all(document.to_string().as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)
+        };
+        written().map_err(|e| self.error(e))
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".");
+        name.push(ending);
+        name.into()
+    }
+
+    fn error(&self, what: impl std::fmt::Display) -> Error {
+        Error::new(format_args!(
+            "the token file {}: {what}",
+            self.path.display()
+        ))
+    }
+}
+
+impl Kept {
+    pub(super) fn token(&self) -> &Secret {
+        &self.access_token
+    }
+
+    pub(super) fn tokens(self) -> (Secret, Secret) {
+        (self.access_token, self.refresh_token)
+    }
+
+    /// `None`: not told.
+    pub(super) fn expires_in(&self) -> Option<Duration> {
+        let left = self.expires_at?.saturating_sub(unix_now());
+        // A date that no clock reaches is as good as none.
+        (left < u64::from(u32::MAX)).then(|| Duration::from_secs(left))
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.expires_in() == Some(Duration::ZERO)
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+fn locked(path: &Path) -> std::io::Result<File> {
+    use rustix::fs::{FlockOperation, flock};
+
+    let file = private()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+#[cfg(windows)]
+fn locked(path: &Path) -> std::io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    const SHARING_VIOLATION: i32 = 32;
+    let mut options = private();
+    options.write(true).create(true).share_mode(0);
+    options.open(path).map_err(|e| match e.raw_os_error() {
+        Some(SHARING_VIOLATION) => ErrorKind::WouldBlock.into(),
+        _ => e,
+    })
+}
+
+#[cfg(not(any(unix, windows)))]
+fn locked(path: &Path) -> std::io::Result<File> {
+    private()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+}

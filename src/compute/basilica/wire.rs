@@ -1,0 +1,333 @@
+//! From what goes over the wire to [`Deployment`] and back, for both APIs.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::config::{DeploymentConfig, Placement};
+use super::models::{CpuSpec, Deployment, DeploymentStatus, Executor, GpuSpec};
+use super::resources::{PortMapping, ResourceRequirements};
+use super::ssh::SshAccess;
+use crate::http::Secret;
+use crate::lenient::or_default;
+
+/// `POST /rentals`.
+pub(super) fn rental_request(config: &DeploymentConfig) -> Value {
+    let selection = match &config.placement {
+        Some(Placement::Gpu(gpu)) => json!({ "type": "gpu_requirements", "gpu_requirements": gpu }),
+        Some(Placement::Executor(id)) => json!({ "type": "executor_id", "executor_id": id }),
+        None => Value::Null,
+    };
+    let ssh_key = match config.no_ssh {
+        true => "",
+        false => config.ssh_key.trim(),
+    };
+    json!({
+        "executor_selection": selection,
+        "container_image": config.image,
+        "ssh_public_key": ssh_key,
+        "environment": config.environment,
+        "ports": config.ports,
+        "resources": config.resources,
+        "command": config.command,
+        "volumes": config.volumes,
+        "no_ssh": config.no_ssh,
+    })
+}
+
+/// `POST /deployments`.
+pub(super) fn deployment_request(config: &DeploymentConfig) -> Value {
+    let resources = &config.resources;
+    let mut asked = json!({
+        "cpu": resources.cpu_cores.to_string(),
+        "memory": format!("{}Mi", resources.memory_mb),
+    });
+    if resources.gpu_count > 0 {
+        asked["gpus"] = json!({ "count": resources.gpu_count, "model": resources.gpu_types });
+    }
+    let mut body = json!({
+        "instanceName": config.name,
+        "image": config.image,
+        "replicas": config.replicas,
+        "port": config.ports.first().map(|port| port.container_port),
+        "env": config.environment,
+        "resources": asked,
+        "public": config.public,
+    });
+    if !config.command.is_empty() {
+        body["command"] = json!(config.command);
+    }
+    if let Some(ttl) = config.ttl {
+        body["ttlSeconds"] = ttl.as_secs().into();
+    }
+    body
+}
+
+/// The answer to `POST /rentals`.
+#[derive(Deserialize)]
+pub(super) struct RentalMade {
+    rental_id: String,
+    #[serde(default)]
+    ssh_credentials: Option<Secret>,
+    #[serde(default, deserialize_with = "or_default")]
+    container_info: ContainerInfo,
+}
+
+#[derive(Deserialize, Default)]
+struct ContainerInfo {
+    #[serde(default, deserialize_with = "or_default")]
+    mapped_ports: Vec<PortMapping>,
+    #[serde(default, deserialize_with = "or_default")]
+    status: String,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl RentalMade {
+    /// With what only the one who asked knows.
+    pub(super) fn joined(self, config: &DeploymentConfig) -> Deployment {
+        let executor_id = match &config.placement {
+            Some(Placement::Executor(id)) => Some(id.clone()),
+            _ => None,
+        };
+        let status = match self.container_info.status.as_str() {
+            "" => DeploymentStatus::Pending,
+            word => word.into(),
+        };
+        Deployment {
+            status,
+            executor_id,
+            image: Some(config.image.clone()),
+            resources: Some(config.resources.clone()),
+            ports: self.container_info.mapped_ports,
+            extra: self.container_info.extra,
+            ..bare(self.rental_id)
+        }
+        .with_ssh(self.ssh_credentials)
+    }
+}
+
+/// `GET /rentals/{id}`.
+#[derive(Deserialize)]
+pub(super) struct Rental {
+    pub(super) rental_id: String,
+    pub(super) status: DeploymentStatus,
+    #[serde(default, deserialize_with = "or_default")]
+    executor: Machine,
+    #[serde(default)]
+    ssh_credentials: Option<Secret>,
+    #[serde(default)]
+    created_at: Option<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl Rental {
+    /// With the image, which only the list tells.
+    pub(super) fn joined(self, listed: Option<RentalListed>) -> Deployment {
+        let resources = match &listed {
+            Some(listed) if !listed.gpu_specs.is_empty() => {
+                resources(&listed.gpu_specs, &self.executor.cpu_specs)
+            }
+            _ => resources(&self.executor.gpu_specs, &self.executor.cpu_specs),
+        };
+        Deployment {
+            status: self.status,
+            created_at: self.created_at,
+            executor_id: Some(self.executor.id).filter(|id| !id.is_empty()),
+            image: listed.and_then(|listed| listed.container_image),
+            resources: Some(resources),
+            extra: self.extra,
+            ..bare(self.rental_id)
+        }
+        .with_ssh(self.ssh_credentials)
+    }
+}
+
+/// `GET /rentals`.
+#[derive(Deserialize)]
+pub(super) struct Rentals {
+    pub(super) rentals: Vec<RentalListed>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RentalListed {
+    pub(super) rental_id: String,
+    state: DeploymentStatus,
+    #[serde(default)]
+    executor_id: Option<String>,
+    #[serde(default)]
+    created_at: Option<String>,
+    #[serde(default)]
+    container_image: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    gpu_specs: Vec<GpuSpec>,
+    #[serde(default, deserialize_with = "or_default")]
+    cpu_specs: CpuSpec,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl From<RentalListed> for Deployment {
+    fn from(listed: RentalListed) -> Self {
+        Deployment {
+            status: listed.state,
+            created_at: listed.created_at,
+            executor_id: listed.executor_id,
+            image: listed.container_image,
+            resources: Some(resources(&listed.gpu_specs, &listed.cpu_specs)),
+            extra: listed.extra,
+            ..bare(listed.rental_id)
+        }
+    }
+}
+
+/// A deployment of the newer service, as all of its routes tell it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Service {
+    pub(super) instance_name: String,
+    #[serde(default, deserialize_with = "or_default")]
+    state: String,
+    #[serde(default)]
+    phase: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    created_at: Option<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl Service {
+    pub(super) fn status(&self) -> DeploymentStatus {
+        let word = match self.state.as_str() {
+            "" => self.phase.as_deref().unwrap_or("pending"),
+            word => word,
+        };
+        DeploymentStatus::from(word).because(self.message.clone())
+    }
+
+    /// With what only the one who asked knows.
+    pub(super) fn joined(self, config: &DeploymentConfig) -> Deployment {
+        Deployment {
+            image: Some(config.image.clone()),
+            resources: Some(config.resources.clone()),
+            ..self.into()
+        }
+    }
+}
+
+impl From<Service> for Deployment {
+    fn from(service: Service) -> Self {
+        Deployment {
+            status: service.status(),
+            created_at: service.created_at,
+            url: service.url.filter(|url| !url.is_empty()),
+            extra: service.extra,
+            ..bare(service.instance_name)
+        }
+    }
+}
+
+/// `GET /deployments`.
+#[derive(Deserialize)]
+pub(super) struct Services {
+    pub(super) deployments: Vec<Service>,
+}
+
+/// `GET /executors` and `GET /nodes`.
+#[derive(Deserialize)]
+pub(super) struct Available {
+    #[serde(alias = "available_nodes")]
+    pub(super) available_executors: Vec<AvailableMachine>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct AvailableMachine {
+    #[serde(alias = "node")]
+    executor: Machine,
+    #[serde(default, deserialize_with = "or_default")]
+    availability: Availability,
+}
+
+#[derive(Deserialize, Default)]
+struct Machine {
+    #[serde(default, deserialize_with = "or_default")]
+    id: String,
+    #[serde(default, deserialize_with = "or_default")]
+    gpu_specs: Vec<GpuSpec>,
+    #[serde(default, deserialize_with = "or_default")]
+    cpu_specs: CpuSpec,
+    #[serde(default)]
+    location: Option<String>,
+    #[serde(default)]
+    hourly_rate_cents: Option<f64>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct Availability {
+    #[serde(default)]
+    available_until: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    verification_score: f64,
+    #[serde(default, deserialize_with = "or_default")]
+    uptime_percentage: f64,
+}
+
+impl From<AvailableMachine> for Executor {
+    fn from(available: AvailableMachine) -> Self {
+        let (machine, availability) = (available.executor, available.availability);
+        Executor {
+            id: machine.id,
+            gpu_specs: machine.gpu_specs,
+            cpu_specs: machine.cpu_specs,
+            location: machine.location,
+            hourly_rate_cents: machine.hourly_rate_cents,
+            available_until: availability.available_until,
+            verification_score: availability.verification_score,
+            uptime_percentage: availability.uptime_percentage,
+            extra: machine.extra,
+        }
+    }
+}
+
+impl Deployment {
+    fn with_ssh(mut self, credentials: Option<Secret>) -> Self {
+        self.ssh_access = credentials.as_ref().and_then(SshAccess::parse);
+        self.ssh_credentials = credentials;
+        self
+    }
+}
+
+fn bare(id: String) -> Deployment {
+    Deployment {
+        id,
+        status: DeploymentStatus::Pending,
+        ssh_access: None,
+        ssh_credentials: None,
+        created_at: None,
+        executor_id: None,
+        image: None,
+        resources: None,
+        ports: Vec::new(),
+        url: None,
+        extra: Map::new(),
+    }
+}
+
+/// What a machine has, as far as it is told.
+fn resources(gpus: &[GpuSpec], cpu: &CpuSpec) -> ResourceRequirements {
+    let mut gpu_types: Vec<_> = gpus.iter().map(|gpu| gpu.name.clone()).collect();
+    gpu_types.dedup();
+    ResourceRequirements {
+        cpu_cores: cpu.cores.into(),
+        memory_mb: u64::from(cpu.memory_gb) * 1024,
+        storage_mb: 0,
+        gpu_count: gpus.len() as u32,
+        gpu_types,
+    }
+}

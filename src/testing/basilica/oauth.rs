@@ -1,0 +1,59 @@
+//! The token endpoint: refresh tokens that work once.
+
+use serde_json::{Value, json};
+
+use super::world::{CLIENT_ID, KEY, World};
+use crate::serve::Response;
+
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    pub(super) renewals: u32,
+    pub(super) is_session_over: bool,
+    is_ended: bool,
+}
+
+impl Tokens {
+    pub(super) fn access(&self) -> String {
+        format!("eyJhbGciOi.mock-access-{}.c2ln", self.renewals)
+    }
+
+    pub(super) fn refresh(&self) -> String {
+        format!("v1.mock-refresh-{}", self.renewals)
+    }
+
+    pub(super) fn end(&mut self) {
+        self.is_ended = true;
+    }
+
+    pub(super) fn is_taken(&self, authorization: Option<&str>) -> bool {
+        let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+        token == Some(KEY) || (!self.is_ended && token == Some(&self.access()))
+    }
+}
+
+pub(super) fn renew(world: &mut World, body: &[u8]) -> Response {
+    let fields: Value = serde_json::from_slice(body).unwrap_or_default();
+    let refuse = |status, error: &str, description: &str| {
+        let document = json!({ "error": error, "error_description": description });
+        Response::json(status, document.to_string())
+    };
+    let tokens = &mut world.tokens;
+    if fields["grant_type"] != "refresh_token" {
+        return refuse(403, "unsupported_grant_type", "Unsupported grant type.");
+    }
+    if fields["client_id"] != CLIENT_ID {
+        return refuse(401, "access_denied", "Unauthorized");
+    }
+    if tokens.is_session_over || fields["refresh_token"] != tokens.refresh().as_str() {
+        return refuse(403, "invalid_grant", "Unknown or invalid refresh token.");
+    }
+    tokens.renewals += 1;
+    tokens.is_ended = false;
+    let document = json!({
+        "access_token": tokens.access(),
+        "refresh_token": tokens.refresh(),
+        "expires_in": 86400,
+        "token_type": "Bearer",
+    });
+    Response::json(200, document.to_string())
+}

@@ -1,0 +1,112 @@
+//! What the mock knows.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+
+use super::log::Cut;
+use super::machines;
+use super::oauth::Tokens;
+use crate::testing::host::locked;
+
+/// A key of the service's own.
+pub(super) const KEY: &str = "basilica_mock0123456789abcdef";
+pub(super) const CLIENT_ID: &str = "mock-client";
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    world: Mutex<World>,
+    /// A log has grown, or something is over.
+    pub(super) changed: Condvar,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) tokens: Tokens,
+    pub(super) are_keys_lost: bool,
+    pub(super) machines: Vec<Value>,
+    pub(super) deployments: Vec<Deployed>,
+    pub(super) cuts: VecDeque<Cut>,
+    pub(super) is_over: bool,
+    made: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Deployed {
+    pub(super) id: String,
+    /// The body that it was asked for with.
+    pub(super) asked: Value,
+    pub(super) machine: Value,
+    pub(super) state: &'static str,
+    pub(super) created_at: String,
+    /// The events of its log, as they are sent.
+    pub(super) log: Vec<String>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World {
+            tokens: Tokens::default(),
+            are_keys_lost: false,
+            machines: machines::all(),
+            deployments: Vec::new(),
+            cuts: VecDeque::new(),
+            is_over: false,
+            made: 0,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        locked(&self.world)
+    }
+}
+
+impl World {
+    /// A new deployment; its id is made from `name`.
+    pub(super) fn deploy(&mut self, name: &str, asked: Value, machine: Value) -> &Deployed {
+        self.made += 1;
+        self.deployments.push(Deployed {
+            id: format!("{name}-{:04x}", 0x7f30 + self.made),
+            asked,
+            machine,
+            state: "pending",
+            created_at: format!("2026-01-01T00:{:02}:{:02}Z", self.made / 60, self.made % 60),
+            log: Vec::new(),
+        });
+        &self.deployments[self.deployments.len() - 1]
+    }
+
+    pub(super) fn find(&mut self, id: &str) -> Option<&mut Deployed> {
+        self.deployments.iter_mut().find(|one| one.id == id)
+    }
+
+    pub(super) fn deployed(&mut self, id: &str) -> &mut Deployed {
+        self.find(id)
+            .unwrap_or_else(|| panic!("the mock of Basilica has no deployment {id}"))
+    }
+
+    pub(super) fn print(&mut self, id: &str, line: &str) {
+        let log = &mut self.deployed(id).log;
+        let timestamp = format!("2026-01-01T01:00:00.{:09}Z", log.len());
+        let entry = json!({ "message": line, "stream": "stdout", "timestamp": timestamp });
+        log.push(format!("data: {entry}\n\n"));
+    }
+}
+
+impl Deployed {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, "terminated" | "failed")
+    }
+
+    /// It takes until it is asked after for the first time.
+    pub(super) fn looked_at(&mut self) -> &'static str {
+        let state = self.state;
+        if state == "pending" {
+            self.state = "active";
+        }
+        state
+    }
+}

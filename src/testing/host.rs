@@ -1,0 +1,139 @@
+//! What the mocks of the compute services share: a server, what it saw, and faults.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::faults::Fault;
+use super::platform::Seen;
+use crate::serve::{Limits, Request, Response, Server};
+
+/// A server at work on loopback.
+#[derive(Debug)]
+pub(super) struct Host {
+    server: Server,
+    desk: Arc<Desk>,
+}
+
+/// What was asked, and what is to go wrong.
+#[derive(Debug, Default)]
+struct Desk {
+    seen: Mutex<Vec<Seen>>,
+    /// Method, a part of the path, and what happens to the next such request.
+    faults: Mutex<VecDeque<(String, String, Fault)>>,
+}
+
+/// What a request says.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) authorization: Option<&'a str>,
+    #[cfg(feature = "faas")]
+    pub(super) api_key: Option<&'a str>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Host {
+    pub(super) fn start(
+        answer: impl Fn(&Asked<'_>) -> Response + Send + Sync + 'static,
+    ) -> io::Result<Host> {
+        let desk = Arc::<Desk>::default();
+        let at = Arc::clone(&desk);
+        let limits = Limits {
+            connections: 256,
+            ..Limits::default()
+        };
+        let server = Server::bind("127.0.0.1:0", limits, move |request| {
+            at.serve(request, &answer)
+        })?;
+        Ok(Host { server, desk })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.server.addr())
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        locked(&self.desk.seen).clone()
+    }
+
+    pub(super) fn fault(&self, method: &str, path: &str, fault: Fault) {
+        locked(&self.desk.faults).push_back((method.into(), path.into(), fault));
+    }
+}
+
+impl Desk {
+    fn serve(
+        &self,
+        request: &mut Request<'_>,
+        answer: &dyn Fn(&Asked<'_>) -> Response,
+    ) -> Response {
+        let authorization = request.header("authorization");
+        let mut seen = Seen::new(
+            request.method(),
+            request.target(),
+            request.connection(),
+            authorization.is_some(),
+        );
+        let asked = Asked {
+            method: request.method(),
+            path: request.path(),
+            query: request.query().unwrap_or_default(),
+            authorization,
+            #[cfg(feature = "faas")]
+            api_key: request.header("x-api-key"),
+            body: match request.read_body() {
+                Ok(body) => body,
+                Err(_) => return Response::new(400),
+            },
+        };
+        seen.body = asked.body.clone();
+        let number = {
+            let mut all = locked(&self.seen);
+            all.push(seen);
+            all.len() - 1
+        };
+        let fault = self.fault_for(asked.method, request.target());
+        if let Some(Fault::Stall(time)) = fault {
+            thread::sleep(time);
+        }
+        let response = match fault.as_ref().and_then(Fault::answer) {
+            Some(response) => response,
+            None => answer(&asked),
+        };
+        if let Some(Fault::SlowAnswer(time)) = fault {
+            thread::sleep(time);
+        }
+        let is_lost = matches!(
+            fault,
+            Some(Fault::Reset | Fault::Drop | Fault::DoneButNoAnswer)
+        );
+        locked(&self.seen)[number].status = if is_lost { 0 } else { response.status() };
+        match fault {
+            Some(Fault::DoneButNoAnswer) => Response::raw(""),
+            _ => response,
+        }
+    }
+
+    fn fault_for(&self, method: &str, target: &str) -> Option<Fault> {
+        let mut faults = locked(&self.faults);
+        let at = faults
+            .iter()
+            .position(|(m, path, _)| m == method && target.contains(path.as_str()))?;
+        faults.remove(at).map(|(_, _, fault)| fault)
+    }
+}
+
+/// A value of the query, as sent.
+pub(super) fn query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value)
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,406 @@
+//! Basilica: each operation, and each trap of its gateway.
+
+use std::time::Duration;
+
+use satellite_sdk::compute::basilica::{
+    ApiVersion, BasilicaClient, DeploymentConfig, DeploymentConfigBuilder, DeploymentStatus,
+    ExecutorFilters, GpuRequirements, ListFilters, PortMapping, ResourceRequirements, VolumeMount,
+};
+use satellite_sdk::testing::{Fault, ManualClock, MockBasilica};
+use serde_json::json;
+
+const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@edge";
+
+pub fn config() -> DeploymentConfigBuilder {
+    let resources = ResourceRequirements::builder()
+        .cpu_cores(2.0)
+        .memory_mb(4096);
+    DeploymentConfig::builder()
+        .executor_id("executor-1")
+        .image("nginx:latest")
+        .ssh_key(SSH_KEY)
+        .resources(resources.gpu_count(1).gpu_types(["H100"]).build())
+        .ports([PortMapping::tcp(80, 8080)])
+}
+
+/// A client whose waits take no time.
+pub fn quick(mock: &MockBasilica) -> BasilicaClient {
+    mock.builder()
+        .clock(ManualClock::default())
+        .build()
+        .unwrap()
+}
+
+pub fn count(mock: &MockBasilica, method: &str, path: &str) -> usize {
+    let all = mock.requests();
+    all.iter()
+        .filter(|r| r.method == method && r.path.contains(path))
+        .count()
+}
+
+#[test]
+fn a_deployment_from_its_config_to_its_stop() {
+    let mock = MockBasilica::start();
+    let basilica = mock.client();
+    let config = config()
+        .env("MODEL", "llama")
+        .volumes([VolumeMount::new("/srv", "/models").read_only()])
+        .command(["serve", "--port", "80"])
+        .build()
+        .unwrap();
+    let made = basilica.deployments().deploy(&config).unwrap();
+    assert_eq!(
+        mock.deployed()[0],
+        json!({
+            "executor_selection": { "type": "executor_id", "executor_id": "executor-1" },
+            "container_image": "nginx:latest",
+            "ssh_public_key": SSH_KEY,
+            "environment": { "MODEL": "llama" },
+            "ports": [{ "container_port": 80, "host_port": 8080, "protocol": "tcp" }],
+            "resources": {
+                "cpu_cores": 2.0, "memory_mb": 4096, "storage_mb": 10240, "gpu_count": 1,
+                "gpu_types": ["H100"],
+            },
+            "command": ["serve", "--port", "80"],
+            "volumes": [{ "host_path": "/srv", "container_path": "/models", "read_only": true }],
+            "no_ssh": false,
+        })
+    );
+    assert_eq!(made.status, DeploymentStatus::Running);
+    assert_eq!(made.image.as_deref(), Some("nginx:latest"));
+    assert_eq!(made.executor_id.as_deref(), Some("executor-1"));
+    assert_eq!(made.resources.as_ref().unwrap().memory_mb, 4096);
+    assert_eq!(made.ports, [PortMapping::tcp(80, 8080)]);
+    let ssh = made.ssh_access.unwrap();
+    assert_eq!(ssh.to_string(), "ssh -p 32022 root@192.0.2.7");
+
+    let deployments = basilica.deployments();
+    assert_eq!(
+        deployments.status(&made.id).unwrap(),
+        DeploymentStatus::Pending
+    );
+    assert_eq!(
+        deployments.status(&made.id).unwrap(),
+        DeploymentStatus::Running
+    );
+    let got = deployments.get(&made.id).unwrap();
+    assert_eq!(
+        got.image.as_deref(),
+        Some("nginx:latest"),
+        "joined with the list"
+    );
+    let resources = got.resources.unwrap();
+    assert_eq!((resources.gpu_count, resources.cpu_cores), (1, 32.0));
+    assert_eq!(resources.gpu_types, ["NVIDIA H100"]);
+    assert!(got.created_at.unwrap().starts_with("2026-"));
+    assert!(got.extra.contains_key("updated_at"));
+
+    deployments.stop(&made.id).unwrap();
+    for gone in [
+        deployments.stop(&made.id).unwrap_err(),
+        deployments.get(&made.id).unwrap_err(),
+        deployments.status(&made.id).unwrap_err(),
+        deployments.logs(&made.id, false).unwrap_err(),
+    ] {
+        assert!(gone.is_not_found(), "{gone}");
+        assert!(gone.to_string().contains(&made.id), "{gone}");
+    }
+}
+
+#[test]
+fn a_machine_can_be_found_by_its_gpus() {
+    let mock = MockBasilica::start();
+    let gpu = GpuRequirements::new(4, 40).gpu_type("H100");
+    let config = config().gpu(gpu).no_ssh(true).build().unwrap();
+    let made = mock.client().deployments().deploy(&config).unwrap();
+    assert!(made.ssh_access.is_none() && made.executor_id.is_none());
+    let asked = &mock.deployed()[0];
+    assert_eq!(
+        asked["executor_selection"]["gpu_requirements"],
+        json!({ "min_memory_gb": 40, "gpu_type": "H100", "gpu_count": 4 })
+    );
+    assert_eq!(asked["ssh_public_key"], "");
+    let found = mock.client().deployments().get(&made.id).unwrap();
+    assert_eq!(found.executor_id.as_deref(), Some("executor-2"));
+}
+
+#[test]
+fn all_that_is_wrong_is_named_before_anything_is_sent() {
+    let resources = ResourceRequirements::builder()
+        .cpu_cores(f64::NAN)
+        .memory_mb(0);
+    let wrong = DeploymentConfig::builder()
+        .image("no such\nimage")
+        .ssh_key("-----BEGIN OPENSSH PRIVATE KEY----- hush")
+        .resources(resources.gpu_types(["H100", "; rm"]).build())
+        .ports([
+            PortMapping::tcp(80, 0),
+            PortMapping::tcp(1, 9),
+            PortMapping::tcp(2, 9),
+        ])
+        .volumes([
+            VolumeMount::new("relative", "/../etc"),
+            VolumeMount::new("/a", "/"),
+        ])
+        .env("A=B", "c")
+        .command([""])
+        .name("Not A Name")
+        .replicas(0);
+    let error = wrong.build().unwrap_err();
+    assert!(error.is_settings());
+    let text = error.to_string();
+    for name in [
+        "image:",
+        "ssh_key:",
+        "cpu_cores:",
+        "memory_mb:",
+        "gpu_types:",
+        "ports:",
+        "volumes:",
+        "environment:",
+        "command:",
+        "name:",
+        "replicas:",
+        "9 is taken twice",
+    ] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+    assert!(!text.contains("hush"), "{text}");
+
+    let mock = MockBasilica::start();
+    let bare = || DeploymentConfig::builder().image("nginx");
+    let refused = |config: DeploymentConfigBuilder, version| {
+        let client = mock.builder().api_version(version).build().unwrap();
+        let error = client.deployments().deploy(&config.build().unwrap());
+        error.unwrap_err().to_string()
+    };
+    let text = refused(bare().public(true), ApiVersion::Rentals);
+    assert!(text.starts_with("3 settings are wrong"), "{text}");
+    let two = [PortMapping::tcp(80, 80), PortMapping::udp(53, 53)];
+    let text = refused(
+        config().ports(two).volumes([VolumeMount::new("/a", "/b")]),
+        ApiVersion::Deployments,
+    );
+    assert!(text.starts_with("3 settings are wrong"), "{text}");
+    assert!(mock.requests().is_empty());
+}
+
+#[test]
+fn machines_are_found_by_each_filter() {
+    let mock = MockBasilica::start();
+    let basilica = mock.client();
+    let all = basilica.executors().list_available().unwrap();
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[1].gpu_specs.len(), 8);
+    assert_eq!(
+        (all[0].cpu_specs.cores, all[0].uptime_percentage),
+        (32, 99.5)
+    );
+    assert!(all[0].extra.contains_key("network_speed"));
+    let ids = |filters: ExecutorFilters| -> Vec<_> {
+        let found = basilica.executors().find(&filters).unwrap();
+        found.into_iter().map(|executor| executor.id).collect()
+    };
+    let any = ExecutorFilters::default;
+    assert_eq!(
+        ids(any().min_gpu_memory_gb(40)),
+        ["executor-1", "executor-2"]
+    );
+    assert_eq!(ids(any().gpu_type("rtx A4000")), ["executor-3"]);
+    assert_eq!(ids(any().min_gpu_count(2)), ["executor-2"]);
+    assert_eq!(ids(any().city("Paris")), ["executor-3"]);
+    assert_eq!(ids(any().region("Texas")), ["executor-2"]);
+    assert_eq!(ids(any().country("FI").country("FR")), ["executor-3"]);
+}
+
+#[test]
+fn deployments_are_listed_by_each_filter() {
+    let mock = MockBasilica::start();
+    let deployments = mock.client();
+    let deployments = deployments.deployments();
+    let ids: Vec<_> = ["executor-1", "executor-2", "executor-3"]
+        .map(|executor| config().executor_id(executor).build().unwrap())
+        .map(|config| deployments.deploy(&config).unwrap().id)
+        .into();
+    deployments.status(&ids[0]).unwrap();
+    mock.fail(&ids[2]);
+    let list = |filters: ListFilters| -> Vec<_> {
+        let found = deployments.list(&filters).unwrap();
+        found.into_iter().map(|deployment| deployment.id).collect()
+    };
+    let any = ListFilters::default;
+    assert_eq!(list(any()), ids);
+    assert_eq!(list(any().status(DeploymentStatus::Running)), ids[..1]);
+    assert_eq!(list(any().status(DeploymentStatus::Pending)), ids[1..2]);
+    assert_eq!(
+        list(any().status(DeploymentStatus::Failed("".into()))),
+        ids[2..]
+    );
+    assert_eq!(list(any().gpu_type("h100").min_gpu_count(2)), ids[1..2]);
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_is_sent_once_and_found_again() {
+    for version in [ApiVersion::Rentals, ApiVersion::Deployments] {
+        let mock = MockBasilica::speaking(version);
+        let basilica = quick(&mock);
+        let config = match version {
+            ApiVersion::Rentals => config().build().unwrap(),
+            _ => DeploymentConfig::builder()
+                .image("nginx")
+                .ports([PortMapping::tcp(80, 80)])
+                .build()
+                .unwrap(),
+        };
+        assert!(basilica.deployments().matching(&config).unwrap().is_empty());
+        mock.fault("POST", "", Fault::DoneButNoAnswer);
+        let error = basilica.deployments().deploy(&config).unwrap_err();
+        assert!(error.is_outcome_unknown(), "{error}");
+        assert_eq!(count(&mock, "POST", ""), 1);
+        let found = basilica.deployments().matching(&config).unwrap();
+        assert_eq!(found.len(), 1);
+        basilica.deployments().stop(&found[0].id).unwrap();
+    }
+}
+
+#[test]
+fn a_stop_whose_answer_was_lost_is_done() {
+    let mock = MockBasilica::start();
+    let basilica = quick(&mock);
+    let made = basilica
+        .deployments()
+        .deploy(&config().build().unwrap())
+        .unwrap();
+    mock.fault("DELETE", "", Fault::DoneButNoAnswer);
+    basilica.deployments().stop(&made.id).unwrap();
+    assert_eq!(count(&mock, "DELETE", ""), 2);
+    assert!(
+        basilica
+            .deployments()
+            .stop(&made.id)
+            .unwrap_err()
+            .is_not_found()
+    );
+}
+
+#[test]
+fn status_operation_and_body_together_decide_what_is_sent_again() {
+    let mock = MockBasilica::start();
+    let basilica = quick(&mock);
+    // Any failure behind the gateway: nobody knows what came of it.
+    let config = config().executor_id("executor-9").build().unwrap();
+    let error = basilica.deployments().deploy(&config).unwrap_err();
+    assert_eq!(error.server_type(), Some("OTHER_ERROR"));
+    assert_eq!((error.status(), count(&mock, "POST", "")), (Some(500), 1));
+    // Keys that cannot be fetched are told as final, and are back in a moment.
+    let short = mock.builder().max_retries(2).clock(ManualClock::default());
+    let short = short.build().unwrap();
+    mock.lose_keys(true);
+    let error = short.executors().list_available().unwrap_err();
+    assert!(error.is_retryable() && !error.is_unauthorized(), "{error}");
+    assert_eq!(count(&mock, "GET", "/executors"), 3);
+    assert!(
+        short
+            .deployments()
+            .deploy(&config)
+            .unwrap_err()
+            .is_retryable()
+    );
+    assert_eq!(count(&mock, "POST", ""), 2, "a create is not sent again");
+    assert_eq!(
+        short.health().unwrap().total_validators,
+        2,
+        "without a token"
+    );
+    assert!(
+        mock.requests()
+            .iter()
+            .filter(|r| r.path == "/health")
+            .all(|r| !r.authorization)
+    );
+    // An overload is waited out, since nothing was done.
+    mock.lose_keys(false);
+    mock.fault(
+        "POST",
+        "",
+        Fault::RetryAfter {
+            status: 429,
+            seconds: 1,
+        },
+    );
+    let config = self::config().build().unwrap();
+    assert!(short.deployments().deploy(&config).is_ok());
+    assert_eq!(count(&mock, "POST", ""), 4);
+}
+
+#[test]
+fn the_other_api_is_told_from_neither_a_403_nor_a_404() {
+    let mock = MockBasilica::speaking(ApiVersion::Deployments);
+    let basilica = mock
+        .builder()
+        .api_version(ApiVersion::Rentals)
+        .build()
+        .unwrap();
+    let error = basilica.executors().list_available().unwrap_err();
+    assert!(error.is_forbidden() && !error.is_not_found());
+    assert!(error.to_string().contains("another API version"), "{error}");
+    let all = mock.requests();
+    assert_eq!(all.len(), 1, "nothing else was tried");
+}
+
+#[test]
+fn the_newer_service_runs_deployments_by_the_name_that_it_gave_them() {
+    let mock = MockBasilica::speaking(ApiVersion::Deployments);
+    let basilica = mock.client();
+    assert_eq!(
+        basilica.executors().list_available().unwrap()[1].hourly_rate_cents,
+        Some(792.0)
+    );
+    let resources = ResourceRequirements::builder().cpu_cores(0.5).gpu_count(1);
+    let config = DeploymentConfig::builder()
+        .name("my-model")
+        .image("vllm/vllm-openai")
+        .resources(resources.gpu_types(["H100"]).build())
+        .ports([PortMapping::tcp(8000, 8000)])
+        .env("A", "b")
+        .command(["serve"])
+        .ttl(Duration::from_secs(3600))
+        .public(true)
+        .build()
+        .unwrap();
+    let made = basilica.deployments().deploy(&config).unwrap();
+    assert_ne!(made.id, config.name());
+    assert_eq!(made.image.as_deref(), Some("vllm/vllm-openai"));
+    assert!(made.url.unwrap().starts_with("https://my-model-"));
+    assert_eq!(
+        mock.deployed()[0],
+        json!({
+            "instanceName": "my-model", "image": "vllm/vllm-openai", "replicas": 1, "port": 8000,
+            "command": ["serve"], "env": { "A": "b" }, "ttlSeconds": 3600, "public": true,
+            "resources": {
+                "cpu": "0.5", "memory": "1024Mi", "gpus": { "count": 1, "model": ["H100"] },
+            },
+        })
+    );
+    let deployments = basilica.deployments();
+    assert_eq!(
+        deployments.get(&made.id).unwrap().status,
+        DeploymentStatus::Running
+    );
+    assert_eq!(
+        deployments.list(&ListFilters::default()).unwrap()[0].id,
+        made.id
+    );
+    mock.print(&made.id, "hello");
+    mock.fail(&made.id);
+    let reason = DeploymentStatus::Failed("the container exited with 1".into());
+    assert_eq!(deployments.status(&made.id).unwrap(), reason);
+    let lines: Vec<_> = deployments
+        .logs(&made.id, true)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(lines[0].message, "hello");
+    deployments.stop(&made.id).unwrap();
+    assert!(deployments.stop(&made.id).unwrap_err().is_not_found());
+}

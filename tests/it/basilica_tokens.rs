@@ -1,0 +1,185 @@
+//! The tokens of Basilica: renewed, and kept in a file.
+
+use std::sync::Barrier;
+use std::thread;
+
+use satellite_sdk::Variables;
+use satellite_sdk::compute::basilica::BasilicaClient;
+use satellite_sdk::testing::MockBasilica;
+
+use crate::basilica::count;
+
+#[test]
+fn a_refused_token_is_renewed_once_for_sixteen_threads() {
+    let mock = MockBasilica::start();
+    let basilica = mock.renewing().build().unwrap();
+    mock.end_token();
+    let start = Barrier::new(16);
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                start.wait();
+                assert_eq!(basilica.executors().list_available().unwrap().len(), 3);
+            });
+        }
+    });
+    assert_eq!(mock.renewals(), 1);
+    assert_eq!(count(&mock, "POST", "/oauth/token"), 1);
+    mock.end_token(); // the refresh token was rotated: the next renewal shows the new one
+    basilica.executors().list_available().unwrap();
+    assert_eq!(mock.renewals(), 2);
+}
+
+#[test]
+fn a_key_is_never_renewed_and_a_session_that_is_over_is_a_refused_token() {
+    let mock = MockBasilica::start();
+    let key = mock.renewing().token("basilica_unknown").build().unwrap();
+    assert!(
+        key.executors()
+            .list_available()
+            .unwrap_err()
+            .is_unauthorized()
+    );
+    let alone = mock.builder().token(mock.access_token()).build().unwrap();
+    mock.end_token();
+    assert!(
+        alone
+            .executors()
+            .list_available()
+            .unwrap_err()
+            .is_unauthorized()
+    );
+    assert_eq!(count(&mock, "POST", "/oauth/token"), 0);
+
+    let token = mock.refresh_token();
+    let basilica = mock.renewing().build().unwrap();
+    mock.end_session();
+    let error = basilica.executors().list_available().unwrap_err();
+    assert!(error.is_unauthorized(), "{error}");
+    assert_eq!(error.server_type(), Some("invalid_grant"));
+    assert!(!format!("{error:?} {basilica:?}").contains(&token));
+    assert_eq!(count(&mock, "POST", "/oauth/token"), 1);
+}
+
+#[test]
+fn without_a_token_of_now_the_first_call_begins_with_a_renewal() {
+    let mock = MockBasilica::start();
+    let basilica = mock.renewing().token("").build().unwrap();
+    basilica.executors().list_available().unwrap();
+    assert_eq!(mock.renewals(), 1);
+    assert_eq!(
+        count(&mock, "GET", "/executors"),
+        1,
+        "no call was made to be refused"
+    );
+}
+
+#[test]
+fn a_token_file_is_private_replaced_by_rename_and_shared() {
+    let mock = MockBasilica::start();
+    let folder = tempdir();
+    let path = folder.join("token.json");
+    let client = || mock.renewing().token_file(&path).build().unwrap();
+    let first = client();
+    mock.end_token();
+    first.executors().list_available().unwrap();
+    assert_eq!(mock.renewals(), 1);
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(kept["access_token"], mock.access_token());
+    assert_eq!(kept["refresh_token"], mock.refresh_token());
+    assert!(kept["expires_at"].as_u64().unwrap() > 1_700_000_000);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let before = std::fs::metadata(&path).unwrap();
+        assert_eq!(before.permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let second = client();
+        mock.end_token();
+        second.executors().list_available().unwrap();
+        let after = std::fs::metadata(&path).unwrap();
+        assert_eq!(after.permissions().mode() & 0o777, 0o600);
+        assert_ne!(before.ino(), after.ino(), "another file in its place");
+    }
+    // The first one takes what the second has renewed.
+    let renewals = mock.renewals();
+    first.executors().list_available().unwrap();
+    assert_eq!(mock.renewals(), renewals);
+    // Without a file and a refresh token there is nothing to begin with.
+    let error = BasilicaClient::builder()
+        .variables(Variables::from_lookup(|_| None))
+        .url(mock.url())
+        .auth0(mock.url(), "x")
+        .token_file(folder.join("none"))
+        .build()
+        .unwrap_err();
+    assert!(error.is_settings(), "{error}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn clients_that_share_a_token_file_renew_once() {
+    let mock = MockBasilica::start();
+    let folder = tempdir();
+    let path = folder.join("token.json");
+    mock.end_token();
+    let maker = mock.renewing().token_file(&path).build().unwrap();
+    maker.executors().list_available().unwrap();
+    mock.end_token();
+    let clients: Vec<_> = (0..8)
+        .map(|_| mock.renewing().token_file(&path).build().unwrap())
+        .collect();
+    let start = &Barrier::new(8);
+    thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(move || {
+                start.wait();
+                client.executors().list_available().unwrap();
+            });
+        }
+    });
+    assert_eq!(mock.renewals(), 2);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_client_is_built_from_the_environment() {
+    let environment = |name: &str| match name {
+        "BASILICA_API_URL" => Some("http://127.0.0.1:9/".to_owned()),
+        "BASILICA_API_VERSION" => Some("deployments".to_owned()),
+        "BASILICA_REFRESH_TOKEN" => Some("v1.secret".to_owned()),
+        "BASILICA_AUTH0_ISSUER" => Some("https://login.example.com/".to_owned()),
+        "BASILICA_AUTH0_CLIENT_ID" => Some("id".to_owned()),
+        _ => None,
+    };
+    let from = |lookup: fn(&str) -> Option<String>| {
+        BasilicaClient::builder()
+            .variables(Variables::from_lookup(lookup))
+            .build()
+    };
+    assert_eq!(from(environment).unwrap().url(), "http://127.0.0.1:9");
+    let error = from(|name| match name {
+        "BASILICA_API_VERSION" => Some("latest".to_owned()),
+        "BASILICA_TOKEN_FILE" => Some("/nowhere".to_owned()),
+        "BASILICA_AUTH0_DOMAIN" => Some("http://login.example.com".to_owned()),
+        _ => None,
+    });
+    let text = error.unwrap_err().to_string();
+    for name in [
+        "API_VERSION",
+        "AUTH0_CLIENT_ID",
+        "AUTH0_DOMAIN: expected https",
+    ] {
+        assert!(text.contains(name), "{text}");
+    }
+}
+
+fn tempdir() -> std::path::PathBuf {
+    let nanos = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    let path = std::env::temp_dir().join(format!("basilica-{}-{nanos:x}", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    path
+}
