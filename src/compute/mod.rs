@@ -10,8 +10,10 @@
 #[cfg(feature = "basilica")]
 pub mod basilica;
 mod builder;
-#[cfg(feature = "basilica")]
+#[cfg(any(feature = "basilica", feature = "faas"))]
 mod delete;
+#[cfg(feature = "faas")]
+pub mod faas;
 mod limits;
 #[cfg(feature = "skypilot")]
 pub mod skypilot;

@@ -4,9 +4,11 @@
 #[cfg(feature = "basilica")]
 mod basilica;
 mod clock;
+#[cfg(feature = "faas")]
+mod faas;
 mod faults;
 mod given;
-#[cfg(feature = "basilica")]
+#[cfg(any(feature = "basilica", feature = "faas"))]
 mod host;
 mod platform;
 mod routes;
@@ -18,6 +20,8 @@ mod worker;
 #[cfg(feature = "basilica")]
 pub use basilica::MockBasilica;
 pub use clock::ManualClock;
+#[cfg(feature = "faas")]
+pub use faas::{FaasKind, MockFaas};
 pub use faults::{Fault, FaultRule};
 pub use platform::{MockPlatform, Seen};
 pub use worker::mock_task;

@@ -9,6 +9,8 @@ mod child;
 mod client;
 mod door;
 mod extras;
+mod faas;
+mod faas_gateway;
 #[cfg(unix)]
 mod fake_kubernetes;
 mod fault_matrix;

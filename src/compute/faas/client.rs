@@ -1,0 +1,221 @@
+//! The client: how it is built, and what it is made of.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::dialect::FaasDialect;
+use super::environments::EnvironmentManager;
+use super::executions::ExecutionManager;
+use super::gateway::GatewayExtras;
+use super::models::{ExecutionResult, HealthStatus};
+use super::request::ExecutionRequest;
+use super::snapshots::SnapshotManager;
+use crate::compute::builder::{Client, Connection};
+use crate::compute::delete::delete;
+use crate::compute::{Cancel, ClientBuilder, TimeLimits};
+use crate::error::Result;
+use crate::http::{Call, Credentials, Method, Response, Transport};
+use crate::settings::Variables;
+
+/// A FaaS server. Clones share one connection.
+///
+/// ```no_run
+/// use satellite_sdk::compute::faas::FaasClient;
+///
+/// let faas = FaasClient::from_env()?;
+/// assert_eq!(faas.execute("echo hello")?.stdout, "hello\n");
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct FaasClient {
+    pub(super) transport: Arc<Transport>,
+    pub(super) limits: TimeLimits,
+    pub(super) dialect: FaasDialect,
+    pub(super) max_parallel: usize,
+}
+
+/// What a [`FaasClient`] has beside the things that all clients have.
+#[derive(Default)]
+pub struct Options {
+    dialect: Option<FaasDialect>,
+    max_parallel: Option<usize>,
+}
+
+impl Client for FaasClient {
+    type Options = Options;
+
+    const PREFIX: &'static str = "FAAS_";
+    const URL: &'static [&'static str] = &["ENDPOINT"];
+    const DEFAULT_URL: &'static str = "http://localhost:8080";
+    const TOKEN: &'static str = "API_KEY";
+
+    fn read(options: &mut Options, variables: &mut Variables) {
+        let default = FaasDialect::default();
+        let read = variables.value(
+            "FAAS_DIALECT",
+            default,
+            "gateway or server",
+            |text| match text.to_ascii_lowercase().as_str() {
+                "gateway" => Some(FaasDialect::Gateway),
+                "server" => Some(FaasDialect::Server),
+                _ => None,
+            },
+        );
+        options.dialect.get_or_insert(read);
+        let read = variables.value("FAAS_MAX_PARALLEL", 8, "1 or more", |text| {
+            text.parse().ok().filter(|n| *n > 0)
+        });
+        options.max_parallel.get_or_insert(read);
+    }
+
+    fn open(connection: Connection, options: Options) -> Result<Self> {
+        let dialect = options.dialect.unwrap_or_default();
+        let credentials = Credentials::Token(connection.token.clone());
+        Ok(FaasClient {
+            transport: connection.transport(&connection.url, dialect.http(), credentials)?,
+            limits: connection.limits,
+            dialect,
+            max_parallel: options.max_parallel.unwrap_or(8),
+        })
+    }
+}
+
+/// What only FaaS has.
+impl ClientBuilder<FaasClient> {
+    /// How the server wants to be spoken to: `FAAS_DIALECT`, `gateway` (default)
+    /// or `server`.
+    pub fn dialect(mut self, dialect: FaasDialect) -> Self {
+        self.options.dialect = Some(dialect);
+        self
+    }
+
+    /// So many executions of a batch run at once: `FAAS_MAX_PARALLEL`, default 8.
+    pub fn max_parallel(mut self, executions: usize) -> Self {
+        self.options.max_parallel = Some(executions.max(1));
+        self
+    }
+}
+
+impl FaasClient {
+    /// A client to be built. Its variables begin with `FAAS_`: the address is
+    /// `FAAS_ENDPOINT` (default `http://localhost:8080`), the key `FAAS_API_KEY`,
+    /// which may be missing.
+    ///
+    /// ```
+    /// use satellite_sdk::compute::faas::{FaasClient, FaasDialect};
+    ///
+    /// let faas = FaasClient::builder()
+    ///     .url("https://faas.example.com")
+    ///     .token("key")
+    ///     .dialect(FaasDialect::Server)
+    ///     .build()?;
+    /// # let _ = faas;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    pub fn builder() -> ClientBuilder<Self> {
+        ClientBuilder::default()
+    }
+
+    /// A client for what the environment says.
+    ///
+    /// # Errors
+    /// `is_settings()`, naming all that is wrong.
+    pub fn from_env() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// The same client through connections of its own, which `cancel` ends.
+    ///
+    /// # Errors
+    /// None that this client did not have.
+    pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
+        Ok(FaasClient {
+            transport: self.transport.cancelled_by(cancel)?,
+            ..self.clone()
+        })
+    }
+
+    /// The server's address.
+    pub fn url(&self) -> &str {
+        self.transport.base()
+    }
+
+    /// Runs a text for a shell, or a request with all its options, and waits for
+    /// the end.
+    ///
+    /// # Errors
+    /// Those of [`ExecutionManager::run`]. That a command fails is none.
+    pub fn execute(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
+        self.executions().run(request)
+    }
+
+    /// Runs what stands in a file, as [`ExecutionRequest::file`] has it.
+    ///
+    /// # Errors
+    /// Those of [`ExecutionManager::run`]; a file that cannot be read.
+    pub fn execute_file(&self, path: impl AsRef<Path>) -> Result<ExecutionResult> {
+        self.execute(ExecutionRequest::file(path)?)
+    }
+
+    /// What executions run in.
+    pub fn environments(&self) -> EnvironmentManager<'_> {
+        EnvironmentManager { client: self }
+    }
+
+    /// Commands, run and looked at.
+    pub fn executions(&self) -> ExecutionManager<'_> {
+        ExecutionManager { client: self }
+    }
+
+    /// States to go on from, again and again.
+    pub fn snapshots(&self) -> SnapshotManager<'_> {
+        SnapshotManager { client: self }
+    }
+
+    /// What the real gateway has beside the contract.
+    pub fn gateway(&self) -> GatewayExtras<'_> {
+        GatewayExtras { client: self }
+    }
+
+    /// How the server is. No key is shown.
+    ///
+    /// # Errors
+    /// Faults on the way.
+    pub fn health(&self) -> Result<HealthStatus> {
+        let call = Call::new(Method::GET, "/health").anonymous();
+        self.transport
+            .send(&call.within(self.limits.request))?
+            .json()
+    }
+
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.send(Call::new(Method::GET, path))?.json()
+    }
+
+    pub(super) fn post(&self, path: &str, body: &impl Serialize) -> Result<Response> {
+        self.send(Call::new(Method::POST, path).json(body)?)
+    }
+
+    pub(super) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.send(Call::new(Method::PUT, path).json(body)?)?.json()
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<()> {
+        delete(&self.transport, path, self.limits.request)
+    }
+
+    fn send(&self, call: Call<'_>) -> Result<Response> {
+        let call = call.within(self.limits.request);
+        self.transport.send(&call)?.ok()
+    }
+}
+
+impl fmt::Debug for FaasClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaasClient").field(&self.url()).finish()
+    }
+}

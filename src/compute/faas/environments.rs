@@ -1,0 +1,147 @@
+//! Environments: what executions run in.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::client::FaasClient;
+use super::models::{Environment, Resources};
+use crate::error::Result;
+use crate::http::escaped;
+
+/// Environments of a [`FaasClient`].
+///
+/// ```no_run
+/// use satellite_sdk::compute::faas::{EnvironmentSpec, FaasClient};
+///
+/// let faas = FaasClient::from_env()?;
+/// let spec = EnvironmentSpec::new("rust:latest").cache_strategy("aggressive");
+/// let environment = faas.environments().create("my-env", &spec)?;
+/// # let _ = environment;
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct EnvironmentManager<'a> {
+    pub(super) client: &'a FaasClient,
+}
+
+/// What an environment is made of; for an update, what is to change.
+///
+/// ```
+/// use satellite_sdk::compute::faas::EnvironmentSpec;
+///
+/// let spec = EnvironmentSpec::new("python:3.12").memory_mb(4096).feature("gpu", true);
+/// let change = EnvironmentSpec::default().cpu_cores(2.0);
+/// # let _ = (spec, change);
+/// ```
+#[derive(Debug, Clone, Default, Serialize)]
+#[must_use]
+pub struct EnvironmentSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_image: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<Resources>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_strategy: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    features: BTreeMap<String, bool>,
+}
+
+impl EnvironmentSpec {
+    /// This image, and nothing else.
+    pub fn new(base_image: impl Into<String>) -> Self {
+        Self::default().base_image(base_image)
+    }
+
+    /// The image that it begins with.
+    pub fn base_image(mut self, image: impl Into<String>) -> Self {
+        self.base_image = Some(image.into());
+        self
+    }
+
+    /// One more layer, in the server's own form.
+    pub fn layer(mut self, layer: impl Into<Value>) -> Self {
+        self.layers.push(layer.into());
+        self
+    }
+
+    /// CPU cores of its executions.
+    pub fn cpu_cores(mut self, cores: f64) -> Self {
+        self.resources.get_or_insert_default().cpu_cores = Some(cores);
+        self
+    }
+
+    /// Memory of its executions, in MB.
+    pub fn memory_mb(mut self, megabytes: u64) -> Self {
+        self.resources.get_or_insert_default().memory_mb = Some(megabytes);
+        self
+    }
+
+    /// How much of it is kept, in the server's own word: `aggressive`.
+    pub fn cache_strategy(mut self, strategy: impl Into<String>) -> Self {
+        self.cache_strategy = Some(strategy.into());
+        self
+    }
+
+    /// Something that it can do, or not.
+    pub fn feature(mut self, name: impl Into<String>, enabled: bool) -> Self {
+        self.features.insert(name.into(), enabled);
+        self
+    }
+}
+
+/// The errors of all of them: `is_unsupported()` where the server has no
+/// environments to manage, `is_not_found()` where there is none of the name.
+impl EnvironmentManager<'_> {
+    /// All environments.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn list(&self) -> Result<Vec<Environment>> {
+        self.client.get(ALL)
+    }
+
+    /// Makes an environment. It is sent once; after a lost answer
+    /// [`get`](Self::get) tells what came of it.
+    ///
+    /// # Errors
+    /// `is_unsupported()`; `is_conflict()` where there is one of that name.
+    pub fn create(&self, name: &str, spec: &EnvironmentSpec) -> Result<Environment> {
+        let mut body = serde_json::to_value(spec)?;
+        body["name"] = name.into();
+        self.client.post(ALL, &body)?.json()
+    }
+
+    /// An environment.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn get(&self, name: &str) -> Result<Environment> {
+        self.client.get(&path(name))
+    }
+
+    /// Changes what the spec tells, and nothing else.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn update(&self, name: &str, change: &EnvironmentSpec) -> Result<Environment> {
+        self.client.put(&path(name), change)
+    }
+
+    /// Deletes an environment.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        self.client.delete(&path(name))
+    }
+}
+
+const ALL: &str = "/api/v1/environments";
+
+fn path(name: &str) -> String {
+    format!("{ALL}/{}", escaped(name))
+}

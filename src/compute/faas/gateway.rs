@@ -1,0 +1,137 @@
+//! What the real gateway has beside the contract.
+
+use serde_json::{Value, json};
+
+use super::client::FaasClient;
+use super::executions::path;
+use super::models::{ExecutionResult, Instance};
+use super::request::{ExecutionRequest, Runtime};
+use crate::error::{Error, Result};
+use crate::http::escaped;
+
+/// Routes of the real gateway that no other server of the family need have.
+///
+/// ```no_run
+/// use satellite_sdk::compute::faas::FaasClient;
+///
+/// let faas = FaasClient::from_env()?;
+/// faas.gateway().prewarm("alpine:latest", 3, None)?;
+/// let variants = faas.gateway().fork("make bench")?;
+/// # let _ = variants;
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayExtras<'a> {
+    pub(super) client: &'a FaasClient,
+}
+
+impl GatewayExtras<'_> {
+    /// Runs a command in variants of one environment.
+    ///
+    /// # Errors
+    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run); an
+    /// answer without any variant, which is how the gateway says that all failed.
+    pub fn fork(&self, request: impl Into<ExecutionRequest>) -> Result<Vec<ExecutionResult>> {
+        let (route, request) = ("/api/v1/fork", request.into().checked(false));
+        let (body, _) = request.body(self.client.dialect)?;
+        let results: Vec<_> = self.client.executions().wait(route, &request, &body)?;
+        match results.is_empty() {
+            true => {
+                let asked = format!("POST {route} at {}", self.client.url());
+                Err(Error::answer(
+                    asked,
+                    "answered no variant: each of them failed",
+                ))
+            }
+            false => Ok(results),
+        }
+    }
+
+    /// Runs a command on the state of an execution.
+    ///
+    /// # Errors
+    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run).
+    pub fn fork_execution(
+        &self,
+        id: &str,
+        request: impl Into<ExecutionRequest>,
+    ) -> Result<ExecutionResult> {
+        let route = format!("{}/fork", path(id));
+        let executions = self.client.executions();
+        executions.run_at(&route, &request.into())
+    }
+
+    /// Makes a container that stays.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn create_instance(&self, image: &str, name: Option<&str>) -> Result<Instance> {
+        let body = json!({ "image": image, "name": name });
+        self.client.post(INSTANCES, &body)?.json()
+    }
+
+    /// All containers that stay.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn instances(&self) -> Result<Vec<Instance>> {
+        self.client.get(INSTANCES)
+    }
+
+    /// A container that stays.
+    ///
+    /// # Errors
+    /// `is_unsupported()`: the gateway of today answers 404 always.
+    pub fn instance(&self, id: &str) -> Result<Instance> {
+        self.client.get(&format!("{INSTANCES}/{}", escaped(id)))
+    }
+
+    /// Runs a command in a container that stays.
+    ///
+    /// # Errors
+    /// `is_unsupported()`: the gateway of today answers 501 always.
+    pub fn exec(&self, id: &str, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
+        let route = format!("{INSTANCES}/{}/exec", escaped(id));
+        let executions = self.client.executions();
+        executions.run_at(&route, &request.into())
+    }
+
+    /// Stops a container that stays.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn stop_instance(&self, id: &str) -> Result<()> {
+        let route = format!("{INSTANCES}/{}/stop", escaped(id));
+        self.client.post(&route, &json!({})).map(drop)
+    }
+
+    /// Asks for so many containers of an image to be kept ready.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn prewarm(&self, image: &str, count: usize, runtime: Option<Runtime>) -> Result<()> {
+        let mut body = json!({ "image": image, "count": count });
+        if let Some(runtime) = runtime {
+            body["runtime"] = runtime.as_str().into();
+        }
+        self.client.post("/api/v1/prewarm", &body).map(drop)
+    }
+
+    /// The images that containers are kept ready of.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn pools(&self) -> Result<Value> {
+        self.client.get("/api/v1/pools")
+    }
+
+    /// The gateway's figures, as it has them.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn metrics(&self) -> Result<Value> {
+        self.client.get("/api/v1/metrics")
+    }
+}
+
+const INSTANCES: &str = "/api/v1/instances";

@@ -1,0 +1,77 @@
+//! FaaS: commands run elsewhere, each in an environment of its own.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use satellite_sdk::compute::faas::{ExecutionRequest, FaasClient};
+//!
+//! let faas = FaasClient::from_env()?;
+//! println!("{}", faas.execute("uname -a")?.stdout);
+//!
+//! let training = ExecutionRequest::command(["python3", "train.py"])
+//!     .environment("python-ai")
+//!     .timeout(Duration::from_secs(600))
+//!     .env("EPOCHS", "3");
+//! let result = faas.executions().run(training)?.ok()?;
+//! # let _ = result;
+//! # Ok::<(), satellite_sdk::Error>(())
+//! ```
+//!
+//! # What servers offer
+//!
+//! The client is written for the contract of `/api/v1`. A server that has not got
+//! a route answers an error that [`is_unsupported`](crate::Error::is_unsupported)
+//! and names it. [`FaasDialect`] tells which of two ways of saying the same a
+//! server wants.
+//!
+//! | operation | route | the real gateway |
+//! |---|---|---|
+//! | `execute`, `execute_file`, `executions().run`, `run_batch` | `POST /api/v1/execute` | works; see below |
+//! | `executions().stream` | `POST /api/v1/execute?stream=true`, resumed by the logs | answers in one piece at the end |
+//! | `executions().list`, `get`, `cancel`, `logs` | `/api/v1/executions…` | unsupported |
+//! | `environments().list`, `create`, `get`, `update`, `delete` | `/api/v1/environments…` | unsupported |
+//! | `snapshots().create`, `list`, `restore` | `/api/v1/snapshots…` | answers, and does nothing |
+//! | `snapshots().create_from_script` | execute, then snapshot | as those two |
+//! | `snapshots().branch`, `get`, `delete` | `/api/v1/snapshots/{id}…` | unsupported |
+//! | `gateway().fork`, `fork_execution` | `POST /api/v1/fork`, `/executions/{id}/fork` | works |
+//! | `gateway().create_instance`, `instances`, `stop_instance` | `/api/v1/instances…` | answers, and does nothing |
+//! | `gateway().instance`, `exec` | `/api/v1/instances/{id}…` | unsupported |
+//! | `gateway().prewarm`, `pools`, `metrics` | `/api/v1/prewarm`, `pools`, `metrics` | mostly stubs |
+//! | `health` | `GET /health` | works |
+//! | | WebSocket `/api/v1/containers/{id}/stream` | left out: no output of an execution passes through it |
+//!
+//! | told by an [`ExecutionRequest`] | over the wire | the real gateway |
+//! |---|---|---|
+//! | the command | one text for a shell, or words, as the dialect has it | works |
+//! | `environment` | `image` | a container image; an unknown one is a bare 500 |
+//! | `timeout` | `timeout_ms` | ignored: the client keeps it too |
+//! | `env` | `env_vars`, pairs or `K=V` | taken |
+//! | `working_dir` | `working_dir` | ignored: see [`checked`](ExecutionRequest::checked) |
+//! | `stdin` | a part of the command: the wire has no place for it | works |
+//! | `memory_mb`, `cpu_cores`, `runtime`, `mode`, `cache_key`, `snapshot`, `branch_from` | of the same name, `snapshot_id` | mode, runtime, the last two taken |
+//! | the exit code | `exit_code` | always 0: see [`checked`](ExecutionRequest::checked) |
+//! | `stdout`, `stderr` | of the same name | both the same, merged: [`is_merged`](ExecutionResult::is_merged) |
+
+mod batch;
+mod client;
+mod command;
+mod dialect;
+mod environments;
+mod executions;
+mod gateway;
+mod models;
+mod output;
+mod request;
+mod snapshots;
+
+pub use client::{FaasClient, Options};
+pub use dialect::FaasDialect;
+pub use environments::{EnvironmentManager, EnvironmentSpec};
+pub use executions::ExecutionManager;
+pub use gateway::GatewayExtras;
+pub use models::{
+    Environment, Execution, ExecutionResult, ExecutionStatus, HealthStatus, Instance, Resources,
+    Snapshot,
+};
+pub use output::Output;
+pub use request::{ExecutionRequest, Mode, Runtime};
+pub use snapshots::{Branch, SnapshotManager};

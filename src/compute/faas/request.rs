@@ -1,0 +1,275 @@
+//! What is to be run, from one line to all there is to say.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::command::{self, Form};
+use super::dialect::FaasDialect;
+use crate::error::{Error, Result};
+use crate::lenient::open_words;
+
+/// A command to be run, where, and within what limits.
+///
+/// ```
+/// use std::time::Duration;
+/// use satellite_sdk::compute::faas::ExecutionRequest;
+///
+/// let simple: ExecutionRequest = "echo hello".into();
+/// let words: ExecutionRequest = ["grep", "-c", "it's"].into();
+/// let full = ExecutionRequest::command(["python3", "-"])
+///     .environment("python-ai")
+///     .stdin("print('hello')")
+///     .env("LANG", "C")
+///     .timeout(Duration::from_secs(120))
+///     .memory_mb(2048);
+/// # let _ = (simple, words, full);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ExecutionRequest {
+    form: Form,
+    stdin: Option<Vec<u8>>,
+    envs: BTreeMap<String, String>,
+    working_dir: Option<String>,
+    timeout: Duration,
+    is_checked: bool,
+    /// Fields that go over the wire as they are.
+    fields: Map<String, Value>,
+}
+
+open_words! {
+    /// What an execution runs on.
+    Runtime {
+        /// A container.
+        Docker = "docker",
+        /// A small virtual machine.
+        Firecracker = "firecracker",
+        /// The server's choice.
+        Auto = "auto",
+    }
+}
+
+open_words! {
+    /// What becomes of an execution's state.
+    Mode {
+        /// It goes with the execution: the default.
+        Ephemeral = "ephemeral",
+        /// The result is kept for the same request.
+        Cached = "cached",
+        /// It is kept, to make a snapshot of.
+        Checkpointed = "checkpointed",
+        /// It begins with that of another.
+        Branched = "branched",
+        /// It stays.
+        Persistent = "persistent",
+    }
+}
+
+impl ExecutionRequest {
+    /// A text for a shell.
+    pub fn shell(text: impl Into<String>) -> Self {
+        Self::of(Form::Shell(text.into()))
+    }
+
+    /// A program and its arguments, which no shell changes.
+    pub fn command<T: Into<String>>(words: impl IntoIterator<Item = T>) -> Self {
+        Self::of(Form::Words(words.into_iter().map(Into::into).collect()))
+    }
+
+    /// What stands in a file, by the ending of its name: `.py` for `python3`,
+    /// `.js` for `node`, `.rb` for `ruby`, `.pl` for `perl`, any other for a
+    /// shell. At most 96 KiB.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is larger, or is no text.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let error = |what: &dyn std::fmt::Display| {
+            Error::new(format_args!("{} cannot be run: {what}", path.display()))
+        };
+        let text = fs::read_to_string(path).map_err(|e| error(&e))?;
+        if text.len() > command::LONGEST {
+            return Err(error(&format_args!("more than {} bytes", command::LONGEST)));
+        }
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        Ok(match ending {
+            Some("py") => Self::command(["python3", "-c", &text]),
+            Some("js" | "mjs" | "cjs") => Self::command(["node", "-e", &text]),
+            Some("rb") => Self::command(["ruby", "-e", &text]),
+            Some("pl") => Self::command(["perl", "-e", &text]),
+            _ => Self::shell(text),
+        })
+    }
+
+    /// The environment to run in: one of the server's, or, for the real gateway,
+    /// a container image. The server's default where none is told.
+    pub fn environment(self, name: impl Into<String>) -> Self {
+        self.with("image", name.into())
+    }
+
+    /// How long it may take. Default: 30 s. The server is told, and the client
+    /// waits no longer: some servers ignore it.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// An environment variable.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.envs.insert(name.into(), value.into());
+        self
+    }
+
+    /// What the command reads: it travels as a part of the command, and is small
+    /// (about 96 KiB of text, 24 KiB of other bytes).
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The folder to run in.
+    pub fn working_dir(mut self, path: impl Into<String>) -> Self {
+        self.working_dir = Some(path.into());
+        self
+    }
+
+    /// Has the shell itself change into the folder and tell the exit code, in a
+    /// last line that is taken off the output: for the real gateway, which
+    /// ignores the one and answers 0 for the other.
+    pub fn checked(mut self, checked: bool) -> Self {
+        self.is_checked = checked;
+        self
+    }
+
+    /// Memory, in MB.
+    pub fn memory_mb(self, megabytes: u32) -> Self {
+        self.with("memory_mb", megabytes)
+    }
+
+    /// CPU cores.
+    pub fn cpu_cores(self, cores: u8) -> Self {
+        self.with("cpu_cores", cores)
+    }
+
+    /// What it runs on.
+    pub fn runtime(self, runtime: Runtime) -> Self {
+        self.with("runtime", runtime.as_str())
+    }
+
+    /// What becomes of its state.
+    pub fn mode(self, mode: Mode) -> Self {
+        self.with("mode", mode.as_str())
+    }
+
+    /// Under which a result is kept for the same request.
+    pub fn cache_key(self, key: impl Into<String>) -> Self {
+        self.with("cache_key", key.into())
+    }
+
+    /// Begins with a copy of this snapshot.
+    pub fn snapshot(self, id: impl Into<String>) -> Self {
+        self.with("snapshot_id", id.into())
+    }
+
+    /// Goes on in this branch.
+    pub fn branch_from(self, id: impl Into<String>) -> Self {
+        self.mode(Mode::Branched).with("branch_from", id.into())
+    }
+
+    fn of(form: Form) -> Self {
+        ExecutionRequest {
+            form,
+            stdin: None,
+            envs: BTreeMap::new(),
+            working_dir: None,
+            timeout: Duration::from_secs(30),
+            is_checked: false,
+            fields: Map::new(),
+        }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.timeout
+    }
+
+    /// What goes over the wire, and by what mark the exit code is known in the
+    /// output, where it was asked for.
+    pub(super) fn body(&self, dialect: FaasDialect) -> Result<(Value, Option<String>)> {
+        if self.timeout.is_zero() {
+            return Err(Error::settings(vec![
+                "timeout: expected more than nothing".into(),
+            ]));
+        }
+        let wrong = self
+            .envs
+            .keys()
+            .find(|name| name.is_empty() || name.contains(['=', '\0']));
+        if let Some(name) = wrong {
+            let problem = format!("env: {name:?} is no name of a variable");
+            return Err(Error::settings(vec![problem]));
+        }
+        let folder = self.working_dir.as_deref();
+        let mark = self.is_checked.then(command::new_mark);
+        let form = match &self.stdin {
+            Some(stdin) => self.form.reading(stdin)?,
+            None => self.form.clone(),
+        };
+        let form = match &mark {
+            Some(mark) => form.marked(mark, folder),
+            None => form,
+        };
+        let envs = self.envs.iter();
+        let (command, envs): (Value, Vec<Value>) = match dialect {
+            FaasDialect::Gateway => (form.text()?.into(), envs.map(|pair| json!(pair)).collect()),
+            FaasDialect::Server => {
+                let joined = envs.map(|(name, value)| format!("{name}={value}").into());
+                (form.words()?.into(), joined.collect())
+            }
+        };
+        let mut body = self.fields.clone();
+        body.insert("command".into(), command);
+        body.insert("env_vars".into(), envs.into());
+        let ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        body.insert("timeout_ms".into(), ms.into());
+        if let Some(folder) = folder {
+            body.insert("working_dir".into(), folder.into());
+        }
+        Ok((body.into(), mark))
+    }
+}
+
+/// A text for a shell.
+impl From<&str> for ExecutionRequest {
+    fn from(text: &str) -> Self {
+        Self::shell(text)
+    }
+}
+
+/// A text for a shell.
+impl From<String> for ExecutionRequest {
+    fn from(text: String) -> Self {
+        Self::shell(text)
+    }
+}
+
+/// A program and its arguments.
+impl<T: Into<String>, const N: usize> From<[T; N]> for ExecutionRequest {
+    fn from(words: [T; N]) -> Self {
+        Self::command(words)
+    }
+}
+
+impl From<&ExecutionRequest> for ExecutionRequest {
+    fn from(request: &ExecutionRequest) -> Self {
+        request.clone()
+    }
+}

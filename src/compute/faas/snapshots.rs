@@ -1,0 +1,166 @@
+//! Snapshots: states to go on from, again and again.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::FaasClient;
+use super::models::{ExecutionResult, Snapshot};
+use super::request::{ExecutionRequest, Mode};
+use crate::error::{Error, Result};
+use crate::http::{Class, Problem, escaped};
+
+/// Snapshots of a [`FaasClient`].
+///
+/// ```no_run
+/// use satellite_sdk::compute::faas::FaasClient;
+///
+/// let faas = FaasClient::from_env()?;
+/// let base = faas.snapshots().create_from_script("pip install pytest", "test-base")?;
+/// for branch in faas.snapshots().branch(&base.id, 10)? {
+///     branch.execute("pytest")?.ok()?;
+/// }
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotManager<'a> {
+    pub(super) client: &'a FaasClient,
+}
+
+/// A state of its own, which executions change one after the other.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    client: FaasClient,
+    id: String,
+}
+
+impl Branch {
+    /// Its identity, for [`ExecutionRequest::branch_from`].
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Runs something in it, and waits for the end.
+    ///
+    /// # Errors
+    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run).
+    pub fn execute(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
+        self.client.execute(request.into().branch_from(&self.id))
+    }
+}
+
+impl SnapshotManager<'_> {
+    /// Keeps the state of an execution. It is sent once; after a lost answer
+    /// [`list`](Self::list) tells what came of it.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn create(&self, execution_id: &str, name: Option<&str>) -> Result<Snapshot> {
+        let mut body = json!({ "container_id": execution_id });
+        if let Some(name) = name {
+            body["name"] = name.into();
+        }
+        self.client.post(ALL, &body)?.json()
+    }
+
+    /// Runs something, and keeps the state that it leaves.
+    ///
+    /// # Errors
+    /// That it fails; those of [`create`](Self::create).
+    pub fn create_from_script(
+        &self,
+        script: impl Into<ExecutionRequest>,
+        name: &str,
+    ) -> Result<Snapshot> {
+        let result = self
+            .client
+            .execute(script.into().mode(Mode::Checkpointed))?;
+        self.create(&result.ok()?.request_id, Some(name))
+    }
+
+    /// Goes on from a snapshot.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn restore(&self, snapshot_id: &str) -> Result<Branch> {
+        let path = format!("{}/restore", path(snapshot_id));
+        let answer = self.client.post(&path, &json!({}));
+        // The real gateway has the route, and says nothing of what it has not.
+        let answer = answer.map_err(|error| match error.status() {
+            Some(404) => {
+                let problem = Problem {
+                    class: Class::NotFound,
+                    kind: None,
+                    message: "there is no such snapshot, or no such route".to_owned(),
+                    is_own: true,
+                };
+                let asked = format!("POST {path} at {}", self.client.url());
+                Error::from_status(asked, 404, problem, None)
+            }
+            _ => error,
+        })?;
+        Ok(self.opened(answer.json()?))
+    }
+
+    /// Goes on from a snapshot in so many branches, each with a state of its own.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn branch(&self, snapshot_id: &str, count: usize) -> Result<Vec<Branch>> {
+        let path = format!("{}/branch", path(snapshot_id));
+        let made: Vec<Made> = self
+            .client
+            .post(&path, &json!({ "count": count }))?
+            .json()?;
+        match made.len() == count {
+            true => Ok(made.into_iter().map(|made| self.opened(made)).collect()),
+            false => {
+                let asked = format!("POST {path} at {}", self.client.url());
+                let text = format_args!("made {} branches, not {count}", made.len());
+                Err(Error::answer(asked, text))
+            }
+        }
+    }
+
+    /// All snapshots.
+    ///
+    /// # Errors
+    /// `is_unsupported()`.
+    pub fn list(&self) -> Result<Vec<Snapshot>> {
+        self.client.get(ALL)
+    }
+
+    /// A snapshot.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn get(&self, id: &str) -> Result<Snapshot> {
+        self.client.get(&path(id))
+    }
+
+    /// Deletes a snapshot; its branches stay.
+    ///
+    /// # Errors
+    /// `is_unsupported()`, `is_not_found()`.
+    pub fn delete(&self, id: &str) -> Result<()> {
+        self.client.delete(&path(id))
+    }
+
+    fn opened(&self, made: Made) -> Branch {
+        Branch {
+            client: self.client.clone(),
+            id: made.id,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Made {
+    #[serde(alias = "execution_id")]
+    id: String,
+}
+
+const ALL: &str = "/api/v1/snapshots";
+
+fn path(id: &str) -> String {
+    format!("{ALL}/{}", escaped(id))
+}

@@ -1,0 +1,265 @@
+//! Executions: read from a request, run, answered.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::runner::{self, End, Job};
+use super::world::{Execution, Shared};
+use super::{FaasKind, files, output};
+use crate::serve::Response;
+use crate::testing::host::{Asked, query};
+
+/// A request that was read and found good.
+struct Order {
+    command: Value,
+    words: Vec<String>,
+    envs: Vec<(String, String)>,
+    image: Value,
+    limit: Duration,
+    folder: PathBuf,
+    cache_key: Option<String>,
+}
+
+/// `POST …/execute`, and whatever has its form.
+pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str>) -> Response {
+    let order = match order(shared, &asked.body, from) {
+        Ok(order) => order,
+        Err(refusal) => return refusal,
+    };
+    if let Some(key) = &order.cache_key {
+        if let Some(known) = shared.world().cached.get(key) {
+            let mut known = known.clone();
+            known["cached"] = true.into();
+            return Response::json(200, known.to_string());
+        }
+    }
+    let (id, is_cancelled) = begin(shared, &order);
+    let is_streamed =
+        shared.kind != FaasKind::Gateway && query(asked.query, "stream") == Some("true");
+    if !is_streamed {
+        let result = run(shared, &order, &id, &is_cancelled);
+        return Response::json(200, result.to_string());
+    }
+    let (at, running) = (Arc::clone(shared), id.clone());
+    thread::spawn(move || run(&at, &order, &running, &is_cancelled));
+    output::stream(shared, &id, true)
+}
+
+/// `POST …/fork`: two variants of the same.
+pub(super) fn fork(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
+    let run_one = |_| {
+        let order = order(shared, &asked.body, None).ok()?;
+        let (id, is_cancelled) = begin(shared, &order);
+        Some(run(shared, &order, &id, &is_cancelled))
+    };
+    let results: Vec<Value> = ["baseline", "optimized"]
+        .into_iter()
+        .filter_map(run_one)
+        .collect();
+    Response::json(200, json!(results).to_string())
+}
+
+fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Response> {
+    let Ok(fields) = serde_json::from_slice::<Value>(body) else {
+        return Err(Response::text(
+            400,
+            "Failed to parse the request body as JSON",
+        ));
+    };
+    let unfit = |what: &str| {
+        let text = "Failed to deserialize the JSON body into the target type";
+        Response::text(422, format!("{text}: {what}"))
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let list = |value: &Value| -> Option<Vec<Value>> {
+        match value {
+            Value::Null => Some(Vec::new()),
+            value => value.as_array().cloned(),
+        }
+    };
+    let is_server = shared.kind == FaasKind::Server;
+    let words = match is_server {
+        true => fields["command"]
+            .as_array()
+            .and_then(|words| words.iter().map(text).collect()),
+        false => text(&fields["command"]).map(|script| vec!["sh".into(), "-c".into(), script]),
+    };
+    let words: Vec<String> = words.ok_or_else(|| unfit("command"))?;
+    let pair = |value: &Value| match is_server {
+        true => {
+            let (name, value) = value.as_str()?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        }
+        false => match value.as_array()?.as_slice() {
+            [name, value] => Some((text(name)?, text(value)?)),
+            _ => None,
+        },
+    };
+    let envs = list(&fields["env_vars"]).and_then(|all| all.iter().map(pair).collect());
+    let envs = envs.ok_or_else(|| unfit("env_vars: invalid type: map, expected a sequence"))?;
+    let image = &fields["image"];
+    if !is_known(shared, image) {
+        return Err(match shared.kind {
+            FaasKind::Gateway => Response::new(500),
+            _ => super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such environment"),
+        });
+    }
+    let folder = folder(shared, &fields, from).ok_or_else(|| {
+        super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such state")
+    })?;
+    let max = shared.world().max_time;
+    let told = fields["timeout_ms"].as_u64().map(Duration::from_millis);
+    let limit = match shared.kind {
+        FaasKind::Gateway => max,
+        _ => told.map_or(max, |told| told.min(max)),
+    };
+    let is_cached = fields["mode"] == "cached";
+    let key = || {
+        Some(format!(
+            "{} {}",
+            fields["cache_key"].as_str()?,
+            fields["command"]
+        ))
+    };
+    Ok(Order {
+        command: fields["command"].clone(),
+        words,
+        envs,
+        image: image.clone(),
+        limit,
+        folder: match fields["working_dir"].as_str() {
+            Some(inner) if shared.kind != FaasKind::Gateway => folder.join(inner),
+            _ => folder,
+        },
+        cache_key: is_cached.then(key).flatten(),
+    })
+}
+
+/// A name with a tag is an image, any other an environment.
+fn is_known(shared: &Shared, image: &Value) -> bool {
+    let Some(name) = image.as_str() else {
+        return image.is_null();
+    };
+    let is_environment = || {
+        shared
+            .world()
+            .environments
+            .iter()
+            .any(|one| one["name"] == *image)
+    };
+    name.contains(':') || (shared.kind != FaasKind::Gateway && is_environment())
+}
+
+/// The folder to run in: a branch itself, a copy of what it begins with, or a
+/// new one.
+fn folder(shared: &Shared, fields: &Value, from: Option<&str>) -> Option<PathBuf> {
+    let mut world = shared.world();
+    if let Some(branch) = fields["branch_from"].as_str() {
+        return world.folders.get(branch).cloned();
+    }
+    let id = world.new_id("state");
+    let new = shared.root.join(&id);
+    match fields["snapshot_id"].as_str().or(from) {
+        Some(begin) => files::copy(world.folders.get(begin)?, &new).ok()?,
+        None => fs::create_dir(&new).ok()?,
+    }
+    Some(new)
+}
+
+fn begin(shared: &Shared, order: &Order) -> (String, Arc<AtomicBool>) {
+    let mut world = shared.world();
+    let id = world.new_id("exec");
+    let is_cancelled = Arc::new(AtomicBool::new(world.is_over));
+    let started_at = world.now();
+    world.folders.insert(id.clone(), order.folder.clone());
+    world.executions.push(Execution {
+        id: id.clone(),
+        command: order.command.clone(),
+        image: order.image.clone(),
+        status: "running",
+        started_at,
+        exit_code: None,
+        events: vec![json!({ "type": "started", "request_id": id })],
+        is_cancelled: Arc::clone(&is_cancelled),
+    });
+    world.most_at_once = world.under_way().max(world.most_at_once);
+    (id, is_cancelled)
+}
+
+/// Runs it, and tells what came of it.
+fn run(shared: &Shared, order: &Order, id: &str, is_cancelled: &AtomicBool) -> Value {
+    let begun = Instant::now();
+    let max_output = shared.world().max_output;
+    let job = Job {
+        words: &order.words,
+        envs: &order.envs,
+        folder: &order.folder,
+        limit: order.limit,
+        max_output,
+        is_cancelled,
+    };
+    let end = runner::run(&job, |is_error, data| {
+        let kind = if is_error { "stderr" } else { "stdout" };
+        let event = json!({ "type": kind, "data": data });
+        if let Some(execution) = shared.world().execution(id) {
+            execution.events.push(event);
+        }
+        shared.changed.notify_all();
+    });
+    let (status, code, error) = match end {
+        Ok(End::Exited(0)) => ("success", 0, None),
+        Ok(End::Exited(code)) => (
+            "error",
+            code,
+            Some(format!("Process exited with code {code}")),
+        ),
+        Ok(End::TimedOut) => (
+            "timeout",
+            124,
+            Some(format!("timed out after {:?}", order.limit)),
+        ),
+        Ok(End::TooMuchOutput) => (
+            "error",
+            137,
+            Some(format!("printed more than {max_output} bytes")),
+        ),
+        Ok(End::Cancelled) => ("cancelled", 137, Some("cancelled".to_owned())),
+        Err(error) => ("error", 127, Some(error.to_string())),
+    };
+    let mut world = shared.world();
+    let Some(execution) = world.execution(id) else {
+        return Value::Null;
+    };
+    execution.status = status;
+    execution.exit_code = Some(code);
+    execution
+        .events
+        .push(json!({ "type": "exit", "code": code }));
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let result = match shared.kind {
+        FaasKind::Gateway => {
+            let merged = execution.printed(&["stdout", "stderr"]);
+            json!({
+                "request_id": id, "exit_code": 0, "stdout": merged, "stderr": merged,
+                "duration_ms": ms, "output": merged, "logs": merged, "error": null,
+            })
+        }
+        _ => json!({
+            "request_id": id, "status": status, "exit_code": code,
+            "stdout": execution.printed(&["stdout"]), "stderr": execution.printed(&["stderr"]),
+            "duration_ms": ms, "cached": false, "error": error,
+        }),
+    };
+    if let (Some(key), "success") = (&order.cache_key, status) {
+        world.cached.insert(key.clone(), result.clone());
+    }
+    drop(world);
+    shared.changed.notify_all();
+    result
+}

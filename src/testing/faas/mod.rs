@@ -1,0 +1,148 @@
+//! FaaS on loopback, which really runs what it is told.
+
+mod executions;
+mod files;
+mod output;
+mod routes;
+mod runner;
+mod world;
+
+use std::sync::{Arc, MutexGuard};
+
+use world::{KEY, Shared, World};
+
+use super::faults::Fault;
+use super::host::Host;
+use super::platform::Seen;
+use crate::compute::ClientBuilder;
+use crate::compute::faas::{FaasClient, FaasDialect};
+use crate::settings::Variables;
+
+/// Which server of the family a [`MockFaas`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaasKind {
+    /// One that keeps to the contract: every route, each with what it promises.
+    Contract,
+    /// The real gateway: exit codes are 0, output and errors are merged, time
+    /// limits and folders are ignored, half of the routes are not there.
+    Gateway,
+    /// The second server: the contract in the other dialect, and every refusal
+    /// a 400.
+    Server,
+}
+
+/// A FaaS server in the process. It runs each command by `sh` in a child process
+/// and a folder of its own, within limits on its time and its output.
+///
+/// Being a tool for tests, it panics with a message where a program would return
+/// an error. It shuts nothing in: run nothing by it that you would not type.
+///
+/// ```
+/// use satellite_sdk::testing::MockFaas;
+///
+/// let mock = MockFaas::start();
+/// let result = mock.client().execute("echo hello; exit 7")?;
+/// assert_eq!((result.stdout.as_str(), result.exit_code), ("hello\n", 7));
+/// # Ok::<(), satellite_sdk::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MockFaas {
+    host: Host,
+    shared: Arc<Shared>,
+    kind: FaasKind,
+}
+
+impl MockFaas {
+    /// A server that keeps to the contract.
+    pub fn start() -> Self {
+        Self::of(FaasKind::Contract)
+    }
+
+    /// A server of this kind.
+    pub fn of(kind: FaasKind) -> Self {
+        let shared = Shared::new(kind)
+            .map(Arc::new)
+            .unwrap_or_else(|error| panic!("the mock of FaaS has no folder: {error}"));
+        let at = Arc::clone(&shared);
+        let host = Host::start(move |asked| routes::answer(&at, asked))
+            .unwrap_or_else(|error| panic!("the mock of FaaS cannot listen: {error}"));
+        MockFaas { host, shared, kind }
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        self.host.url()
+    }
+
+    /// A client for it, to be changed.
+    pub fn builder(&self) -> ClientBuilder<FaasClient> {
+        let dialect = match self.kind {
+            FaasKind::Server => FaasDialect::Server,
+            _ => FaasDialect::Gateway,
+        };
+        FaasClient::builder()
+            .variables(Variables::from_lookup(|_| None))
+            .url(self.url())
+            .token(KEY)
+            .dialect(dialect)
+    }
+
+    /// A client for it.
+    pub fn client(&self) -> FaasClient {
+        self.builder()
+            .build()
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// No execution takes longer, whatever it is told. Default: 60 s.
+    pub fn max_time(&self, limit: std::time::Duration) {
+        self.world().max_time = limit;
+    }
+
+    /// No execution prints more than so many bytes: the rest is left out, and the
+    /// execution ended. Default: 1 MiB.
+    pub fn max_output(&self, bytes: usize) {
+        self.world().max_output = bytes;
+    }
+
+    /// Cuts the next stream or log behind so many bytes of its body.
+    pub fn cut_stream(&self, bytes: usize) {
+        self.world().cuts.push_back(bytes);
+    }
+
+    /// Refuses so many requests, as too many.
+    pub fn limit_rate(&self, requests: u32) {
+        self.world().refusals = requests;
+    }
+
+    /// How many executions were begun.
+    pub fn executions(&self) -> usize {
+        self.world().executions.len()
+    }
+
+    /// The most executions that were under way at once.
+    pub fn most_at_once(&self) -> usize {
+        self.world().most_at_once
+    }
+
+    /// What happens to the next request with this method and this in its path.
+    pub fn fault(&self, method: &str, path: &str, fault: Fault) {
+        self.host.fault(method, path, fault);
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.host.seen()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.shared.world()
+    }
+}
+
+impl Drop for MockFaas {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}

@@ -1,0 +1,77 @@
+//! The output of an execution as it goes over the wire.
+
+use std::io::{self, Read};
+use std::sync::{Arc, PoisonError};
+
+use super::world::Shared;
+use crate::serve::Response;
+
+pub(super) fn stream(shared: &Arc<Shared>, id: &str, follow: bool) -> Response {
+    let events = Events {
+        shared: Arc::clone(shared),
+        id: id.to_owned(),
+        follow,
+        cut: shared.world().cuts.pop_front(),
+        next: 0,
+        buffer: Vec::new(),
+        sent: 0,
+    };
+    Response::new(200)
+        .header("content-type", "text/event-stream")
+        .reader(events, None)
+}
+
+struct Events {
+    shared: Arc<Shared>,
+    id: String,
+    follow: bool,
+    /// The connection breaks behind so many bytes.
+    cut: Option<usize>,
+    next: usize,
+    buffer: Vec<u8>,
+    sent: usize,
+}
+
+impl Read for Events {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            match self.event() {
+                Some(event) => self.buffer = event.into_bytes(),
+                None => return Ok(0),
+            }
+        }
+        let mut n = self.buffer.len().min(out.len());
+        if let Some(cut) = self.cut {
+            n = n.min(cut - self.sent);
+            if n == 0 {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        }
+        out[..n].copy_from_slice(&self.buffer[..n]);
+        self.buffer.drain(..n);
+        self.sent += n;
+        Ok(n)
+    }
+}
+
+impl Events {
+    /// The next event, waited for in a follow; `None` at the end.
+    fn event(&mut self) -> Option<String> {
+        let mut world = self.shared.world();
+        loop {
+            if world.is_over {
+                return None;
+            }
+            let execution = world.execution(&self.id)?;
+            if let Some(event) = execution.events.get(self.next) {
+                self.next += 1;
+                return Some(format!("data: {event}\n\n"));
+            }
+            if !self.follow || execution.status != "running" {
+                return None;
+            }
+            let changed = self.shared.changed.wait(world);
+            world = changed.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

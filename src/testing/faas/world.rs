@@ -1,0 +1,150 @@
+//! What the mock knows.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{FaasKind, files};
+use crate::testing::host::locked;
+
+pub(super) const KEY: &str = "faas-mock-0123456789";
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) kind: FaasKind,
+    pub(super) root: PathBuf,
+    pub(super) begun: Instant,
+    world: Mutex<World>,
+    /// Something was printed, or is over.
+    pub(super) changed: Condvar,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) max_time: Duration,
+    pub(super) max_output: usize,
+    pub(super) cuts: VecDeque<usize>,
+    pub(super) refusals: u32,
+    pub(super) executions: Vec<Execution>,
+    pub(super) most_at_once: usize,
+    pub(super) environments: Vec<Value>,
+    pub(super) snapshots: Vec<Value>,
+    pub(super) instances: Vec<Value>,
+    /// Where the states of executions, snapshots and branches are, by their ids.
+    pub(super) folders: HashMap<String, PathBuf>,
+    pub(super) cached: HashMap<String, Value>,
+    pub(super) is_over: bool,
+    made: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub(super) id: String,
+    pub(super) command: Value,
+    pub(super) image: Value,
+    pub(super) status: &'static str,
+    pub(super) started_at: String,
+    pub(super) exit_code: Option<i32>,
+    /// What its stream and its log send.
+    pub(super) events: Vec<Value>,
+    pub(super) is_cancelled: Arc<AtomicBool>,
+}
+
+impl Shared {
+    pub(super) fn new(kind: FaasKind) -> io::Result<Shared> {
+        let environment = |name: &str, image: &str| json!({ "id": format!("env-{name}"), "name": name, "base_image": image });
+        let world = World {
+            max_time: Duration::from_secs(60),
+            max_output: 1024 * 1024,
+            cuts: VecDeque::new(),
+            refusals: 0,
+            executions: Vec::new(),
+            most_at_once: 0,
+            environments: vec![
+                environment("alpine-fast", "alpine:latest"),
+                environment("python-ai", "python:3.12"),
+                environment("rust-blockchain-v1", "rust:latest"),
+            ],
+            snapshots: Vec::new(),
+            instances: Vec::new(),
+            folders: HashMap::new(),
+            cached: HashMap::new(),
+            is_over: false,
+            made: 0,
+        };
+        Ok(Shared {
+            kind,
+            root: files::new_root()?,
+            begun: Instant::now(),
+            world: Mutex::new(world),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        locked(&self.world)
+    }
+
+    /// Ends all executions.
+    pub(super) fn end(&self) {
+        let mut world = self.world();
+        world.is_over = true;
+        for execution in &world.executions {
+            execution.is_cancelled.store(true, Ordering::SeqCst);
+        }
+        drop(world);
+        self.changed.notify_all();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+impl World {
+    pub(super) fn new_id(&mut self, kind: &str) -> String {
+        self.made += 1;
+        format!("{kind}-{:04}", self.made)
+    }
+
+    pub(super) fn now(&self) -> String {
+        format!("2026-01-01T00:{:02}:{:02}Z", self.made / 60, self.made % 60)
+    }
+
+    pub(super) fn execution(&mut self, id: &str) -> Option<&mut Execution> {
+        self.executions.iter_mut().find(|one| one.id == id)
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        let all = self.executions.iter();
+        all.filter(|one| one.status == "running").count()
+    }
+}
+
+impl Execution {
+    pub(super) fn told(&self) -> Value {
+        json!({
+            "id": self.id,
+            "status": self.status,
+            "command": self.command,
+            "image": self.image,
+            "started_at": self.started_at,
+            "exit_code": self.exit_code,
+        })
+    }
+
+    /// What it printed: to one of the two, or to both.
+    pub(super) fn printed(&self, kinds: &[&str]) -> String {
+        let events = self.events.iter();
+        let text = events.filter(|event| kinds.iter().any(|kind| event["type"] == *kind));
+        text.filter_map(|event| event["data"].as_str()).collect()
+    }
+}

@@ -1,0 +1,441 @@
+//! FaaS: each operation of the contract, on a server that really runs commands.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::Variables;
+use satellite_sdk::compute::faas::{
+    EnvironmentSpec, ExecutionRequest, ExecutionStatus, FaasClient, FaasDialect, Mode, Runtime,
+};
+use satellite_sdk::compute::{Cancel, Ended};
+use satellite_sdk::testing::{FaasKind, Fault, ManualClock, MockFaas};
+
+pub fn count(mock: &MockFaas, method: &str, path: &str) -> usize {
+    let all = mock.requests();
+    let is_it = |r: &&_| {
+        let r: &satellite_sdk::testing::Seen = r;
+        r.method == method && r.path.contains(path)
+    };
+    all.iter().filter(is_it).count()
+}
+
+/// Waits until something holds that other threads bring about.
+pub fn until(holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it never came about"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_command_is_run_and_its_end_told() {
+    let mock = MockFaas::start();
+    let faas = mock.client();
+    let result = faas.execute("echo out; echo err >&2; exit 7").unwrap();
+    assert_eq!(
+        (result.stdout.as_str(), result.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    assert_eq!(
+        (result.exit_code, &result.status),
+        (7, &ExecutionStatus::Error)
+    );
+    let text = result.ok().unwrap_err().to_string();
+    assert!(
+        text.contains("exit code 7") && text.contains("err"),
+        "{text}"
+    );
+    let words = faas
+        .execute(["printf", "%s|", "a b", "it's", "$HOME", ""])
+        .unwrap();
+    assert_eq!(words.stdout, "a b|it's|$HOME||");
+    assert!(words.ok().unwrap().is_success());
+}
+
+#[test]
+fn every_option_goes_over_the_wire() {
+    let mock = MockFaas::start();
+    let request = ExecutionRequest::command(["sh", "-c", "cat; echo $GREETING"])
+        .environment("python-ai")
+        .timeout(Duration::from_millis(4500))
+        .env("GREETING", "it's €")
+        .stdin("line\n100%\\\0end")
+        .memory_mb(512)
+        .cpu_cores(2)
+        .runtime(Runtime::Docker)
+        .mode(Mode::Ephemeral)
+        .cache_key("key");
+    let result = mock.client().executions().run(&request).unwrap();
+    assert_eq!(result.stdout, "line\n100%\\\0endit's €\n");
+    let body: serde_json::Value = serde_json::from_slice(&mock.requests()[0].body).unwrap();
+    for (name, value) in [
+        ("image", "python-ai".into()),
+        ("timeout_ms", 4500.into()),
+        ("env_vars", serde_json::json!([["GREETING", "it's €"]])),
+        ("memory_mb", 512.into()),
+        ("cpu_cores", 2.into()),
+        ("runtime", "docker".into()),
+        ("mode", "ephemeral".into()),
+        ("cache_key", "key".into()),
+    ] {
+        assert_eq!(body[name], value, "{name}");
+    }
+    for wrong in [
+        ExecutionRequest::shell("  "),
+        ExecutionRequest::shell("true").env("A=B", ""),
+        ExecutionRequest::shell("true").timeout(Duration::ZERO),
+    ] {
+        assert!(mock.client().execute(wrong).unwrap_err().is_settings());
+    }
+    assert_eq!(mock.executions(), 1, "nothing was sent that is wrong");
+}
+
+#[test]
+fn a_file_is_run_by_what_its_name_ends_in() {
+    let mock = MockFaas::start();
+    let folder = std::env::temp_dir().join(format!("faas-file-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let script = folder.join("script.sh");
+    std::fs::write(&script, "#!/bin/sh\necho \"it's $((6 * 7))\"\n").unwrap();
+    assert_eq!(
+        mock.client().execute_file(&script).unwrap().stdout,
+        "it's 42\n"
+    );
+    let python = folder.join("script.py");
+    std::fs::write(&python, "print('hi')").unwrap();
+    let _ = mock.client().execute_file(&python).unwrap(); // wherever there is a python3
+    let last = mock.requests().pop().unwrap();
+    assert!(String::from_utf8(last.body).unwrap().contains("python3 -c"));
+    let error = mock.client().execute_file(folder.join("none")).unwrap_err();
+    assert!(error.to_string().contains("none"), "{error}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_batch_is_bounded_in_order_and_survives_its_failures() {
+    let mock = MockFaas::start();
+    let faas = mock.builder().max_parallel(3).build().unwrap();
+    let mut requests: Vec<_> = (0..12)
+        .map(|n| {
+            ExecutionRequest::shell(format!("sleep 0.0{}; echo {n}; exit {}", 9 - n % 10, n % 2))
+        })
+        .collect();
+    requests[5] = ExecutionRequest::shell("true").environment("no-such-environment");
+    let results = faas.executions().run_batch(&requests);
+    assert_eq!(results.len(), 12);
+    for (n, result) in results.into_iter().enumerate() {
+        match (n, result) {
+            (5, result) => assert!(result.unwrap_err().is_not_found()),
+            (n, result) => assert_eq!(result.unwrap().stdout, format!("{n}\n")),
+        }
+    }
+    assert!(
+        (2..=3).contains(&mock.most_at_once()),
+        "{}",
+        mock.most_at_once()
+    );
+    assert!(faas.executions().run_batch(&[]).is_empty());
+}
+
+#[test]
+fn a_time_limit_is_told_and_kept_by_a_server_that_can() {
+    let mock = MockFaas::start();
+    let request =
+        ExecutionRequest::shell("echo begun; sleep 30").timeout(Duration::from_millis(300));
+    let result = mock.client().execute(&request).unwrap();
+    assert_eq!(result.status, ExecutionStatus::Timeout);
+    assert_eq!(result.stdout, "begun\n");
+    assert!(result.ok().is_err());
+}
+
+#[test]
+fn a_command_that_prints_without_end_is_ended() {
+    let mock = MockFaas::start();
+    mock.max_output(10_000);
+    let result = mock.client().execute("yes").unwrap();
+    assert_eq!(result.stdout.len(), 10_000);
+    assert!(result.error.unwrap().contains("more than 10000 bytes"));
+}
+
+#[test]
+fn an_execution_is_listed_followed_and_cancelled() {
+    let mock = MockFaas::start();
+    let faas = mock.client();
+    thread::scope(|scope| {
+        let run = scope.spawn(|| faas.execute("echo begun; sleep 30"));
+        until(|| mock.executions() == 1);
+        let listed = faas.executions().list().unwrap().remove(0);
+        assert_eq!(listed.status, ExecutionStatus::Running);
+        assert_eq!(listed.command, "echo begun; sleep 30");
+        let mut log = faas.executions().logs(&listed.id, true).unwrap();
+        assert_eq!(log.next().unwrap().unwrap().to_string(), "begun\n");
+        faas.executions().cancel(&listed.id).unwrap();
+        assert_eq!(log.by_ref().count(), 1, "the exit code");
+        assert_eq!(log.ended(), Some(Ended::Complete));
+        assert_eq!(
+            run.join().unwrap().unwrap().status,
+            ExecutionStatus::Cancelled
+        );
+        let over = faas.executions().get(&listed.id).unwrap();
+        assert_eq!(
+            (over.status, over.exit_code),
+            (ExecutionStatus::Cancelled, Some(137))
+        );
+    });
+    assert!(faas.executions().get("exec-9").unwrap_err().is_not_found());
+}
+
+#[test]
+fn a_stream_hands_out_what_is_printed_as_it_comes() {
+    let mock = MockFaas::start();
+    let faas = mock.client();
+    let marker = std::env::temp_dir().join(format!("faas-go-{}", std::process::id()));
+    let _ = std::fs::remove_file(&marker);
+    let script = format!(
+        "echo one; while [ ! -e {0} ]; do sleep 0.02; done; echo two >&2; exit 3",
+        marker.display()
+    );
+    let mut stream = faas.executions().stream(script).unwrap();
+    use satellite_sdk::compute::faas::Output::{Exit, Stderr, Stdout};
+    assert_eq!(stream.next().unwrap().unwrap(), Stdout("one\n".into()));
+    std::fs::write(&marker, "").unwrap(); // what follows was not printed before
+    let rest: Vec<_> = stream.by_ref().map(Result::unwrap).collect();
+    assert_eq!(rest, [Stderr("two\n".into()), Exit(3)]);
+    assert_eq!(stream.ended(), Some(Ended::Complete));
+    std::fs::remove_file(marker).unwrap();
+}
+
+#[test]
+fn a_stream_that_is_cut_goes_on_by_the_log_and_runs_nothing_twice() {
+    let mock = MockFaas::start();
+    let faas = mock
+        .builder()
+        .clock(ManualClock::default())
+        .build()
+        .unwrap();
+    (1..40).for_each(|n| mock.cut_stream(n * 97));
+    let mut stream = faas.executions().stream("seq 200").unwrap();
+    let text: String = stream
+        .by_ref()
+        .map(|output| output.unwrap().to_string())
+        .collect();
+    let expected: String = (1..=200).map(|n| format!("{n}\n")).collect();
+    assert_eq!(text, expected);
+    assert_eq!(stream.ended(), Some(Ended::Complete));
+    assert_eq!(mock.executions(), 1);
+    assert!(count(&mock, "GET", "/logs") > 30);
+}
+
+#[test]
+fn a_stream_can_be_cancelled() {
+    let mock = MockFaas::start();
+    let cancel = Cancel::new();
+    let faas = mock.client().cancelled_by(&cancel).unwrap();
+    let mut stream = faas.executions().stream("echo one; sleep 30").unwrap();
+    assert!(stream.next().unwrap().is_ok());
+    thread::scope(|scope| {
+        scope.spawn(|| cancel.cancel());
+        assert!(stream.next().unwrap().unwrap_err().is_stopped());
+    });
+    assert_eq!(stream.ended(), Some(Ended::Cancelled));
+}
+
+#[test]
+fn an_execution_whose_answer_was_lost_is_sent_once_and_found_in_the_list() {
+    let mock = MockFaas::start();
+    let faas = mock
+        .builder()
+        .clock(ManualClock::default())
+        .build()
+        .unwrap();
+    mock.fault("POST", "/execute", Fault::DoneButNoAnswer);
+    let error = faas.execute("echo only once").unwrap_err();
+    assert!(error.is_outcome_unknown(), "{error}");
+    assert_eq!(mock.executions(), 1);
+    let found = faas.executions().list().unwrap().remove(0);
+    assert_eq!(
+        (found.command, found.exit_code),
+        ("echo only once".into(), Some(0))
+    );
+    let printed: String = faas
+        .executions()
+        .logs(&found.id, false)
+        .unwrap()
+        .map(|output| output.unwrap().to_string())
+        .collect();
+    assert_eq!(printed, "only once\n");
+}
+
+#[test]
+fn environments_are_made_changed_and_deleted() {
+    let mock = MockFaas::start();
+    let faas = mock.client();
+    let environments = faas.environments();
+    let spec = EnvironmentSpec::new("rust:latest")
+        .layer(serde_json::json!({ "run": "cargo install just" }))
+        .cpu_cores(2.0)
+        .memory_mb(4096)
+        .cache_strategy("aggressive")
+        .feature("network", false);
+    let made = environments.create("my-env", &spec).unwrap();
+    assert_eq!(
+        (made.name.as_str(), made.base_image.as_str()),
+        ("my-env", "rust:latest")
+    );
+    assert_eq!(made.resources.unwrap().memory_mb, Some(4096));
+    assert!(
+        environments
+            .create("my-env", &spec)
+            .unwrap_err()
+            .is_conflict()
+    );
+    assert_eq!(environments.list().unwrap().len(), 4);
+    let change = EnvironmentSpec::default().base_image("rust:1.90");
+    environments.update("my-env", &change).unwrap();
+    let got = environments.get("my-env").unwrap();
+    assert_eq!(
+        (got.base_image.as_str(), got.layers.len()),
+        ("rust:1.90", 1)
+    );
+    let run = ExecutionRequest::shell("true").environment("my-env");
+    assert!(faas.execute(run).unwrap().is_success());
+    mock.fault("DELETE", "my-env", Fault::DoneButNoAnswer);
+    environments.delete("my-env").unwrap();
+    for gone in [
+        environments.get("my-env").map(drop).unwrap_err(),
+        environments.delete("my-env").unwrap_err(),
+        environments
+            .update("my-env", &change)
+            .map(drop)
+            .unwrap_err(),
+    ] {
+        assert!(gone.is_not_found() && !gone.is_unsupported(), "{gone}");
+    }
+}
+
+#[test]
+fn branches_of_a_snapshot_have_a_state_of_their_own() {
+    let mock = MockFaas::start();
+    let faas = mock.client();
+    let snapshots = faas.snapshots();
+    let base = snapshots
+        .create_from_script("echo base > state", "base")
+        .unwrap();
+    assert_eq!(base.name.as_deref(), Some("base"));
+    let branches = snapshots.branch(&base.id, 4).unwrap();
+    thread::scope(|scope| {
+        for (n, branch) in branches.iter().enumerate() {
+            scope.spawn(move || {
+                branch.execute(format!("echo {n} >> state")).unwrap();
+                let state = branch.execute("cat state").unwrap().stdout;
+                assert_eq!(state, format!("base\n{n}\n"));
+            });
+        }
+    });
+    let fresh = ExecutionRequest::shell("cat state; echo more >> state").snapshot(&base.id);
+    for _ in 0..2 {
+        assert_eq!(faas.execute(&fresh).unwrap().stdout, "base\n");
+    }
+    assert_eq!(
+        snapshots
+            .restore(&base.id)
+            .unwrap()
+            .execute("cat state")
+            .unwrap()
+            .stdout,
+        "base\n"
+    );
+    assert_eq!(
+        snapshots.get(&base.id).unwrap().container_id,
+        base.container_id
+    );
+    assert_eq!(snapshots.list().unwrap().len(), 1);
+    snapshots.delete(&base.id).unwrap();
+    assert!(snapshots.get(&base.id).unwrap_err().is_not_found());
+    assert!(snapshots.restore(&base.id).unwrap_err().is_not_found());
+    assert!(snapshots.create("exec-9", None).unwrap_err().is_not_found());
+    assert!(snapshots.create_from_script("exit 3", "bad").is_err());
+}
+
+#[test]
+fn a_result_that_is_kept_is_not_made_twice() {
+    let mock = MockFaas::start();
+    let request = ExecutionRequest::shell("date +%N")
+        .mode(Mode::Cached)
+        .cache_key("now");
+    let [first, second] = [(); 2].map(|()| mock.client().execute(&request).unwrap());
+    assert_eq!((first.cached, second.cached), (false, true));
+    assert_eq!(first.stdout, second.stdout);
+}
+
+#[test]
+fn a_key_that_is_not_known_is_refused_and_shown_by_nothing() {
+    let mock = MockFaas::start();
+    let faas = mock.builder().token("hush-hush-hush").build().unwrap();
+    let error = faas.execute("true").unwrap_err();
+    assert!(error.is_unauthorized(), "{error}");
+    assert!(!format!("{error:?} {faas:?}").contains("hush"));
+    assert_eq!(faas.health().unwrap().status, "healthy");
+}
+
+#[test]
+fn the_second_server_is_spoken_to_in_its_dialect() {
+    let mock = MockFaas::of(FaasKind::Server);
+    let faas = mock
+        .builder()
+        .clock(ManualClock::default())
+        .build()
+        .unwrap();
+    let request = ExecutionRequest::command(["printenv", "A"]).env("A", "b=c");
+    assert_eq!(faas.execute(request).unwrap().stdout, "b=c\n");
+    assert_eq!(faas.execute("echo $((1 + 1))").unwrap().stdout, "2\n");
+    let body: serde_json::Value = serde_json::from_slice(&mock.requests()[1].body).unwrap();
+    assert_eq!(
+        body["command"],
+        serde_json::json!(["sh", "-c", "echo $((1 + 1))"])
+    );
+    assert!(mock.requests().iter().all(|request| !request.authorization));
+    // Every refusal is a 400: its code tells what it is.
+    let stranger = mock.builder().token("x").build().unwrap();
+    let error = stranger.execute("true").unwrap_err();
+    assert_eq!((error.status(), error.is_unauthorized()), (Some(400), true));
+    assert!(faas.executions().get("exec-9").unwrap_err().is_not_found());
+    mock.limit_rate(2);
+    assert!(faas.environments().list().is_ok(), "waited out");
+    mock.limit_rate(1);
+    let error = faas.execute("true").unwrap_err();
+    assert!(error.is_rate_limited() && error.is_retryable(), "{error}");
+}
+
+#[test]
+fn a_client_is_built_from_the_environment() {
+    let from = |lookup: fn(&str) -> Option<String>| {
+        FaasClient::builder()
+            .variables(Variables::from_lookup(lookup))
+            .build()
+    };
+    assert_eq!(from(|_| None).unwrap().url(), "http://localhost:8080");
+    let told = from(|name| match name {
+        "FAAS_ENDPOINT" => Some("https://faas.example.com/".to_owned()),
+        "FAAS_DIALECT" => Some("server".to_owned()),
+        _ => None,
+    });
+    assert_eq!(told.unwrap().url(), "https://faas.example.com");
+    let wrong = from(|name| match name {
+        "FAAS_DIALECT" => Some("latin".to_owned()),
+        "FAAS_MAX_PARALLEL" => Some("0".to_owned()),
+        "FAAS_ENDPOINT" => Some("http://faas.example.com".to_owned()),
+        _ => None,
+    });
+    assert!(
+        wrong
+            .unwrap_err()
+            .to_string()
+            .starts_with("3 settings are wrong")
+    );
+    assert_eq!(FaasDialect::default(), FaasDialect::Gateway);
+}

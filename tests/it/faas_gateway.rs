@@ -1,0 +1,221 @@
+//! The real FaaS gateway: what it does otherwise than its contract has it.
+
+use std::time::{Duration, Instant};
+
+use satellite_sdk::compute::Ended;
+use satellite_sdk::compute::faas::{EnvironmentSpec, ExecutionRequest, Output};
+use satellite_sdk::testing::{FaasKind, MockFaas};
+
+use crate::faas::{count, until};
+
+fn gateway() -> MockFaas {
+    MockFaas::of(FaasKind::Gateway)
+}
+
+#[test]
+fn an_exit_code_is_had_from_the_shell_where_the_gateway_answers_0() {
+    let mock = gateway();
+    let faas = mock.client();
+    let script = "echo out; echo err >&2; exit 7";
+    let plain = faas.execute(script).unwrap();
+    assert_eq!(plain.exit_code, 0, "that is the trap");
+    assert!(plain.is_merged());
+    let checked = ExecutionRequest::shell(script).checked(true);
+    let result = faas.execute(&checked).unwrap();
+    assert_eq!(result.exit_code, 7);
+    assert!(!result.is_success() && result.is_merged());
+    assert_eq!(
+        result.stdout.len(),
+        "out\nerr\n".len(),
+        "the mark is taken off"
+    );
+    let words = ExecutionRequest::command(["sh", "-c", "exit 3"]).checked(true);
+    assert_eq!(faas.execute(&words).unwrap().exit_code, 3);
+    // A shell that never came to tell is no success.
+    let killed = ExecutionRequest::shell("kill -9 $$").checked(true);
+    assert!(
+        faas.execute(&killed)
+            .unwrap_err()
+            .to_string()
+            .contains("exit code")
+    );
+    // A server that tells the truth is believed as well.
+    let honest = MockFaas::start();
+    assert_eq!(honest.client().execute(&checked).unwrap().exit_code, 7);
+}
+
+#[test]
+fn a_folder_that_the_gateway_ignores_is_changed_into_by_the_shell() {
+    let mock = gateway();
+    let pwd = ExecutionRequest::shell("pwd").working_dir("/");
+    assert_ne!(
+        mock.client().execute(&pwd).unwrap().stdout,
+        "/\n",
+        "that is the trap"
+    );
+    assert_eq!(
+        mock.client().execute(pwd.checked(true)).unwrap().stdout,
+        "/\n"
+    );
+    let none = ExecutionRequest::shell("pwd")
+        .working_dir("/none")
+        .checked(true);
+    assert_eq!(mock.client().execute(none).unwrap().exit_code, 125);
+}
+
+#[test]
+fn a_time_limit_that_the_gateway_ignores_is_kept_by_the_client() {
+    let mock = gateway();
+    let begun = Instant::now();
+    let request = ExecutionRequest::shell("sleep 30").timeout(Duration::from_millis(100));
+    let error = mock.client().execute(request).unwrap_err();
+    assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
+    assert!(
+        error.to_string().contains("the work may still run"),
+        "{error}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(mock.executions(), 1, "it was sent once, and runs on");
+}
+
+#[test]
+fn absent_routes_are_unsupported_and_named() {
+    let mock = gateway();
+    let faas = mock.client();
+    let spec = EnvironmentSpec::new("alpine:latest");
+    let snapshot = faas.snapshots().create("anything", None).unwrap();
+    let missing = [
+        ("GET /api/v1/executions", faas.executions().list().map(drop)),
+        (
+            "GET /api/v1/executions/e",
+            faas.executions().get("e").map(drop),
+        ),
+        ("DELETE /api/v1/executions/e", faas.executions().cancel("e")),
+        (
+            "GET /api/v1/executions/e/logs",
+            faas.executions().logs("e", false).map(drop),
+        ),
+        (
+            "GET /api/v1/environments",
+            faas.environments().list().map(drop),
+        ),
+        (
+            "POST /api/v1/environments",
+            faas.environments().create("e", &spec).map(drop),
+        ),
+        (
+            "GET /api/v1/environments/e",
+            faas.environments().get("e").map(drop),
+        ),
+        (
+            "PUT /api/v1/environments/e",
+            faas.environments().update("e", &spec).map(drop),
+        ),
+        (
+            "DELETE /api/v1/environments/e",
+            faas.environments().delete("e"),
+        ),
+        (
+            "GET /api/v1/snapshots/s",
+            faas.snapshots().get("s").map(drop),
+        ),
+        ("DELETE /api/v1/snapshots/s", faas.snapshots().delete("s")),
+        (
+            "POST /api/v1/snapshots/s/branch",
+            faas.snapshots().branch("s", 2).map(drop),
+        ),
+        (
+            "GET /api/v1/instances/i",
+            faas.gateway().instance("i").map(drop),
+        ),
+        (
+            "POST /api/v1/instances/i/exec",
+            faas.gateway().exec("i", "true").map(drop),
+        ),
+    ];
+    for (route, result) in missing {
+        let error = result.unwrap_err();
+        assert!(error.is_unsupported() && !error.is_not_found(), "{error}");
+        assert!(error.to_string().starts_with(route), "{error}");
+    }
+    assert!(faas.snapshots().restore("none").unwrap_err().is_not_found());
+    assert!(
+        !faas
+            .snapshots()
+            .restore(&snapshot.id)
+            .unwrap()
+            .id()
+            .is_empty()
+    );
+    assert_eq!(faas.snapshots().list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_stream_of_a_server_that_has_none_comes_in_one_piece() {
+    let mock = gateway();
+    let mut stream = mock
+        .client()
+        .executions()
+        .stream("echo one; echo two")
+        .unwrap();
+    let all: Vec<_> = stream.by_ref().map(Result::unwrap).collect();
+    assert_eq!(all, [Output::Stdout("one\ntwo\n".into()), Output::Exit(0)]);
+    assert_eq!(stream.ended(), Some(Ended::Complete));
+}
+
+#[test]
+fn an_unknown_image_is_a_bare_500_and_told_as_what_it_may_be() {
+    let mock = gateway();
+    let request = ExecutionRequest::shell("true").environment("no-such-image");
+    let error = mock.client().execute(request).unwrap_err();
+    assert_eq!(error.status(), Some(500));
+    assert!(error.to_string().contains("unknown image"), "{error}");
+    assert_eq!(count(&mock, "POST", "/execute"), 1);
+    assert_eq!(mock.executions(), 0);
+}
+
+#[test]
+fn what_the_gateway_has_beside_the_contract_works() {
+    let mock = gateway();
+    let faas = mock.client();
+    let extras = faas.gateway();
+    let variants = extras.fork("echo hi").unwrap();
+    assert_eq!(variants.len(), 2);
+    let failed = ExecutionRequest::shell("true").environment("no-such-image");
+    let error = extras.fork(failed).unwrap_err();
+    assert!(error.to_string().contains("each of them failed"), "{error}");
+    let parent = faas.execute("echo parent > state").unwrap();
+    let child = extras
+        .fork_execution(&parent.request_id, "cat state")
+        .unwrap();
+    assert_eq!(child.stdout, "parent\n");
+    let made = extras
+        .create_instance("alpine:latest", Some("mine"))
+        .unwrap();
+    assert_eq!(extras.instances().unwrap()[0].id, made.id);
+    extras.stop_instance(&made.id).unwrap();
+    extras.prewarm("alpine:latest", 3, None).unwrap();
+    assert_eq!(extras.pools().unwrap()[0], "alpine:latest");
+    assert_eq!(extras.metrics().unwrap()["total_requests"], 4);
+    assert!(faas.health().unwrap().docker);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_of_an_execution_outlives_the_mock() {
+    let mock = gateway();
+    let mark = format!("29.{:06}", std::process::id());
+    let script = format!("sleep {mark} & sleep {mark}");
+    let request = ExecutionRequest::shell(script).timeout(Duration::from_millis(50));
+    assert!(mock.client().execute(request).is_err());
+    let runs = || {
+        let all = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("cmdline")).ok());
+        all.filter(|line| line.starts_with("sleep") && line.contains(&mark))
+            .count()
+    };
+    assert_eq!(runs(), 2, "the gateway lets it run on");
+    drop(mock);
+    until(|| runs() == 0);
+}
