@@ -64,6 +64,8 @@
 //! | `health` | yes | `/healthz` and `/readyz` on a thread of their own |
 //! | `extras` | | `download_file`, `temp_directory`, `retry` for handlers |
 //! | `skypilot` | | `compute::skypilot`: clusters on any cloud |
+//! | `basilica` | | `compute::basilica`: containers on rented GPUs |
+//! | `faas` | | `compute::faas`: commands run elsewhere |
 //! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
 //! | `state` | | [`state`]: processors, whose state outlives their process and moves with it |
 //! | `s3` | | their states in a bucket |

@@ -26,27 +26,38 @@
 //! [`ApiVersion`] and never guessed. What one of them cannot do is refused before
 //! anything is sent.
 //!
-//! | operation | [`ApiVersion::Rentals`] | [`ApiVersion::Deployments`] |
-//! |---|---|---|
-//! | `executors().list_available`, `find` | `GET /executors` | `GET /nodes` |
-//! | `deployments().deploy` | `POST /rentals` | `POST /deployments` |
-//! | `deployments().get` | `GET /rentals/{id}`, joined with the list | `GET /deployments/{name}` |
-//! | `deployments().status` | `GET /rentals/{id}` | `GET /deployments/{name}` |
-//! | `deployments().list` | `GET /rentals` | `GET /deployments` |
-//! | `deployments().matching` | the list, for executor and image | the list, for the name |
-//! | `deployments().stop` | `DELETE /rentals/{id}` | `DELETE /deployments/{name}` |
-//! | `deployments().logs`, `logs_tail` | `GET /rentals/{id}/logs` | `GET /deployments/{name}/logs` |
-//! | `health` | `GET /health` | `GET /health` |
+//! | the spec's | here | [`ApiVersion::Rentals`] | [`ApiVersion::Deployments`] |
+//! |---|---|---|---|
+//! | `executors().list_available` | the same, and `find` with filters | `GET /executors` | `GET /nodes` |
+//! | `deployments().deploy` | the same | `POST /rentals` | `POST /deployments` |
+//! | `deployments().get` | the same | `GET /rentals/{id}`, joined with `GET /rentals` | `GET /deployments/{name}` |
+//! | `deployments().status` | the same | `GET /rentals/{id}` | `GET /deployments/{name}` |
+//! | `deployments().list` | the same, with [`ListFilters`] | `GET /rentals`, `?status=Active` for those that run; all else is filtered here | `GET /deployments`, filtered here |
+//! | | `deployments().matching`: what came of a lost answer | the list, by executor and image | the list, by name |
+//! | `deployments().stop` | the same | `DELETE /rentals/{id}` | `DELETE /deployments/{name}` |
+//! | `deployments().logs` | the same, and `logs_tail` | `GET /rentals/{id}/logs?follow` | `GET /deployments/{name}/logs?follow` |
+//! | `health` | the same | `GET /health` | `GET /health` |
+//! | token refresh on 401 | the same, and before a token ends | `POST {auth0}/oauth/token` | the same |
 //!
 //! | in a [`DeploymentConfig`] | `Rentals` | `Deployments` |
 //! |---|---|---|
-//! | `executor_id`, `gpu` | one of them | refused: it is placed by its resources |
-//! | `name` | is not sent | asked for; the server may give another one |
+//! | `executor_id`, or `gpu` in its place | one of them | refused: it is placed by its resources |
+//! | `image`, `environment`, `command` | sent | sent |
+//! | `resources` | all four numbers and `gpu_types`, always | cores, memory and GPUs; `storage_mb` is not sent, as the service has no such limit |
 //! | `ssh_key`, unless `no_ssh` | required | is not sent: there is no SSH |
 //! | `ports` | any | exactly one, by TCP; the host's port is the service's own |
 //! | `volumes` | any | refused |
-//! | `storage_mb` | sent | is not sent: the service has no such limit |
+//! | `name` | is not sent | asked for; the server may give another one |
 //! | `replicas`, `ttl`, `public` | refused, unless left as they are | sent |
+//!
+//! What else differs from the spec: everything blocks, so that [`Stream`] stands for
+//! `LogStream`; `BasilicaSdk` and `SdkConfig` are [`BasilicaClient`] and its builder,
+//! the retry policy `max_retries`, `retry_delay` and `max_retry_delay`; the variants of
+//! `SdkError` are questions to the one [`Error`](crate::Error). A rental that was
+//! stopped is forgotten at once: `is_not_found()`, never
+//! [`Stopped`](DeploymentStatus::Stopped). Times are texts (RFC 3339), as they come.
+//!
+//! [`Stream`]: crate::compute::Stream
 
 mod auth;
 mod client;

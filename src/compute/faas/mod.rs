@@ -23,21 +23,36 @@
 //! and names it. [`FaasDialect`] tells which of two ways of saying the same a
 //! server wants.
 //!
-//! | operation | route | the real gateway |
-//! |---|---|---|
-//! | `execute`, `execute_file`, `executions().run`, `run_batch` | `POST /api/v1/execute` | works; see below |
-//! | `executions().stream` | `POST /api/v1/execute?stream=true`, resumed by the logs | answers in one piece at the end |
-//! | `executions().list`, `get`, `cancel`, `logs` | `/api/v1/executions…` | unsupported |
-//! | `environments().list`, `create`, `get`, `update`, `delete` | `/api/v1/environments…` | unsupported |
-//! | `snapshots().create`, `list`, `restore` | `/api/v1/snapshots…` | answers, and does nothing |
-//! | `snapshots().create_from_script` | execute, then snapshot | as those two |
-//! | `snapshots().branch`, `get`, `delete` | `/api/v1/snapshots/{id}…` | unsupported |
-//! | `gateway().fork`, `fork_execution` | `POST /api/v1/fork`, `/executions/{id}/fork` | works |
-//! | `gateway().create_instance`, `instances`, `stop_instance` | `/api/v1/instances…` | answers, and does nothing |
-//! | `gateway().instance`, `exec` | `/api/v1/instances/{id}…` | unsupported |
-//! | `gateway().prewarm`, `pools`, `metrics` | `/api/v1/prewarm`, `pools`, `metrics` | mostly stubs |
-//! | `health` | `GET /health` | works |
-//! | | WebSocket `/api/v1/containers/{id}/stream` | left out: no output of an execution passes through it |
+//! | the spec's | here | route | the real gateway |
+//! |---|---|---|---|
+//! | `execute` | the same, of a text or an [`ExecutionRequest`] | `POST /api/v1/execute` | works; see below |
+//! | `execute_file` | the same | the same | works |
+//! | `executions.run` | the same | the same | works |
+//! | `executions.run_batch` | the same | the same, a few at a time | works |
+//! | `executions.stream` | the same | `POST /api/v1/execute?stream=true`, resumed by the log | answers in one piece, at the end |
+//! | list executions | `executions().list` | `GET /api/v1/executions` | unsupported |
+//! | get execution details | `executions().get` | `GET /api/v1/executions/{id}` | unsupported |
+//! | cancel execution | `executions().cancel` | `DELETE /api/v1/executions/{id}` | unsupported |
+//! | stream logs | `executions().logs` | `GET /api/v1/executions/{id}/logs` | unsupported |
+//! | `environments.list` | the same | `GET /api/v1/environments` | unsupported |
+//! | `environments.create` | the same | `POST /api/v1/environments` | unsupported |
+//! | `environments.get` | the same | `GET /api/v1/environments/{name}` | unsupported |
+//! | `environments.update` | the same | `PUT /api/v1/environments/{name}` | unsupported |
+//! | `environments.delete` | the same | `DELETE /api/v1/environments/{name}` | unsupported |
+//! | `snapshots.create` | the same | `POST /api/v1/snapshots`, which says the same as `/executions/{id}/snapshot` | answers, and does nothing |
+//! | `snapshots.create_from_script` | the same | execute, then snapshot | as those two |
+//! | `snapshots.restore` | the same | `POST /api/v1/snapshots/{id}/restore` | answers, and does nothing |
+//! | `restore` with a `branch_count` | `snapshots().branch` | `POST /api/v1/snapshots/{id}/branch` | unsupported |
+//! | `branch.execute` | [`Branch::execute`] | `POST /api/v1/execute`, `branch_from` | works |
+//! | `snapshots.list` | the same | `GET /api/v1/snapshots` | works |
+//! | get snapshot | `snapshots().get` | `GET /api/v1/snapshots/{id}` | unsupported |
+//! | `snapshots.delete` | the same | `DELETE /api/v1/snapshots/{id}` | unsupported |
+//! | | `gateway().fork`, `fork_execution` | `POST /api/v1/fork`, `/executions/{id}/fork` | works |
+//! | | `gateway().create_instance`, `instances`, `stop_instance` | `/api/v1/instances…` | answers, and does nothing |
+//! | | `gateway().instance`, `exec` | `/api/v1/instances/{id}…` | unsupported |
+//! | | `gateway().prewarm`, `pools`, `metrics` | `/api/v1/prewarm`, `pools`, `metrics` | mostly stubs |
+//! | | `health` | `GET /health` | works |
+//! | | left out | WebSocket `/api/v1/containers/{id}/stream` | of its own: no output of an execution passes through it |
 //!
 //! | told by an [`ExecutionRequest`] | over the wire | the real gateway |
 //! |---|---|---|

@@ -7,6 +7,7 @@ mod routes;
 mod world;
 
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 pub(super) use log::Cut;
 use world::{Shared, World};
@@ -128,6 +129,13 @@ impl MockBasilica {
     /// answers 503 and calls that final.
     pub fn lose_keys(&self, are_lost: bool) {
         self.world().are_keys_lost = are_lost;
+    }
+
+    /// Has each deployment from now on print these lines, with this pause between
+    /// them, and then end well.
+    pub fn script(&self, lines: &[&str], pause: Duration) {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        self.world().script = Some((lines, pause));
     }
 
     /// Prints a line.

@@ -26,7 +26,8 @@ pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_
         return error(401, "UNAUTHORIZED", "invalid or expired token", false);
     }
     let is_rentals = version == ApiVersion::Rentals;
-    match (asked.method, segments.as_slice()) {
+    let before = world.deployments.len();
+    let answer = match (asked.method, segments.as_slice()) {
         ("GET", ["executors"]) if is_rentals => available(&world, asked.query, "executor"),
         ("GET", ["nodes"]) if !is_rentals => available(&world, asked.query, "node"),
         ("POST", ["rentals"]) if is_rentals => rent(&mut world, &asked.body),
@@ -60,7 +61,6 @@ pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_
                 ("GET", ["logs"]) => {
                     let printed = deployed.log.len();
                     let cut = world.cuts.pop_front();
-                    drop(world);
                     log(shared, id, asked.query, printed, cut)
                 }
                 (_, [] | ["logs"]) => Response::new(405),
@@ -70,7 +70,11 @@ pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_
         (_, ["executors" | "rentals"]) if is_rentals => Response::new(405),
         (_, ["nodes" | "deployments"]) if !is_rentals => Response::new(405),
         _ => Response::new(403),
+    };
+    if let (Some(made), Some((lines, pause))) = (world.deployments.get(before), &world.script) {
+        shared.play(made.id.clone(), lines.clone(), *pause);
     }
+    answer
 }
 
 fn health() -> Response {

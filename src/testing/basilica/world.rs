@@ -1,7 +1,9 @@
 //! What the mock knows.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -28,6 +30,8 @@ pub(super) struct World {
     pub(super) machines: Vec<Value>,
     pub(super) deployments: Vec<Deployed>,
     pub(super) cuts: VecDeque<Cut>,
+    /// What deployments print by themselves, and how fast.
+    pub(super) script: Option<(Vec<String>, Duration)>,
     pub(super) is_over: bool,
     made: usize,
 }
@@ -52,6 +56,7 @@ impl Default for World {
             machines: machines::all(),
             deployments: Vec::new(),
             cuts: VecDeque::new(),
+            script: None,
             is_over: false,
             made: 0,
         }
@@ -61,6 +66,26 @@ impl Default for World {
 impl Shared {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         locked(&self.world)
+    }
+
+    /// Does by itself what deployments were told to do.
+    pub(super) fn play(self: &Arc<Self>, id: String, lines: Vec<String>, pause: Duration) {
+        let shared = Arc::clone(self);
+        thread::spawn(move || {
+            for line in lines {
+                thread::sleep(pause);
+                let mut world = shared.world();
+                if world.is_over || world.find(&id).is_none() {
+                    return;
+                }
+                world.print(&id, &line);
+                shared.changed.notify_all();
+            }
+            if let Some(deployed) = shared.world().find(&id) {
+                deployed.state = "terminated";
+            }
+            shared.changed.notify_all();
+        });
     }
 }
 
