@@ -49,6 +49,10 @@ fn a_deployment_from_its_config_to_its_stop() {
         .build()
         .unwrap();
     let made = basilica.deployments().deploy(&config).unwrap();
+    assert!(
+        !format!("{config:?} {made:?}").contains("llama"),
+        "values are not shown"
+    );
     assert_eq!(
         mock.deployed()[0],
         json!({

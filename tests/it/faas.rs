@@ -7,7 +7,6 @@ use satellite_sdk::Variables;
 use satellite_sdk::compute::faas::{
     EnvironmentSpec, ExecutionRequest, ExecutionStatus, FaasClient, FaasDialect, Mode, Runtime,
 };
-use satellite_sdk::compute::{Cancel, Ended};
 use satellite_sdk::testing::{FaasKind, Fault, ManualClock, MockFaas};
 
 pub fn count(mock: &MockFaas, method: &str, path: &str) -> usize {
@@ -159,89 +158,6 @@ fn a_command_that_prints_without_end_is_ended() {
     let result = mock.client().execute("yes").unwrap();
     assert_eq!(result.stdout.len(), 10_000);
     assert!(result.error.unwrap().contains("more than 10000 bytes"));
-}
-
-#[test]
-fn an_execution_is_listed_followed_and_cancelled() {
-    let mock = MockFaas::start();
-    let faas = mock.client();
-    thread::scope(|scope| {
-        let run = scope.spawn(|| faas.execute("echo begun; sleep 30"));
-        until(|| mock.executions() == 1);
-        let listed = faas.executions().list().unwrap().remove(0);
-        assert_eq!(listed.status, ExecutionStatus::Running);
-        assert_eq!(listed.command, "echo begun; sleep 30");
-        let mut log = faas.executions().logs(&listed.id, true).unwrap();
-        assert_eq!(log.next().unwrap().unwrap().to_string(), "begun\n");
-        faas.executions().cancel(&listed.id).unwrap();
-        assert_eq!(log.by_ref().count(), 1, "the exit code");
-        assert_eq!(log.ended(), Some(Ended::Complete));
-        assert_eq!(
-            run.join().unwrap().unwrap().status,
-            ExecutionStatus::Cancelled
-        );
-        let over = faas.executions().get(&listed.id).unwrap();
-        assert_eq!(
-            (over.status, over.exit_code),
-            (ExecutionStatus::Cancelled, Some(137))
-        );
-    });
-    assert!(faas.executions().get("exec-9").unwrap_err().is_not_found());
-}
-
-#[test]
-fn a_stream_hands_out_what_is_printed_as_it_comes() {
-    let mock = MockFaas::start();
-    let faas = mock.client();
-    let marker = std::env::temp_dir().join(format!("faas-go-{}", std::process::id()));
-    let _ = std::fs::remove_file(&marker);
-    let script = format!(
-        "echo one; while [ ! -e {0} ]; do sleep 0.02; done; echo two >&2; exit 3",
-        marker.display()
-    );
-    let mut stream = faas.executions().stream(script).unwrap();
-    use satellite_sdk::compute::faas::Output::{Exit, Stderr, Stdout};
-    assert_eq!(stream.next().unwrap().unwrap(), Stdout("one\n".into()));
-    std::fs::write(&marker, "").unwrap(); // what follows was not printed before
-    let rest: Vec<_> = stream.by_ref().map(Result::unwrap).collect();
-    assert_eq!(rest, [Stderr("two\n".into()), Exit(3)]);
-    assert_eq!(stream.ended(), Some(Ended::Complete));
-    std::fs::remove_file(marker).unwrap();
-}
-
-#[test]
-fn a_stream_that_is_cut_goes_on_by_the_log_and_runs_nothing_twice() {
-    let mock = MockFaas::start();
-    let faas = mock
-        .builder()
-        .clock(ManualClock::default())
-        .build()
-        .unwrap();
-    (1..40).for_each(|n| mock.cut_stream(n * 97));
-    let mut stream = faas.executions().stream("seq 200").unwrap();
-    let text: String = stream
-        .by_ref()
-        .map(|output| output.unwrap().to_string())
-        .collect();
-    let expected: String = (1..=200).map(|n| format!("{n}\n")).collect();
-    assert_eq!(text, expected);
-    assert_eq!(stream.ended(), Some(Ended::Complete));
-    assert_eq!(mock.executions(), 1);
-    assert!(count(&mock, "GET", "/logs") > 30);
-}
-
-#[test]
-fn a_stream_can_be_cancelled() {
-    let mock = MockFaas::start();
-    let cancel = Cancel::new();
-    let faas = mock.client().cancelled_by(&cancel).unwrap();
-    let mut stream = faas.executions().stream("echo one; sleep 30").unwrap();
-    assert!(stream.next().unwrap().is_ok());
-    thread::scope(|scope| {
-        scope.spawn(|| cancel.cancel());
-        assert!(stream.next().unwrap().unwrap_err().is_stopped());
-    });
-    assert_eq!(stream.ended(), Some(Ended::Cancelled));
 }
 
 #[test]
@@ -438,4 +354,16 @@ fn a_client_is_built_from_the_environment() {
             .starts_with("3 settings are wrong")
     );
     assert_eq!(FaasDialect::default(), FaasDialect::Gateway);
+}
+
+#[test]
+fn variables_and_what_is_read_are_shown_by_nothing() {
+    let request = ExecutionRequest::shell("cat")
+        .env("TOKEN", "hush-1")
+        .stdin("hush-2");
+    let shown = format!("{request:?}");
+    assert!(
+        shown.contains("TOKEN") && !shown.contains("hush"),
+        "{shown}"
+    );
 }

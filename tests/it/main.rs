@@ -9,8 +9,12 @@ mod child;
 mod client;
 mod door;
 mod extras;
+#[cfg(unix)] // the mock of FaaS runs commands by `sh`
 mod faas;
+#[cfg(unix)]
 mod faas_gateway;
+#[cfg(unix)]
+mod faas_streams;
 #[cfg(unix)]
 mod fake_kubernetes;
 mod fault_matrix;

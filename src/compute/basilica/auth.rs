@@ -53,8 +53,9 @@ impl Renewing {
                     false => format!("https://{domain}"),
                 };
                 self.domain = variables.url_of("BASILICA_AUTH0_DOMAIN", &url);
-                // A refresh token is worth more than what it is refreshed to.
-                variables.check_transport("BASILICA_AUTH0_DOMAIN", self.domain.as_deref(), false);
+                let plain_http = variables.flag("BASILICA_ALLOW_PLAIN_HTTP", false);
+                let url = self.domain.as_deref();
+                variables.check_transport("BASILICA_AUTH0_DOMAIN", url, plain_http);
             }
         }
     }

@@ -120,7 +120,8 @@ impl ClientBuilder<BasilicaClient> {
 
     /// Who renews tokens, and for whom: `BASILICA_AUTH0_DOMAIN` (or
     /// `BASILICA_AUTH0_ISSUER`) and `BASILICA_AUTH0_CLIENT_ID`. The domain is a
-    /// host name, or a URL.
+    /// host name, or a URL. `BASILICA_AUTH0_AUDIENCE` goes with the request, where
+    /// it is set.
     pub fn auth0(mut self, domain: impl Into<String>, client_id: impl Into<String>) -> Self {
         self.options.renewing.domain = Some(domain.into());
         self.options.renewing.client_id = Some(client_id.into());

@@ -8,7 +8,7 @@ use super::resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, VolumeMount, is_gpu_type,
 };
 use crate::error::{Error, Result};
-use crate::http::retry;
+use crate::http::{Secret, retry};
 
 /// A container to be deployed.
 ///
@@ -33,7 +33,7 @@ pub struct DeploymentConfig {
     pub(super) image: String,
     pub(super) ssh_key: String,
     pub(super) resources: ResourceRequirements,
-    pub(super) environment: BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<String, Secret>,
     pub(super) ports: Vec<PortMapping>,
     pub(super) volumes: Vec<VolumeMount>,
     pub(super) command: Vec<String>,
@@ -142,7 +142,11 @@ impl DeploymentConfig {
         for name in self.environment.keys().filter(|name| !is_variable(name)) {
             problem("environment", format!("{name:?} is no name of a variable"));
         }
-        if self.environment.values().any(|value| value.contains('\0')) {
+        if self
+            .environment
+            .values()
+            .any(|value| value.expose().contains('\0'))
+        {
             problem("environment", "a value holds NUL".into());
         }
         let mut taken = HashSet::new();
@@ -273,14 +277,14 @@ impl DeploymentConfigBuilder {
         self
     }
 
-    /// One more environment variable.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    /// One more environment variable; its value is shown by nothing.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.0.environment.insert(name.into(), value.into());
         self
     }
 
     /// All environment variables.
-    pub fn environment<N: Into<String>, V: Into<String>>(
+    pub fn environment<N: Into<String>, V: Into<Secret>>(
         mut self,
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Self {

@@ -1,5 +1,7 @@
 //! From what goes over the wire to [`Deployment`] and back, for both APIs.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +27,7 @@ pub(super) fn rental_request(config: &DeploymentConfig) -> Value {
         "executor_selection": selection,
         "container_image": config.image,
         "ssh_public_key": ssh_key,
-        "environment": config.environment,
+        "environment": variables(config),
         "ports": config.ports,
         "resources": config.resources,
         "command": config.command,
@@ -49,7 +51,7 @@ pub(super) fn deployment_request(config: &DeploymentConfig) -> Value {
         "image": config.image,
         "replicas": config.replicas,
         "port": config.ports.first().map(|port| port.container_port),
-        "env": config.environment,
+        "env": variables(config),
         "resources": asked,
         "public": config.public,
     });
@@ -60,6 +62,13 @@ pub(super) fn deployment_request(config: &DeploymentConfig) -> Value {
         body["ttlSeconds"] = ttl.as_secs().into();
     }
     body
+}
+
+fn variables(config: &DeploymentConfig) -> BTreeMap<&str, &str> {
+    let pairs = config.environment.iter();
+    pairs
+        .map(|(name, value)| (name.as_str(), value.expose()))
+        .collect()
 }
 
 /// The answer to `POST /rentals`.

@@ -1,15 +1,16 @@
 //! What is to be run, from one line to all there is to say.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use serde_json::{Map, Value, json};
 
 use super::command::{self, Form};
 use super::dialect::FaasDialect;
 use crate::error::{Error, Result};
+use crate::http::Secret;
 use crate::lenient::open_words;
 
 /// A command to be run, where, and within what limits.
@@ -28,12 +29,14 @@ use crate::lenient::open_words;
 ///     .memory_mb(2048);
 /// # let _ = (simple, words, full);
 /// ```
-#[derive(Debug, Clone)]
+///
+/// It shows itself without its variables' values and what it reads.
+#[derive(Clone)]
 #[must_use]
 pub struct ExecutionRequest {
     form: Form,
     stdin: Option<Vec<u8>>,
-    envs: BTreeMap<String, String>,
+    envs: BTreeMap<String, Secret>,
     working_dir: Option<String>,
     timeout: Duration,
     is_checked: bool,
@@ -88,7 +91,7 @@ impl ExecutionRequest {
     /// A file that cannot be read, is larger, or is no text.
     pub fn file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let error = |what: &dyn std::fmt::Display| {
+        let error = |what: &dyn fmt::Display| {
             Error::new(format_args!("{} cannot be run: {what}", path.display()))
         };
         let text = fs::read_to_string(path).map_err(|e| error(&e))?;
@@ -119,7 +122,7 @@ impl ExecutionRequest {
     }
 
     /// An environment variable.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
@@ -227,7 +230,7 @@ impl ExecutionRequest {
             Some(mark) => form.marked(mark, folder),
             None => form,
         };
-        let envs = self.envs.iter();
+        let envs = self.envs.iter().map(|(name, value)| (name, value.expose()));
         let (command, envs): (Value, Vec<Value>) = match dialect {
             FaasDialect::Gateway => (form.text()?.into(), envs.map(|pair| json!(pair)).collect()),
             FaasDialect::Server => {
@@ -244,6 +247,17 @@ impl ExecutionRequest {
             body.insert("working_dir".into(), folder.into());
         }
         Ok((body.into(), mark))
+    }
+}
+
+impl fmt::Debug for ExecutionRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutionRequest")
+            .field("command", &self.form)
+            .field("env", &self.envs.keys())
+            .field("timeout", &self.timeout)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
     }
 }
 
