@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use satellite_sdk::compute::basilica::BasilicaClient;
 use satellite_sdk::compute::{Cancel, Ended, TimeLimits};
@@ -21,6 +21,15 @@ fn printed(mock: &MockBasilica, lines: usize) -> (BasilicaClient, String) {
 
 fn expected(lines: std::ops::Range<usize>) -> Vec<String> {
     lines.map(|n| format!("line {n} €")).collect()
+}
+
+/// Waits until the log was opened so many times.
+fn until_asked(mock: &MockBasilica, times: usize) {
+    let begun = Instant::now();
+    while count(mock, "GET", "/logs") < times {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it was given up");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -52,9 +61,7 @@ fn neither_a_quiet_hour_nor_the_gateways_own_time_limit_ends_a_follow() {
     let mut log = basilica.deployments().logs(&id, true).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            while count(&mock, "GET", "/logs") < 21 {
-                thread::sleep(Duration::from_millis(5));
-            }
+            until_asked(&mock, 21);
             mock.print(&id, "line 1 €");
             mock.finish(&id);
         });
@@ -68,7 +75,7 @@ fn neither_a_quiet_hour_nor_the_gateways_own_time_limit_ends_a_follow() {
 fn silence_is_no_end_while_the_deployment_runs() {
     let mock = MockBasilica::start();
     let mut limits = TimeLimits::default();
-    limits.idle = Duration::from_millis(30);
+    limits.idle = Duration::from_millis(20);
     let (_, id) = printed(&mock, 1);
     let clock = ManualClock::default();
     let basilica = mock.builder().limits(limits).clock(clock).build().unwrap();
@@ -76,9 +83,7 @@ fn silence_is_no_end_while_the_deployment_runs() {
     assert_eq!(log.next().unwrap().unwrap().to_string(), "line 0 €");
     thread::scope(|scope| {
         scope.spawn(|| {
-            while count(&mock, "GET", "/logs") < 10 {
-                thread::sleep(Duration::from_millis(5));
-            }
+            until_asked(&mock, 25);
             mock.print(&id, "at last");
             mock.forget(&id);
         });
