@@ -77,6 +77,9 @@ pub mod compute;
 mod error;
 #[cfg(feature = "extras")]
 pub mod extras;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod http;
 mod lenient;

@@ -78,6 +78,24 @@ impl Response {
         })
     }
 
+    #[cfg(fuzzing)]
+    pub(crate) fn made(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
+        let mut headers = ureq::http::HeaderMap::new();
+        for (name, value) in fields {
+            let name = ureq::http::HeaderName::try_from(*name);
+            let value = ureq::http::HeaderValue::try_from(*value);
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.append(name, value);
+            }
+        }
+        Response {
+            asked: "GET /".into(),
+            status,
+            headers,
+            body: body.to_vec(),
+        }
+    }
+
     /// `Retry-After` in seconds; the other form, a date, is not heeded.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let seconds = self.header("retry-after")?.trim().parse().ok()?;

@@ -11,7 +11,7 @@ use super::models::Task;
 use super::safe;
 use super::status::TaskStatus;
 use crate::error::{Error, Result};
-use crate::http::{Call, Effort, Method, Op, escaped};
+use crate::http::{Call, Effort, Method, Op, Response, escaped};
 
 /// Tasks.
 impl PlatformClient {
@@ -50,10 +50,7 @@ impl PlatformClient {
             None => format!("{PREFIX}/tasks"),
         };
         let answer = self.send(Call::new(Method::GET, &path).effort(effort))?;
-        let items: Vec<Value> = answer.json()?;
-        let mut tasks: Vec<Task> = items.into_iter().filter_map(task_of).collect();
-        tasks.sort_by(Task::order);
-        Ok(tasks)
+        tasks_in(answer)
     }
 
     /// Marks a task running. False when somebody else has it or it is gone
@@ -185,6 +182,14 @@ impl PlatformClient {
 #[derive(Deserialize)]
 struct Marked {
     id: String,
+}
+
+/// The tasks that an answer lists, oldest first.
+pub(crate) fn tasks_in(answer: Response) -> Result<Vec<Task>> {
+    let items: Vec<Value> = answer.json()?;
+    let mut tasks: Vec<Task> = items.into_iter().filter_map(task_of).collect();
+    tasks.sort_by(Task::order);
+    Ok(tasks)
 }
 
 /// One unreadable task must not hide the others.

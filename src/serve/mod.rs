@@ -45,3 +45,12 @@ pub use limits::Limits;
 pub use request::Request;
 pub use response::Response;
 pub use server::Server;
+
+/// Serves one connection to its end.
+#[cfg(fuzzing)]
+pub(crate) fn serve(stream: std::net::TcpStream, limits: &Limits, service: &server::Service) {
+    let connections = std::sync::Arc::new(connections::Connections::new(1));
+    if let connections::Admission::Place(place) = connections.admit(stream) {
+        connection::run(place, limits, service);
+    }
+}

@@ -32,3 +32,6 @@ pub use outbox::Report;
 pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use task_log::{TaskLog, current_task_id};
+
+#[cfg(fuzzing)]
+pub(crate) use journal::read as read_journal;

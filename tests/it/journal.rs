@@ -32,15 +32,20 @@ fn run(builder: Builder) -> Stopped {
 fn killed_before_the_report() -> (MockPlatform, TempDirectory) {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "count", json!({ "x": 0.1 })));
+    let folder = killed_before_the_report_on(&platform);
+    (platform, folder)
+}
+
+fn killed_before_the_report_on(platform: &MockPlatform) -> TempDirectory {
     let folder = temp_directory().unwrap();
-    let mut command = child::command(&platform);
+    let mut command = child::command(platform);
     command
         .env("LUML_STATE_DIR", folder.path())
         .env("CHILD_RUNS", folder.path().join("runs"))
         .env("SATELLITE_KILL_AT", "report");
     child::start(command).end();
     assert_eq!(platform.status("t"), "running");
-    (platform, folder)
+    folder
 }
 
 #[test]
@@ -124,6 +129,29 @@ fn a_journal_cut_anywhere_or_with_any_byte_changed_stops_no_worker() {
     }
     assert_eq!(whole, 3, "empty, one line, two lines");
     assert!(sent > 50, "what can be read is of use: {sent}");
+}
+
+#[test]
+fn of_two_runs_of_a_task_the_last_one_counts() {
+    let journal = |result: f64| {
+        let platform = MockPlatform::start();
+        platform.add_task(mock_task("t", "count", json!({ "x": result })));
+        let folder = killed_before_the_report_on(&platform);
+        fs::read(folder.path().join("journal")).unwrap()
+    };
+    let (first, second) = (journal(0.1), journal(0.2));
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "count", json!({})));
+    platform.client().claim_task("t").unwrap();
+    let folder = temp_directory().unwrap();
+    // That the first run was over stood in the line between.
+    let both = [&first[..], b"unreadable\n", &second].concat();
+    fs::write(folder.path().join("journal"), both).unwrap();
+    assert_eq!(run(worker(&platform, folder.path())).done, 1);
+    assert_eq!(
+        platform.results_reported("t"),
+        [json!(null), json!({ "x": 0.2 })]
+    );
 }
 
 #[test]

@@ -1,0 +1,47 @@
+//! A door for `tests/fuzz`, there with `--cfg fuzzing` alone: what others send goes
+//! straight to what parses it.
+
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::http::Response;
+use crate::luml::{self, Task};
+use crate::serve::{self, Limits, Request};
+use crate::settings::{Draft, Settings, Variables};
+use crate::worker::{self, Report};
+
+/// An answer of a platform.
+pub fn answer(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Response {
+    Response::made(status, fields, body)
+}
+
+/// What a poll makes of an answer.
+pub fn tasks(answer: Response) -> Result<Vec<Task>> {
+    luml::tasks_in(answer)
+}
+
+/// What the platform would be sent for this result of a handler.
+pub fn result(value: Value) -> Option<Value> {
+    luml::as_result(value)
+}
+
+/// The settings that these variables make.
+pub fn settings(variables: Variables) -> Result<Settings> {
+    Draft::default().finish(variables)
+}
+
+/// What a journal of these bytes brings: the results that wait, and all that is kept.
+pub fn journal(bytes: &[u8]) -> (Vec<Report>, Vec<u8>) {
+    worker::read_journal(bytes)
+}
+
+/// Serves one connection to its end, in this thread.
+pub fn serve(
+    stream: TcpStream,
+    limits: &Limits,
+    service: fn(&mut Request<'_>) -> serve::Response,
+) {
+    serve::serve(stream, limits, &service);
+}
