@@ -1,6 +1,9 @@
 //! Server-sent events out of lines.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Nobody sends an event with more data than this and means well.
+const MOST_DATA: usize = 8 * 1024 * 1024;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +34,11 @@ pub(crate) fn events(
             match field {
                 "" if line.is_empty() && has_data => return Some(Ok(event)),
                 "" if line.is_empty() => event = Event::default(),
+                "data" if event.data.len() + value.len() > MOST_DATA => {
+                    let most = MOST_DATA >> 20;
+                    let text = format_args!("an event of the stream is larger than {most} MiB");
+                    return Some(Err(Error::new(text)));
+                }
                 "data" => {
                     if has_data {
                         event.data.push('\n');
@@ -50,6 +58,13 @@ pub(crate) fn events(
 mod tests {
     use super::super::lines::tests::lines;
     use super::*;
+
+    #[test]
+    fn an_event_without_an_end_takes_no_more_than_its_share() {
+        let endless = std::iter::repeat_with(|| Ok(format!("data: {}", "x".repeat(1 << 20))));
+        let error = events(endless).next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("larger than 8 MiB"), "{error}");
+    }
 
     #[test]
     fn events_are_read_as_the_standard_has_it() {

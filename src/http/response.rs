@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::dialect::{Dialect, Problem, excerpt};
+use super::dialect::{Dialect, Problem, excerpt, shortened};
 use super::retry::Outcome;
 use crate::error::{Error, Result};
 
@@ -68,7 +68,10 @@ impl Response {
             let status = answer.status;
             // What is JSON may hold secrets; what is not shows who spoke.
             match e.is_data() {
-                true => Error::answer(answer.asked, format_args!("answered {status}, but {e}")),
+                true => {
+                    let unfit = unfit(&e);
+                    Error::answer(answer.asked, format_args!("answered {status}, but {unfit}"))
+                }
                 false => {
                     let begins = excerpt(&answer.body);
                     let text = format_args!("answered {status}, but {e}; it begins {begins:?}");
@@ -79,7 +82,12 @@ impl Response {
     }
 
     #[cfg(fuzzing)]
-    pub(crate) fn made(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
+    pub(crate) fn made(
+        dialect: &'static Dialect,
+        status: u16,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Self {
         let mut headers = ureq::http::HeaderMap::new();
         for (name, value) in fields {
             let name = ureq::http::HeaderName::try_from(*name);
@@ -90,9 +98,12 @@ impl Response {
         }
         Response {
             asked: "GET /".into(),
+            dialect,
             status,
             headers,
             body: body.to_vec(),
+            #[cfg(feature = "compute")]
+            stream: None,
         }
     }
 
@@ -119,13 +130,22 @@ impl Response {
     fn problem(&self) -> Problem {
         match self.header("location") {
             Some(target) => {
-                let origin = target.split('?').next().unwrap_or(target);
-                let message = format!("redirects to {origin}, which is not followed");
+                let place = shortened(target.split('?').next().unwrap_or(target));
+                let message = format!("redirects to {place}, which is not followed");
                 Problem::of_status(self.status, message, true)
             }
             None => (self.dialect.explain)(self.status, &self.body),
         }
     }
+}
+
+/// What was expected and where, not what was there.
+fn unfit(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    shortened(&match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => text,
+    })
 }
 
 impl fmt::Debug for Response {

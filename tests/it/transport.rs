@@ -55,6 +55,53 @@ fn json_that_is_too_deep_or_of_another_kind_is_an_error_that_shows_its_beginning
 }
 
 #[test]
+fn json_that_does_not_fit_is_told_by_what_was_expected_and_not_by_what_it_holds() {
+    for (body, expected) in [
+        (r#"{"id": "s", "value": 4711471147}"#, "expected a string"),
+        (
+            r#"{"id": "s", "value": "v", "tags": "4711471147"}"#,
+            "expected a sequence",
+        ),
+        (r#"{"id": "4711471147"}"#, "missing field `value`"),
+    ] {
+        let server = Server::bind("127.0.0.1:0", Limits::default(), move |_| {
+            Response::json(200, body)
+        })
+        .unwrap();
+        let error = client(&format!("http://{}", server.addr()))
+            .get_secret("s")
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(expected) && text.contains("at line 1"),
+            "{text}"
+        );
+        assert!(!text.contains("4711471147"), "{text}");
+    }
+}
+
+#[test]
+fn where_a_redirect_leads_is_told_in_one_short_line_without_its_query() {
+    let location = format!(
+        "http://elsewhere.example/a\tb{}?key=hush",
+        "c".repeat(5_000)
+    );
+    let server = Server::bind("127.0.0.1:0", Limits::default(), move |_| {
+        Response::new(307).header("location", location.as_str())
+    })
+    .unwrap();
+    let error = client(&format!("http://{}", server.addr()))
+        .poll_tasks()
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("elsewhere.example/a bc") && text.len() < 400,
+        "{text}"
+    );
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[test]
 fn a_limit_of_ones_own_is_kept_resends_included() {
     let platform = MockPlatform::start();
     platform
