@@ -179,3 +179,25 @@ impl Drop for Satellite {
         let _ = self.child.wait();
     }
 }
+
+/// What a process takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    pub threads: usize,
+    pub descriptors: usize,
+    pub resident_kb: usize,
+}
+
+impl Figures {
+    pub fn of(pid: u32) -> Self {
+        let proc = format!("/proc/{pid}");
+        let count = |what: &str| std::fs::read_dir(format!("{proc}/{what}")).unwrap().count();
+        let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
+        let resident = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+        Figures {
+            threads: count("task"),
+            descriptors: count("fd"),
+            resident_kb: resident.split_whitespace().nth(1).unwrap().parse().unwrap(),
+        }
+    }
+}

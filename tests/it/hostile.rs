@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use satellite_sdk::testing::MockPlatform;
 
-use crate::child::{self, Satellite};
+use crate::child::{self, Figures, Satellite};
 
 const CONNECTIONS: usize = 1_000;
 const DESCRIPTORS: usize = 64;
@@ -24,7 +24,7 @@ fn a_thousand_bad_connections_cost_no_poll_and_hide_no_healthz() {
     let address = address_in(&line);
     answers_within(WHILE_HELD, address, "before").unwrap();
     wait_for_polls(&platform, 3);
-    let before = Figures::of(&satellite);
+    let before = Figures::of(satellite.pid());
 
     let mut table = String::from("| connections | /healthz after | polls meanwhile | threads |\n");
     for attack in ATTACKS {
@@ -42,7 +42,7 @@ fn a_thousand_bad_connections_cost_no_poll_and_hide_no_healthz() {
         }
         let held_for = answers_within(WHILE_HELD, address, attack.name).unwrap();
         wait_for_polls(&platform, 3);
-        let threads = Figures::of(&satellite).threads;
+        let threads = Figures::of(satellite.pid()).threads;
         drop(held);
         let after = answers_within(AFTER_THE_WORST, address, attack.name).unwrap();
         let polls = polls(&platform) - polls_before;
@@ -189,32 +189,11 @@ fn address_in(line: &str) -> SocketAddr {
     rest.split('/').next().unwrap().parse().unwrap()
 }
 
-#[derive(Debug)]
-struct Figures {
-    threads: usize,
-    descriptors: usize,
-    resident_kb: usize,
-}
-
-impl Figures {
-    fn of(satellite: &Satellite) -> Self {
-        let proc = format!("/proc/{}", satellite.pid());
-        let count = |what: &str| std::fs::read_dir(format!("{proc}/{what}")).unwrap().count();
-        let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
-        let resident = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-        Figures {
-            threads: count("task"),
-            descriptors: count("fd"),
-            resident_kb: resident.split_whitespace().nth(1).unwrap().parse().unwrap(),
-        }
-    }
-}
-
 /// Threads and descriptors come back to where they were, memory nearly.
 fn settled(satellite: &Satellite, before: &Figures) -> Figures {
     let begun = Instant::now();
     loop {
-        let now = Figures::of(satellite);
+        let now = Figures::of(satellite.pid());
         let is_back = now.threads <= before.threads && now.descriptors <= before.descriptors;
         if is_back && now.resident_kb <= before.resident_kb + 4_096 {
             return now;

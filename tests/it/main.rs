@@ -36,6 +36,8 @@ mod skypilot_calls;
 mod skypilot_errors;
 mod skypilot_server;
 mod skypilot_streams;
+#[cfg(target_os = "linux")]
+mod soak;
 #[cfg(unix)]
 mod state_child;
 #[cfg(unix)]

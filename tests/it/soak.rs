@@ -1,0 +1,415 @@
+//! A worker among faults at random, for long: no task lost, none reported in two
+//! ways, and nothing that it takes grows.
+//!
+//! `SATELLITE_SOAK_MINUTES=20 cargo test --release --test it soak -- --nocapture` is
+//! the long run. `SATELLITE_SOAK_SEED` repeats what was printed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_sdk::extras::{TempDirectory, temp_directory};
+use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
+use satellite_sdk::{Context, Task, done};
+use serde_json::{Value, json};
+
+use crate::child::{self, Figures, Satellite};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// More than this is growth.
+const SLACK_KB: usize = 1_024;
+
+/// Good enough to choose faults by, and the same again for the same seed.
+struct Random(u64);
+
+impl Random {
+    /// Seeded from the environment, or anew; printed.
+    fn seeded() -> Self {
+        let seed = match std::env::var("SATELLITE_SOAK_SEED") {
+            Ok(seed) => seed.parse().unwrap(),
+            Err(_) => RandomState::new().hash_one(0) >> 32,
+        };
+        println!("SATELLITE_SOAK_SEED={seed}");
+        Random(seed)
+    }
+
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// A fault, on any request or on those of one kind.
+    fn fault(&mut self, platform: &MockPlatform) {
+        let moment = Duration::from_millis(self.below(20));
+        let fault = match self.below(12) {
+            0 => Fault::Status(500),
+            1 => Fault::Status(502),
+            2 => Fault::Status(503),
+            3 => Fault::RetryAfter {
+                status: 429,
+                seconds: 1,
+            },
+            4 => Fault::Reset,
+            5 => Fault::Drop,
+            6 => Fault::HalfBody,
+            7 => Fault::NotJson,
+            8 => Fault::Empty,
+            9 => Fault::DoneButNoAnswer,
+            10 => Fault::Redirect("http://elsewhere.example/".into()),
+            _ if self.one_in(2) => Fault::Stall(moment),
+            _ => Fault::SlowAnswer(moment),
+        };
+        let rule = platform.fault(fault).times(1 + self.below(3) as u32);
+        match self.below(3) {
+            0 => drop(rule.on("GET", "/tasks")),
+            1 => drop(rule.on("POST", "/status")),
+            _ => drop(rule),
+        }
+    }
+}
+
+#[test]
+fn an_hour_of_faults_loses_no_task_and_leaves_nothing_behind() {
+    if std::env::var_os("SATELLITE_SOAK_HOUR").is_some() {
+        return hour();
+    }
+    // In a process of its own: it is measured.
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([
+            "soak::an_hour",
+            "--nocapture",
+            "--test-threads=1",
+            "--include-ignored",
+        ])
+        .env("SATELLITE_SOAK_HOUR", "1");
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.contains("1 passed"));
+}
+
+/// An hour by a clock that nobody waits for; faults until five minutes before its end.
+fn hour() {
+    const TASKS: u64 = 600;
+    const KEPT: u64 = 200;
+    let id = |n: u64| format!("t{}", n % KEPT);
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut random = Random::seeded();
+    let (platform, clock) = (MockPlatform::start(), ManualClock::default());
+    let runs: Arc<Mutex<BTreeMap<u64, u32>>> = Arc::default();
+    let seen = Arc::clone(&runs);
+    let builder = platform
+        .worker()
+        .clock(clock.clone())
+        .poll_interval(Duration::from_secs(2))
+        .handler("echo", move |task: Task, _: &Context| {
+            let n = task.payload["n"].as_u64().unwrap();
+            *seen.lock().unwrap().entry(n).or_default() += 1;
+            done(task.payload)
+        });
+    let mut satellite = builder.build().unwrap();
+    let stop = satellite.stop_handle();
+    clock.at(HOUR, move || stop.stop());
+
+    let at = |when: u64, event: Box<dyn Fn(&MockPlatform) + Send>| {
+        let platform = platform.clone();
+        clock.at(Duration::from_secs(when), move || event(&platform));
+    };
+    for n in 0..TASKS {
+        let task = move |platform: &MockPlatform| {
+            // The platform keeps so many, and no more.
+            if let Some(earlier) = n.checked_sub(KEPT) {
+                assert_ended_once(platform, &id(n), &json!({ "n": earlier }));
+            }
+            platform.add_task(mock_task(id(n), "echo", json!({ "n": n })));
+        };
+        at(n * 3_300 / TASKS + random.below(5), Box::new(task));
+    }
+    for _ in 0..120 {
+        let seed = random.next();
+        let fault = move |platform: &MockPlatform| Random(seed).fault(platform);
+        at(random.below(3_300), Box::new(fault));
+    }
+    for _ in 0..10 {
+        let away = random.below(3_200);
+        at(away, Box::new(MockPlatform::pause));
+        at(away + random.below(100), Box::new(MockPlatform::resume));
+    }
+    at(3_300, Box::new(MockPlatform::resume));
+    let measured: Arc<Mutex<Vec<Figures>>> = Arc::default();
+    for minute in 0..60 {
+        let measured = Arc::clone(&measured);
+        let measure = move |platform: &MockPlatform| {
+            platform.clear_faults(); // those that nobody has met
+            platform.clear_requests();
+            measured
+                .lock()
+                .unwrap()
+                .push(Figures::of(std::process::id()));
+        };
+        at(minute * 60, Box::new(measure));
+    }
+
+    let stopped = satellite.run().unwrap();
+    assert_eq!((stopped.done, stopped.undelivered), (TASKS, 0));
+    for n in TASKS - KEPT..TASKS {
+        assert_ended_once(&platform, &id(n), &json!({ "n": n }));
+    }
+    let runs = runs.lock().unwrap();
+    assert!(runs.len() == TASKS as usize && runs.values().all(|runs| *runs == 1));
+    println!("{} waits", clock.waits().len());
+    assert_flat(&measured.lock().unwrap());
+}
+
+/// Done with this result, which is the only one that was ever reported.
+fn assert_ended_once(platform: &MockPlatform, id: &str, expected: &Value) {
+    let status = platform.status(id);
+    assert_eq!(status, "done", "{id}: {:?}", platform.history(id));
+    let mut reports = platform.results_reported(id);
+    reports.retain(|result| !result.is_null()); // a claim brings none
+    assert!(
+        reports.iter().all(|report| report == expected),
+        "{id}: {reports:?}"
+    );
+}
+
+/// The last quarter takes no more than the second.
+fn assert_flat(measured: &[Figures]) {
+    let most = |figures: &[Figures], of: fn(&Figures) -> usize| figures.iter().map(of).max();
+    let quarter = measured.len() / 4;
+    let (second, last) = (
+        &measured[quarter..2 * quarter],
+        &measured[measured.len() - quarter..],
+    );
+    println!("second quarter {second:?}\nlast quarter {last:?}");
+    assert!(most(last, |f| f.threads) <= most(second, |f| f.threads).map(|n| n + 2));
+    assert!(most(last, |f| f.descriptors) <= most(second, |f| f.descriptors).map(|n| n + 4));
+    assert!(most(last, |f| f.resident_kb) <= most(second, |f| f.resident_kb).map(|n| n + SLACK_KB));
+}
+
+/// Tasks, faults, outages, hostile connections; in the first half kills as well, in
+/// the second one and the same process.
+#[test]
+fn a_worker_that_is_killed_cut_off_and_pestered_does_each_task_and_does_not_grow() {
+    let minutes = std::env::var("SATELLITE_SOAK_MINUTES").map_or(0.1, |m| m.parse().unwrap());
+    let length = MINUTE.mul_f64(minutes);
+    let mut soak = Soak::begin(Random::seeded());
+    println!(
+        "| minute | given | done | kills | outages | strangers | age | resident | descriptors | threads |"
+    );
+    println!("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    let (begun, row) = (Instant::now(), length.div_f64(minutes.max(4.0)));
+    let mut measured = Vec::new();
+    for n in 1..=minutes.max(4.0) as u32 {
+        while begun.elapsed() < row * n {
+            soak.something_happens(begun.elapsed() < length / 2);
+        }
+        let figures = soak.measure();
+        soak.print_row(begun.elapsed(), &figures);
+        if begun.elapsed() >= length / 2 {
+            measured.push(figures);
+        }
+    }
+    soak.end();
+    assert_flat_when_calm(&measured);
+}
+
+/// One process, looked at when nobody pesters it.
+fn assert_flat_when_calm(measured: &[Figures]) {
+    let ([first, ..], [.., last]) = (measured, measured) else {
+        panic!("nothing was measured");
+    };
+    assert!(last.threads <= first.threads, "{first:?} to {last:?}");
+    // The connection to the platform is there or has just been lost.
+    assert!(
+        last.descriptors <= first.descriptors + 1,
+        "{first:?} to {last:?}"
+    );
+    assert!(
+        last.resident_kb <= first.resident_kb + SLACK_KB,
+        "{first:?} to {last:?}"
+    );
+}
+
+struct Soak {
+    random: Random,
+    platform: MockPlatform,
+    folder: TempDirectory,
+    satellite: Satellite,
+    since: Instant,
+    health: SocketAddr,
+    /// Each task and the result that it must have.
+    given: BTreeMap<String, Value>,
+    strangers: VecDeque<TcpStream>,
+    counted: Counted,
+}
+
+#[derive(Default)]
+struct Counted {
+    kills: usize,
+    outages: usize,
+    strangers: usize,
+}
+
+impl Soak {
+    fn begin(random: Random) -> Self {
+        let (platform, folder) = (MockPlatform::start(), temp_directory().unwrap());
+        let (satellite, health) = start(&platform, &folder);
+        Soak {
+            random,
+            platform,
+            folder,
+            satellite,
+            since: Instant::now(),
+            health,
+            given: BTreeMap::new(),
+            strangers: VecDeque::new(),
+            counted: Counted::default(),
+        }
+    }
+
+    fn something_happens(&mut self, kills: bool) {
+        match self.random.below(100) {
+            0..40 => self.give_a_task(),
+            40..44 => self.random.fault(&self.platform),
+            60 => self.go_away(),
+            61 if kills => self.kill(),
+            62..80 => self.a_stranger_comes(),
+            80 => self.strangers.clear(),
+            _ => {}
+        }
+        thread::sleep(Duration::from_millis(self.random.below(60)));
+    }
+
+    fn give_a_task(&mut self) {
+        let id = format!("t{}", self.given.len());
+        let moment = json!({ "ms": self.random.below(100) });
+        let (task_type, payload, result) = match self.random.below(4) {
+            0 => ("sleep", moment, json!({ "result": "slept" })),
+            1 => ("later", moment, json!({ "result": "at last" })),
+            2 => ("echo", json!({ "id": id }), json!({ "id": id })),
+            _ => ("count", json!({ "id": id }), json!({ "id": id })),
+        };
+        self.platform
+            .add_task(mock_task(id.as_str(), task_type, payload));
+        self.given.insert(id, result);
+    }
+
+    fn go_away(&mut self) {
+        self.platform.pause();
+        thread::sleep(Duration::from_millis(self.random.below(1_000)));
+        self.platform.resume();
+        self.counted.outages += 1;
+    }
+
+    fn kill(&mut self) {
+        self.satellite.signal("KILL");
+        self.satellite.end();
+        (self.satellite, self.health) = start(&self.platform, &self.folder);
+        self.since = Instant::now();
+        self.counted.kills += 1;
+    }
+
+    /// Stays until it is pushed out, or all are told to go.
+    fn a_stranger_comes(&mut self) {
+        let Ok(mut stream) = TcpStream::connect(self.health) else {
+            return;
+        };
+        let noise: Vec<u8> = (0..64).map(|_| self.random.next() as u8).collect();
+        let said: &[u8] = match self.random.below(4) {
+            0 => b"",
+            1 => b"GET /healthz HTTP/1.1\r\nHost:",
+            2 => b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
+            _ => &noise,
+        };
+        let _ = stream.write_all(said);
+        self.strangers.push_back(stream);
+        if self.strangers.len() > 100 {
+            self.strangers.pop_front();
+        }
+        self.counted.strangers += 1;
+    }
+
+    /// The least that it takes within a moment in which nobody pesters it.
+    fn measure(&mut self) -> Figures {
+        self.strangers.clear();
+        let looks = (0..20).map(|_| {
+            thread::sleep(Duration::from_millis(25));
+            Figures::of(self.satellite.pid())
+        });
+        let least = looks.min_by_key(|f| (f.threads, f.descriptors, f.resident_kb));
+        self.platform.clear_requests();
+        least.unwrap()
+    }
+
+    fn print_row(&self, after: Duration, figures: &Figures) {
+        let done = |id: &&String| self.platform.status(id) == "done";
+        println!(
+            "| {:.1} | {} | {} | {} | {} | {} | {:.0?} | {} KiB | {} | {} |",
+            after.as_secs_f64() / 60.0,
+            self.given.len(),
+            self.given.keys().filter(done).count(),
+            self.counted.kills,
+            self.counted.outages,
+            self.counted.strangers,
+            self.since.elapsed(),
+            figures.resident_kb,
+            figures.descriptors,
+            figures.threads,
+        );
+    }
+
+    /// Peace; then everything is done, once, and it stops as it is told.
+    fn end(&mut self) {
+        self.platform.clear_faults();
+        let patience = Instant::now() + Duration::from_secs(30);
+        for (id, result) in &self.given {
+            let left = patience.saturating_duration_since(Instant::now());
+            self.platform.wait_for(id, "done", left);
+            assert_ended_once(&self.platform, id, result);
+        }
+        self.satellite.signal("TERM");
+        assert_eq!(self.satellite.end().0.code(), Some(0));
+        let log = self.satellite.log.join("\n");
+        assert!(!log.contains("panicked"), "{log}");
+        // A kill may leave a handler that is run again.
+        let runs = std::fs::read_to_string(self.folder.path().join("runs")).unwrap_or_default();
+        let tasks = runs.lines().collect::<BTreeSet<_>>().len();
+        let runs = runs.lines().count();
+        println!("{tasks} tasks of those that count, {runs} runs");
+        assert!(runs <= tasks + self.counted.kills);
+    }
+}
+
+fn start(platform: &MockPlatform, folder: &TempDirectory) -> (Satellite, SocketAddr) {
+    let mut command = child::command(platform);
+    command
+        .env("LUML_STATE_DIR", folder.path().join("state"))
+        .env("LUML_MAX_BACKOFF_SEC", "0.5")
+        .env("CHILD_RUNS", folder.path().join("runs"))
+        .env("CHILD_ON_ORPHAN", "Rerun");
+    let mut satellite = child::start(command);
+    let line = satellite.line("health: http://");
+    let address = line.split("http://").nth(1).unwrap();
+    let address = address.split('/').next().unwrap().parse().unwrap();
+    (satellite, address)
+}
