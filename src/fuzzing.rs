@@ -14,12 +14,21 @@ use crate::worker::{self, Report};
 
 /// An answer of a platform.
 pub fn answer(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Response {
-    Response::made(status, fields, body)
+    Response::made(&luml::LUML, status, fields, body)
 }
 
 /// What a poll makes of an answer.
 pub fn tasks(answer: Response) -> Result<Vec<Task>> {
     luml::tasks_in(answer)
+}
+
+/// Name, data and id of each event in the body of an answer.
+#[cfg(feature = "compute")]
+pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>> {
+    let events = crate::http::events(answer.into_lines()?);
+    events
+        .map(|event| event.map(|e| (e.name, e.data, e.id)))
+        .collect()
 }
 
 /// What the platform would be sent for this result of a handler.
@@ -38,10 +47,6 @@ pub fn journal(bytes: &[u8]) -> (Vec<Report>, Vec<u8>) {
 }
 
 /// Serves one connection to its end, in this thread.
-pub fn serve(
-    stream: TcpStream,
-    limits: &Limits,
-    service: fn(&mut Request<'_>) -> serve::Response,
-) {
+pub fn serve(stream: TcpStream, limits: &Limits, service: fn(&mut Request<'_>) -> serve::Response) {
     serve::serve(stream, limits, &service);
 }

@@ -5,7 +5,7 @@ use ureq::http::header::AUTHORIZATION;
 
 use crate::http::{Dialect, Problem, detail, excerpt};
 
-pub(super) static LUML: Dialect = Dialect {
+pub(crate) static LUML: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
     undone: &[],

@@ -17,4 +17,4 @@ pub use status::{DeploymentStatus, SatelliteStatus, TaskStatus};
 pub(crate) use pairing::capabilities_of;
 pub(crate) use safe::{as_result, failure_result};
 #[cfg(fuzzing)]
-pub(crate) use tasks::tasks_in;
+pub(crate) use {dialect::LUML, tasks::tasks_in};
