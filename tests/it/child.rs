@@ -180,6 +180,23 @@ impl Drop for Satellite {
     }
 }
 
+/// Runs a test of this binary in a process of its own: true in there, false here
+/// when it has gone well.
+pub fn alone(test: &str) -> bool {
+    if std::env::var_os("SATELLITE_ALONE").is_some() {
+        return true;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env("SATELLITE_ALONE", "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.contains("1 passed"));
+    false
+}
+
 /// What a process takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {

@@ -64,6 +64,17 @@ fn a_result_that_a_kill_held_back_is_sent_before_the_first_poll() {
 }
 
 #[test]
+fn a_result_outlives_the_token_that_its_task_was_claimed_with() {
+    let (before, folder) = killed_before_the_report();
+    let after = MockPlatform::start();
+    after.add_task(mock_task("t", "count", json!({})));
+    after.client().claim_task("t").unwrap();
+    assert_ne!(before.token(), after.token());
+    run(worker(&after, folder.path()));
+    assert_eq!(after.result("t"), json!({ "x": 0.1 }));
+}
+
+#[test]
 fn a_second_process_with_the_same_folder_is_refused() {
     let platform = MockPlatform::start();
     let folder = temp_directory().unwrap();

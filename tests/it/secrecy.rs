@@ -1,12 +1,16 @@
-//! The token is nowhere to be seen: looked for at trace level.
+//! The token is nowhere to be seen: looked for at trace level, in arguments, in every
+//! file that is written, and in memory when it is gone.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
+use satellite_sdk::extras::temp_directory;
 use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
 use satellite_sdk::{Builder, Context, Task, current_task_id, done};
 use serde_json::json;
 
-use crate::child::{command, start};
+use crate::child::{alone, command, start};
 use crate::recorder;
 
 #[test]
@@ -70,6 +74,121 @@ fn the_token_is_in_neither_the_arguments_nor_the_log_of_a_process() {
             .iter()
             .all(|line| !line.contains(&platform.token()))
     );
+}
+
+#[test]
+fn the_token_is_in_no_file_that_a_process_writes() {
+    let platform = MockPlatform::start();
+    let tasks = [
+        ("a", "echo"),
+        ("b", "nobody's"),
+        ("c", "later"),
+        ("d", "count"),
+    ];
+    for (id, task_type) in tasks {
+        platform.add_task(mock_task(id, task_type, json!({ "id": id, "ms": 0 })));
+    }
+    let folder = temp_directory().unwrap();
+    let place = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    };
+    let mut command = command(&platform);
+    // Wherever a process may leave something.
+    command
+        .current_dir(place("work"))
+        .env("HOME", place("home"))
+        .env("TMPDIR", place("tmp"))
+        .env("LUML_STATE_DIR", place("state"))
+        .env("CHILD_RUNS", place("work").join("runs"))
+        .env("CHILD_KILL_IN_HANDLER", "1") // it has no time to clean up
+        .env("RUST_LOG", "trace");
+    start(command).end();
+    let mut looked_at = Vec::new();
+    each_file(folder.path(), &mut |path, bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!text.contains(&platform.token()), "{}", path.display());
+        looked_at.push(path.file_name().unwrap().to_owned());
+    });
+    let journal = fs::read_to_string(folder.path().join("state/journal")).unwrap();
+    assert!(journal.contains("finished") && journal.contains("\"begun\":\"d\""));
+    assert!(looked_at.iter().any(|name| name == "journal"));
+    assert!(looked_at.iter().any(|name| name == "runs"));
+}
+
+fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => each_file(&path, look),
+            false => look(&path, &fs::read(&path).unwrap()),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_secret_is_in_memory_no_more_when_it_has_been_dropped() {
+    // All of its memory is looked at.
+    if !alone("secrecy::a_secret_is_in_memory_no_more_when_it_has_been_dropped") {
+        return;
+    }
+    // Turned over, what is looked for is not itself what is found. What was given
+    // back is soon written over from its beginning: the middle is looked for.
+    let turned: Vec<u8> = (0..48).map(|n| !(b'a' + n % 26)).collect();
+    let mut text = String::with_capacity(100_000);
+    text.extend(std::iter::repeat_n('.', 40_000));
+    text.extend(turned.iter().rev().map(|byte| char::from(!byte)));
+    text.extend(std::iter::repeat_n('.', 40_000));
+    let secret = satellite_sdk::Secret::new(text);
+    assert_eq!(in_memory(&turned), 1);
+    let again = secret.clone();
+    assert_eq!(in_memory(&turned), 2);
+    drop(secret);
+    assert_eq!(in_memory(&turned), 1);
+    drop(again);
+    assert_eq!(in_memory(&turned), 0);
+}
+
+/// How often the reverse of these bytes, each turned over, is in what this process
+/// can write to.
+#[cfg(target_os = "linux")]
+fn in_memory(turned: &[u8]) -> usize {
+    use std::os::unix::fs::FileExt;
+
+    let memory = fs::File::open("/proc/self/mem").unwrap();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let own = buffer.as_ptr().addr()..buffer.as_ptr().addr() + buffer.len();
+    let step = buffer.len() - turned.len() + 1;
+    let mut found = 0;
+    for map in maps.lines().filter(|map| map.contains(" rw")) {
+        let (range, _) = map.split_once(' ').unwrap();
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|at| usize::from_str_radix(at, 16).unwrap());
+        // What is read must not be what it is read into.
+        let around = [from..to.min(own.start), from.max(own.end)..to];
+        let whole = [from..to, 0..0];
+        let parts = if from < own.end && own.start < to {
+            around
+        } else {
+            whole
+        };
+        for part in parts {
+            for at in part.clone().step_by(step) {
+                let bytes = part.end.saturating_sub(at).min(buffer.len());
+                let read = memory.read_at(&mut buffer[..bytes], at as u64).unwrap_or(0);
+                found += buffer[..read]
+                    .windows(turned.len())
+                    .filter(|window| window[0] == !turned[turned.len() - 1])
+                    .filter(|window| window.iter().rev().zip(turned).all(|(a, b)| *a == !b))
+                    .count();
+                buffer.fill(0);
+            }
+        }
+    }
+    found
 }
 
 #[test]

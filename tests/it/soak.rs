@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -88,23 +87,10 @@ impl Random {
 
 #[test]
 fn an_hour_of_faults_loses_no_task_and_leaves_nothing_behind() {
-    if std::env::var_os("SATELLITE_SOAK_HOUR").is_some() {
-        return hour();
+    // It is measured.
+    if child::alone("soak::an_hour_of_faults_loses_no_task_and_leaves_nothing_behind") {
+        hour();
     }
-    // In a process of its own: it is measured.
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args([
-            "soak::an_hour",
-            "--nocapture",
-            "--test-threads=1",
-            "--include-ignored",
-        ])
-        .env("SATELLITE_SOAK_HOUR", "1");
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && told.contains("1 passed"));
 }
 
 /// An hour by a clock that nobody waits for; faults until five minutes before its end.
@@ -176,8 +162,15 @@ fn hour() {
     }
     let runs = runs.lock().unwrap();
     assert!(runs.len() == TASKS as usize && runs.values().all(|runs| *runs == 1));
-    println!("{} waits", clock.waits().len());
-    assert_flat(&measured.lock().unwrap());
+    // What is kept for a while, the platform's tasks too, is there after a third.
+    let measured = measured.lock().unwrap();
+    println!(
+        "{} waits, {:?} to {:?}",
+        clock.waits().len(),
+        measured[20],
+        measured[59]
+    );
+    assert_flat(&measured[20..]);
 }
 
 /// Done with this result, which is the only one that was ever reported.
@@ -192,18 +185,19 @@ fn assert_ended_once(platform: &MockPlatform, id: &str, expected: &Value) {
     );
 }
 
-/// The last quarter takes no more than the second.
+/// The later ones take no more than the earlier ones.
 fn assert_flat(measured: &[Figures]) {
+    let (earlier, later) = measured.split_at(measured.len().div_ceil(2));
     let most = |figures: &[Figures], of: fn(&Figures) -> usize| figures.iter().map(of).max();
-    let quarter = measured.len() / 4;
-    let (second, last) = (
-        &measured[quarter..2 * quarter],
-        &measured[measured.len() - quarter..],
-    );
-    println!("second quarter {second:?}\nlast quarter {last:?}");
-    assert!(most(last, |f| f.threads) <= most(second, |f| f.threads).map(|n| n + 2));
-    assert!(most(last, |f| f.descriptors) <= most(second, |f| f.descriptors).map(|n| n + 4));
-    assert!(most(last, |f| f.resident_kb) <= most(second, |f| f.resident_kb).map(|n| n + SLACK_KB));
+    let grew = |of| {
+        most(later, of)
+            .unwrap()
+            .saturating_sub(most(earlier, of).unwrap())
+    };
+    let told = format!("{earlier:?}\nand later {later:?}");
+    assert!(grew(|f| f.threads) <= 1, "{told}");
+    assert!(grew(|f| f.descriptors) <= 2, "{told}");
+    assert!(grew(|f| f.resident_kb) <= SLACK_KB, "{told}");
 }
 
 /// Tasks, faults, outages, hostile connections; in the first half kills as well, in
@@ -225,29 +219,15 @@ fn a_worker_that_is_killed_cut_off_and_pestered_does_each_task_and_does_not_grow
         }
         let figures = soak.measure();
         soak.print_row(begun.elapsed(), &figures);
-        if begun.elapsed() >= length / 2 {
+        // A young process still takes what it needs.
+        if soak.since.elapsed() > MINUTE {
             measured.push(figures);
         }
     }
     soak.end();
-    assert_flat_when_calm(&measured);
-}
-
-/// One process, looked at when nobody pesters it.
-fn assert_flat_when_calm(measured: &[Figures]) {
-    let ([first, ..], [.., last]) = (measured, measured) else {
-        panic!("nothing was measured");
-    };
-    assert!(last.threads <= first.threads, "{first:?} to {last:?}");
-    // The connection to the platform is there or has just been lost.
-    assert!(
-        last.descriptors <= first.descriptors + 1,
-        "{first:?} to {last:?}"
-    );
-    assert!(
-        last.resident_kb <= first.resident_kb + SLACK_KB,
-        "{first:?} to {last:?}"
-    );
+    if measured.len() > 1 {
+        assert_flat(&measured);
+    }
 }
 
 struct Soak {
