@@ -1,17 +1,19 @@
 //! Secrets are in the container and nowhere else.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use satellite_sdk::extras::temp_directory;
 use serde_json::json;
 
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite, uuid};
 
 #[test]
-fn a_secret_is_in_no_argument_no_log_and_not_in_the_satellites_environment() {
+fn a_secret_is_in_no_argument_no_log_no_file_and_not_in_the_satellites_environment() {
     let docker = engine_or_skip!();
     let secret = uuid();
     let host = Host::with(
@@ -40,7 +42,12 @@ fn a_secret_is_in_no_argument_no_log_and_not_in_the_satellites_environment() {
         seen
     });
     let mut command = host.command();
-    command.env("RUST_LOG", "trace");
+    let folder = temp_directory().unwrap();
+    command
+        .env("RUST_LOG", "trace")
+        .env("HOME", folder.path())
+        .env("TMPDIR", folder.path())
+        .env("LUML_STATE_DIR", folder.path().join("state"));
     let satellite = Satellite::start(command);
     assert_eq!(host.ended(task), "done");
     looking.store(false, Ordering::Relaxed);
@@ -59,4 +66,25 @@ fn a_secret_is_in_no_argument_no_log_and_not_in_the_satellites_environment() {
         !log.contains("sig=hush"),
         "the presigned URL is a secret as well"
     );
+
+    let mut files = 0;
+    each_file(folder.path(), &mut |path, bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        for hidden in [&value, &host.platform.token(), "sig=hush"] {
+            assert!(!text.contains(hidden), "{}", path.display());
+        }
+        files += 1;
+    });
+    let journal = fs::read_to_string(folder.path().join("state/journal")).unwrap();
+    assert!(journal.contains("finished") && files >= 3, "{files} files");
+}
+
+fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => each_file(&path, look),
+            false => look(&path, &fs::read(&path).unwrap()),
+        }
+    }
 }
