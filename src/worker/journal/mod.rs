@@ -8,6 +8,9 @@
 //! | `finished`, with the result | the report is sent |
 //! | `over` | nothing waits for it: lost, the same report is sent once more |
 //!
+//! The token is not in it: a process with a new one goes on where one with the old
+//! one ended. The folder belongs to a satellite, not to a token.
+//!
 //! A disk that fails stops no work: it is said aloud, `/readyz` shows it, and the
 //! next line is tried together with all that is still of use.
 

@@ -22,7 +22,11 @@ const TASK: &str = "df.task_id";
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     for container in container::parse(&text).unwrap_or_default() {
-        let _ = (container.port(8080), container.was_ended(), container.is_failing());
+        let _ = (
+            container.port(8080),
+            container.was_ended(),
+            container.is_failing(),
+        );
         assert!(!container.name.starts_with('/'));
     }
     let fault = Fault::of(&text).to_string();

@@ -16,7 +16,10 @@ fn plainly(text: &str) -> Vec<(String, String, Option<String>)> {
     // What no line end follows was cut off.
     let lines = &lines[..lines.len() - 1];
     let (mut events, mut block) = (Vec::new(), Vec::new());
-    for line in lines.iter().map(|line| line.strip_suffix('\r').unwrap_or(line)) {
+    for line in lines
+        .iter()
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+    {
         if !line.is_empty() {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             block.push((field, value.strip_prefix(' ').unwrap_or(value)));

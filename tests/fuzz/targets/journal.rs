@@ -31,7 +31,10 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(told(&reports), told(&again));
     // A kill in the last line loses no more than that.
     if let Some(end) = found.len().checked_sub(1) {
-        let whole = found[..end].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let whole = found[..end]
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
         assert_eq!(journal(&found[..end]).1, journal(&found[..whole]).1);
     }
 });

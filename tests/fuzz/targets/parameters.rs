@@ -29,10 +29,17 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(parameters) = Parameters::of(&deployment, &settings) else {
         return;
     };
-    let limits = [parameters.memory_limit, parameters.cpu_limit, parameters.gpus];
+    let limits = [
+        parameters.memory_limit,
+        parameters.cpu_limit,
+        parameters.gpus,
+    ];
     let given = [Some(parameters.image), Some(parameters.restart_policy)];
     for argument in limits.into_iter().chain(given).flatten() {
-        assert!(!argument.is_empty() && !argument.starts_with('-'), "{argument:?}");
+        assert!(
+            !argument.is_empty() && !argument.starts_with('-'),
+            "{argument:?}"
+        );
         let tame = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b);
         assert!(argument.bytes().all(tame), "{argument:?}");
     }

@@ -5,8 +5,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use satellite_sdk::{Artifact, Deployment, DeploymentUpdate, Error, OrbitSecret, SatelliteInfo, Task};
 use satellite_sdk::fuzzing::{answer, result, tasks};
+use satellite_sdk::{
+    Artifact, Deployment, DeploymentUpdate, Error, OrbitSecret, SatelliteInfo, Task,
+};
 use serde_json::Value;
 
 const STATUSES: [u16; 8] = [200, 201, 307, 401, 404, 422, 429, 503];
@@ -47,7 +49,10 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn task(task: &Task) {
     let again: Task = serde_json::from_value(serde_json::to_value(task).unwrap()).unwrap();
-    assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(task).unwrap());
+    assert_eq!(
+        serde_json::to_value(&again).unwrap(),
+        serde_json::to_value(task).unwrap()
+    );
 }
 
 fn same(deployment: &Deployment, update: impl Fn(Deployment) -> DeploymentUpdate) {
@@ -61,7 +66,11 @@ fn told(error: &Error) {
     let text = error.to_string();
     assert!(!text.chars().any(char::is_control), "{text:?}");
     assert!(text.chars().count() < 1000, "{text:?}");
-    let _ = (error.is_retryable(), error.is_unsupported(), error.retry_after());
+    let _ = (
+        error.is_retryable(),
+        error.is_unsupported(),
+        error.retry_after(),
+    );
 }
 
 fn digestible(result: Option<Value>) {

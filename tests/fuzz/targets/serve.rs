@@ -73,7 +73,10 @@ fn whole(mut answers: &[u8]) {
             panic!("not an answer: {:?}", String::from_utf8_lossy(answers));
         };
         let field = |name: &str| {
-            let field = answer.headers.iter().find(|f| f.name.eq_ignore_ascii_case(name));
+            let field = answer
+                .headers
+                .iter()
+                .find(|f| f.name.eq_ignore_ascii_case(name));
             field.map(|field| std::str::from_utf8(field.value).unwrap())
         };
         let Some(length) = field("content-length") else {

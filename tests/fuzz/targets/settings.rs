@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use satellite_sdk::fuzzing::settings;
 use satellite_sdk::Variables;
+use satellite_sdk::fuzzing::settings;
 
 const NAMES: [&str; 12] = [
     "LUML_SATELLITE_TOKEN",
