@@ -31,6 +31,9 @@ pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>>
         .collect()
 }
 
+#[cfg(feature = "skypilot")]
+pub use crate::compute::skypilot::{answer as sky_answer, read_log as sky_log};
+
 /// What the platform would be sent for this result of a handler.
 pub fn result(value: Value) -> Option<Value> {
     luml::as_result(value)

@@ -144,3 +144,20 @@ pub use models::{
 pub use prices::{Accelerators, Estimate};
 pub use request::Request;
 pub use task::{Resources, Task};
+
+/// An answer of an API server.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn answer(status: u16, body: &[u8]) -> crate::http::Response {
+    crate::http::Response::made(&dialect::BEARER, status, &[], body)
+}
+
+/// The lines of a log, and the price that it chooses.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn read_log(body: &[u8]) -> crate::Result<(Vec<String>, Option<Estimate>)> {
+    let lines = logs::readable(answer(200, body).into_lines()?, false);
+    let lines: Vec<String> = lines.collect::<crate::Result<_>>()?;
+    let chosen = prices::chosen(&lines);
+    Ok((lines, chosen))
+}

@@ -254,7 +254,7 @@ impl SkyPilotClient {
 }
 
 /// The chosen row of the last table that the optimizer printed.
-fn chosen(lines: &[String]) -> Option<Estimate> {
+pub(super) fn chosen(lines: &[String]) -> Option<Estimate> {
     let (mut names, mut nodes, mut found) = (Vec::new(), 1, None);
     for line in lines.iter().map(|line| cleaned(line)) {
         if let Some((_, rest)) = line.split_once("Considered resources (") {
