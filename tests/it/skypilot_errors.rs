@@ -40,6 +40,18 @@ fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again
 }
 
 #[test]
+fn a_servers_name_for_a_failure_is_shown_in_one_line_that_a_terminal_does_not_obey() {
+    let fake = Fake::start();
+    let kind = format!("\u{1b}[31mClusterDoes\u{b}{}", "x".repeat(1_000));
+    fake.fails("/down", &kind, "no cluster");
+    let error = fake.client().terminate("c").unwrap().wait().unwrap_err();
+    assert!(error.server_type().unwrap().starts_with("ClusterDoesxxx"));
+    let text = error.to_string();
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    assert!(text.len() < 600, "{text}");
+}
+
+#[test]
 fn a_request_that_was_cancelled_is_an_error_of_its_own() {
     let fake = Fake::start();
     fake.ends("/stop", "CANCELLED", Value::Null, Value::Null, 1);

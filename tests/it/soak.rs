@@ -1,8 +1,8 @@
 //! A worker among faults at random, for long: no task lost, none reported in two
 //! ways, and nothing that it takes grows.
 //!
-//! `SATELLITE_SOAK_MINUTES=20 cargo test --release --test it soak -- --nocapture` is
-//! the long run. `SATELLITE_SOAK_SEED` repeats what was printed.
+//! `SATELLITE_SOAK_MINUTES=20 cargo test --test it soak:: -- --nocapture` is the long
+//! run. `SATELLITE_SOAK_SEED` repeats what was printed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};

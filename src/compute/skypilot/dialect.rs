@@ -86,7 +86,7 @@ pub(super) fn failed(kind: &str, message: &str) -> Problem {
     };
     Problem {
         class,
-        kind: (!kind.is_empty()).then(|| kind.to_owned()),
+        kind: (!kind.is_empty()).then(|| plain(kind)),
         message: plain(message),
         is_own: true,
     }
