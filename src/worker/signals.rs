@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 
 use super::context::Shared;
 use crate::error::Result;
@@ -34,6 +36,11 @@ pub enum OnStop {
     Drain(Duration),
 }
 
+/// Signals so close together are one word: `timeout` sends one to the process and
+/// one to its group.
+#[cfg(unix)]
+const SAME_WORD: Duration = Duration::from_millis(200);
+
 /// What a loop that has been told to stop has left to return by itself.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -57,9 +64,14 @@ impl Signals {
             .name("signals".into())
             .spawn(move || {
                 let mut first = Some(ended);
+                let mut asked = Instant::now();
                 for _ in signals.forever() {
                     match first.take() {
-                        Some(ended) => begin_stop(&shared, on_stop, ended),
+                        Some(ended) => {
+                            asked = Instant::now();
+                            begin_stop(&shared, on_stop, ended);
+                        }
+                        None if asked.elapsed() < SAME_WORD => {}
                         None => end_process(&shared, "the second signal"),
                     }
                 }

@@ -128,6 +128,20 @@ fn a_drain_ends_at_its_deadline() {
 }
 
 #[test]
+fn two_signals_at_once_are_one() {
+    let platform = MockPlatform::start();
+    platform.add_task(mock_task("t", "sleep", json!({ "ms": 400 })));
+    let mut command = command(&platform);
+    command.env("CHILD_DRAIN_MS", "60000");
+    let mut satellite = start(command);
+    satellite.line("task t (sleep) begins");
+    satellite.signal("TERM");
+    satellite.signal("TERM");
+    assert_eq!(satellite.end().0.code(), Some(0));
+    assert_eq!(platform.status("t"), "done");
+}
+
+#[test]
 fn the_second_signal_ends_a_drain_at_once() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "sleep", json!({ "ms": 60_000 })));
