@@ -2,12 +2,16 @@
 
 use std::sync::Barrier;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use satellite_sdk::Variables;
 use satellite_sdk::compute::basilica::BasilicaClient;
 use satellite_sdk::testing::MockBasilica;
 
+use serde_json::json;
+
 use crate::basilica::count;
+use crate::recorder;
 
 #[test]
 fn a_refused_token_is_renewed_once_for_sixteen_threads() {
@@ -118,6 +122,64 @@ fn a_token_file_is_private_replaced_by_rename_and_shared() {
 }
 
 #[test]
+fn a_kept_token_that_is_about_to_end_is_renewed_before_it_does() {
+    let mock = MockBasilica::start();
+    let folder = tempdir();
+    let path = folder.join("token.json");
+    let keep = |expires_at: u64| {
+        let kept = json!({
+            "access_token": mock.access_token(),
+            "refresh_token": mock.refresh_token(),
+            "expires_at": expires_at,
+        });
+        std::fs::write(&path, kept.to_string()).unwrap();
+        let client = mock.renewing().token_file(&path).build().unwrap();
+        client.executors().list_available().unwrap();
+        mock.renewals()
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    assert_eq!(keep(now + 3600), 0);
+    assert_eq!(keep(now + 30), 1);
+    assert_eq!(keep(u64::MAX), 1);
+    assert_eq!(count(&mock, "GET", "/executors"), 3, "none was refused");
+
+    std::fs::write(&path, r#"{"access_token": "hush", "refresh_token": 7}"#).unwrap();
+    let error = mock.renewing().token_file(&path).build().unwrap_err();
+    assert!(error.to_string().contains("token.json"), "{error}");
+    assert!(!error.to_string().contains("hush"), "{error}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn no_token_is_in_a_log_line() {
+    recorder::record();
+    let mock = MockBasilica::start();
+    let basilica = mock.renewing().build().unwrap();
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        tokens.extend([mock.access_token(), mock.refresh_token()]);
+        mock.end_token();
+        basilica.executors().list_available().unwrap();
+    }
+    mock.end_session();
+    mock.end_token();
+    tokens.extend([mock.access_token(), mock.refresh_token()]);
+    assert!(basilica.executors().list_available().is_err());
+    let lines = recorder::lines();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("the token was renewed"))
+    );
+    for line in &lines {
+        assert!(!tokens.iter().any(|token| line.contains(token)), "{line}");
+    }
+}
+
+#[test]
 fn clients_that_share_a_token_file_renew_once() {
     let mock = MockBasilica::start();
     let folder = tempdir();
@@ -175,8 +237,8 @@ fn a_client_is_built_from_the_environment() {
 }
 
 fn tempdir() -> std::path::PathBuf {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_nanos();
     let path = std::env::temp_dir().join(format!("basilica-{}-{nanos:x}", std::process::id()));
