@@ -52,7 +52,7 @@
 //! | | `gateway().instance`, `exec` | `/api/v1/instances/{id}…` | unsupported |
 //! | | `gateway().prewarm`, `pools`, `metrics` | `/api/v1/prewarm`, `pools`, `metrics` | mostly stubs |
 //! | | `health` | `GET /health` | works |
-//! | | left out | WebSocket `/api/v1/containers/{id}/stream` | of its own: no output of an execution passes through it |
+//! | | left out | WebSocket `/api/v1/containers/{id}/stream` | works; it is of a container, not of an execution, and no HTTP |
 //!
 //! | told by an [`ExecutionRequest`] | over the wire | the real gateway |
 //! |---|---|---|
