@@ -95,7 +95,8 @@ fn printable(bytes: &[u8]) -> String {
     for byte in bytes {
         match byte {
             b'%' => out.push_str("%%"),
-            b'\n' | b' '..=b'~' if !b"'\\".contains(byte) => out.push(char::from(*byte)),
+            // A dash in front would be an option.
+            b'\n' | b' '..=b'~' if !b"-'\\".contains(byte) => out.push(char::from(*byte)),
             _ => out.push_str(&format!("\\{byte:03o}")),
         }
     }
@@ -143,6 +144,12 @@ mod tests {
             let out = String::from_utf8(out).unwrap();
             prop_assert_eq!(unmarked(&out, "mark"), Some((text, code)));
         }
+    }
+
+    #[test]
+    fn a_command_reads_what_looks_like_an_option() {
+        let form = Form::Words(vec!["cat".into()]).reading(b"-v x").unwrap();
+        assert_eq!(run(&form), b"-v x");
     }
 
     #[test]
