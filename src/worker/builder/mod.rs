@@ -1,10 +1,10 @@
 //! From a few calls to a satellite that runs.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,25 +13,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::context::{Context, Shared};
-#[cfg(feature = "state")]
-use super::embedding::Embedding;
-use super::exit::Exit;
-use super::figures;
-use super::handler::{self, AnyHandler, Failure, Handler};
-use super::inbox::Inbox;
-use super::journal::Journal;
-use super::notify::Notifier;
-use super::outbox::{OnReport, Outbox, Report};
-use super::periodic::Periodic;
-use super::satellite::{OnOrphan, Satellite};
-use super::signals::OnStop;
 use crate::error::Result;
 use crate::health::{self, Health};
-use crate::http::Secret;
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of};
 use crate::settings::{Draft, Settings, Variables};
-use crate::wake::{Clock, Waiter};
+use crate::wake::Waiter;
+use crate::worker::context::{Context, Shared};
+#[cfg(feature = "state")]
+use crate::worker::embedding::Embedding;
+use crate::worker::exit::Exit;
+use crate::worker::figures;
+use crate::worker::handler::{self, AnyHandler, Failure, Handler};
+use crate::worker::inbox::Inbox;
+use crate::worker::journal::Journal;
+use crate::worker::notify::Notifier;
+use crate::worker::outbox::{OnReport, Outbox, Report};
+use crate::worker::periodic::Periodic;
+use crate::worker::satellite::{OnOrphan, Satellite};
+use crate::worker::signals::OnStop;
 
 /// A satellite in the making: handlers, and settings where the environment's
 /// are not wanted.
@@ -232,128 +231,6 @@ impl Builder {
     /// a [`StopHandle`](super::StopHandle).
     pub fn no_signals(mut self) -> Self {
         self.signals = false;
-        self
-    }
-}
-
-/// Settings, in place of the environment's.
-impl Builder {
-    /// The variables to take the settings from, with what was wrong about the
-    /// program's own settings among them: all of it is named in one message.
-    pub fn variables(mut self, variables: Variables) -> Self {
-        self.variables = Some(variables);
-        self
-    }
-
-    /// In place of `LUML_SATELLITE_TOKEN`.
-    pub fn token(mut self, token: impl Into<Secret>) -> Self {
-        self.draft.token = Some(token.into());
-        self
-    }
-
-    /// In place of `LUML_PLATFORM_URL`.
-    pub fn platform_url(mut self, url: impl Into<String>) -> Self {
-        self.draft.platform_url = Some(url.into());
-        self
-    }
-
-    /// In place of `LUML_POLL_INTERVAL_SEC`: 10 ms to a day.
-    pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.draft.poll_interval = Some(interval);
-        self
-    }
-
-    /// In place of `LUML_MAX_BACKOFF_SEC`: 10 ms to a day.
-    pub fn max_backoff(mut self, max: Duration) -> Self {
-        self.draft.max_backoff = Some(max);
-        self
-    }
-
-    /// In place of `LUML_SUPPORTED_TASK_TYPES`: tasks of other types are left
-    /// alone, for another satellite.
-    pub fn supported_task_types<T: Into<String>>(
-        mut self,
-        types: impl IntoIterator<Item = T>,
-    ) -> Self {
-        self.draft.supported_task_types = Some(types.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// In place of `LUML_HEALTH_HOST` and `LUML_HEALTH_PORT`; port 0 is of the
-    /// system's choice.
-    pub fn health(mut self, host: IpAddr, port: u16) -> Self {
-        self.draft.health_host = Some(host);
-        self.draft.health_port = Some(port);
-        self.draft.health_enabled = Some(true);
-        self
-    }
-
-    /// In place of `LUML_HEALTH_ENABLED=false`.
-    pub fn no_health(mut self) -> Self {
-        self.draft.health_enabled = Some(false);
-        self
-    }
-
-    /// In place of `LUML_BASE_URL`: where the platform reaches this satellite.
-    /// With it the satellite registers at its start.
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.draft.base_url = Some(url.into());
-        self
-    }
-
-    /// In place of `LUML_CA_FILE`: PEM certificates of the authorities to trust,
-    /// and no others.
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.draft.ca_file = Some(path.into());
-        self
-    }
-
-    /// In place of `LUML_STATE_DIR`, or of systemd's `STATE_DIRECTORY`: a folder of
-    /// this satellite's own, made if it is not there.
-    ///
-    /// With it there is a journal: a result that a kill kept from being delivered is
-    /// sent by the next process before its first poll, and a task whose claim was
-    /// sent but whose handler had not begun is run. A second process with the same
-    /// folder is refused. Results lie there in plain text, readable by this user
-    /// alone, until the platform has taken them.
-    ///
-    /// ```
-    /// satellite_sdk::Builder::new().state_dir("/var/lib/satellite");
-    /// ```
-    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.draft.state_dir = Some(folder.into());
-        self
-    }
-
-    /// In place of `LUML_ALLOW_PLAIN_HTTP=true`: the token may be read by anybody
-    /// on the way to the platform.
-    pub fn allow_plain_http(mut self) -> Self {
-        self.draft.plain_http = Some(true);
-        self
-    }
-
-    /// Tells the platform of a capability when registering, in place of those
-    /// that follow from the handlers.
-    ///
-    /// ```
-    /// satellite_sdk::Builder::new()
-    ///     .base_url("http://edge-7.example:8000")
-    ///     .capability("deploy", serde_json::json!({ "gpu": false }));
-    /// ```
-    pub fn capability(mut self, name: impl Into<String>, details: Value) -> Self {
-        self.capabilities.insert(name.into(), details);
-        self
-    }
-
-    /// A short name for URLs, told to the platform when registering.
-    pub fn slug(mut self, slug: impl Into<String>) -> Self {
-        self.slug = Some(slug.into());
-        self
-    }
-
-    /// A clock in place of the system's: for tests.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.waiter.clock = Arc::new(clock);
         self
     }
 }
