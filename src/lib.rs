@@ -84,6 +84,7 @@ mod health;
 mod http;
 mod lenient;
 mod luml;
+mod private;
 #[cfg(feature = "serve")]
 pub mod serve;
 #[cfg(all(feature = "health", not(feature = "serve")))]

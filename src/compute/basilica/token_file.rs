@@ -1,9 +1,9 @@
 //! The file that keeps a grant: for its owner's eyes only, replaced by rename,
 //! renewed by one process at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::auth::unix_now;
 use crate::error::{Error, Result};
 use crate::http::{Grant, Secret};
+use crate::private;
 
 pub(super) struct TokenFile {
     path: PathBuf,
@@ -50,7 +51,7 @@ impl TokenFile {
         let path = self.beside("lock");
         let begun = Instant::now();
         loop {
-            match locked(&path) {
+            match private::lock(&path) {
                 Ok(lock) => return Ok(lock),
                 Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(self.error(e)),
                 Err(_) if begun.elapsed() >= within => {
@@ -77,7 +78,7 @@ impl TokenFile {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
-            let mut file = private().write(true).create_new(true).open(&new)?;
+            let mut file = private::options().write(true).create_new(true).open(&new)?;
             file.write_all(document.to_string().as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &self.path)
@@ -119,46 +120,4 @@ impl Kept {
     pub(super) fn has_ended(&self) -> bool {
         self.expires_in() == Some(Duration::ZERO)
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-#[cfg(unix)]
-fn locked(path: &Path) -> std::io::Result<File> {
-    use rustix::fs::{FlockOperation, flock};
-
-    let file = private()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
-}
-
-#[cfg(windows)]
-fn locked(path: &Path) -> std::io::Result<File> {
-    use std::os::windows::fs::OpenOptionsExt;
-
-    const SHARING_VIOLATION: i32 = 32;
-    let mut options = private();
-    options.write(true).create(true).share_mode(0);
-    options.open(path).map_err(|e| match e.raw_os_error() {
-        Some(SHARING_VIOLATION) => ErrorKind::WouldBlock.into(),
-        _ => e,
-    })
-}
-
-#[cfg(not(any(unix, windows)))]
-fn locked(path: &Path) -> std::io::Result<File> {
-    private()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
 }

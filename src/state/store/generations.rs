@@ -1,11 +1,12 @@
 //! A folder with the last few generations of a document, each in a file of its
 //! own: written beside the others, made safe, and only then given its name.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::time;
+use crate::private;
 
 const SUFFIX: &str = ".state";
 const UNFINISHED: &str = "unfinished";
@@ -19,11 +20,7 @@ pub(super) struct Generations {
 impl Generations {
     /// In `folder`, made if need be, readable by its owner only.
     pub(super) fn open(folder: PathBuf, keep: usize) -> io::Result<Self> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder)?;
+        private::create_folder(&folder)?;
         Ok(Generations {
             folder,
             keep: keep.max(1),
@@ -60,7 +57,7 @@ impl Generations {
             let _ = fs::remove_file(&unfinished);
             return Err(e);
         }
-        self.make_names_safe()?;
+        private::sync_folder(&self.folder)?;
         // The new one is safe: what is left of the old ones is a matter of tidiness.
         if let Err(e) = self.prune(self.keep) {
             log::warn!("old states stay in {}: {e}", self.folder.display());
@@ -74,7 +71,7 @@ impl Generations {
         name.push(format!(".corrupt-{}", time::for_a_name()));
         let aside = PathBuf::from(name);
         fs::rename(self.path(number), &aside)?;
-        self.make_names_safe()?;
+        private::sync_folder(&self.folder)?;
         Ok(aside)
     }
 
@@ -88,20 +85,11 @@ impl Generations {
     }
 
     fn write_unfinished(&self, path: &Path, document: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
+        let mut options = private::options();
         options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
         file.write_all(document)?;
         file.sync_all()
-    }
-
-    /// A name is safe when its folder is.
-    fn make_names_safe(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        File::open(&self.folder)?.sync_all()?;
-        Ok(())
     }
 
     /// Removes all but the newest `keep`. True if there was something to remove.

@@ -1,8 +1,10 @@
 //! The journal's file: one writer, and every step on the disk when it returns.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+
+use crate::private;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -23,14 +25,14 @@ impl JournalFile {
     /// # Errors
     /// [`ErrorKind::WouldBlock`] when another process has it.
     pub(super) fn open(folder: &Path) -> io::Result<(JournalFile, Vec<u8>)> {
-        create_folder(folder)?;
-        let lock = locked(&folder.join(LOCK))?;
+        private::create_folder(folder)?;
+        let lock = private::lock(&folder.join(LOCK))?;
         let path = folder.join(JOURNAL);
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let file = private().append(true).create(true).open(&path)?;
+        let file = private::options().append(true).create(true).open(&path)?;
         let journal = JournalFile {
             folder: folder.to_owned(),
             file,
@@ -64,7 +66,7 @@ impl JournalFile {
     /// leaves the one or the other.
     pub(super) fn rewrite<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let new = self.folder.join(NEW);
-        let mut file = private()
+        let mut file = private::options()
             .write(true)
             .create(true)
             .truncate(true)
@@ -78,67 +80,15 @@ impl JournalFile {
         fs::rename(&new, self.folder.join(JOURNAL))?;
         // The writes that follow go to the end of what is the journal now.
         (self.file, self.len) = (file, len);
-        sync_folder(&self.folder)
+        private::sync_folder(&self.folder)
     }
 
     /// Keeps what was found beside, under another name, for somebody to look at.
     pub(super) fn set_aside(&self, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.folder.join(DAMAGED);
-        let mut options = private();
+        let mut options = private::options();
         options.write(true).create(true).truncate(true);
         options.open(&path)?.write_all(bytes)?;
         Ok(path)
     }
-}
-
-fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// For this user's eyes only: results may be anything.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-#[cfg(unix)]
-fn locked(path: &Path) -> io::Result<File> {
-    use rustix::fs::{FlockOperation, flock};
-
-    let file = private().write(true).create(true).open(path)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
-}
-
-#[cfg(windows)]
-fn locked(path: &Path) -> io::Result<File> {
-    use std::os::windows::fs::OpenOptionsExt;
-
-    const SHARING_VIOLATION: i32 = 32;
-    let mut options = private();
-    options.write(true).create(true).share_mode(0);
-    options.open(path).map_err(|e| match e.raw_os_error() {
-        Some(SHARING_VIOLATION) => ErrorKind::WouldBlock.into(),
-        _ => e,
-    })
-}
-
-#[cfg(not(any(unix, windows)))]
-fn locked(path: &Path) -> io::Result<File> {
-    private().write(true).create(true).open(path)
-}
-
-/// A rename is on the disk when its folder is.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }
