@@ -165,13 +165,16 @@ impl Variables {
         }
     }
 
-    /// systemd names several folders with colons between them.
-    fn state_dir(&mut self) -> Option<PathBuf> {
-        if let Some(folder) = self.text("LUML_STATE_DIR") {
-            return Some(folder.into());
-        }
+    fn state_dir(&self) -> Option<PathBuf> {
+        let folder = self.text("LUML_STATE_DIR");
+        folder.or_else(|| self.folder_of_unit()).map(PathBuf::from)
+    }
+
+    /// The first of a systemd unit's state folders, which it names with colons
+    /// between them.
+    pub(crate) fn folder_of_unit(&self) -> Option<String> {
         let folders = self.text("STATE_DIRECTORY")?;
-        folders.split(':').next().map(PathBuf::from)
+        folders.split(':').next().map(str::to_owned)
     }
 
     pub(crate) fn trust(&mut self, name: &str, path: &Path) -> Trust {

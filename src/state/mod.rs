@@ -59,7 +59,7 @@
 //! | `DORY_PROCESSOR_ID` | the Deployment's name, or the StatefulSet's pod's; elsewhere the program's | what the state goes by |
 //! | `DORY_POD_NAME`, `DORY_POD_NAMESPACE` | the host's name; that of the service account, `default` | |
 //! | `DORY_STATE_BACKEND` | `configmap` in a cluster, `local` elsewhere | or `pvc`, `s3` |
-//! | `DORY_STATE_DIR` | `STATE_DIRECTORY` of a systemd unit, `dory-state` | the folder for `local` |
+//! | `DORY_STATE_DIR` | the first of a systemd unit's `STATE_DIRECTORY`, `dory-state` | the folder for `local` |
 //! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
 //! | `DORY_STATE_S3_BUCKET`, `…_PREFIX`, `…_ENDPOINT` | | the bucket for `s3`, beside `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` |
 //! | `DORY_CHECKPOINT_SEC` | 5 | between two saves, where something has changed |
@@ -70,6 +70,7 @@
 //! | `DORY_STATE_TOKEN` | | the bearer for `/state` and `/prestop` |
 //! | `DORY_MAX_STATE_SIZE` | 10 MiB | bytes that `POST /state` takes |
 //! | `DORY_HEALTH_HOST`, `DORY_HEALTH_PORT` | 0.0.0.0 in a cluster, 127.0.0.1 elsewhere; 8080 | |
+//! | `DORY_IS_MIGRATING`, `DORY_MIGRATED_FROM`, `RESTART_COUNT` | | set by whoever moves or restarts the pod |
 //! | `DORY_LOG_LEVEL`, `DORY_LOG_FORMAT` | `INFO`; `json` in a cluster, `text` elsewhere | where the program brings no logger |
 
 mod app;

@@ -219,7 +219,7 @@ fn folder(read: &Variables, backend: Backend) -> PathBuf {
         Backend::Volume => read.text("DORY_STATE_PVC_MOUNT"),
         _ => read
             .text("DORY_STATE_DIR")
-            .or_else(|| read.text("STATE_DIRECTORY")), // of a systemd unit
+            .or_else(|| read.folder_of_unit()),
     };
     let default = match backend {
         Backend::Volume => "/data",

@@ -89,12 +89,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// `network NAME not found`
+/// `network NAME not found`; the name may itself end in `network`.
 fn names_a_network(text: &str) -> bool {
-    text.split("network ").skip(1).any(|rest| {
-        let mut words = rest.split_whitespace().skip(1);
-        words.next() == Some("not") && words.next().is_some_and(|w| w.starts_with("found"))
-    })
+    let words: Vec<_> = text.split_whitespace().collect();
+    words
+        .windows(4)
+        .any(|w| w[0] == "network" && w[2] == "not" && w[3].starts_with("found"))
 }
 
 /// The lines that matter, in one.
@@ -151,6 +151,14 @@ mod tests {
             ("Error: No such network: sat", "no network"),
             (
                 "docker: Error response from daemon: network sat not found.",
+                "no network",
+            ),
+            (
+                "Error response from daemon: network satellite-network not found",
+                "no network",
+            ),
+            (
+                "docker: Error response from daemon: network satellite_satellite-network not found.",
                 "no network",
             ),
             (
