@@ -21,7 +21,7 @@ impl Script {
         let folder = temp_directory().unwrap();
         let text = format!(
             "#!/bin/sh\nDIR={}\nCOUNT=1\n\
-             while ! mkdir $DIR/call$COUNT 2>/dev/null; do COUNT=$((COUNT + 1)); done\n\
+             while ! mkdir $DIR/call$COUNT 2>/dev/null; do [ -d $DIR ] || exit 1; COUNT=$((COUNT + 1)); done\n\
              echo \"$COUNT $*\" >> $DIR/log\n{lines}\nexec docker \"$@\"\n",
             folder.path().display()
         );
