@@ -194,14 +194,10 @@ impl Error {
     /// The platform understood the request and will not take it, now or later.
     /// Anything else may be a box on the way speaking in its place.
     pub(crate) fn is_final(&self) -> bool {
-        match &self.0.kind {
-            Kind::Status {
-                status: 400 | 404 | 409 | 422,
-                problem,
-                ..
-            } => problem.is_own,
-            _ => self.is_too_large(),
-        }
+        matches!(
+            &self.0.kind,
+            Kind::Status { status: 400 | 404 | 409 | 413 | 422, problem, .. } if problem.is_own
+        )
     }
 
     /// The body is more than the platform takes, or somebody on the way to it (413).

@@ -132,7 +132,8 @@ impl Response {
             Some(target) => {
                 let place = shortened(target.split('?').next().unwrap_or(target));
                 let message = format!("redirects to {place}, which is not followed");
-                Problem::of_status(self.status, message, true)
+                // The servers that are spoken to redirect nobody.
+                Problem::of_status(self.status, message, false)
             }
             None => (self.dialect.explain)(self.status, &self.body),
         }

@@ -237,7 +237,7 @@ impl Satellite {
                     step("report noted");
                     self.delivered(report);
                 }
-                Err(e) if e.is_final() => {
+                Err(e) if e.is_final() || e.is_too_large() => {
                     log::error!("the result of task {} is refused: {e}", report.task_id);
                     if (e.is_invalid() || e.is_too_large()) && !waiting.is_reduced {
                         self.shared.outbox().put_back_reduced(waiting, now);
