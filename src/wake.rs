@@ -57,6 +57,11 @@ impl Wait<'_> {
     }
 }
 
+/// Signals so close together are one word: `timeout` sends one to the process and
+/// one to its group.
+#[cfg(any(unix, feature = "state"))]
+pub(crate) const SAME_WORD: Duration = Duration::from_millis(200);
+
 /// How far a stop has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Stage {

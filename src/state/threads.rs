@@ -12,13 +12,10 @@ use super::core::Core;
 use super::figures;
 use super::memory::State;
 use crate::error::{Error, Result};
-use crate::wake::Stage;
+use crate::wake::{SAME_WORD, Stage};
 
 /// How often a stop is looked for, to see it to its end.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// A signal that comes so soon after the first is no second one.
-const SAME_WORD: Duration = Duration::from_millis(500);
 
 /// Runs until dropped.
 pub(super) struct Threads {
@@ -195,8 +192,7 @@ fn watch_signals(core: &Arc<Core>) -> Result<()> {
     ctrlc::set_handler(move || stop(&core, &mut first)).map_err(Error::new)
 }
 
-/// `timeout` and others send a signal to the process and to its group: what comes
-/// right after the first is the same word.
+/// The first signal begins the way out, a second one cuts it short.
 fn stop(core: &Core, first: &mut Option<Instant>) {
     if first.get_or_insert_with(Instant::now).elapsed() > SAME_WORD {
         log::error!("the second signal ends the process without the last save");

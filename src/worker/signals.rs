@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use super::context::Shared;
 use crate::error::Result;
+#[cfg(unix)]
+use crate::wake::SAME_WORD;
 use crate::wake::Stage;
 
 /// What a stop does to the task that is being handled.
@@ -35,11 +37,6 @@ pub enum OnStop {
     /// results are delivered, for this long at the most.
     Drain(Duration),
 }
-
-/// Signals so close together are one word: `timeout` sends one to the process and
-/// one to its group.
-#[cfg(unix)]
-const SAME_WORD: Duration = Duration::from_millis(200);
 
 /// What a loop that has been told to stop has left to return by itself.
 const GRACE: Duration = Duration::from_millis(50);

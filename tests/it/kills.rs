@@ -228,8 +228,6 @@ impl Scene {
             Kill::InTheDrain => {
                 command.env("CHILD_DRAIN_MS", "10000");
                 command.env_remove("CHILD_UNTIL_IDLE");
-                let fault = self.platform.fault(Fault::Status(503));
-                fault.on("POST", "/status").times(0);
             }
             Kill::After(_) => {}
         }

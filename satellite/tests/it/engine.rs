@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub const IMAGE: &str = "luml-satellite-it:latest";
-pub const NETWORK: &str = "luml-satellite-it";
+pub const NETWORK: &str = "luml-satellite-it-network";
 
 /// The program, if there is an engine behind it.
 pub fn docker() -> Option<&'static str> {
