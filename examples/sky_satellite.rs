@@ -23,7 +23,7 @@ struct TerminatePayload {
 fn main() -> Exit {
     let sky = match SkyPilotClient::from_env() {
         Ok(sky) => sky,
-        Err(error) => return Exit::from(Err(error)),
+        Err(error) => return Exit::from(error),
     };
     let other = sky.clone();
     Builder::new()

@@ -5,12 +5,12 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use crate::error::Result;
-use crate::http::Response;
 use crate::luml::{self, Task};
-use crate::serve::{self, Limits, Request};
 use crate::settings::{Draft, Settings, Variables};
 use crate::worker::{self, Report};
+use satellite_core::Result;
+use satellite_core::http::Response;
+use satellite_serve::{self, Limits, Request};
 
 /// An answer of a platform.
 pub fn answer(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Response {
@@ -25,7 +25,7 @@ pub fn tasks(answer: Response) -> Result<Vec<Task>> {
 /// Name, data and id of each event in the body of an answer.
 #[cfg(feature = "compute")]
 pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>> {
-    let events = crate::http::events(answer.into_lines()?);
+    let events = satellite_core::http::events(answer.into_lines()?);
     events
         .map(|event| event.map(|e| (e.name, e.data, e.id)))
         .collect()

@@ -72,44 +72,48 @@
 //! | `metrics` | | `/metrics` on the health thread |
 //! | `testing` | | the mock platform and a clock that tests drive |
 
-#[cfg(feature = "compute")]
-pub mod compute;
-mod error;
 #[cfg(feature = "extras")]
 pub mod extras;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod health;
-mod http;
-mod lenient;
 mod luml;
-mod private;
-#[cfg(feature = "serve")]
-pub mod serve;
-#[cfg(all(feature = "health", not(feature = "serve")))]
-#[allow(dead_code)] // the health thread needs less of it than a satellite with a face
-mod serve;
 mod settings;
-#[cfg(feature = "state")]
-pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod wake;
 mod worker;
 
-pub use error::{Error, Result};
-pub use health::Health;
-pub use http::{Response, Secret};
+/// Clients for work elsewhere, each a crate of its own.
+pub mod compute {
+    #[cfg(feature = "basilica")]
+    #[doc(inline)]
+    pub use satellite_basilica as basilica;
+    #[doc(inline)]
+    pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
+    #[cfg(feature = "faas")]
+    #[doc(inline)]
+    pub use satellite_faas as faas;
+    #[cfg(feature = "skypilot")]
+    #[doc(inline)]
+    pub use satellite_skypilot as skypilot;
+}
+
 pub use luml::{
     Artifact, Deployment, DeploymentStatus, DeploymentUpdate, OrbitSecret, PlatformClient,
     Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus, pair,
 };
-pub use settings::{Settings, Variables};
-pub use wake::{Clock, SystemClock, Wait};
+pub use satellite_core::{
+    Clock, Error, Exit, Failure, Response, Result, Secret, SystemClock, Variables, Wait,
+};
+pub use satellite_health::Health;
+#[cfg(feature = "serve")]
+pub use satellite_serve as serve;
+#[cfg(feature = "state")]
+pub use satellite_state as state;
+pub use settings::Settings;
 pub use worker::{
-    Builder, Context, Exit, Failure, Handler, Later, OnOrphan, OnStop, Report, Satellite,
-    StopHandle, Stopped, TaskLog, current_task_id, done,
+    Builder, Context, Handler, Later, OnOrphan, OnStop, Report, Satellite, StopHandle, Stopped,
+    TaskLog, current_task_id, done,
 };
 
 /// The examples of the README are tests as well.

@@ -1,14 +1,11 @@
 //! `LUML_*` → [`Settings`]: parsed once, all that is wrong named at once.
 
-mod variables;
-
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::http::{Secret, Trust, is_loopback};
-pub use variables::Variables;
+use satellite_core::http::{Secret, Trust};
+use satellite_core::{Result, Variables};
 
 /// What a satellite runs with, checked. Made by
 /// [`Builder::build`](crate::Builder::build) from the environment and from what
@@ -59,7 +56,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Takes what is still open from the variables and checks the whole.
     pub(crate) fn finish(self, mut read: Variables) -> Result<Settings> {
-        let token = self.token.or_else(|| read.token()).unwrap_or("".into());
+        let token = self.token.or_else(|| token(&mut read)).unwrap_or("".into());
         if !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
             read.problem(
                 "LUML_SATELLITE_TOKEN",
@@ -102,7 +99,7 @@ impl Draft {
         let trust = ca_file
             .as_deref()
             .map_or_else(Trust::default, |path| read.trust("LUML_CA_FILE", path));
-        let state_dir = self.state_dir.or_else(|| read.state_dir());
+        let state_dir = self.state_dir.or_else(|| state_dir(&read));
         let plain_http = self
             .plain_http
             .unwrap_or_else(|| read.flag("LUML_ALLOW_PLAIN_HTTP", false));
@@ -124,95 +121,48 @@ impl Draft {
     }
 }
 
-/// What only the kit's own settings need.
-impl Variables {
-    /// From the environment, from a file that it names, or from systemd.
-    fn token(&mut self) -> Option<Secret> {
-        const NAME: &str = "LUML_SATELLITE_TOKEN";
-        if let Some(token) = self.text(NAME) {
-            return Some(Secret::new(token));
-        }
-        let file = self.text("LUML_SATELLITE_TOKEN_FILE").map(PathBuf::from);
-        let credential = self
-            .text("CREDENTIALS_DIRECTORY")
-            .map(|folder| Path::new(&folder).join(NAME))
-            .filter(|path| path.exists());
-        let (name, path) = match (file, credential) {
-            (Some(path), _) => ("LUML_SATELLITE_TOKEN_FILE", path),
-            (None, Some(path)) => (NAME, path),
-            (None, None) => {
-                self.problem(
-                    NAME,
-                    "expected the satellite's token, here, in a file named by \
-                     LUML_SATELLITE_TOKEN_FILE, or as a systemd credential",
-                );
-                return None;
-            }
-        };
-        match std::fs::read_to_string(&path).map(Secret::new) {
-            Ok(text) if text.expose().trim().is_empty() => {
-                self.problem(name, format_args!("{} is empty", path.display()));
-                None
-            }
-            Ok(text) => Some(Secret::new(text.expose().trim())),
-            Err(error) => {
-                self.problem(
-                    name,
-                    format_args!("cannot read {}: {error}", path.display()),
-                );
-                None
-            }
-        }
+/// From the environment, from a file that it names, or from systemd.
+fn token(read: &mut Variables) -> Option<Secret> {
+    const NAME: &str = "LUML_SATELLITE_TOKEN";
+    if let Some(token) = read.text(NAME) {
+        return Some(Secret::new(token));
     }
-
-    fn state_dir(&self) -> Option<PathBuf> {
-        let folder = self.text("LUML_STATE_DIR");
-        folder.or_else(|| self.folder_of_unit()).map(PathBuf::from)
-    }
-
-    /// The first of a systemd unit's state folders, which it names with colons
-    /// between them.
-    pub(crate) fn folder_of_unit(&self) -> Option<String> {
-        let folders = self.text("STATE_DIRECTORY")?;
-        folders.split(':').next().map(str::to_owned)
-    }
-
-    pub(crate) fn trust(&mut self, name: &str, path: &Path) -> Trust {
-        Trust::from_pem_file(path).unwrap_or_else(|error| {
-            self.problem(
-                name,
-                format_args!(
-                    "expected a PEM file of certificates; {}: {error}",
-                    path.display()
-                ),
+    let file = read.text("LUML_SATELLITE_TOKEN_FILE").map(PathBuf::from);
+    let credential = read
+        .text("CREDENTIALS_DIRECTORY")
+        .map(|folder| Path::new(&folder).join(NAME))
+        .filter(|path| path.exists());
+    let (name, path) = match (file, credential) {
+        (Some(path), _) => ("LUML_SATELLITE_TOKEN_FILE", path),
+        (None, Some(path)) => (NAME, path),
+        (None, None) => {
+            read.problem(
+                NAME,
+                "expected the satellite's token, here, in a file named by \
+                 LUML_SATELLITE_TOKEN_FILE, or as a systemd credential",
             );
-            Trust::default()
-        })
-    }
-
-    /// That what is secret goes over TLS, or stays on this host.
-    pub(crate) fn check_transport(&mut self, name: &str, url: Option<&str>, plain_http: bool) {
-        let Some(url) = url else { return };
-        if let Some(rest) = url.strip_prefix("http://") {
-            let authority = rest.split('/').next().unwrap_or(rest);
-            let host = match authority.rsplit_once(':') {
-                Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-                _ => authority,
-            };
-            if !plain_http && !is_loopback(host) {
-                let prefix = name.split('_').next().unwrap_or(name);
-                self.problem(
-                    name,
-                    format_args!(
-                        "expected https: over http anybody on the way reads the token \
-                         ({prefix}_ALLOW_PLAIN_HTTP=true takes that risk)"
-                    ),
-                );
-            }
-        } else if !cfg!(feature = "tls") {
-            self.problem(name, "expected http: this program was built without TLS");
+            return None;
+        }
+    };
+    match std::fs::read_to_string(&path).map(Secret::new) {
+        Ok(text) if text.expose().trim().is_empty() => {
+            read.problem(name, format_args!("{} is empty", path.display()));
+            None
+        }
+        Ok(text) => Some(Secret::new(text.expose().trim())),
+        Err(error) => {
+            read.problem(
+                name,
+                format_args!("cannot read {}: {error}", path.display()),
+            );
+            None
         }
     }
+}
+
+fn state_dir(read: &Variables) -> Option<PathBuf> {
+    let folder = read.text("LUML_STATE_DIR");
+    folder.or_else(|| read.folder_of_unit()).map(PathBuf::from)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub fn ls() -> ExitCode {
         .and_then(|deployments| print(&deployments, &settings));
     match listed {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => Exit::from(Err(error)).report(),
+        Err(error) => Exit::from(error).report(),
     }
 }
 

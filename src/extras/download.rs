@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
-use crate::http::{Backoff, FileAgent, Part};
+use satellite_core::http::{Backoff, FileAgent, Part};
+use satellite_core::{Error, Result};
 
 /// Fetches the file at `url` to `path`: [`Download`] with its defaults.
 ///

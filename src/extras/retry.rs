@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::http::Backoff;
 use crate::worker::Context;
+use satellite_core::http::Backoff;
 
 /// Does `work` until it goes well, `attempts` times at the most, with waits of
 /// 1 s, 2 s, 4 s … up to a minute between them, jittered. Returns the last error;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use satellite_core::Result;
 
 /// A folder of one's own, removed with all that is in it when dropped.
 #[derive(Debug)]

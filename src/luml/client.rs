@@ -13,10 +13,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::dialect::LUML;
-use crate::error::Result;
-use crate::http::{Call, Credentials, DEADLINE, Method, Response, Retries, Server, Transport};
 use crate::settings::Settings;
-use crate::wake::Waiter;
+use satellite_core::Result;
+use satellite_core::http::{
+    Call, Credentials, DEADLINE, Method, Response, Retries, Server, Transport,
+};
+use satellite_core::wake::Waiter;
 
 pub(super) const PREFIX: &str = "/satellites/v1";
 

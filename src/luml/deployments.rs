@@ -8,8 +8,8 @@ use serde_json::json;
 use super::client::{PREFIX, PlatformClient};
 use super::models::{Artifact, Deployment, DeploymentUpdate, OrbitSecret};
 use super::status::DeploymentStatus;
-use crate::error::{Error, Result};
-use crate::http::{Call, Method, Op, Secret, escaped};
+use satellite_core::http::{Call, Method, Op, Secret, escaped};
+use satellite_core::{Error, Result};
 
 /// Deployments.
 impl PlatformClient {

@@ -1,9 +1,9 @@
 //! How the platform is shown the token, and what its refusals mean.
 
+use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
-use ureq::http::header::AUTHORIZATION;
 
-use crate::http::{Dialect, Problem, detail, excerpt};
+use satellite_core::http::{Dialect, Problem, detail, excerpt};
 
 pub(crate) static LUML: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::status::{DeploymentStatus, SatelliteStatus, TaskStatus};
-use crate::http::Secret;
-use crate::lenient::or_default;
+use satellite_core::http::Secret;
+use satellite_core::lenient::or_default;
 
 /// A piece of work that the platform hands out.
 ///

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::client::{PREFIX, PlatformClient};
 use super::models::SatelliteInfo;
-use crate::error::{Error, Result};
-use crate::http::{Call, Effort, Method, Op, Secret};
-use crate::settings::{Draft, Variables};
+use crate::settings::Draft;
+use satellite_core::Variables;
+use satellite_core::http::{Call, Effort, Method, Op, Secret};
+use satellite_core::{Error, Result};
 
 /// What a satellite says of itself when it registers.
 ///

@@ -1,7 +1,7 @@
 //! The platform's words for states. All of them are open: a word that this
 //! version does not know is kept, not refused.
 
-use crate::lenient::open_words;
+use satellite_core::open_words;
 
 open_words! {
     /// Where a task stands.

@@ -10,8 +10,8 @@ use super::client::{PREFIX, PlatformClient};
 use super::models::Task;
 use super::safe;
 use super::status::TaskStatus;
-use crate::error::{Error, Result};
-use crate::http::{Call, Effort, Method, Op, Response, escaped};
+use satellite_core::http::{Call, Effort, Method, Op, Response, escaped};
+use satellite_core::{Error, Result};
 
 /// Tasks.
 impl PlatformClient {

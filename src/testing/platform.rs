@@ -6,10 +6,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::faults::{Fault, FaultRule};
+use super::faults::FaultRule;
 use super::service::listen;
 use super::state::{Shared, World};
-use crate::serve::Server;
+use satellite_serve::Server;
+use satellite_serve::testing::Fault;
+use satellite_serve::testing::Seen;
 
 /// The platform on loopback, as far as a satellite can see it: every route, every status, and
 /// the real platform's surprises.
@@ -30,33 +32,6 @@ use crate::serve::Server;
 #[derive(Clone, Debug)]
 pub struct MockPlatform {
     inner: Arc<Inner>,
-}
-
-/// A request that the platform received.
-///
-/// ```
-/// # use satellite_sdk::testing::MockPlatform;
-/// let platform = MockPlatform::start();
-/// let polls = platform.requests().iter().filter(|seen| seen.path.contains("/tasks")).count();
-/// assert_eq!(polls, 0);
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Seen {
-    /// The method: `POST`.
-    pub method: String,
-    /// The path with its query: `/satellites/v1/tasks?status=pending`.
-    pub path: String,
-    /// The status that it was answered with; 0 for none, or none yet.
-    pub status: u16,
-    /// When it arrived.
-    pub at: Instant,
-    /// Its connection's number, counted from 1.
-    pub connection: u64,
-    /// Its body; empty for a [`Fault::Reset`], which reads none.
-    pub body: Vec<u8>,
-    /// Whether it had an `Authorization` field.
-    pub authorization: bool,
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::validation::{
     DEPLOYMENT_STATUSES, TASK_STATUSES, detail, holds_nul, http_url, internal, invalid, object,
     one_of, optional, required, unknown,
 };
-use crate::serve::Response;
+use satellite_serve::Response;
 
 const PREFIX: &str = "/satellites/v1/";
 

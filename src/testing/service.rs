@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::faults::Fault;
-use super::platform::Seen;
 use super::routes::{self, Call};
 use super::state::Shared;
-use crate::serve::{Limits, Request, Response, Server};
+use satellite_serve::testing::Fault;
+use satellite_serve::testing::Seen;
+use satellite_serve::{Limits, Request, Response, Server};
 
 /// Serves the platform on `addr`; connections are numbered on from `earlier`.
 pub(super) fn listen(addr: SocketAddr, shared: &Arc<Shared>, earlier: u64) -> io::Result<Server> {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::faults::Rule;
-use super::platform::Seen;
+use satellite_serve::testing::Seen;
 
 /// All tasks are scheduled at the same time, as on the real platform.
 const SCHEDULED_AT: &str = "2026-08-01T00:00:00Z";
@@ -228,20 +228,6 @@ impl Task {
             self.document["result"] = result.clone();
         }
         self.reports.push((status.into(), result));
-    }
-}
-
-impl Seen {
-    pub(super) fn new(method: &str, target: &str, connection: u64, authorization: bool) -> Seen {
-        Seen {
-            method: method.into(),
-            path: target.into(),
-            status: 0,
-            at: Instant::now(),
-            connection,
-            body: Vec::new(),
-            authorization,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::serve::Response;
+use satellite_serve::Response;
 
 pub(super) const TASK_STATUSES: &[&str] = &["pending", "running", "done", "failed"];
 pub(super) const DEPLOYMENT_STATUSES: &[&str] = &[

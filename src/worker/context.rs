@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::handler::Failure;
 use super::journal::Journal;
 use super::outbox::{Outbox, Report};
-use crate::health::Health;
 use crate::luml::PlatformClient;
-use crate::wake::{Stage, Waiter};
+use satellite_core::Failure;
+use satellite_core::wake::{Stage, Waiter};
+use satellite_health::Health;
 
 /// What the parts of a running worker share.
 pub(super) struct Shared {

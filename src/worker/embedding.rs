@@ -4,9 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::context::Context;
-use crate::error::{Error, Result};
-use crate::health::Health;
-use crate::state::{ExecutionContext, State, StateGuard};
+use satellite_core::{Error, Result};
+use satellite_health::Health;
+use satellite_state::{ExecutionContext, State, StateGuard};
 
 /// A processor, whatever its state.
 pub(super) struct Embedding {

@@ -1,6 +1,6 @@
 //! What `/metrics` tells of a worker.
 
-use crate::health::metrics::Metric;
+use satellite_health::metrics::Metric;
 
 pub(super) static POLLS: Metric =
     Metric::counter("satellite_polls_total", "Polls, by how they went.");

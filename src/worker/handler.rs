@@ -1,7 +1,6 @@
 //! Handlers: from a closure that a user writes to one shape that the loop runs.
 
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::Context;
-use crate::error::{Error, Result};
 use crate::luml::Task;
+use satellite_core::Failure;
+use satellite_core::{Error, Result};
 
 /// What can handle a task: any `Fn(Task<P>, &Context) -> Result<R, E>` with
 /// `P: DeserializeOwned`, `R: Serialize` and `E: Display`. Where the context is not
@@ -89,59 +89,6 @@ where
 /// None; it is a `Result` so that `?` works above it.
 pub fn done<R: Serialize>(result: R) -> Result<R> {
     Ok(result)
-}
-
-/// Why a task failed: a short reason and the whole story.
-///
-/// Anything that can be displayed turns into one with `?`, its text being both.
-///
-/// ```
-/// use satellite_sdk::{Builder, Context, Failure, Task};
-///
-/// Builder::new().handler("read", |_: Task, _: &Context| {
-///     let text = std::fs::read_to_string("/proc/cpuinfo")?;
-///     match text.lines().count() {
-///         0 => Err(Failure::new("no processor", "/proc/cpuinfo is empty")),
-///         lines => Ok(lines),
-///     }
-/// });
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    reason: String,
-    error: String,
-}
-
-impl Failure {
-    /// A `reason` of a few fixed words, and `error` for the particulars.
-    pub fn new(reason: impl fmt::Display, error: impl fmt::Display) -> Self {
-        Failure {
-            reason: reason.to_string(),
-            error: error.to_string(),
-        }
-    }
-
-    /// The short reason.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// The particulars.
-    pub fn error(&self) -> &str {
-        &self.error
-    }
-}
-
-// `Failure` itself is not `Display`, so that this does not collide with
-// `From<Failure> for Failure`.
-impl<E: fmt::Display> From<E> for Failure {
-    fn from(error: E) -> Self {
-        let text = error.to_string();
-        Failure {
-            reason: text.clone(),
-            error: text,
-        }
-    }
 }
 
 /// A handler whose signature has been forgotten.

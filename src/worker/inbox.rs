@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use crate::http::Backoff;
 use crate::luml::Task;
+use satellite_core::http::Backoff;
 
 #[derive(Default)]
 pub(super) struct Inbox {

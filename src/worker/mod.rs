@@ -6,7 +6,6 @@ mod children;
 mod context;
 #[cfg(feature = "state")]
 mod embedding;
-mod exit;
 mod figures;
 mod handler;
 mod inbox;
@@ -21,16 +20,17 @@ mod periodic;
 mod satellite;
 mod signals;
 mod step;
+mod stopped;
 mod task_log;
 mod work;
 
 pub use builder::Builder;
 pub use context::{Context, Later};
-pub use exit::{Exit, Stopped};
-pub use handler::{Failure, Handler, done};
+pub use handler::{Handler, done};
 pub use outbox::Report;
 pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
+pub use stopped::Stopped;
 pub use task_log::{TaskLog, current_task_id};
 
 #[cfg(fuzzing)]

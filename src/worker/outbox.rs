@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::context::Running;
-use super::handler::Failure;
-use crate::http::Backoff;
 use crate::luml::{Task, TaskStatus, as_result, failure_result};
+use satellite_core::Failure;
+use satellite_core::http::Backoff;
 
 /// How a task ended, as it was reported to the platform.
 #[derive(Debug, Clone)]

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::handler::{Failure, panic_text};
+use super::handler::panic_text;
+use satellite_core::Failure;
 
 pub(super) type Job = Box<dyn FnMut(&Context) -> Result<(), Failure> + Send>;
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Polling, Shared};
-use super::exit::Stopped;
 use super::figures;
 use super::handler::AnyHandler;
 use super::inbox::Inbox;
@@ -15,12 +14,13 @@ use super::outbox::OnReport;
 use super::periodic::Periodic;
 use super::signals::{self, OnStop, Signals};
 use super::step::step;
-use crate::error::Result;
-use crate::health;
-use crate::http::{Backoff, retry};
+use super::stopped::Stopped;
 use crate::luml::{PlatformClient, Registration};
 use crate::settings::Settings;
-use crate::wake::Stage;
+use satellite_core::Result;
+use satellite_core::http::{Backoff, retry};
+use satellite_core::wake::Stage;
+use satellite_health as health;
 
 /// A worker, built and ready to run: what [`Builder::build`] makes.
 ///

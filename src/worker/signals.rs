@@ -9,10 +9,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::context::Shared;
-use crate::error::Result;
+use satellite_core::Result;
 #[cfg(unix)]
-use crate::wake::SAME_WORD;
-use crate::wake::Stage;
+use satellite_core::wake::SAME_WORD;
+use satellite_core::wake::Stage;
 
 /// What a stop does to the task that is being handled.
 ///

@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::{Context, Polling, Running};
-use super::exit::Stopped;
 use super::figures;
-use super::handler::{self, Failure};
+use super::handler;
 use super::inbox::Unclear;
 use super::journal::Reached;
 use super::outbox::Report;
 use super::satellite::{OnOrphan, Satellite, Turn, named};
 use super::step::step;
+use super::stopped::Stopped;
 use super::task_log;
-use crate::error::Result;
-use crate::health;
-use crate::http::Backoff;
 use crate::luml::{Task, TaskStatus};
-use crate::wake::Stage;
+use satellite_core::Failure;
+use satellite_core::Result;
+use satellite_core::http::Backoff;
+use satellite_core::wake::Stage;
+use satellite_health as health;
 
 impl Satellite {
     /// Once, before the first poll: the tasks that an earlier process left running.

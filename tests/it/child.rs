@@ -1,15 +1,14 @@
 //! A real satellite in a process of its own: this test binary, run again.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use satellite_sdk::testing::MockPlatform;
 use satellite_sdk::{Builder, Context, Exit, OnOrphan, OnStop, Task, TaskLog, done};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub use crate::process::{Satellite, kill, start};
 
 /// The satellite: does nothing when it is run as a test among others.
 #[test]
@@ -74,18 +73,6 @@ fn note_run(task_id: &str) -> std::io::Result<()> {
     runs.write_all(format!("{task_id}\n").as_bytes())
 }
 
-fn kill(pid: u32, signal: &str) {
-    let pid = pid.to_string();
-    let status = Command::new("kill").args(["-s", signal, &pid]).status();
-    assert!(status.unwrap().success());
-}
-
-pub struct Satellite {
-    child: Child,
-    lines: Receiver<String>,
-    pub log: Vec<String>,
-}
-
 /// A satellite on this platform.
 pub fn satellite(platform: &MockPlatform) -> Satellite {
     start(command(platform))
@@ -116,68 +103,6 @@ pub fn bare_command() -> Command {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     command
-}
-
-pub fn start(mut command: Command) -> Satellite {
-    let mut child = command.spawn().unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (send, lines) = channel();
-    thread::spawn(move || {
-        stderr
-            .lines()
-            .map_while(Result::ok)
-            .try_for_each(|l| send.send(l))
-    });
-    Satellite {
-        child,
-        lines,
-        log: Vec::new(),
-    }
-}
-
-impl Satellite {
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits for a line that holds `text`.
-    pub fn line(&mut self, text: &str) -> String {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("no {text:?} in {:#?}", self.log));
-            self.log.push(line.clone());
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    pub fn signal(&self, name: &str) {
-        kill(self.pid(), name);
-    }
-
-    /// Waits for its end: how it ended and how long that took.
-    pub fn end(&mut self) -> (ExitStatus, Duration) {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                let took = begun.elapsed();
-                self.log.extend(self.lines.iter());
-                return (status, took);
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        panic!("still running after {PATIENCE:?}: {:#?}", self.log);
-    }
-}
-
-impl Drop for Satellite {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Runs a test of this binary in a process of its own: true in there, false here

@@ -3,20 +3,22 @@
 use std::sync::{Mutex, OnceLock};
 
 use log::{Log, Metadata, Record};
-use satellite_sdk::TaskLog;
 
-struct Recorder(Mutex<Vec<String>>);
+pub struct Recorder(Mutex<Vec<String>>);
 
 /// Starts recording at trace level; tests share one recorder.
+#[allow(dead_code)] // each test binary uses one way
 pub fn record() {
-    TaskLog::new(recorder()).install(log::LevelFilter::Trace);
+    if log::set_logger(recorder()).is_ok() {
+        log::set_max_level(log::LevelFilter::Trace);
+    }
 }
 
 pub fn lines() -> Vec<String> {
     recorder().0.lock().unwrap().clone()
 }
 
-fn recorder() -> &'static Recorder {
+pub fn recorder() -> &'static Recorder {
     static RECORDER: OnceLock<Recorder> = OnceLock::new();
     RECORDER.get_or_init(|| Recorder(Mutex::default()))
 }

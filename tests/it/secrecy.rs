@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use satellite_sdk::extras::temp_directory;
 use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
-use satellite_sdk::{Builder, Context, Task, current_task_id, done};
+use satellite_sdk::{Builder, Context, Task, TaskLog, current_task_id, done};
 use serde_json::json;
 
 use crate::child::{alone, command, start};
@@ -15,7 +15,7 @@ use crate::recorder;
 
 #[test]
 fn the_token_is_in_no_log_line_no_debug_output_and_no_error() {
-    recorder::record();
+    record();
     let platform = MockPlatform::start();
     let token = platform.token();
     platform.add_task(mock_task("t", "fail", json!({})));
@@ -193,7 +193,7 @@ fn in_memory(turned: &[u8]) -> usize {
 
 #[test]
 fn each_log_line_of_a_handler_bears_the_tasks_id_whoever_writes_it() {
-    recorder::record();
+    record();
     let platform = MockPlatform::start();
     platform.add_task(mock_task("task-4711", "talk", json!({})));
     let worker = platform.worker().handler("talk", |_: Task, cx: &Context| {
@@ -222,7 +222,7 @@ fn each_log_line_of_a_handler_bears_the_tasks_id_whoever_writes_it() {
 
 #[test]
 fn empty_polls_are_told_at_debug_level_only() {
-    recorder::record();
+    record();
     let platform = MockPlatform::start();
     platform.worker().build().unwrap().run_until_idle().unwrap();
     let about: Vec<_> = recorder::lines()
@@ -230,4 +230,9 @@ fn empty_polls_are_told_at_debug_level_only() {
         .filter(|line| line.contains("no task waits"))
         .collect();
     assert!(!about.is_empty() && about.iter().all(|line| line.starts_with("DEBUG")));
+}
+
+/// Records every line at trace level, with the task's id.
+fn record() {
+    TaskLog::new(recorder::recorder()).install(log::LevelFilter::Trace);
 }

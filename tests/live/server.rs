@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use satellite_sdk::Variables;
-use satellite_sdk::compute::ClientBuilder;
+use satellite_sdk::compute::skypilot::SkyPilotBuilder;
 use satellite_sdk::compute::skypilot::SkyPilotClient;
 
 /// One server at a time: they share a folder, and the machine may be small.
@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// A client for it, whatever the environment says.
-    pub fn client(&self) -> ClientBuilder<SkyPilotClient> {
+    pub fn client(&self) -> SkyPilotBuilder {
         client(&format!("http://127.0.0.1:{}", self.port))
     }
 
@@ -81,7 +81,7 @@ impl Server {
     }
 }
 
-pub fn client(url: &str) -> ClientBuilder<SkyPilotClient> {
+pub fn client(url: &str) -> SkyPilotBuilder {
     SkyPilotClient::builder()
         .variables(Variables::from_lookup(|_| None))
         .url(url)

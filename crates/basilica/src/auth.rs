@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::dialect;
 use super::token_file::{Kept, TokenFile};
-use crate::compute::builder::Connection;
-use crate::error::{Error, Result};
-use crate::http::{Call, Credentials, Grant, Method, Renewal, Secret, Transport};
-use crate::settings::Variables;
+use satellite_core::Variables;
+use satellite_core::client::Connection;
+use satellite_core::http::{Call, Credentials, Grant, Method, Renewal, Secret, Transport};
+use satellite_core::{Error, Result};
 
 /// What is told of tokens that are renewed.
 #[derive(Default)]

@@ -12,14 +12,14 @@ use super::deployments::DeploymentManager;
 use super::dialect;
 use super::executors::ExecutorManager;
 use super::models::HealthStatus;
-use crate::compute::builder::{Client, Connection};
-use crate::compute::{Cancel, ClientBuilder, TimeLimits};
-use crate::error::Result;
-use crate::http::{Call, Credentials, Method, Secret, Transport, with_query};
-use crate::settings::Variables;
+use satellite_core::Result;
+use satellite_core::Variables;
+use satellite_core::client::{Cancel, TimeLimits};
+use satellite_core::client::{Client, Connection};
+use satellite_core::http::{Call, Credentials, Method, Secret, Transport, with_query};
 
 /// Which of its two APIs a Basilica service speaks: see the
-/// [module](crate::compute::basilica#two-apis).
+/// [module](crate#two-apis).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ApiVersion {
@@ -33,11 +33,11 @@ pub enum ApiVersion {
 /// A Basilica service. Clones share one connection.
 ///
 /// ```no_run
-/// use satellite_sdk::compute::basilica::BasilicaClient;
+/// use satellite_basilica::BasilicaClient;
 ///
 /// let basilica = BasilicaClient::from_env()?;
 /// println!("{} validators", basilica.health()?.healthy_validators);
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct BasilicaClient {
@@ -89,20 +89,26 @@ impl Client for BasilicaClient {
     }
 }
 
+satellite_core::client_builder! {
+    /// Builds a [`BasilicaClient`] from its own settings and from `BASILICA_*` environment variables, in that
+    /// order.
+    pub struct BasilicaBuilder for BasilicaClient;
+}
+
 /// What only Basilica has. A token that is told alone never changes; one that
 /// begins with `basilica_` never does.
-impl ClientBuilder<BasilicaClient> {
+impl BasilicaBuilder {
     /// The API that the service speaks: `BASILICA_API_VERSION`, `rentals`
     /// (default) or `deployments`.
     pub fn api_version(mut self, version: ApiVersion) -> Self {
-        self.options.version = Some(version);
+        self.options().version = Some(version);
         self
     }
 
     /// With what another access token is had when the one of now is refused or
     /// about to end: `BASILICA_REFRESH_TOKEN`.
     pub fn refresh_token(mut self, token: impl Into<Secret>) -> Self {
-        self.options.renewing.refresh = Some(token.into());
+        self.options().renewing.refresh = Some(token.into());
         self
     }
 
@@ -114,7 +120,7 @@ impl ClientBuilder<BasilicaClient> {
     /// It is JSON: `{"access_token", "refresh_token", "expires_at"}`, the last in
     /// seconds since 1970.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.options.renewing.file = Some(path.into());
+        self.options().renewing.file = Some(path.into());
         self
     }
 
@@ -123,8 +129,8 @@ impl ClientBuilder<BasilicaClient> {
     /// host name, or a URL. `BASILICA_AUTH0_AUDIENCE` goes with the request, where
     /// it is set.
     pub fn auth0(mut self, domain: impl Into<String>, client_id: impl Into<String>) -> Self {
-        self.options.renewing.domain = Some(domain.into());
-        self.options.renewing.client_id = Some(client_id.into());
+        self.options().renewing.domain = Some(domain.into());
+        self.options().renewing.client_id = Some(client_id.into());
         self
     }
 }
@@ -135,7 +141,7 @@ impl BasilicaClient {
     /// `BASILICA_API_TOKEN`, a JWT or a `basilica_…` key.
     ///
     /// ```
-    /// use satellite_sdk::compute::basilica::{ApiVersion, BasilicaClient};
+    /// use satellite_basilica::{ApiVersion, BasilicaClient};
     ///
     /// let basilica = BasilicaClient::builder()
     ///     .url("https://api.basilica.ai")
@@ -145,10 +151,10 @@ impl BasilicaClient {
     ///     .auth0("login.example.com", "my-client-id")
     ///     .build()?;
     /// # let _ = basilica;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
-    pub fn builder() -> ClientBuilder<Self> {
-        ClientBuilder::default()
+    pub fn builder() -> BasilicaBuilder {
+        BasilicaBuilder::default()
     }
 
     /// A client for what the environment says.

@@ -7,13 +7,13 @@ use super::client::ApiVersion;
 use super::resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, VolumeMount, is_gpu_type,
 };
-use crate::error::{Error, Result};
-use crate::http::{Secret, retry};
+use satellite_core::http::{Secret, retry};
+use satellite_core::{Error, Result};
 
 /// A container to be deployed.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::{DeploymentConfig, PortMapping, ResourceRequirements};
+/// use satellite_basilica::{DeploymentConfig, PortMapping, ResourceRequirements};
 ///
 /// let config = DeploymentConfig::builder()
 ///     .executor_id("executor-123")
@@ -24,7 +24,7 @@ use crate::http::{Secret, retry};
 ///     .env("MODEL", "llama")
 ///     .build()?;
 /// # let _ = config;
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct DeploymentConfig {

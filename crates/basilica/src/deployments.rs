@@ -4,20 +4,20 @@ use super::client::{ApiVersion, BasilicaClient};
 use super::config::{DeploymentConfig, Placement};
 use super::models::{Deployment, DeploymentStatus, ListFilters};
 use super::wire::{self, Rental, RentalListed, RentalMade, Rentals, Service, Services};
-use crate::compute::delete::delete;
-use crate::error::Result;
-use crate::http::escaped;
+use satellite_core::Result;
+use satellite_core::client::delete;
+use satellite_core::http::escaped;
 
 /// Containers of a [`BasilicaClient`].
 ///
 /// ```no_run
-/// use satellite_sdk::compute::basilica::{BasilicaClient, ListFilters};
+/// use satellite_basilica::{BasilicaClient, ListFilters};
 ///
 /// let basilica = BasilicaClient::from_env()?;
 /// for deployment in basilica.deployments().list(&ListFilters::default())? {
 ///     println!("{} {}", deployment.id, deployment.status);
 /// }
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentManager<'a> {
@@ -54,8 +54,8 @@ impl DeploymentManager<'_> {
     /// [`deploy`](Self::deploy) was lost.
     ///
     /// ```no_run
-    /// # use satellite_sdk::compute::basilica::{BasilicaClient, Deployment, DeploymentConfig};
-    /// # fn f(basilica: &BasilicaClient, config: &DeploymentConfig) -> satellite_sdk::Result<Deployment> {
+    /// # use satellite_basilica::{BasilicaClient, Deployment, DeploymentConfig};
+    /// # fn f(basilica: &BasilicaClient, config: &DeploymentConfig) -> satellite_core::Result<Deployment> {
     /// match basilica.deployments().deploy(config) {
     ///     Err(error) if error.is_outcome_unknown() => {
     ///         let found = basilica.deployments().matching(config)?;

@@ -1,9 +1,9 @@
 //! How the gateway is shown the token, and what its refusals mean.
 
+use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
-use ureq::http::header::AUTHORIZATION;
 
-use crate::http::{Class, Dialect, Problem, excerpt, shortened};
+use satellite_core::http::{Class, Dialect, Problem, excerpt, shortened};
 
 pub(super) static GATEWAY: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),

@@ -3,19 +3,19 @@
 use super::client::{ApiVersion, BasilicaClient};
 use super::models::Executor;
 use super::wire::Available;
-use crate::error::Result;
+use satellite_core::Result;
 
 /// Machines of a [`BasilicaClient`].
 ///
 /// ```no_run
-/// use satellite_sdk::compute::basilica::{BasilicaClient, ExecutorFilters};
+/// use satellite_basilica::{BasilicaClient, ExecutorFilters};
 ///
 /// let basilica = BasilicaClient::from_env()?;
 /// let h100s = ExecutorFilters::default().gpu_type("H100").min_gpu_count(2);
 /// for executor in basilica.executors().find(&h100s)? {
 ///     println!("{} {:?}", executor.id, executor.gpu_specs);
 /// }
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutorManager<'a> {

@@ -1,7 +1,7 @@
 //! Basilica: containers on rented GPUs.
 //!
 //! ```no_run
-//! use satellite_sdk::compute::basilica::{BasilicaClient, DeploymentConfig, PortMapping};
+//! use satellite_basilica::{BasilicaClient, DeploymentConfig, PortMapping};
 //!
 //! let basilica = BasilicaClient::from_env()?;
 //! let executors = basilica.executors().list_available()?;
@@ -16,7 +16,7 @@
 //!     println!("{}", line?);
 //! }
 //! basilica.deployments().stop(&deployment.id)?;
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # Two APIs
@@ -53,11 +53,11 @@
 //! What else differs from the spec: everything blocks, so that [`Stream`] stands for
 //! `LogStream`; `BasilicaSdk` and `SdkConfig` are [`BasilicaClient`] and its builder,
 //! the retry policy `max_retries`, `retry_delay` and `max_retry_delay`; the variants of
-//! `SdkError` are questions to the one [`Error`](crate::Error). A rental that was
+//! `SdkError` are questions to the one [`Error`](satellite_core::Error). A rental that was
 //! stopped is forgotten at once: `is_not_found()`, never
 //! [`Stopped`](DeploymentStatus::Stopped). Times are texts (RFC 3339), as they come.
 //!
-//! [`Stream`]: crate::compute::Stream
+//! [`Stream`]: satellite_core::client::Stream
 
 mod auth;
 mod client;
@@ -66,17 +66,21 @@ mod deployments;
 mod dialect;
 mod executors;
 mod logs;
+#[cfg(feature = "testing")]
+mod mock;
 mod models;
 mod resources;
 mod ssh;
 mod token_file;
 mod wire;
 
-pub use client::{ApiVersion, BasilicaClient, Options};
+pub use client::{ApiVersion, BasilicaBuilder, BasilicaClient, Options};
 pub use config::{DeploymentConfig, DeploymentConfigBuilder};
 pub use deployments::DeploymentManager;
 pub use executors::{ExecutorFilters, ExecutorManager};
 pub use logs::LogLine;
+#[cfg(feature = "testing")]
+pub use mock::MockBasilica;
 pub use models::{
     CpuSpec, Deployment, DeploymentStatus, Executor, GpuSpec, HealthStatus, ListFilters,
 };

@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::client::BasilicaClient;
 use super::deployments::DeploymentManager;
-use crate::compute::Stream;
-use crate::error::{Error, Result};
-use crate::http::{Call, Fault, Lines, Method, Source, behind, events, with_query};
-use crate::lenient::or_default;
+use satellite_core::client::Stream;
+use satellite_core::http::{Call, Fault, Lines, Method, Source, behind, events, with_query};
+use satellite_core::lenient::or_default;
+use satellite_core::{Error, Result};
 
 /// A line that a deployment printed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -42,9 +42,9 @@ impl DeploymentManager<'_> {
     /// A follow is opened again where it is cut, as often as the gateway cuts it,
     /// and behind the lines that were had. The end of a connection says nothing,
     /// and neither does silence: the deployment is asked after, and the log is
-    /// [`Complete`](crate::compute::Ended::Complete) when that is over and its
+    /// [`Complete`](satellite_core::client::Ended::Complete) when that is over and its
     /// last lines were read. Lines that went with a deployment end it with an
-    /// error, as [`Cut`](crate::compute::Ended::Cut).
+    /// error, as [`Cut`](satellite_core::client::Ended::Cut).
     ///
     /// # Errors
     /// `is_not_found()`.

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::resources::{PortMapping, ResourceRequirements};
 use super::ssh::SshAccess;
-use crate::http::Secret;
-use crate::lenient::or_default;
+use satellite_core::http::Secret;
+use satellite_core::lenient::or_default;
 
 /// A container that was deployed: what the service tells in several places, put
 /// together.
@@ -45,7 +45,7 @@ pub struct Deployment {
 /// Where a deployment stands.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::DeploymentStatus;
+/// use satellite_basilica::DeploymentStatus;
 ///
 /// assert_eq!(DeploymentStatus::from("active"), DeploymentStatus::Running);
 /// assert!(DeploymentStatus::from("Terminated").is_over());
@@ -122,7 +122,7 @@ impl<'de> Deserialize<'de> for DeploymentStatus {
 /// Which deployments to list; all, where nothing is set.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::{DeploymentStatus, ListFilters};
+/// use satellite_basilica::{DeploymentStatus, ListFilters};
 ///
 /// let running = ListFilters::default().status(DeploymentStatus::Running).min_gpu_count(1);
 /// # let _ = running;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What a container may use.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::ResourceRequirements;
+/// use satellite_basilica::ResourceRequirements;
 ///
 /// let resources = ResourceRequirements::builder().cpu_cores(2.0).gpu_count(1).build();
 /// assert_eq!((resources.memory_mb, resources.storage_mb), (1024, 10240));
@@ -122,7 +122,7 @@ impl ResourceRequirementsBuilder {
 /// A machine by its GPUs, in place of an executor's id.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::GpuRequirements;
+/// use satellite_basilica::GpuRequirements;
 ///
 /// let two = GpuRequirements::new(2, 80).gpu_type("H100");
 /// # let _ = two;
@@ -156,7 +156,7 @@ impl GpuRequirements {
 /// A port of the container, to be reached at one of the host.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::PortMapping;
+/// use satellite_basilica::PortMapping;
 ///
 /// let ports = [PortMapping::tcp(80, 8080), PortMapping::udp(53, 5353)];
 /// # let _ = ports;
@@ -208,7 +208,7 @@ impl PortMapping {
 /// A folder of the host, in the container.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::VolumeMount;
+/// use satellite_basilica::VolumeMount;
 ///
 /// let models = VolumeMount::new("/srv/models", "/models").read_only();
 /// # let _ = models;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::Command;
 
-use crate::http::Secret;
+use satellite_core::http::Secret;
 
 /// How to enter a deployment by SSH, with the private key of the public one that
 /// it was deployed with.
@@ -62,7 +62,7 @@ impl SshAccess {
     /// `ssh` with its arguments, to which yours may be added.
     ///
     /// ```no_run
-    /// # fn f(access: &satellite_sdk::compute::basilica::SshAccess) -> std::io::Result<()> {
+    /// # fn f(access: &satellite_basilica::SshAccess) -> std::io::Result<()> {
     /// let output = access.command().arg("nvidia-smi").output()?;
     /// # Ok(()) }
     /// ```

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::unix_now;
-use crate::error::{Error, Result};
-use crate::http::{Grant, Secret};
-use crate::private;
+use satellite_core::http::{Grant, Secret};
+use satellite_core::private;
+use satellite_core::{Error, Result};
 
 pub(super) struct TokenFile {
     path: PathBuf,

@@ -9,8 +9,8 @@ use super::config::{DeploymentConfig, Placement};
 use super::models::{CpuSpec, Deployment, DeploymentStatus, Executor, GpuSpec};
 use super::resources::{PortMapping, ResourceRequirements};
 use super::ssh::SshAccess;
-use crate::http::Secret;
-use crate::lenient::or_default;
+use satellite_core::http::Secret;
+use satellite_core::lenient::or_default;
 
 /// `POST /rentals`.
 pub(super) fn rental_request(config: &DeploymentConfig) -> Value {

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// holds a token.
 ///
 /// ```
-/// use satellite_sdk::{Builder, Error};
+/// use satellite_core::{Builder, Error};
 ///
 /// let error: Error = Builder::new().token("t").platform_url("ftp://nowhere").build().unwrap_err();
 /// assert!(error.is_settings());
@@ -38,11 +38,8 @@ enum Kind {
     Fault(Fault, String),
     Answer(String),
     Stopped,
-    #[cfg(feature = "compute")]
     Unsupported(String),
-    #[cfg(feature = "state")]
     Fenced(String),
-    #[cfg(feature = "state")]
     Corrupt(String),
     Other(String),
 }
@@ -51,7 +48,7 @@ impl Error {
     /// An error with a message of your own, to return from a handler or a client.
     ///
     /// ```
-    /// let error = satellite_sdk::Error::new("the model is not on this host");
+    /// let error = satellite_core::Error::new("the model is not on this host");
     /// assert_eq!(error.to_string(), "the model is not on this host");
     /// ```
     pub fn new(message: impl fmt::Display) -> Self {
@@ -96,7 +93,6 @@ impl Error {
     /// The server does not know this route, being an older or a newer one, or
     /// offers no such thing.
     pub fn is_unsupported(&self) -> bool {
-        #[cfg(feature = "compute")]
         if let Kind::Unsupported(_) = self.0.kind {
             return true;
         }
@@ -148,13 +144,11 @@ impl Error {
 
     /// Somebody else writes this state now, or took it away: it is theirs, and
     /// nothing may be written over it any more.
-    #[cfg(feature = "state")]
     pub fn is_fenced(&self) -> bool {
         matches!(self.0.kind, Kind::Fenced(_))
     }
 
     /// What is kept is damaged: it was cut short or changed.
-    #[cfg(feature = "state")]
     pub fn is_corrupt(&self) -> bool {
         matches!(self.0.kind, Kind::Corrupt(_))
     }
@@ -193,7 +187,7 @@ impl Error {
 
     /// The platform understood the request and will not take it, now or later.
     /// Anything else may be a box on the way speaking in its place.
-    pub(crate) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         matches!(
             &self.0.kind,
             Kind::Status { status: 400 | 404 | 409 | 413 | 422, problem, .. } if problem.is_own
@@ -201,12 +195,12 @@ impl Error {
     }
 
     /// The body is more than the platform takes, or somebody on the way to it (413).
-    pub(crate) fn is_too_large(&self) -> bool {
+    pub fn is_too_large(&self) -> bool {
         self.status() == Some(413)
     }
 
     /// A 403 in the server's own words: not a box on the way that refuses.
-    pub(crate) fn is_refused_token(&self) -> bool {
+    pub fn is_refused_token(&self) -> bool {
         match &self.0.kind {
             Kind::Status { problem, .. } => match problem.class {
                 Class::Unauthorized => true,
@@ -217,8 +211,7 @@ impl Error {
         }
     }
 
-    #[cfg(feature = "compute")]
-    pub(crate) fn fault(&self) -> Option<Fault> {
+    pub fn fault(&self) -> Option<Fault> {
         match &self.0.kind {
             Kind::Fault(fault, _) => Some(*fault),
             _ => None,
@@ -232,36 +225,33 @@ impl Error {
         }
     }
 
-    pub(crate) fn settings(problems: Vec<String>) -> Self {
+    pub fn settings(problems: Vec<String>) -> Self {
         Self::of(Kind::Settings(problems))
     }
 
-    pub(crate) fn stopped() -> Self {
+    pub fn stopped() -> Self {
         Self::of(Kind::Stopped)
     }
 
     /// Nothing was sent: no server offers it.
-    #[cfg(feature = "compute")]
     #[allow(dead_code)] // not every client has such a thing
-    pub(crate) fn unsupported(text: impl fmt::Display) -> Self {
+    pub fn unsupported(text: impl fmt::Display) -> Self {
         Self::of(Kind::Unsupported(text.to_string()))
     }
 
-    #[cfg(feature = "state")]
-    pub(crate) fn fenced(message: impl fmt::Display) -> Self {
+    pub fn fenced(message: impl fmt::Display) -> Self {
         Self::of(Kind::Fenced(message.to_string()))
     }
 
-    #[cfg(feature = "state")]
-    pub(crate) fn corrupt(message: impl fmt::Display) -> Self {
+    pub fn corrupt(message: impl fmt::Display) -> Self {
         Self::of(Kind::Corrupt(message.to_string()))
     }
 
-    pub(crate) fn from_fault(asked: String, fault: Fault, text: String) -> Self {
+    pub fn from_fault(asked: String, fault: Fault, text: String) -> Self {
         Self::of(Kind::Fault(fault, text)).asked(asked)
     }
 
-    pub(crate) fn from_status(
+    pub fn from_status(
         asked: String,
         status: u16,
         problem: Problem,
@@ -276,7 +266,7 @@ impl Error {
     }
 
     /// The server answered well, but not what was agreed on.
-    pub(crate) fn answer(asked: String, text: impl fmt::Display) -> Self {
+    pub fn answer(asked: String, text: impl fmt::Display) -> Self {
         Self::of(Kind::Answer(text.to_string())).asked(asked)
     }
 
@@ -319,9 +309,7 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
-            #[cfg(feature = "compute")]
             Kind::Unsupported(text) => f.write_str(text),
-            #[cfg(feature = "state")]
             Kind::Fenced(text) | Kind::Corrupt(text) => f.write_str(text),
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }

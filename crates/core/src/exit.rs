@@ -14,7 +14,7 @@ use crate::error::Error;
 /// | 1 | anything else |
 ///
 /// ```no_run
-/// use satellite_sdk::{Builder, Exit};
+/// use satellite_core::{Builder, Exit};
 ///
 /// fn main() -> Exit {
 ///     Builder::new().run()
@@ -22,25 +22,13 @@ use crate::error::Error;
 /// ```
 #[derive(Debug)]
 #[must_use = "return it from main, or the exit code is lost"]
-pub struct Exit(Result<Stopped, Error>);
-
-/// A worker that ended because it was asked to, and what it did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// Tasks reported done.
-    pub done: u64,
-    /// Tasks reported failed.
-    pub failed: u64,
-    /// Results that could not be delivered before the end.
-    pub undelivered: u64,
-}
+pub struct Exit(Result<(), Error>);
 
 impl Exit {
     /// The exit code.
     ///
     /// ```
-    /// use satellite_sdk::Builder;
+    /// use satellite_core::Builder;
     ///
     /// let exit = Builder::new().platform_url("nonsense").run();
     /// assert_eq!(exit.code(), 78);
@@ -55,16 +43,23 @@ impl Exit {
     }
 }
 
-impl From<Result<Stopped, Error>> for Exit {
+impl<T> From<Result<T, Error>> for Exit {
     /// Says on the log, or on stderr where nobody logs, why it ended badly.
-    fn from(end: Result<Stopped, Error>) -> Self {
+    fn from(end: Result<T, Error>) -> Self {
         if let Err(error) = &end {
             match log::log_enabled!(log::Level::Error) {
                 true => log::error!("{error}"),
                 false => eprintln!("{error}"),
             }
         }
-        Exit(end)
+        Exit(end.map(drop))
+    }
+}
+
+impl From<Error> for Exit {
+    /// Logs the error, or prints it to stderr where no logger is installed.
+    fn from(error: Error) -> Self {
+        Exit::from(Err::<(), _>(error))
     }
 }
 

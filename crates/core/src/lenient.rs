@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// An open set of words: those that are known as variants, any other as `Other`.
+#[macro_export]
 macro_rules! open_words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal $(| $alias:literal)*),+ $(,)? }) => {
         $(#[$doc])*
@@ -66,10 +67,8 @@ macro_rules! open_words {
     };
 }
 
-pub(crate) use open_words;
-
 /// A field that is null is as good as one that is not there.
-pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

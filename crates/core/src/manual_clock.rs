@@ -11,14 +11,14 @@ use crate::wake::{Clock, Wait};
 /// share one time.
 ///
 /// ```
-/// use satellite_sdk::testing::{Fault, ManualClock, MockPlatform};
+/// use satellite_core::{Fault, ManualClock, MockPlatform};
 ///
 /// let platform = MockPlatform::start();
 /// platform.fault(Fault::Status(503)).times(3);
 /// let clock = ManualClock::default();
 /// platform.worker().clock(clock.clone()).build()?.run_until_idle()?;
 /// assert_eq!(clock.waits().len(), 3); // about 1 s, 2 s and 4 s
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct ManualClock {

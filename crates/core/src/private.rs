@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// For a file that nobody else may read.
-pub(crate) fn options() -> OpenOptions {
+pub fn options() -> OpenOptions {
     #[cfg_attr(not(unix), expect(unused_mut))]
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -14,7 +14,7 @@ pub(crate) fn options() -> OpenOptions {
 }
 
 /// Makes the folder, and those above it, where they are not there.
-pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+pub fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -23,7 +23,7 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// What was made, renamed or removed in the folder is on the disk.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]
@@ -37,7 +37,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] when somebody else has it.
 #[cfg(not(windows))]
-pub(crate) fn lock(path: &Path) -> io::Result<File> {
+pub fn lock(path: &Path) -> io::Result<File> {
     let mut options = options();
     options.read(true).write(true).create(true).truncate(false);
     let file = options.open(path)?;
@@ -48,7 +48,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<File> {
 
 /// An open file that shares nothing keeps everybody else out.
 #[cfg(windows)]
-pub(crate) fn lock(path: &Path) -> io::Result<File> {
+pub fn lock(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
 
     const SHARING_VIOLATION: i32 = 32;

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::http::{Trust, is_loopback};
 
 /// Settings being read from environment variables, one by one; what is wrong is
 /// kept, so that all of it is named at once.
@@ -14,7 +16,7 @@ use crate::error::{Error, Result};
 /// For the settings that a satellite has beside the kit's own:
 ///
 /// ```
-/// use satellite_sdk::{Builder, Variables};
+/// use satellite_core::{Builder, Variables};
 ///
 /// let mut variables = Variables::from_env();
 /// let port = variables.value("MY_PORT", 9000, "a port, 0 to 65535", |text| text.parse().ok());
@@ -102,7 +104,7 @@ impl Variables {
     }
 
     /// `told` in place of the variable, held to the same limits.
-    pub(super) fn seconds_told(
+    pub fn seconds_told(
         &mut self,
         name: &str,
         told: Option<Duration>,
@@ -164,7 +166,51 @@ impl Variables {
         self.url_of(name, &text)
     }
 
-    pub(crate) fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
+    /// The first of a systemd unit's state folders, which it names with colons
+    /// between them.
+    pub fn folder_of_unit(&self) -> Option<String> {
+        let folders = self.text("STATE_DIRECTORY")?;
+        folders.split(':').next().map(str::to_owned)
+    }
+
+    pub fn trust(&mut self, name: &str, path: &Path) -> Trust {
+        Trust::from_pem_file(path).unwrap_or_else(|error| {
+            self.problem(
+                name,
+                format_args!(
+                    "expected a PEM file of certificates; {}: {error}",
+                    path.display()
+                ),
+            );
+            Trust::default()
+        })
+    }
+
+    /// That what is secret goes over TLS, or stays on this host.
+    pub fn check_transport(&mut self, name: &str, url: Option<&str>, plain_http: bool) {
+        let Some(url) = url else { return };
+        if let Some(rest) = url.strip_prefix("http://") {
+            let authority = rest.split('/').next().unwrap_or(rest);
+            let host = match authority.rsplit_once(':') {
+                Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+                _ => authority,
+            };
+            if !plain_http && !is_loopback(host) {
+                let prefix = name.split('_').next().unwrap_or(name);
+                self.problem(
+                    name,
+                    format_args!(
+                        "expected https: over http anybody on the way reads the token \
+                         ({prefix}_ALLOW_PLAIN_HTTP=true takes that risk)"
+                    ),
+                );
+            }
+        } else if !cfg!(feature = "tls") {
+            self.problem(name, "expected http: this program was built without TLS");
+        }
+    }
+
+    pub fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
         match parse_url(text) {
             Ok(url) => Some(url),
             Err(expected) => {

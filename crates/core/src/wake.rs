@@ -59,12 +59,11 @@ impl Wait<'_> {
 
 /// Signals so close together are one word: `timeout` sends one to the process and
 /// one to its group.
-#[cfg(any(unix, feature = "state"))]
-pub(crate) const SAME_WORD: Duration = Duration::from_millis(200);
+pub const SAME_WORD: Duration = Duration::from_millis(200);
 
 /// How far a stop has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// Nobody asked for a stop.
     #[default]
     Running,
@@ -77,7 +76,7 @@ pub(crate) enum Stage {
 /// A bell that ends waits: rung when there is something to do, and for good
 /// when the worker is to stop. Clones share one bell.
 #[derive(Clone, Default)]
-pub(crate) struct Wake(Arc<(Mutex<State>, Condvar)>);
+pub struct Wake(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 struct State {
@@ -86,19 +85,19 @@ struct State {
 }
 
 impl Wake {
-    pub(crate) fn stage(&self) -> Stage {
+    pub fn stage(&self) -> Stage {
         self.lock().stage
     }
 
     /// Moves on to `stage`; a stop never goes back.
-    pub(crate) fn stop(&self, stage: Stage) {
+    pub fn stop(&self, stage: Stage) {
         let mut state = self.lock();
         state.stage = state.stage.max(stage);
         self.0.1.notify_all();
     }
 
     /// Ends the wait of the loop: there is something to do.
-    pub(crate) fn ring(&self) {
+    pub fn ring(&self) {
         self.lock().rung = true;
         self.0.1.notify_all();
     }
@@ -128,26 +127,26 @@ impl fmt::Debug for Wake {
 
 /// A clock and a bell: what something that waits needs.
 #[derive(Debug, Clone)]
-pub(crate) struct Waiter {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) wake: Wake,
+pub struct Waiter {
+    pub clock: Arc<dyn Clock>,
+    pub wake: Wake,
 }
 
 impl Waiter {
-    pub(crate) fn now(&self) -> Instant {
+    pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
     /// Waits until `duration` is over or a stop has reached `until`. True when
     /// the time was waited out.
-    pub(crate) fn sleep(&self, duration: Duration, until: Stage) -> bool {
+    pub fn sleep(&self, duration: Duration, until: Stage) -> bool {
         self.wait(duration, until, false);
         self.wake.stage() < until
     }
 
     /// Waits until `duration` is over, a stop has reached `until`, or the bell
     /// is rung.
-    pub(crate) fn wait_for_bell(&self, duration: Duration, until: Stage) {
+    pub fn wait_for_bell(&self, duration: Duration, until: Stage) {
         self.wait(duration, until, true);
     }
 

@@ -14,21 +14,21 @@ use super::gateway::GatewayExtras;
 use super::models::{ExecutionResult, HealthStatus};
 use super::request::ExecutionRequest;
 use super::snapshots::SnapshotManager;
-use crate::compute::builder::{Client, Connection};
-use crate::compute::delete::delete;
-use crate::compute::{Cancel, ClientBuilder, TimeLimits};
-use crate::error::Result;
-use crate::http::{Call, Credentials, Method, Response, Transport};
-use crate::settings::Variables;
+use satellite_core::Result;
+use satellite_core::Variables;
+use satellite_core::client::delete;
+use satellite_core::client::{Cancel, TimeLimits};
+use satellite_core::client::{Client, Connection};
+use satellite_core::http::{Call, Credentials, Method, Response, Transport};
 
 /// A FaaS server. Clones share one connection.
 ///
 /// ```no_run
-/// use satellite_sdk::compute::faas::FaasClient;
+/// use satellite_faas::FaasClient;
 ///
 /// let faas = FaasClient::from_env()?;
 /// assert_eq!(faas.execute("echo hello")?.stdout, "hello\n");
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct FaasClient {
@@ -84,18 +84,24 @@ impl Client for FaasClient {
     }
 }
 
+satellite_core::client_builder! {
+    /// Builds a [`FaasClient`] from its own settings and from `FAAS_*` environment variables, in that
+    /// order.
+    pub struct FaasBuilder for FaasClient;
+}
+
 /// What only FaaS has.
-impl ClientBuilder<FaasClient> {
+impl FaasBuilder {
     /// How the server wants to be spoken to: `FAAS_DIALECT`, `gateway` (default)
     /// or `server`.
     pub fn dialect(mut self, dialect: FaasDialect) -> Self {
-        self.options.dialect = Some(dialect);
+        self.options().dialect = Some(dialect);
         self
     }
 
     /// So many executions of a batch run at once: `FAAS_MAX_PARALLEL`, default 8.
     pub fn max_parallel(mut self, executions: usize) -> Self {
-        self.options.max_parallel = Some(executions.max(1));
+        self.options().max_parallel = Some(executions.max(1));
         self
     }
 }
@@ -106,7 +112,7 @@ impl FaasClient {
     /// which may be missing.
     ///
     /// ```
-    /// use satellite_sdk::compute::faas::{FaasClient, FaasDialect};
+    /// use satellite_faas::{FaasClient, FaasDialect};
     ///
     /// let faas = FaasClient::builder()
     ///     .url("https://faas.example.com")
@@ -114,10 +120,10 @@ impl FaasClient {
     ///     .dialect(FaasDialect::Server)
     ///     .build()?;
     /// # let _ = faas;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
-    pub fn builder() -> ClientBuilder<Self> {
-        ClientBuilder::default()
+    pub fn builder() -> FaasBuilder {
+        FaasBuilder::default()
     }
 
     /// A client for what the environment says.

@@ -1,7 +1,7 @@
 //! Commands as servers take them: a text for a shell, or words.
 
-use crate::error::{Error, Result};
-use crate::http::retry;
+use satellite_core::http::retry;
+use satellite_core::{Error, Result};
 
 /// A server hands a command to a program as one argument: more than 128 KiB
 /// of that no kernel takes.

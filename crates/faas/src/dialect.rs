@@ -1,10 +1,10 @@
 //! The two ways of saying the same, and what refusals mean in each.
 
+use satellite_core::http::header::AUTHORIZATION;
+use satellite_core::http::header::HeaderName;
 use serde_json::Value;
-use ureq::http::HeaderName;
-use ureq::http::header::AUTHORIZATION;
 
-use crate::http::{Class, Dialect, Problem, excerpt, shortened};
+use satellite_core::http::{Class, Dialect, Problem, excerpt, shortened};
 
 /// Which of two ways of saying the same a server wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

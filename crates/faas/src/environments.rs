@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use super::client::FaasClient;
 use super::models::{Environment, Resources};
-use crate::error::Result;
-use crate::http::escaped;
+use satellite_core::Result;
+use satellite_core::http::escaped;
 
 /// Environments of a [`FaasClient`].
 ///
 /// ```no_run
-/// use satellite_sdk::compute::faas::{EnvironmentSpec, FaasClient};
+/// use satellite_faas::{EnvironmentSpec, FaasClient};
 ///
 /// let faas = FaasClient::from_env()?;
 /// let spec = EnvironmentSpec::new("rust:latest").cache_strategy("aggressive");
 /// let environment = faas.environments().create("my-env", &spec)?;
 /// # let _ = environment;
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct EnvironmentManager<'a> {
@@ -29,7 +29,7 @@ pub struct EnvironmentManager<'a> {
 /// What an environment is made of; for an update, what is to change.
 ///
 /// ```
-/// use satellite_sdk::compute::faas::EnvironmentSpec;
+/// use satellite_faas::EnvironmentSpec;
 ///
 /// let spec = EnvironmentSpec::new("python:3.12").memory_mb(4096).feature("gpu", true);
 /// let change = EnvironmentSpec::default().cpu_cores(2.0);

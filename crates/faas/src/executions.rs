@@ -11,9 +11,9 @@ use super::command;
 use super::models::{Execution, ExecutionResult, ExecutionStatus};
 use super::output::{self, Output};
 use super::request::ExecutionRequest;
-use crate::compute::Stream;
-use crate::error::{Error, Result};
-use crate::http::{Call, Fault, Method, escaped};
+use satellite_core::client::Stream;
+use satellite_core::http::{Call, Fault, Method, escaped};
+use satellite_core::{Error, Result};
 
 /// A server that keeps a time limit by itself answers within this behind it.
 const GRACE: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Executions of a [`FaasClient`].
 ///
 /// ```no_run
-/// use satellite_sdk::compute::faas::{ExecutionRequest, FaasClient};
+/// use satellite_faas::{ExecutionRequest, FaasClient};
 ///
 /// let faas = FaasClient::from_env()?;
 /// let suites = ["unit", "api", "ui"].map(|suite| ExecutionRequest::command(["pytest", suite]));
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// for output in faas.executions().stream("ping -c 3 localhost")? {
 ///     print!("{}", output?);
 /// }
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutionManager<'a> {

@@ -6,19 +6,19 @@ use super::client::FaasClient;
 use super::executions::path;
 use super::models::{ExecutionResult, Instance};
 use super::request::{ExecutionRequest, Runtime};
-use crate::error::{Error, Result};
-use crate::http::escaped;
+use satellite_core::http::escaped;
+use satellite_core::{Error, Result};
 
 /// Routes of the real gateway that no other server of the family need have.
 ///
 /// ```no_run
-/// use satellite_sdk::compute::faas::FaasClient;
+/// use satellite_faas::FaasClient;
 ///
 /// let faas = FaasClient::from_env()?;
 /// faas.gateway().prewarm("alpine:latest", 3, None)?;
 /// let variants = faas.gateway().fork("make bench")?;
 /// # let _ = variants;
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayExtras<'a> {

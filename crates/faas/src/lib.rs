@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use satellite_sdk::compute::faas::{ExecutionRequest, FaasClient};
+//! use satellite_faas::{ExecutionRequest, FaasClient};
 //!
 //! let faas = FaasClient::from_env()?;
 //! println!("{}", faas.execute("uname -a")?.stdout);
@@ -13,13 +13,13 @@
 //!     .env("EPOCHS", "3");
 //! let result = faas.executions().run(training)?.ok()?;
 //! # let _ = result;
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # What servers offer
 //!
 //! The client is written for the contract of `/api/v1`. A server that has not got
-//! a route answers an error that [`is_unsupported`](crate::Error::is_unsupported)
+//! a route answers an error that [`is_unsupported`](satellite_core::Error::is_unsupported)
 //! and names it. [`FaasDialect`] tells which of two ways of saying the same a
 //! server wants.
 //!
@@ -73,16 +73,20 @@ mod dialect;
 mod environments;
 mod executions;
 mod gateway;
+#[cfg(feature = "testing")]
+mod mock;
 mod models;
 mod output;
 mod request;
 mod snapshots;
 
-pub use client::{FaasClient, Options};
+pub use client::{FaasBuilder, FaasClient, Options};
 pub use dialect::FaasDialect;
 pub use environments::{EnvironmentManager, EnvironmentSpec};
 pub use executions::ExecutionManager;
 pub use gateway::GatewayExtras;
+#[cfg(feature = "testing")]
+pub use mock::{FaasKind, MockFaas};
 pub use models::{
     Environment, Execution, ExecutionResult, ExecutionStatus, HealthStatus, Instance, Resources,
     Snapshot,

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
-use crate::lenient::{open_words, or_default};
+use satellite_core::lenient::or_default;
+use satellite_core::open_words;
+use satellite_core::{Error, Result};
 
 open_words! {
     /// What became of an execution.

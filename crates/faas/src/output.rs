@@ -8,9 +8,11 @@ use serde::Deserialize;
 use super::client::FaasClient;
 use super::executions::path;
 use super::models::ExecutionResult;
-use crate::compute::Stream;
-use crate::error::{Error, Result};
-use crate::http::{Call, Fault, Lines, Method, Response, Source, behind, events, with_query};
+use satellite_core::client::Stream;
+use satellite_core::http::{
+    Call, Fault, Lines, Method, Response, Source, behind, events, with_query,
+};
+use satellite_core::{Error, Result};
 
 /// A piece of what an execution does. It shows itself as the text alone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,15 +9,15 @@ use serde_json::{Map, Value, json};
 
 use super::command::{self, Form};
 use super::dialect::FaasDialect;
-use crate::error::{Error, Result};
-use crate::http::Secret;
-use crate::lenient::open_words;
+use satellite_core::http::Secret;
+use satellite_core::open_words;
+use satellite_core::{Error, Result};
 
 /// A command to be run, where, and within what limits.
 ///
 /// ```
 /// use std::time::Duration;
-/// use satellite_sdk::compute::faas::ExecutionRequest;
+/// use satellite_faas::ExecutionRequest;
 ///
 /// let simple: ExecutionRequest = "echo hello".into();
 /// let words: ExecutionRequest = ["grep", "-c", "it's"].into();

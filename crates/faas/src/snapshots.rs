@@ -6,20 +6,20 @@ use serde_json::json;
 use super::client::FaasClient;
 use super::models::{ExecutionResult, Snapshot};
 use super::request::{ExecutionRequest, Mode};
-use crate::error::{Error, Result};
-use crate::http::{Class, Problem, escaped};
+use satellite_core::http::{Class, Problem, escaped};
+use satellite_core::{Error, Result};
 
 /// Snapshots of a [`FaasClient`].
 ///
 /// ```no_run
-/// use satellite_sdk::compute::faas::FaasClient;
+/// use satellite_faas::FaasClient;
 ///
 /// let faas = FaasClient::from_env()?;
 /// let base = faas.snapshots().create_from_script("pip install pytest", "test-base")?;
 /// for branch in faas.snapshots().branch(&base.id, 10)? {
 ///     branch.execute("pytest")?.ok()?;
 /// }
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotManager<'a> {

@@ -1,15 +1,16 @@
 //! Signs of life: what the worker knows of itself, and the thread that tells it.
 
-#[cfg(any(feature = "metrics", feature = "state"))]
-pub(crate) mod metrics;
-#[cfg(not(any(feature = "metrics", feature = "state")))]
+#![allow(missing_docs)] // TODO
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
 #[path = "no_metrics.rs"]
-pub(crate) mod metrics;
-#[cfg(feature = "health")]
+pub mod metrics;
+#[cfg(feature = "server")]
 mod server;
 
-#[cfg(feature = "health")]
-pub(crate) use server::HealthServer;
+#[cfg(feature = "server")]
+pub use server::HealthServer;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +24,7 @@ use metrics::Metrics;
 /// otherwise. A satellite adds reasons of its own, each under a name:
 ///
 /// ```
-/// use satellite_sdk::Health;
+/// use satellite_health::Health;
 ///
 /// let health = Health::default();
 /// health.problem("engine", "docker does not answer");
@@ -82,14 +83,14 @@ impl Health {
     }
 
     /// Nothing stands in the way yet.
-    pub(crate) fn good() -> Self {
+    pub fn good() -> Self {
         let metrics = Default::default();
         let state = Arc::default();
         Health { state, metrics }
     }
 
     /// The figures beside the reasons.
-    pub(crate) fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
@@ -114,10 +115,10 @@ impl fmt::Debug for Health {
 }
 
 /// The name under which the worker tells how its last poll went.
-pub(crate) const PLATFORM: &str = "platform";
+pub const PLATFORM: &str = "platform";
 
 /// The name under which the worker tells what is wrong with its journal.
-pub(crate) const JOURNAL: &str = "journal";
+pub const JOURNAL: &str = "journal";
 
 /// The name under which the worker tells that it has not registered.
-pub(crate) const REGISTRATION: &str = "registration";
+pub const REGISTRATION: &str = "registration";

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 /// A figure: its name, what it counts or measures, and how.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Metric {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) help: &'static str,
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub help: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Only grows.
     Counter,
     /// As it is now.
@@ -27,17 +27,17 @@ pub(crate) enum Kind {
 }
 
 impl Metric {
-    pub(crate) const fn counter(name: &'static str, help: &'static str) -> Self {
+    pub const fn counter(name: &'static str, help: &'static str) -> Self {
         let kind = Kind::Counter;
         Metric { name, kind, help }
     }
 
-    pub(crate) const fn gauge(name: &'static str, help: &'static str) -> Self {
+    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
         let kind = Kind::Gauge;
         Metric { name, kind, help }
     }
 
-    pub(crate) const fn summary(name: &'static str, help: &'static str) -> Self {
+    pub const fn summary(name: &'static str, help: &'static str) -> Self {
         let kind = Kind::Summary;
         Metric { name, kind, help }
     }
@@ -45,7 +45,7 @@ impl Metric {
 
 /// All figures of a process. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Metrics(Arc<Mutex<BTreeMap<&'static Metric, Series>>>);
+pub struct Metrics(Arc<Mutex<BTreeMap<&'static Metric, Series>>>);
 
 /// A figure's values by their labels, written as they are shown: `{a="b"}`.
 type Series = BTreeMap<String, Value>;
@@ -57,25 +57,25 @@ struct Value {
 }
 
 /// Names and values that tell series of one figure apart.
-pub(crate) type Labels<'a> = &'a [(&'static str, &'a str)];
+pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 impl Metrics {
     /// Shows this figure from now on, as 0 where nothing has happened yet.
-    pub(crate) fn show(&self, metrics: impl IntoIterator<Item = &'static Metric>) {
+    pub fn show(&self, metrics: impl IntoIterator<Item = &'static Metric>) {
         for metric in metrics {
             self.with(metric, &[], |_| {});
         }
     }
 
-    pub(crate) fn add(&self, metric: &'static Metric, labels: Labels<'_>, more: u64) {
+    pub fn add(&self, metric: &'static Metric, labels: Labels<'_>, more: u64) {
         self.with(metric, labels, |value| value.sum += more as f64);
     }
 
-    pub(crate) fn set(&self, metric: &'static Metric, labels: Labels<'_>, now: f64) {
+    pub fn set(&self, metric: &'static Metric, labels: Labels<'_>, now: f64) {
         self.with(metric, labels, |value| value.sum = now);
     }
 
-    pub(crate) fn observe(&self, metric: &'static Metric, labels: Labels<'_>, took: Duration) {
+    pub fn observe(&self, metric: &'static Metric, labels: Labels<'_>, took: Duration) {
         self.with(metric, labels, |value| {
             value.sum += took.as_secs_f64();
             value.count += 1;
@@ -83,7 +83,7 @@ impl Metrics {
     }
 
     /// The page for Prometheus.
-    pub(crate) fn page(&self) -> String {
+    pub fn page(&self) -> String {
         let mut page = String::new();
         for (metric, series) in self.all().iter() {
             let Metric { name, kind, help } = metric;
@@ -128,8 +128,8 @@ fn written(labels: Labels<'_>) -> String {
 }
 
 /// The answer to whoever asks for `/metrics`.
-pub(crate) fn page(metrics: &Metrics) -> crate::serve::Response {
-    crate::serve::Response::new(200)
+pub fn page(metrics: &Metrics) -> satellite_serve::Response {
+    satellite_serve::Response::new(200)
         .header("content-type", "text/plain; version=0.0.4; charset=utf-8")
         .header("cache-control", "no-store")
         .body(metrics.page())

@@ -8,8 +8,8 @@ use std::time::Duration;
 use miniserde::{Serialize, json};
 
 use super::Health;
-use crate::error::{Error, Result};
-use crate::serve::{Limits, Request, Response, Server};
+use satellite_core::{Error, Result};
+use satellite_serve::{Limits, Request, Response, Server};
 
 /// What strangers can have of a small device: a handful of threads, for seconds.
 const LIMITS: Limits = Limits {
@@ -24,10 +24,10 @@ const LIMITS: Limits = Limits {
 };
 
 /// Answers until dropped.
-pub(crate) struct HealthServer(Server);
+pub struct HealthServer(Server);
 
 impl HealthServer {
-    pub(crate) fn start(address: SocketAddr, health: Health) -> Result<Self> {
+    pub fn start(address: SocketAddr, health: Health) -> Result<Self> {
         let server = Server::bind(address, LIMITS, move |request| answer(request, &health));
         let server = server.map_err(|e| {
             let hint = match e.kind() {
@@ -43,14 +43,14 @@ impl HealthServer {
         Ok(HealthServer(server))
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.0.addr()
     }
 }
 
 fn answer(request: &mut Request<'_>, health: &Health) -> Response {
     let is_read = matches!(request.method(), "GET" | "HEAD");
-    #[cfg(any(feature = "metrics", feature = "state"))]
+    #[cfg(feature = "metrics")]
     if is_read && request.path() == "/metrics" {
         return super::metrics::page(health.metrics());
     }

@@ -22,7 +22,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// there: its client is answered 400, 413, 408 or not at all, whatever the service answers.
 ///
 /// ```
-/// use satellite_sdk::serve::{Limits, Response, Server};
+/// use satellite_serve::{Limits, Response, Server};
 ///
 /// let server = Server::bind("127.0.0.1:0", Limits::default(), |request| {
 ///     match std::io::copy(request.body(), &mut std::io::sink()) {

@@ -5,7 +5,7 @@
 //! that two readers could understand in two ways is refused, never repaired.
 //!
 //! ```
-//! use satellite_sdk::serve::{Limits, Response, Server};
+//! use satellite_serve::{Limits, Response, Server};
 //!
 //! let server = Server::bind("127.0.0.1:0", Limits::default(), |request| {
 //!     match (request.method(), request.path()) {
@@ -37,6 +37,8 @@ mod limits;
 mod request;
 mod response;
 mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod wire;
 mod writer;
 
@@ -48,7 +50,8 @@ pub use server::Server;
 
 /// Serves one connection to its end.
 #[cfg(fuzzing)]
-pub(crate) fn serve(stream: std::net::TcpStream, limits: &Limits, service: &server::Service) {
+#[doc(hidden)]
+pub fn serve(stream: std::net::TcpStream, limits: &Limits, service: &server::Service) {
     let connections = std::sync::Arc::new(connections::Connections::new(1));
     if let connections::Admission::Place(place) = connections.admit(stream) {
         connection::run(place, limits, service);

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// likes.
 ///
 /// ```
-/// use satellite_sdk::serve::Limits;
+/// use satellite_serve::Limits;
 /// use std::time::Duration;
 ///
 /// let limits = Limits { body_bytes: 64 * 1024, head_time: Duration::from_secs(2), ..Limits::default() };

@@ -7,7 +7,7 @@ use super::head::{Framing, Head};
 /// A request whose head is whole and whose body is still to be read.
 ///
 /// ```
-/// use satellite_sdk::serve::{Limits, Response, Server};
+/// use satellite_serve::{Limits, Response, Server};
 ///
 /// let server = Server::bind("127.0.0.1:0", Limits::default(), |request| {
 ///     let Ok(body) = request.read_body() else { return Response::new(400) };
@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
     /// The method as sent, in upper case for all usual ones: `GET`.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn read_only(request: &mut Request<'_>) -> Response {
     ///     Response::new(if matches!(request.method(), "GET" | "HEAD") { 200 } else { 405 })
     /// }
@@ -43,7 +43,7 @@ impl<'a> Request<'a> {
     /// It begins with `/`, or is the `*` of OPTIONS.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn moved(request: &mut Request<'_>) -> Response {
     ///     Response::new(308).header("location", format!("/v2{}", request.target()))
     /// }
@@ -55,7 +55,7 @@ impl<'a> Request<'a> {
     /// The target up to its `?`: `/tasks`.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn health(request: &mut Request<'_>) -> Response {
     ///     Response::new(if request.path() == "/healthz" { 200 } else { 404 })
     /// }
@@ -67,7 +67,7 @@ impl<'a> Request<'a> {
     /// The target behind its `?`, if it has one: `status=pending`.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn verbose(request: &mut Request<'_>) -> bool {
     ///     request.query().is_some_and(|query| query.split('&').any(|part| part == "verbose"))
     /// }
@@ -79,7 +79,7 @@ impl<'a> Request<'a> {
     /// The value of the first header field of this name, in whatever case.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn token<'a>(request: &Request<'a>) -> Option<&'a str> {
     ///     request.header("authorization")?.strip_prefix("Bearer ")
     /// }
@@ -91,7 +91,7 @@ impl<'a> Request<'a> {
     /// All header fields, names and values as sent, in their order.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn count(request: &mut Request<'_>) -> Response {
     ///     Response::text(200, request.headers().count().to_string())
     /// }
@@ -103,7 +103,7 @@ impl<'a> Request<'a> {
     /// The body's length in bytes; `None` when it comes in chunks.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn is_small(request: &mut Request<'_>) -> bool {
     ///     request.content_length().is_some_and(|bytes| bytes < 1024)
     /// }
@@ -118,7 +118,7 @@ impl<'a> Request<'a> {
     /// Where the connection comes from.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn is_local(request: &mut Request<'_>) -> bool {
     ///     request.peer().ip().is_loopback()
     /// }
@@ -131,7 +131,7 @@ impl<'a> Request<'a> {
     /// same connection.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn which(request: &mut Request<'_>) -> Response {
     ///     Response::text(200, request.connection().to_string())
     /// }
@@ -145,7 +145,7 @@ impl<'a> Request<'a> {
     /// A client that waits for `100 Continue` is told so when the first byte is read.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn store(request: &mut Request<'_>) -> std::io::Result<u64> {
     ///     let mut file = std::fs::File::create("/tmp/upload")?;
     ///     std::io::copy(request.body(), &mut file)
@@ -162,7 +162,7 @@ impl<'a> Request<'a> {
     /// Those of [`Body`]; [`Limits::body_bytes`](super::Limits::body_bytes) bounds it.
     ///
     /// ```
-    /// # use satellite_sdk::serve::{Request, Response};
+    /// # use satellite_serve::{Request, Response};
     /// fn echo(request: &mut Request<'_>) -> Response {
     ///     match request.read_body() {
     ///         Ok(body) => Response::new(200).body(body),

@@ -7,7 +7,7 @@ use std::io::Read;
 /// their kin are set by it alone, and leaving them in a response has no effect.
 ///
 /// ```
-/// use satellite_sdk::serve::Response;
+/// use satellite_serve::Response;
 ///
 /// let empty = Response::new(204);
 /// let json = Response::json(200, r#"{"status":"healthy"}"#);
@@ -38,7 +38,7 @@ impl Response {
     /// A status outside of that, as any other thing that cannot be sent, is answered 500.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// assert_eq!(Response::new(404).status(), 404);
     /// assert_eq!(Response::new(100).status(), 500);
     /// ```
@@ -56,7 +56,7 @@ impl Response {
     /// An answer with a JSON document.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// let response = Response::json(200, serde_json::json!({ "name": "edge" }).to_string());
     /// # let _ = response;
     /// ```
@@ -69,7 +69,7 @@ impl Response {
     /// An answer with plain text in UTF-8.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// let response = Response::text(503, "still loading the model\n");
     /// # let _ = response;
     /// ```
@@ -86,7 +86,7 @@ impl Response {
     /// tabs, turns what was set so far into a bare 500: a response is never split.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// assert_eq!(Response::new(200).header("x-model", "tiny").status(), 200);
     /// assert_eq!(Response::new(200).header("x-model", "tiny\r\nset-cookie: a").status(), 500);
     /// ```
@@ -117,7 +117,7 @@ impl Response {
     /// Gives it a body of these bytes.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// let icon = Response::new(200).header("content-type", "image/png").body(vec![0x89, b'P']);
     /// # let _ = icon;
     /// ```
@@ -134,7 +134,7 @@ impl Response {
     /// notices.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// # fn f() -> std::io::Result<Response> {
     /// let file = std::fs::File::open("model.onnx")?;
     /// let bytes = file.metadata()?.len();
@@ -150,7 +150,7 @@ impl Response {
     /// The status that will be sent.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// assert_eq!(Response::text(418, "short and stout").status(), 418);
     /// ```
     pub fn status(&self) -> u16 {
@@ -160,7 +160,7 @@ impl Response {
     /// Misbehaves: sends these bytes as they are, then closes. For tests.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// let truncated = Response::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
     /// let silent = Response::raw("");
     /// # let _ = (truncated, silent);
@@ -178,7 +178,7 @@ impl Response {
     /// Away from Linux the client may see a plain end instead.
     ///
     /// ```
-    /// # use satellite_sdk::serve::Response;
+    /// # use satellite_serve::Response;
     /// let cut = Response::reset();
     /// # let _ = cut;
     /// ```

@@ -19,7 +19,7 @@ pub(super) type Service = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
 /// that is still at work finishes on its own, its answer lost.
 ///
 /// ```
-/// use satellite_sdk::serve::{Limits, Response, Server};
+/// use satellite_serve::{Limits, Response, Server};
 /// use std::io::{Read, Write};
 ///
 /// let server = Server::bind("127.0.0.1:0", Limits::default(), |request| {
@@ -51,7 +51,7 @@ impl Server {
     /// When the address cannot be resolved or listened on, or no thread can be started.
     ///
     /// ```
-    /// use satellite_sdk::serve::{Limits, Response, Server};
+    /// use satellite_serve::{Limits, Response, Server};
     ///
     /// let limits = Limits { connections: 8, ..Limits::default() };
     /// let server = Server::bind("127.0.0.1:0", limits, |_| Response::new(204))?;
@@ -87,7 +87,7 @@ impl Server {
     /// Where it listens, with the port that the system chose.
     ///
     /// ```
-    /// use satellite_sdk::serve::{Limits, Response, Server};
+    /// use satellite_serve::{Limits, Response, Server};
     ///
     /// let server = Server::bind("127.0.0.1:0", Limits::default(), |_| Response::new(204))?;
     /// assert_ne!(server.addr().port(), 0);
@@ -100,7 +100,7 @@ impl Server {
     /// How many connections were opened so far, those included that were turned away.
     ///
     /// ```
-    /// use satellite_sdk::serve::{Limits, Response, Server};
+    /// use satellite_serve::{Limits, Response, Server};
     ///
     /// let server = Server::bind("127.0.0.1:0", Limits::default(), |_| Response::new(204))?;
     /// assert_eq!(server.connections(), 0);

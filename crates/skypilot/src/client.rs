@@ -13,25 +13,25 @@ use super::dialect::{self, API_VERSION, OLDEST_API_VERSION};
 use super::models::{Health, RequestRecord, RequestStatus};
 use super::request::Request;
 use super::user::User;
-use crate::compute::builder::{Client, Connection};
-use crate::compute::{Cancel, ClientBuilder, TimeLimits};
-use crate::error::{Error, Result};
-use crate::http::{
+use satellite_core::Variables;
+use satellite_core::client::{Cancel, TimeLimits};
+use satellite_core::client::{Client, Connection};
+use satellite_core::http::{
     Call, Class, Credentials, Method, Op, Problem, Response, Secret, Transport, retry, with_query,
 };
-use crate::settings::Variables;
+use satellite_core::{Error, Result};
 
 /// A SkyPilot API server, one method for each operation. Clones share one
 /// connection.
 ///
 /// ```no_run
-/// use satellite_sdk::compute::skypilot::SkyPilotClient;
+/// use satellite_skypilot::SkyPilotClient;
 ///
 /// let sky = SkyPilotClient::from_env()?;
 /// for cluster in sky.list_clusters()? {
 ///     println!("{} {}", cluster.name, cluster.status);
 /// }
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct SkyPilotClient {
@@ -70,6 +70,12 @@ impl Client for SkyPilotClient {
     }
 }
 
+satellite_core::client_builder! {
+    /// Builds a [`SkyPilotClient`] from its own settings and from `SKYPILOT_*` environment variables, in that
+    /// order.
+    pub struct SkyPilotBuilder for SkyPilotClient;
+}
+
 impl SkyPilotClient {
     /// A client to be built. Its variables begin with `SKYPILOT_`: the address
     /// is `SKYPILOT_API_SERVER_URL`, or the official client's
@@ -78,7 +84,7 @@ impl SkyPilotClient {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use satellite_sdk::compute::skypilot::SkyPilotClient;
+    /// use satellite_skypilot::SkyPilotClient;
     ///
     /// let sky = SkyPilotClient::builder()
     ///     .url("https://sky.example.com")
@@ -87,10 +93,10 @@ impl SkyPilotClient {
     ///     .retry_delay(Duration::from_secs(2))
     ///     .build()?;
     /// # let _ = sky;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
-    pub fn builder() -> ClientBuilder<Self> {
-        ClientBuilder::default()
+    pub fn builder() -> SkyPilotBuilder {
+        SkyPilotBuilder::default()
     }
 
     /// A client for what the environment says.
@@ -104,14 +110,14 @@ impl SkyPilotClient {
     /// The same client through connections of its own, which `cancel` ends.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_sdk::compute::Cancel;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_core::client::Cancel;
     ///
     /// let cancel = Cancel::new();
     /// let mine = sky.cancelled_by(&cancel)?;
     /// std::thread::spawn(move || mine.list_clusters());
     /// cancel.cancel();
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -131,10 +137,10 @@ impl SkyPilotClient {
     /// How the server is, whether or not it is healthy.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let health = sky.health()?;
     /// println!("{} {}, API version {}", health.status, health.version, health.api_version);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors

@@ -8,13 +8,13 @@ use super::client::{SkyPilotClient, absent};
 use super::models::{Cluster, Launched};
 use super::request::Request;
 use super::task::{Envs, Task};
-use crate::error::{Error, Result};
-use crate::http::{Op, Secret};
+use satellite_core::http::{Op, Secret};
+use satellite_core::{Error, Result};
 
 /// A cluster to be launched, or a task for one that runs.
 ///
 /// ```
-/// use satellite_sdk::compute::skypilot::{CloudCredentials, Launch};
+/// use satellite_skypilot::{CloudCredentials, Launch};
 ///
 /// let launch = Launch::new("tenant-abc", "run: nvidia-smi\n")
 ///     .retry_until_up(true)
@@ -133,7 +133,7 @@ impl Launch {
 /// The cloud account that a launch is made on.
 ///
 /// ```
-/// use satellite_sdk::compute::skypilot::CloudCredentials;
+/// use satellite_skypilot::CloudCredentials;
 ///
 /// let aws = CloudCredentials::aws("AKIA…", "secret").session_token("token");
 /// let azure = CloudCredentials::azure("tenant", "client", "secret", "subscription");
@@ -220,12 +220,12 @@ impl SkyPilotClient {
     /// will tell later.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_sdk::compute::skypilot::Launch;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::Launch;
     ///
     /// let launched = sky.launch(&Launch::new("mine", "run: nvidia-smi\n"))?.wait()?;
     /// println!("job {:?}", launched.job_id);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -238,9 +238,9 @@ impl SkyPilotClient {
     /// Starts a cluster that was stopped.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.start("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -253,9 +253,9 @@ impl SkyPilotClient {
     /// Stops a cluster; its disk is kept.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.stop("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -268,9 +268,9 @@ impl SkyPilotClient {
     /// Takes a cluster down, its disk included.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.terminate("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -284,9 +284,9 @@ impl SkyPilotClient {
     /// it leaves behind may cost on.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.purge("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -300,9 +300,9 @@ impl SkyPilotClient {
     /// minutes; `None`: never.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.autostop("llama3-8b-prod", Some(30), false)?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -321,11 +321,11 @@ impl SkyPilotClient {
     /// A cluster, as the server last saw it.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// if sky.status("llama3-8b-prod")?.status == "UP" {
     ///     println!("up");
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -345,9 +345,9 @@ impl SkyPilotClient {
     /// All clusters, as the server last saw them.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{} clusters", sky.list_clusters()?.len());
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -359,12 +359,12 @@ impl SkyPilotClient {
     /// One or all clusters, looked at in their clouds as `refresh` says.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_sdk::compute::skypilot::Refresh;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::Refresh;
     ///
     /// let seen_now = sky.clusters(Some("llama3-8b-prod"), Refresh::Force)?;
     /// # let _ = seen_now;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! How an API server is shown the token, and what its refusals mean.
 
+use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
-use ureq::http::header::AUTHORIZATION;
 
-use crate::http::{Class, Dialect, Problem, detail, excerpt, shortened};
+use satellite_core::http::{Class, Dialect, Problem, detail, excerpt, shortened};
 
 /// What this client speaks, and the oldest that it and its peers understand.
 pub(super) const API_VERSION: u32 = 62;

@@ -10,14 +10,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::client::SkyPilotClient;
 use super::task::{Envs, Task};
-use crate::error::{Error, Result};
-use crate::http::{Secret, retry};
+use satellite_core::http::{Secret, retry};
+use satellite_core::{Error, Result};
 
 /// A command for a cluster that is up; any text that bash takes.
 ///
 /// ```
 /// use std::time::Duration;
-/// use satellite_sdk::compute::skypilot::Exec;
+/// use satellite_skypilot::Exec;
 ///
 /// let exec = Exec::new("llama3-8b-prod", "nvidia-smi").timeout(Duration::from_secs(30));
 /// # let _ = exec;
@@ -88,15 +88,15 @@ impl Exec {
 
 impl SkyPilotClient {
     /// Runs a command and waits for its end, for at most
-    /// [`TimeLimits::work`](crate::compute::TimeLimits::work).
+    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work).
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_sdk::compute::skypilot::Exec;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::Exec;
     ///
     /// let output = sky.exec(&Exec::new("llama3-8b-prod", "nvidia-smi -L"))?;
     /// assert_eq!(output.exit_code, 0, "{}", output.stderr);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors

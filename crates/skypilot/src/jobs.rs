@@ -11,14 +11,14 @@ use super::logs::readable;
 use super::models::{Job, JobStatus, Launched};
 use super::request::Request;
 use super::task::{Envs, Task};
-use crate::compute::Stream;
-use crate::error::{Error, Result};
-use crate::http::{Call, Fault, Method, Op, Source, behind};
+use satellite_core::client::Stream;
+use satellite_core::http::{Call, Fault, Method, Op, Source, behind};
+use satellite_core::{Error, Result};
 
 /// Which log, and how much of it.
 ///
 /// ```
-/// use satellite_sdk::compute::skypilot::Logs;
+/// use satellite_skypilot::Logs;
 ///
 /// let last = Logs::new("llama3-8b-prod").tail(100);
 /// let live = Logs::new("llama3-8b-prod").job(7).follow(true);
@@ -98,10 +98,10 @@ impl SkyPilotClient {
     /// what came of it.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let job = sky.submit_job("llama3-8b-prod", "run: python train.py\n")?.wait()?;
     /// println!("job {:?}", job.job_id);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -119,11 +119,11 @@ impl SkyPilotClient {
     /// The jobs of a cluster, newest first; `all_users`: also those of others.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// for job in sky.queue("llama3-8b-prod", false)? {
     ///     println!("{} {}", job.job_id, job.status);
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -137,9 +137,9 @@ impl SkyPilotClient {
     /// last job.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{:?}", sky.job_status("llama3-8b-prod", &[7])?.get(&7));
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -162,9 +162,9 @@ impl SkyPilotClient {
     /// Cancels jobs.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.cancel_jobs("llama3-8b-prod", &[7])?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -180,9 +180,9 @@ impl SkyPilotClient {
     /// Cancels all jobs of a cluster.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.cancel_all_jobs("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -196,13 +196,13 @@ impl SkyPilotClient {
     /// itself as the first item, `is_not_found()`.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_sdk::compute::skypilot::Logs;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::Logs;
     ///
     /// for line in sky.logs(&Logs::new("llama3-8b-prod").tail(100))? {
     ///     println!("{}", line?);
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors

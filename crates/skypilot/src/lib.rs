@@ -6,7 +6,7 @@
 //! # 1. Launch a cluster
 //!
 //! ```no_run
-//! use satellite_sdk::compute::skypilot::{Launch, Resources, SkyPilotClient, Task};
+//! use satellite_skypilot::{Launch, Resources, SkyPilotClient, Task};
 //!
 //! let sky = SkyPilotClient::from_env()?;
 //! let task = Task::new()
@@ -15,13 +15,13 @@
 //!     .run("python -m vllm.entrypoints.openai.api_server --port $VLLM_PORT");
 //! let launch = Launch::new("llama3-8b-prod", task).idle_minutes_to_stop(30).env("VLLM_PORT", "8000");
 //! println!("launch {}", sky.launch(&launch)?.id());
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 2. Launch it on somebody else's account
 //!
 //! ```no_run
-//! # use satellite_sdk::compute::skypilot::{CloudCredentials, Launch, SkyPilotClient};
+//! # use satellite_skypilot::{CloudCredentials, Launch, SkyPilotClient};
 //! # let sky = SkyPilotClient::from_env()?;
 //! # let (key, secret) = ("AKIA…", "…");
 //! let tenant = CloudCredentials::aws(key, secret).region("us-west-2");
@@ -29,13 +29,13 @@
 //! let launch = Launch::new("tenant-abc", yaml.as_str()).credentials(tenant);
 //! let request = sky.launch(&launch)?;
 //! # let _ = request;
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 3. Wait for it
 //!
 //! ```no_run
-//! # use satellite_sdk::compute::skypilot::{Launch, SkyPilotClient};
+//! # use satellite_skypilot::{Launch, SkyPilotClient};
 //! # let sky = SkyPilotClient::from_env()?;
 //! # let request = sky.launch(&Launch::new("c", "run: x"))?;
 //! match request.wait_with(|r| eprintln!("{} {}", r.status, r.status_msg.as_deref().unwrap_or(""))) {
@@ -43,71 +43,71 @@
 //!     Err(e) if e.is_timeout() => println!("not yet; ask again with {}", request.id()),
 //!     Err(e) => println!("{:?}: {e}", e.server_type()),
 //! }
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 4. Look at it
 //!
 //! ```no_run
-//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
 //! match sky.status("llama3-8b-prod") {
 //!     Ok(c) => println!("{} {:?} {:?} {:?}", c.status, c.cloud, c.region, c.accelerators),
 //!     Err(e) if e.is_not_found() => println!("there is none"),
 //!     Err(e) => return Err(e),
 //! }
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 5. List all
 //!
 //! ```no_run
-//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
 //! for cluster in sky.list_clusters()? {
 //!     println!("{:30} {}", cluster.name, cluster.status);
 //! }
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 6. Run a command on it
 //!
 //! ```no_run
-//! # use satellite_sdk::compute::skypilot::{Exec, SkyPilotClient};
+//! # use satellite_skypilot::{Exec, SkyPilotClient};
 //! # use std::time::Duration;
 //! # let sky = SkyPilotClient::from_env()?;
 //! let exec = Exec::new("llama3-8b-prod", "nvidia-smi").timeout(Duration::from_secs(30));
 //! let output = sky.exec(&exec)?;
 //! println!("{}\n{}{}", output.exit_code, output.stdout, output.stderr);
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 7. Read its logs
 //!
 //! ```no_run
-//! # use satellite_sdk::compute::skypilot::{Logs, SkyPilotClient};
+//! # use satellite_skypilot::{Logs, SkyPilotClient};
 //! # let sky = SkyPilotClient::from_env()?;
 //! for line in sky.logs(&Logs::new("llama3-8b-prod").tail(100).follow(true))? {
 //!     println!("{}", line?);
 //! }
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 8. Know what it will cost
 //!
 //! ```no_run
-//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
 //! # let yaml = "run: x";
 //! let estimate = sky.estimate_cost(yaml, 24.0)?;
 //! let about = if estimate.is_exact { "" } else { "about " };
 //! println!("{} on {}: {about}${:.2}", estimate.instance_type, estimate.provider, estimate.total);
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # 9. Take it down
 //!
 //! ```no_run
-//! # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+//! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
 //! sky.terminate("llama3-8b-prod")?.wait()?;
-//! # Ok::<(), satellite_sdk::Error>(())
+//! # Ok::<(), satellite_core::Error>(())
 //! ```
 //!
 //! # What goes wrong
@@ -119,7 +119,7 @@
 //! whether it has the request, and only if it does not tell is the error
 //! `is_outcome_unknown()`.
 //!
-//! [`Error::server_type`]: crate::Error::server_type
+//! [`Error::server_type`]: satellite_core::Error::server_type
 
 mod client;
 mod clusters;
@@ -133,6 +133,7 @@ mod request;
 mod task;
 mod user;
 
+pub use client::SkyPilotBuilder;
 pub use client::SkyPilotClient;
 pub use clusters::{CloudCredentials, Launch, Refresh};
 pub use exec::{Exec, Output};
@@ -148,16 +149,16 @@ pub use task::{Resources, Task};
 /// An answer of an API server.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub fn answer(status: u16, body: &[u8]) -> crate::http::Response {
-    crate::http::Response::made(&dialect::BEARER, status, &[], body)
+pub fn answer(status: u16, body: &[u8]) -> satellite_core::http::Response {
+    satellite_core::http::Response::made(&dialect::BEARER, status, &[], body)
 }
 
 /// The lines of a log, and the price that it chooses.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub fn read_log(body: &[u8]) -> crate::Result<(Vec<String>, Option<Estimate>)> {
+pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Estimate>)> {
     let lines = logs::readable(answer(200, body).into_lines()?, false);
-    let lines: Vec<String> = lines.collect::<crate::Result<_>>()?;
+    let lines: Vec<String> = lines.collect::<satellite_core::Result<_>>()?;
     let chosen = prices::chosen(&lines);
     Ok((lines, chosen))
 }

@@ -1,8 +1,8 @@
 //! What servers print, fit to be read: without messages to the official client,
 //! colours and overwritten progress.
 
-use crate::error::{Error, Result};
-use crate::http::Fault;
+use satellite_core::http::Fault;
+use satellite_core::{Error, Result};
 
 /// Lines for people: payload lines, such as heartbeats, are left out.
 pub(super) fn readable(

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::http::Secret;
-use crate::lenient::{open_words, or_default};
+use satellite_core::http::Secret;
+use satellite_core::lenient::or_default;
+use satellite_core::open_words;
 
 /// How the server is.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,7 +47,7 @@ open_words! {
     /// Where a request stands.
     ///
     /// ```
-    /// use satellite_sdk::compute::skypilot::RequestStatus;
+    /// use satellite_skypilot::RequestStatus;
     ///
     /// assert!(RequestStatus::from("CANCELLED").is_final());
     /// ```
@@ -120,7 +121,7 @@ open_words! {
     /// Where a cluster stands.
     ///
     /// ```
-    /// use satellite_sdk::compute::skypilot::ClusterStatus;
+    /// use satellite_skypilot::ClusterStatus;
     ///
     /// assert_eq!(ClusterStatus::from("UP"), ClusterStatus::Up);
     /// ```
@@ -185,7 +186,7 @@ open_words! {
     /// Where a job stands.
     ///
     /// ```
-    /// use satellite_sdk::compute::skypilot::JobStatus;
+    /// use satellite_skypilot::JobStatus;
     ///
     /// assert!(!JobStatus::SettingUp.is_final());
     /// ```
@@ -259,7 +260,7 @@ impl ClusterCost {
     /// US dollars for an hour; none where it has not run.
     ///
     /// ```
-    /// # use satellite_sdk::compute::skypilot::ClusterCost;
+    /// # use satellite_skypilot::ClusterCost;
     /// let cost: ClusterCost =
     ///     serde_json::from_str(r#"{"name": "c", "duration": 1800, "total_cost": 0.75}"#)?;
     /// assert_eq!(cost.per_hour(), Some(1.5));

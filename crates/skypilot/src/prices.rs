@@ -7,13 +7,13 @@ use super::client::SkyPilotClient;
 use super::logs::cleaned;
 use super::models::{ClusterCost, EnabledClouds, Offer, Offers};
 use super::task::{Envs, Task};
-use crate::error::{Error, Result};
-use crate::http::{Call, Method, Op};
+use satellite_core::http::{Call, Method, Op};
+use satellite_core::{Error, Result};
 
 /// Which accelerators to list.
 ///
 /// ```
-/// use satellite_sdk::compute::skypilot::Accelerators;
+/// use satellite_skypilot::Accelerators;
 ///
 /// let query = Accelerators::new().name("A10G").cloud("aws").all_regions(true);
 /// # let _ = query;
@@ -104,10 +104,10 @@ impl SkyPilotClient {
     /// catalogue has the machine, which is so for machines with accelerators.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let estimate = sky.estimate_cost("resources: {accelerators: 'A10G:1'}\n", 24.0)?;
     /// println!("${:.2} for a day", estimate.total);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -169,13 +169,13 @@ impl SkyPilotClient {
     /// Accelerators, and the machines that have them.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_sdk::compute::skypilot::Accelerators;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::Accelerators;
     ///
     /// for offer in sky.accelerators(&Accelerators::new().name("H100"))?.values().flatten() {
     ///     println!("{} {:?} {:?}", offer.cloud, offer.instance_type, offer.price);
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -187,11 +187,11 @@ impl SkyPilotClient {
     /// What clusters of the last days have cost, those that are gone included.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// for cost in sky.cost_report(30)? {
     ///     println!("{} ${:.2}", cost.name, cost.total_cost);
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -203,9 +203,9 @@ impl SkyPilotClient {
     /// Looks which clouds may be used, and remembers it; no clouds: all.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{:?}", sky.check(&["aws"])?);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -220,9 +220,9 @@ impl SkyPilotClient {
     /// The clouds that the last check found.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{}", sky.enabled_clouds()?.join(", "));
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -235,9 +235,9 @@ impl SkyPilotClient {
     /// That a task is fit, without doing any of it.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.validate("run: nvidia-smi\n")?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors

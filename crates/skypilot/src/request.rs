@@ -11,9 +11,9 @@ use serde_json::json;
 use super::client::{SkyPilotClient, absent};
 use super::logs::readable;
 use super::models::RequestRecord;
-use crate::compute::Stream;
-use crate::error::Result;
-use crate::http::{Call, Method, Op, Pace, Source, behind, with_query};
+use satellite_core::Result;
+use satellite_core::client::Stream;
+use satellite_core::http::{Call, Method, Op, Pace, Source, behind, with_query};
 
 /// How often a request is asked after.
 const PACE: Pace = Pace {
@@ -25,12 +25,12 @@ const PACE: Pace = Pace {
 /// waits for it.
 ///
 /// ```no_run
-/// # use satellite_sdk::compute::skypilot::SkyPilotClient;
+/// # use satellite_skypilot::SkyPilotClient;
 /// # let sky = SkyPilotClient::from_env()?;
 /// let request = sky.terminate("llama3-8b-prod")?;
 /// println!("{}", request.id());
 /// request.wait()?;
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[must_use = "the work goes on; `wait` tells what became of it"]
 pub struct Request<T = ()> {
@@ -100,15 +100,15 @@ impl<T: DeserializeOwned> Request<T> {
 /// Requests, by their ids.
 impl SkyPilotClient {
     /// Waits for a request to end, for at most
-    /// [`TimeLimits::work`](crate::compute::TimeLimits::work), and calls
+    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work), and calls
     /// `progress` with what is known of it, each time that it is asked after.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let id = "5b1c…"; // of `Request::id`, kept by another process
     /// let record = sky.wait_for_request(id, |r| println!("{}", r.status))?;
     /// println!("{} ended well", record.name);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -132,9 +132,9 @@ impl SkyPilotClient {
     /// Where a request stands.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{}", sky.request("5b1c…")?.status);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -162,11 +162,11 @@ impl SkyPilotClient {
     /// how to find out what became of one whose answer was lost.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// for request in sky.requests("llama3-8b-prod")? {
     ///     println!("{} {} {}", request.request_id, request.name, request.status);
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -180,9 +180,9 @@ impl SkyPilotClient {
     /// were cancelled: none where it had ended.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// assert_eq!(sky.cancel_request("5b1c…")?, ["5b1c…"]);
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -198,11 +198,11 @@ impl SkyPilotClient {
     /// `follow` says so.
     ///
     /// ```no_run
-    /// # let sky = satellite_sdk::compute::skypilot::SkyPilotClient::from_env()?;
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// for line in sky.request_log("5b1c…", true)? {
     ///     println!("{}", line?);
     /// }
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     ///
     /// # Errors

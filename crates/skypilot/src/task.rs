@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::http::Secret;
+use satellite_core::http::Secret;
+use satellite_core::{Error, Result};
 
 /// A task: YAML of your own ([`Task::yaml`]), passed on as it is, or built here.
 ///
 /// ```
-/// use satellite_sdk::compute::skypilot::{Resources, Task};
+/// use satellite_skypilot::{Resources, Task};
 ///
 /// let task = Task::new()
 ///     .resources(Resources::new().infra("aws/us-east-1").accelerators("A10G:1"))
@@ -52,7 +52,7 @@ struct Built {
 /// What a cluster is made of; whatever is left out is the server's choice.
 ///
 /// ```
-/// use satellite_sdk::compute::skypilot::Resources;
+/// use satellite_skypilot::Resources;
 ///
 /// let cheap = Resources::new().accelerators("L4:1").spot(true).disk_gb(100).port(8000);
 /// # let _ = cheap;

@@ -1,8 +1,7 @@
 //! Who asks, where no token says so.
 
-use super::client::SkyPilotClient;
-use crate::compute::ClientBuilder;
-use crate::settings::Variables;
+use crate::SkyPilotBuilder;
+use satellite_core::Variables;
 
 /// An id and a name.
 #[derive(Default)]
@@ -11,11 +10,11 @@ pub struct User {
     name: Option<String>,
 }
 
-impl ClientBuilder<SkyPilotClient> {
+impl SkyPilotBuilder {
     /// Who asks: an id of eight hexadecimal digits, and a name. For servers
     /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
     pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
-        self.options = User {
+        *self.options() = User {
             id: Some(id.into()),
             name: Some(name.into()),
         };

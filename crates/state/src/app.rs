@@ -16,16 +16,16 @@ use super::processor::{Ended, Function, Processor, Tick};
 use super::settings::{Draft, Surroundings};
 use super::store::{FileStore, Store};
 use super::{endpoints, logs};
-use crate::error::Result;
-use crate::http::Secret;
-use crate::wake::{Clock, Waiter};
-use crate::worker::{Exit, Failure, Stopped};
+use satellite_core::Result;
+use satellite_core::http::Secret;
+use satellite_core::wake::{Clock, Waiter};
+use satellite_core::{Exit, Failure};
 
 /// A processor in the making: settings where the environment's and
 /// `dory.yaml`'s are not wanted, and three ways to run.
 ///
 /// ```no_run
-/// use satellite_sdk::{Exit, state::App};
+/// use satellite_core::{Exit, state::App};
 /// use std::time::Duration;
 ///
 /// fn main() -> Exit {
@@ -48,7 +48,7 @@ impl App {
     /// state in its hands: it is saved between two ticks, never in one.
     ///
     /// ```no_run
-    /// use satellite_sdk::{Exit, state::App};
+    /// use satellite_core::{Exit, state::App};
     /// use std::collections::BTreeMap;
     /// use std::time::Duration;
     ///
@@ -77,7 +77,7 @@ impl App {
     /// Calls `run` once: it works until it is told to stop.
     ///
     /// ```no_run
-    /// use satellite_sdk::{Exit, state::{App, ExecutionContext}};
+    /// use satellite_core::{Exit, state::{App, ExecutionContext}};
     /// use std::time::Duration;
     ///
     /// fn main() -> Exit {
@@ -102,7 +102,7 @@ impl App {
     /// Runs a [`Processor`], to whom nothing is denied.
     pub fn run<P: Processor>(self, processor: P) -> Exit {
         let end = self.build(processor).and_then(Process::run);
-        end.map(|()| Stopped::default()).into()
+        end.into()
     }
 
     /// Checks the settings and opens the endpoints, without running.
@@ -111,7 +111,7 @@ impl App {
     /// `is_settings()` names all that is wrong; a port that is taken.
     ///
     /// ```
-    /// use satellite_sdk::state::{App, ExecutionContext, Outcome, Processor};
+    /// use satellite_state::{App, ExecutionContext, Outcome, Processor};
     ///
     /// struct Once;
     ///
@@ -133,7 +133,7 @@ impl App {
     /// process.run()?;
     /// assert_eq!(*cx.state(), 3);
     /// # std::fs::remove_dir_all(folder)?;
-    /// # Ok::<(), satellite_sdk::Error>(())
+    /// # Ok::<(), satellite_core::Error>(())
     /// ```
     pub fn build<P: Processor>(mut self, processor: P) -> Result<Process<P>> {
         self.draft.has_store = self.store.is_some();
@@ -250,7 +250,7 @@ impl App {
     /// [`Processor::migrate`], for closures.
     ///
     /// ```
-    /// use satellite_sdk::state::App;
+    /// use satellite_state::App;
     /// use serde_json::json;
     ///
     /// let app = App::new().schema(2, |from, mut state| match from {

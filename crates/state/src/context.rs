@@ -8,15 +8,15 @@ use std::time::Duration;
 use super::core::Core;
 use super::memory::{Memory, State, StateGuard};
 use super::way_out::Why;
-use crate::error::Result;
-use crate::health::Health;
-use crate::wake::Stage;
+use satellite_core::Result;
+use satellite_core::wake::Stage;
+use satellite_health::Health;
 
 /// The state, word of a stop, and where this process runs. Clones are cheap and
 /// may go to other threads.
 ///
 /// ```no_run
-/// use satellite_sdk::state::{App, ExecutionContext};
+/// use satellite_state::{App, ExecutionContext};
 /// use std::time::Duration;
 ///
 /// App::new().run_fn(|cx: &ExecutionContext<u64>| {

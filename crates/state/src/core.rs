@@ -16,11 +16,11 @@ use super::settings::Settings;
 use super::store::{Opened, Opening, Status, Store, pod_of};
 use super::turns::Turns;
 use super::way_out::Why;
-use crate::error::{Error, Result};
-use crate::health::Health;
-use crate::health::metrics::Metrics;
-use crate::wake::Waiter;
-use crate::worker::Failure;
+use satellite_core::Failure;
+use satellite_core::wake::Waiter;
+use satellite_core::{Error, Result};
+use satellite_health::Health;
+use satellite_health::metrics::Metrics;
 
 /// The name under which a processor tells why it is not ready.
 pub(super) const PROCESSOR: &str = "processor";

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{import, time};
-use crate::error::{Error, Result};
+use satellite_core::{Error, Result};
 
 const MAGIC: &str = "satellite-state 1 ";
 

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::core::Core;
 use super::time;
 use super::way_out::Why;
-use crate::error::{Error, Result};
-use crate::health::metrics;
-use crate::serve::{Limits, Request, Response, Server};
+use satellite_core::{Error, Result};
+use satellite_health::metrics;
+use satellite_serve::{Limits, Request, Response, Server};
 
 /// Requests that may take their time, at once: the other connections are for
 /// probes.

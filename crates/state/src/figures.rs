@@ -1,6 +1,6 @@
 //! What `/metrics` tells of a processor: the reference's names, true values.
 
-use crate::health::metrics::Metric;
+use satellite_health::metrics::Metric;
 
 pub(super) static STARTUP: Metric = Metric::gauge(
     "dory_startup_duration_seconds",

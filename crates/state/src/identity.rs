@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::http::retry::random;
+use satellite_core::http::retry::random;
 
 /// The letters and digits of names that Kubernetes makes up.
 const MADE_UP: &str = "bcdfghjklmnpqrstvwxz2456789";

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::document::{Content, Snapshot, Stamp, hex_sha256};
-use crate::error::{Error, Result};
+use satellite_core::{Error, Result};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {

@@ -4,7 +4,7 @@
 //! goes on where it was. Its state is any type that serde can write and read:
 //!
 //! ```no_run
-//! use satellite_sdk::{Exit, state::App};
+//! use satellite_core::{Exit, state::App};
 //! use std::time::Duration;
 //!
 //! #[derive(Default, serde::Serialize, serde::Deserialize)]

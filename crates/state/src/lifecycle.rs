@@ -23,10 +23,10 @@ use super::figures;
 use super::processor::{Outcome, Processor, Remedy};
 use super::threads::{self, Threads};
 use super::way_out::Why;
-use crate::error::{Error, Result};
-use crate::serve::Server;
-use crate::wake::Stage;
-use crate::worker::Failure;
+use satellite_core::Failure;
+use satellite_core::wake::Stage;
+use satellite_core::{Error, Result};
+use satellite_serve::Server;
 
 /// So many unclean starts in a row are more than bad luck.
 const RAPID: u32 = 3;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::unknown::Unknown;
-use crate::error::{Error, Result};
+use satellite_core::{Error, Result};
 
 /// What a processor remembers: anything that serde can write and read, with
 /// a beginning.

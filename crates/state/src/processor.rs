@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::context::ExecutionContext;
 use super::memory::State;
-use crate::error::Error;
-use crate::worker::Failure;
+use satellite_core::Error;
+use satellite_core::Failure;
 
 /// Something that runs, remembers, and may be stopped at any moment.
 ///
@@ -17,7 +17,7 @@ use crate::worker::Failure;
 /// that called [`App::run`](super::App::run).
 ///
 /// ```no_run
-/// use satellite_sdk::state::{App, ExecutionContext, Outcome, Processor};
+/// use satellite_state::{App, ExecutionContext, Outcome, Processor};
 /// use std::time::Duration;
 ///
 /// #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -47,7 +47,7 @@ use crate::worker::Failure;
 ///     }
 /// }
 ///
-/// fn main() -> satellite_sdk::Exit {
+/// fn main() -> satellite_core::Exit {
 ///     App::new().run(Shop { till: Vec::new() })
 /// }
 /// ```

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::config_file::ConfigFile;
 use super::identity;
 use super::store::{ConfigMapStore, FileStore, Store};
-use crate::error::Result;
-use crate::http::Secret;
-use crate::settings::Variables;
+use satellite_core::Result;
+use satellite_core::Variables;
+use satellite_core::http::Secret;
 
 /// Where the state is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

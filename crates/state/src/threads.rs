@@ -11,8 +11,8 @@ use super::context::ExecutionContext;
 use super::core::Core;
 use super::figures;
 use super::memory::State;
-use crate::error::{Error, Result};
-use crate::wake::{SAME_WORD, Stage};
+use satellite_core::wake::{SAME_WORD, Stage};
+use satellite_core::{Error, Result};
 
 /// How often a stop is looked for, to see it to its end.
 const LOOK: Duration = Duration::from_millis(50);

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use satellite_core::{Error, Result};
 
 /// What the type did not take, each with its way from the top.
 #[derive(Default)]

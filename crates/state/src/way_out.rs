@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, PROCESSOR, Waker};
 use super::figures;
-use crate::error::{Error, Result};
-use crate::wake::Stage;
+use satellite_core::wake::Stage;
+use satellite_core::{Error, Result};
 
 /// How long a word of migration counts, unless a stop follows.
 const IMMINENT: Duration = Duration::from_secs(60);

@@ -13,17 +13,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::Result;
-use crate::health::{self, Health};
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of};
-use crate::settings::{Draft, Settings, Variables};
-use crate::wake::Waiter;
+use crate::settings::{Draft, Settings};
 use crate::worker::context::{Context, Shared};
 #[cfg(feature = "state")]
 use crate::worker::embedding::Embedding;
-use crate::worker::exit::Exit;
 use crate::worker::figures;
-use crate::worker::handler::{self, AnyHandler, Failure, Handler};
+use crate::worker::handler::{self, AnyHandler, Handler};
 use crate::worker::inbox::Inbox;
 use crate::worker::journal::Journal;
 use crate::worker::notify::Notifier;
@@ -31,6 +27,12 @@ use crate::worker::outbox::{OnReport, Outbox, Report};
 use crate::worker::periodic::Periodic;
 use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
+use satellite_core::Exit;
+use satellite_core::Failure;
+use satellite_core::Result;
+use satellite_core::Variables;
+use satellite_core::wake::Waiter;
+use satellite_health::{self as health, Health};
 
 /// A satellite in the making: handlers, and settings where the environment's
 /// are not wanted.
@@ -217,9 +219,9 @@ impl Builder {
     /// }
     /// ```
     #[cfg(feature = "state")]
-    pub fn processor<S: crate::state::State>(
+    pub fn processor<S: satellite_state::State>(
         mut self,
-        cx: &crate::state::ExecutionContext<S>,
+        cx: &satellite_state::ExecutionContext<S>,
     ) -> Self {
         self.processor = Some(Embedding::new(cx));
         self.signals = false;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Builder;
-use crate::http::Secret;
-use crate::settings::Variables;
-use crate::wake::Clock;
+use satellite_core::Variables;
+use satellite_core::http::Secret;
+use satellite_core::wake::Clock;
 
 /// Settings, in place of the environment's.
 impl Builder {

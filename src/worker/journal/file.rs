@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use crate::private;
+use satellite_core::private;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";

@@ -21,13 +21,13 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::health::{self, Health};
 use crate::worker::figures;
 use crate::worker::outbox::Report;
 use crate::worker::step::step;
 use file::JournalFile;
 use record::Record;
+use satellite_core::{Error, Result};
+use satellite_health::{self as health, Health};
 
 /// Longer than this it is written anew, if half of it is of no more use.
 const COMFORTABLE: u64 = 1024 * 1024;

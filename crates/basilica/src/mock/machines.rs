@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::host::query;
+use satellite_serve::testing::query;
 
 pub(super) fn all() -> Vec<Value> {
     let machine = |id: &str, gpu: &str, memory: u32, count: usize, place: [&str; 3]| {

@@ -12,12 +12,12 @@ use std::time::Duration;
 pub(super) use log::Cut;
 use world::{Shared, World};
 
-use super::faults::Fault;
-use super::host::Host;
-use super::platform::Seen;
-use crate::compute::ClientBuilder;
-use crate::compute::basilica::{ApiVersion, BasilicaClient};
-use crate::settings::Variables;
+use crate::BasilicaBuilder;
+use crate::{ApiVersion, BasilicaClient};
+use satellite_core::Variables;
+use satellite_serve::testing::Fault;
+use satellite_serve::testing::Host;
+use satellite_serve::testing::Seen;
 
 /// Basilica as a client sees it: its gateway, in one of its two APIs, and its
 /// token endpoint, with the traps of the real ones.
@@ -26,8 +26,8 @@ use crate::settings::Variables;
 /// an error.
 ///
 /// ```
-/// use satellite_sdk::compute::basilica::DeploymentConfig;
-/// use satellite_sdk::testing::MockBasilica;
+/// use satellite_basilica::DeploymentConfig;
+/// use satellite_basilica::MockBasilica;
 ///
 /// let mock = MockBasilica::start();
 /// let basilica = mock.client();
@@ -42,7 +42,7 @@ use crate::settings::Variables;
 /// let mut log = basilica.deployments().logs(&deployment.id, true)?;
 /// assert_eq!(log.next().unwrap()?.message, "ready");
 /// assert!(log.next().is_none());
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct MockBasilica {
@@ -77,7 +77,7 @@ impl MockBasilica {
     }
 
     /// A client with a key that never ends, to be changed.
-    pub fn builder(&self) -> ClientBuilder<BasilicaClient> {
+    pub fn builder(&self) -> BasilicaBuilder {
         BasilicaClient::builder()
             .variables(Variables::from_lookup(|_| None))
             .url(self.url())
@@ -93,7 +93,7 @@ impl MockBasilica {
     }
 
     /// A client with an access token that is renewed.
-    pub fn renewing(&self) -> ClientBuilder<BasilicaClient> {
+    pub fn renewing(&self) -> BasilicaBuilder {
         self.builder()
             .token(self.access_token())
             .refresh_token(self.refresh_token())

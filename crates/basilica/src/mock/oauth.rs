@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{CLIENT_ID, KEY, World};
-use crate::serve::Response;
+use satellite_serve::Response;
 
 #[derive(Debug, Default)]
 pub(super) struct Tokens {

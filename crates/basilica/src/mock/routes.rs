@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::log::Log;
 use super::world::{Deployed, Shared, World};
 use super::{machines, oauth};
-use crate::compute::basilica::ApiVersion;
-use crate::serve::Response;
-use crate::testing::host::{Asked, query};
+use crate::ApiVersion;
+use satellite_serve::Response;
+use satellite_serve::testing::{Asked, query};
 
 pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_>) -> Response {
     let mut world = shared.world();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::log::Cut;
 use super::machines;
 use super::oauth::Tokens;
-use crate::testing::host::locked;
+use satellite_serve::testing::locked;
 
 /// A key of the service's own.
 pub(super) const KEY: &str = "basilica_mock0123456789abcdef";

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use satellite_sdk::compute::basilica::{
+use satellite_basilica::MockBasilica;
+use satellite_basilica::{
     ApiVersion, BasilicaClient, DeploymentConfig, DeploymentConfigBuilder, DeploymentStatus,
     ExecutorFilters, GpuRequirements, ListFilters, PortMapping, ResourceRequirements, VolumeMount,
 };
-use satellite_sdk::testing::{Fault, ManualClock, MockBasilica};
+use satellite_core::ManualClock;
+use satellite_serve::testing::Fault;
 use serde_json::json;
 
 const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@edge";

@@ -4,9 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::compute::basilica::BasilicaClient;
-use satellite_sdk::compute::{Cancel, Ended, TimeLimits};
-use satellite_sdk::testing::{Fault, ManualClock, MockBasilica};
+use satellite_basilica::BasilicaClient;
+use satellite_basilica::MockBasilica;
+use satellite_core::ManualClock;
+use satellite_core::client::{Cancel, Ended, TimeLimits};
+use satellite_serve::testing::Fault;
 
 use crate::basilica::{config, count, quick};
 

@@ -4,9 +4,9 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use satellite_sdk::Variables;
-use satellite_sdk::compute::basilica::BasilicaClient;
-use satellite_sdk::testing::MockBasilica;
+use satellite_basilica::BasilicaClient;
+use satellite_basilica::MockBasilica;
+use satellite_core::Variables;
 
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::TimeLimits;
 use crate::error::Result;
 use crate::http::{Credentials, Dialect, Retries, Secret, Server, Transport, Trust};
-use crate::settings::Variables;
+use crate::variables::Variables;
 use crate::wake::{Clock, Waiter};
 
 /// Builds a compute client, from what it is told and from the environment, in
@@ -32,7 +32,7 @@ pub struct ClientBuilder<C: Client> {
     ca_file: Option<PathBuf>,
     plain_http: Option<bool>,
     waiter: Waiter,
-    pub(crate) options: C::Options,
+    pub options: C::Options,
 }
 
 /// What a client tells its builder. Not for implementing outside.
@@ -62,11 +62,11 @@ pub trait Client: Sized {
 
 /// All that a client needs to speak to its server.
 pub struct Connection {
-    pub(crate) url: String,
-    pub(crate) token: Secret,
+    pub url: String,
+    pub token: Secret,
     /// `user:password`, where the address held it and the client takes it.
-    pub(crate) password: Option<Secret>,
-    pub(crate) limits: TimeLimits,
+    pub password: Option<Secret>,
+    pub limits: TimeLimits,
     trust: Trust,
     retries: Retries,
     waiter: Waiter,
@@ -74,7 +74,7 @@ pub struct Connection {
 
 impl Connection {
     /// The transport to `base`: the client's address, or another one of it.
-    pub(crate) fn transport(
+    pub fn transport(
         &self,
         base: &str,
         dialect: &'static Dialect,

@@ -7,7 +7,7 @@ use crate::http::{Call, Effort, Method, Transport};
 
 /// Deletes what is at `path`. That it is gone already is an error, unless it was
 /// this call itself that deleted it and then lost the answer.
-pub(crate) fn delete(transport: &Transport, path: &str, within: Duration) -> Result<()> {
+pub fn delete(transport: &Transport, path: &str, within: Duration) -> Result<()> {
     let call = || Call::new(Method::DELETE, path).within(within);
     let answer = transport.send(&call().effort(Effort::Once));
     match answer.and_then(|answer| answer.ok()) {

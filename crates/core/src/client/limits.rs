@@ -8,7 +8,7 @@ use crate::http::DEADLINE;
 ///
 /// ```
 /// use std::time::Duration;
-/// use satellite_sdk::compute::TimeLimits;
+/// use satellite_core::client::TimeLimits;
 ///
 /// let mut limits = TimeLimits::default();
 /// limits.work = Duration::from_secs(3600);

@@ -12,7 +12,7 @@ use super::transport::Server;
 
 /// Whom to believe when a server shows its certificate.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trust {
+pub struct Trust {
     #[cfg(feature = "tls")]
     roots: Option<ureq::tls::RootCerts>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Trust {
 impl Trust {
     /// The authorities in this PEM file, and no others.
     #[cfg(feature = "tls")]
-    pub(crate) fn from_pem_file(path: &Path) -> Result<Self, String> {
+    pub fn from_pem_file(path: &Path) -> Result<Self, String> {
         use ureq::tls::{PemItem, RootCerts, parse_pem};
 
         let pem = std::fs::read(path).map_err(|e| e.to_string())?;
@@ -49,7 +49,7 @@ impl Trust {
     }
 
     #[cfg(not(feature = "tls"))]
-    pub(crate) fn from_pem_file(_: &Path) -> Result<Self, String> {
+    pub fn from_pem_file(_: &Path) -> Result<Self, String> {
         Err("this program was built without TLS".into())
     }
 }
@@ -64,7 +64,6 @@ const BUFFER_BYTES: usize = 8 * 1024;
 
 /// For files from wherever a presigned URL leads: redirects are followed, there
 /// is no token to lose, and time limits are on silence, not on the whole.
-#[cfg(feature = "extras")]
 pub(super) fn for_files(silence: Duration) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -106,7 +105,7 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
 }
 
 /// `localhost`, `127.0.0.0/8` or `[::1]`.
-pub(crate) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
         || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

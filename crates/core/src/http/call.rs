@@ -6,17 +6,17 @@ use ureq::AsSendBody;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::HttpCrateScope;
 
-pub(crate) use ureq::http::Method;
+pub use ureq::http::Method;
 
 use super::retry::Op;
 use crate::error::Result;
 
 /// One call with its answer, resends included, lasts no longer than this
 /// unless it says otherwise.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What to ask for.
-pub(crate) struct Call<'a> {
+pub struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
     pub(super) body: Option<Vec<u8>>,
@@ -25,22 +25,18 @@ pub(crate) struct Call<'a> {
     pub(super) effort: Effort,
     pub(super) within: Duration,
     /// A header of this call alone.
-    #[cfg(feature = "s3")]
     pub(super) header: Option<(&'static str, &'a str)>,
     /// The path bears a signature: it is shown to its question mark only.
-    #[cfg(feature = "s3")]
     pub(super) presigned: bool,
     /// Nothing but `within` limits the wait for the answer's head.
-    #[cfg(feature = "compute")]
     pub(super) patient: bool,
     /// The body is read as it comes, and given up after a silence of this.
-    #[cfg(feature = "compute")]
     pub(super) idle: Option<Duration>,
 }
 
 /// How often a call is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effort {
+pub enum Effort {
     /// Until it goes well, within the deadline, where it may be sent again.
     Persistent,
     /// Once: the caller has a backoff of its own.
@@ -50,7 +46,7 @@ pub(crate) enum Effort {
 impl<'a> Call<'a> {
     /// A call of `method`; whether it may be sent twice follows from it until
     /// [`op`](Self::op) says better.
-    pub(crate) fn new(method: Method, path: &'a str) -> Self {
+    pub fn new(method: Method, path: &'a str) -> Self {
         let op = match method {
             Method::GET | Method::HEAD => Op::Read,
             Method::PUT | Method::DELETE => Op::Idempotent,
@@ -64,40 +60,33 @@ impl<'a> Call<'a> {
             anonymous: false,
             effort: Effort::Persistent,
             within: DEADLINE,
-            #[cfg(feature = "s3")]
             header: None,
-            #[cfg(feature = "s3")]
             presigned: false,
-            #[cfg(feature = "compute")]
             patient: false,
-            #[cfg(feature = "compute")]
             idle: None,
         }
     }
 
-    pub(crate) fn json(mut self, body: &impl serde::Serialize) -> Result<Self> {
+    pub fn json(mut self, body: &impl serde::Serialize) -> Result<Self> {
         self.body = Some(serde_json::to_vec(body)?);
         Ok(self)
     }
 
     /// A body of any bytes, to a path that bears its own signature.
-    #[cfg(feature = "s3")]
-    pub(crate) fn presigned(mut self, body: Option<Vec<u8>>) -> Self {
+    pub fn presigned(mut self, body: Option<Vec<u8>>) -> Self {
         self.body = body;
         self.presigned = true;
         self.anonymous = true;
         self
     }
 
-    #[cfg(feature = "s3")]
-    pub(crate) fn header(mut self, name: &'static str, value: &'a str) -> Self {
+    pub fn header(mut self, name: &'static str, value: &'a str) -> Self {
         self.header = Some((name, value));
         self
     }
 
     /// The path, for people.
     pub(super) fn shown_path(&self) -> &str {
-        #[cfg(feature = "s3")]
         if self.presigned {
             return self.path.split('?').next().unwrap_or(self.path);
         }
@@ -105,39 +94,37 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn content_type(&self) -> &'static str {
-        #[cfg(feature = "s3")]
         if self.presigned {
             return "application/octet-stream";
         }
         "application/json"
     }
 
-    pub(crate) fn op(mut self, op: Op) -> Self {
+    pub fn op(mut self, op: Op) -> Self {
         self.op = op;
         self
     }
 
     /// Without the token.
-    pub(crate) fn anonymous(mut self) -> Self {
+    pub fn anonymous(mut self) -> Self {
         self.anonymous = true;
         self
     }
 
     /// The answer is there within this time or not at all, resends included.
-    pub(crate) fn within(mut self, limit: Duration) -> Self {
+    pub fn within(mut self, limit: Duration) -> Self {
         self.within = limit;
         self
     }
 
-    pub(crate) fn effort(mut self, effort: Effort) -> Self {
+    pub fn effort(mut self, effort: Effort) -> Self {
         self.effort = effort;
         self
     }
 
     /// The server answers when the work is done: only the deadline limits the
     /// wait, not the 30 s that each attempt has otherwise.
-    #[cfg(feature = "compute")]
-    pub(crate) fn patient(mut self) -> Self {
+    pub fn patient(mut self) -> Self {
         self.patient = true;
         self
     }
@@ -145,8 +132,7 @@ impl<'a> Call<'a> {
     /// The body is a stream: [`Response::into_lines`](super::Response::into_lines)
     /// has it, and gives it up when nothing comes for `idle`. The deadline is
     /// that of the answer's head alone.
-    #[cfg(feature = "compute")]
-    pub(crate) fn streamed(mut self, idle: Duration) -> Self {
+    pub fn streamed(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         self
     }
@@ -157,14 +143,12 @@ impl<'a> Call<'a> {
         request: ConfigBuilder<HttpCrateScope<B>>,
         left: Duration,
     ) -> ConfigBuilder<HttpCrateScope<B>> {
-        #[cfg(feature = "compute")]
         if self.idle.is_some() {
             return request
                 .timeout_recv_response(Some(left))
                 .timeout_recv_body(None)
                 .timeout_per_read(self.idle);
         }
-        #[cfg(feature = "compute")]
         let request = match self.patient {
             true => request.timeout_recv_response(None).timeout_recv_body(None),
             false => request,

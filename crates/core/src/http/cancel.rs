@@ -16,7 +16,7 @@ use crate::wake::{Stage, Waiter, Wake};
 /// work at the other end goes on.
 ///
 /// ```
-/// use satellite_sdk::compute::Cancel;
+/// use satellite_core::client::Cancel;
 ///
 /// let cancel = Cancel::new();
 /// let other = cancel.clone();
@@ -67,7 +67,7 @@ impl fmt::Debug for Cancel {
 
 impl Transport {
     /// The same server through connections of its own, which `cancel` ends.
-    pub(crate) fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<Self>> {
+    pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<Self>> {
         let waiter = Waiter {
             clock: Arc::clone(&self.waiter.clock),
             wake: cancel.0.wake.clone(),

@@ -8,11 +8,10 @@ use crate::error::{Error, Result};
 
 /// What a server knows the caller by.
 #[derive(Clone)]
-pub(crate) enum Credentials {
+pub enum Credentials {
     /// Always the same; an empty one is not sent.
     Token(Secret),
     /// One that ends, and is renewed.
-    #[cfg(feature = "compute")]
     Renewed(std::sync::Arc<super::Renewal>),
 }
 
@@ -21,7 +20,6 @@ impl Credentials {
     pub(super) fn bearer(&self, dialect: &Dialect) -> Result<HeaderValue> {
         match self {
             Credentials::Token(token) => bearer(dialect, token),
-            #[cfg(feature = "compute")]
             Credentials::Renewed(_) => Ok(HeaderValue::from_static("")),
         }
     }
@@ -30,7 +28,6 @@ impl Credentials {
     pub(super) fn redact(&self, text: &str) -> String {
         match self {
             Credentials::Token(token) => token.redact(text),
-            #[cfg(feature = "compute")]
             Credentials::Renewed(renewal) => renewal.redact(text),
         }
     }

@@ -3,33 +3,32 @@
 use ureq::http::HeaderName;
 
 /// How a kind of server is shown a token, and what its refusals mean.
-pub(crate) struct Dialect {
+pub struct Dialect {
     /// The header that bears the token, and what stands before it there.
-    pub(crate) token: (HeaderName, &'static str),
+    pub token: (HeaderName, &'static str),
     /// Headers of every call.
-    #[cfg_attr(not(feature = "compute"), expect(dead_code))]
-    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub headers: &'static [(&'static str, &'static str)],
     /// Statuses by which the server says that nothing was done: even a create
     /// may be sent again after them.
-    pub(crate) undone: &'static [u16],
+    pub undone: &'static [u16],
     /// What an answer outside of 2xx means, from its status and its body.
-    pub(crate) explain: fn(u16, &[u8]) -> Problem,
+    pub explain: fn(u16, &[u8]) -> Problem,
 }
 
 /// What an answer outside of 2xx means.
-pub(crate) struct Problem {
-    pub(crate) class: Class,
+pub struct Problem {
+    pub class: Class,
     /// The server's own name for it, where it has one.
-    pub(crate) kind: Option<String>,
+    pub kind: Option<String>,
     /// One line, fit to be shown.
-    pub(crate) message: String,
+    pub message: String,
     /// In the words of the server itself, not of a box on the way.
-    pub(crate) is_own: bool,
+    pub is_own: bool,
 }
 
 /// What can be asked of an error that a server answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     Unauthorized,
     Forbidden,
     NotFound,
@@ -47,7 +46,7 @@ pub(crate) enum Class {
 impl Class {
     /// What a status means by itself. A 404 that is not in the server's own
     /// words is that of a route which does not exist.
-    pub(crate) fn of_status(status: u16, is_own: bool) -> Self {
+    pub fn of_status(status: u16, is_own: bool) -> Self {
         match status {
             401 => Class::Unauthorized,
             403 => Class::Forbidden,
@@ -63,14 +62,14 @@ impl Class {
     }
 
     /// The same request may go well later.
-    pub(crate) fn is_passing(self) -> bool {
+    pub fn is_passing(self) -> bool {
         matches!(self, Class::RateLimited | Class::Passing)
     }
 }
 
 impl Problem {
     /// A problem that its status tells all about.
-    pub(crate) fn of_status(status: u16, message: String, is_own: bool) -> Self {
+    pub fn of_status(status: u16, message: String, is_own: bool) -> Self {
         Problem {
             class: Class::of_status(status, is_own),
             kind: None,
@@ -81,7 +80,7 @@ impl Problem {
 }
 
 /// One line of at most 200 characters, nothing in it that a terminal obeys.
-pub(crate) fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     let clean = text.trim().chars().take(200);
     let mut line: String = clean
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -93,7 +92,7 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 /// The beginning of a body, in one line.
-pub(crate) fn excerpt(body: &[u8]) -> String {
+pub fn excerpt(body: &[u8]) -> String {
     let head = &body[..body.len().min(400)];
     shortened(&String::from_utf8_lossy(head))
 }
@@ -101,7 +100,7 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
 /// What a FastAPI server says in `detail`: its words, or where an input is
 /// unfit. Such a validation error echoes the whole input, secrets included:
 /// only where and what is told.
-pub(crate) fn detail(detail: &serde_json::Value) -> Option<String> {
+pub fn detail(detail: &serde_json::Value) -> Option<String> {
     match detail {
         serde_json::Value::String(text) => Some(shortened(text)),
         serde_json::Value::Array(items) => {

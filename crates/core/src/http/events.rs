@@ -7,18 +7,18 @@ const MOST_DATA: usize = 8 * 1024 * 1024;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Event {
+pub struct Event {
     /// `event:`, empty where there was none.
-    pub(crate) name: String,
+    pub name: String,
     /// The `data:` lines, joined.
-    pub(crate) data: String,
+    pub data: String,
     /// `id:`, where there was one.
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
 }
 
 /// The events that stand in `lines`: without comments, and without one that the
 /// end cut off, as the standard has it.
-pub(crate) fn events(
+pub fn events(
     mut lines: impl Iterator<Item = Result<String>>,
 ) -> impl Iterator<Item = Result<Event>> {
     std::iter::from_fn(move || {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Why no complete answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The name has no address, at the moment or at all.
     Unresolved,
     /// Nobody takes the connection.
@@ -28,7 +28,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Nothing was sent, so nothing was done.
-    pub(crate) fn never_opened(self) -> bool {
+    pub fn never_opened(self) -> bool {
         matches!(
             self,
             Fault::Unresolved | Fault::Refused | Fault::ConnectTimedOut | Fault::Tls
@@ -36,7 +36,7 @@ impl Fault {
     }
 
     /// The same call may go well later.
-    pub(crate) fn is_passing(self) -> bool {
+    pub fn is_passing(self) -> bool {
         !matches!(self, Fault::TooLarge | Fault::Tls | Fault::Cancelled)
     }
 }

@@ -14,27 +14,27 @@ use crate::error::{Error, Result};
 /// A server that sends nothing for this long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct FileAgent(Agent);
+pub struct FileAgent(Agent);
 
 /// What a server sends of a file.
-pub(crate) struct Part {
-    pub(crate) reader: BodyReader<'static>,
+pub struct Part {
+    pub reader: BodyReader<'static>,
     /// Where in the file this begins.
-    pub(crate) from: u64,
+    pub from: u64,
     /// The length of the whole file, where the server says it.
-    pub(crate) total: Option<u64>,
+    pub total: Option<u64>,
     /// What the server calls this version of the file.
-    pub(crate) etag: Option<String>,
+    pub etag: Option<String>,
 }
 
 impl FileAgent {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         FileAgent(agent::for_files(SILENCE))
     }
 
     /// The file from byte `from` on, if it is still the version called `etag`;
     /// from its beginning otherwise.
-    pub(crate) fn get(&self, url: &str, from: u64, etag: Option<&str>) -> Result<Part> {
+    pub fn get(&self, url: &str, from: u64, etag: Option<&str>) -> Result<Part> {
         let mut request = self.0.get(url);
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
@@ -68,7 +68,7 @@ impl FileAgent {
 
 impl FileAgent {
     /// An end that came before the whole length: the connection broke.
-    pub(crate) fn cut_short(url: &str, bytes: u64, total: u64) -> Error {
+    pub fn cut_short(url: &str, bytes: u64, total: u64) -> Error {
         let text = format!("{bytes} of {total} bytes came");
         Error::from_fault(asked(url), Fault::Broken, text)
     }
@@ -76,7 +76,7 @@ impl FileAgent {
 
 impl Part {
     /// Reads on; a connection that broke is told apart from an end.
-    pub(crate) fn read(&mut self, url: &str, buffer: &mut [u8]) -> Result<usize> {
+    pub fn read(&mut self, url: &str, buffer: &mut [u8]) -> Result<usize> {
         self.reader
             .read(buffer)
             .map_err(|e| fault(url, &ureq::Error::from(e)))

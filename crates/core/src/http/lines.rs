@@ -12,7 +12,7 @@ const LONGEST: usize = 256 * 1024;
 
 /// The lines of a body: without their ends, what is not UTF-8 replaced. A line
 /// that the connection broke off is not among them.
-pub(crate) struct Lines {
+pub struct Lines {
     asked: String,
     reader: Box<dyn Read + Send>,
     /// What was read and not handed out, from `begin` on.
@@ -26,7 +26,7 @@ pub(crate) struct Lines {
 impl Response {
     /// The body of a 2xx answer, line by line, where the call was
     /// [`streamed`](super::Call::streamed).
-    pub(crate) fn into_lines(self) -> Result<Lines> {
+    pub fn into_lines(self) -> Result<Lines> {
         let mut answer = self.ok()?;
         let reader: Box<dyn Read + Send> = match answer.stream.take() {
             Some(stream) => Box::new(stream),

@@ -6,67 +6,49 @@
 //! differ in two things only: their [`Dialect`] and the [`Credentials`].
 
 // Each compute client uses a part of what they share.
-#![cfg_attr(feature = "compute", allow(dead_code, unused_imports))]
 
 mod agent;
 mod call;
-#[cfg(feature = "compute")]
 mod cancel;
 mod credentials;
 mod dialect;
-#[cfg(feature = "compute")]
 mod events;
 mod fault;
-#[cfg(feature = "extras")]
 mod file;
-#[cfg(feature = "compute")]
 mod lines;
 mod path;
-#[cfg(feature = "compute")]
 mod poll;
-#[cfg(feature = "compute")]
 mod renewal;
 mod resolver;
 mod response;
-pub(crate) mod retry;
+pub mod retry;
 mod secret;
-#[cfg(feature = "compute")]
 mod stream;
-#[cfg(all(feature = "compute", feature = "testing"))]
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 
-#[cfg(feature = "compute")]
 pub use cancel::Cancel;
-#[cfg(feature = "extras")]
-pub(crate) use file::{FileAgent, Part};
+pub use file::{FileAgent, Part};
 pub use response::Response;
 pub use secret::Secret;
-#[cfg(feature = "compute")]
 pub use stream::{Ended, Stream};
-#[cfg(feature = "compute")]
-pub(crate) use stream::{Source, behind};
+pub use stream::{Source, behind};
+pub use ureq::http::header;
 
-pub(crate) use agent::{Trust, is_loopback};
-pub(crate) use call::{Call, DEADLINE, Effort, Method};
-pub(crate) use credentials::Credentials;
-#[cfg(feature = "compute")]
-pub(crate) use dialect::shortened;
-pub(crate) use dialect::{Class, Dialect, Problem, detail, excerpt};
-#[cfg(feature = "compute")]
-pub(crate) use events::{Event, events};
-pub(crate) use fault::Fault;
-#[cfg(feature = "compute")]
-pub(crate) use lines::Lines;
-pub(crate) use path::escaped;
-#[cfg(feature = "compute")]
-pub(crate) use path::with_query;
-#[cfg(feature = "compute")]
-pub(crate) use poll::Pace;
-#[cfg(feature = "compute")]
-pub(crate) use renewal::{Grant, Renewal};
-pub(crate) use retry::{Backoff, Op, Retries};
-pub(crate) use transport::{Server, Transport};
+pub use agent::{Trust, is_loopback};
+pub use call::{Call, DEADLINE, Effort, Method};
+pub use credentials::Credentials;
+pub use dialect::shortened;
+pub use dialect::{Class, Dialect, Problem, detail, excerpt};
+pub use events::{Event, events};
+pub use fault::Fault;
+pub use lines::Lines;
+pub use path::escaped;
+pub use path::with_query;
+pub use poll::Pace;
+pub use renewal::{Grant, Renewal};
+pub use retry::{Backoff, Op, Retries};
+pub use transport::{Server, Transport};

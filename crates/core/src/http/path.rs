@@ -2,7 +2,7 @@
 
 /// One path segment or one value of a query: an id is the server's, but never
 /// trusted to be tame.
-pub(crate) fn escaped(segment: &str) -> String {
+pub fn escaped(segment: &str) -> String {
     let mut path = String::with_capacity(segment.len());
     for byte in segment.bytes() {
         match byte {
@@ -15,8 +15,7 @@ pub(crate) fn escaped(segment: &str) -> String {
 }
 
 /// `path` with these pairs behind its question mark.
-#[cfg(feature = "compute")]
-pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     let pairs = pairs
         .iter()
         .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
@@ -26,7 +25,6 @@ pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     }
 }
 
-#[cfg(feature = "compute")]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,9 +11,9 @@ use crate::wake::Stage;
 /// How often to ask: `first` after the first answer, then ever more seldom, up
 /// to `max`; all of it jittered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    pub(crate) first: Duration,
-    pub(crate) max: Duration,
+pub struct Pace {
+    pub first: Duration,
+    pub max: Duration,
 }
 
 impl Transport {
@@ -24,7 +24,7 @@ impl Transport {
     /// # Errors
     /// Those of `ask` that do not pass; past the limit one that is
     /// `is_timeout()` and `is_outcome_unknown()`: the work may go on.
-    pub(crate) fn poll_until<T>(
+    pub fn poll_until<T>(
         &self,
         what: &str,
         limit: Duration,

@@ -13,18 +13,18 @@ const EARLY: Duration = Duration::from_secs(60);
 
 /// A token, and what it is renewed with.
 #[derive(Clone, Debug)]
-pub(crate) struct Grant {
-    pub(crate) token: Secret,
+pub struct Grant {
+    pub token: Secret,
     /// What is shown to have another one; a renewal may replace it too.
-    pub(crate) refresh: Secret,
-    pub(crate) expires: Option<Instant>,
+    pub refresh: Secret,
+    pub expires: Option<Instant>,
 }
 
 /// From a grant to the next, within a time.
 type Renew = dyn Fn(&Grant, Duration) -> Result<Grant> + Send + Sync;
 
 /// A grant that is renewed.
-pub(crate) struct Renewal {
+pub struct Renewal {
     grant: Mutex<Grant>,
     renew: Box<Renew>,
     /// How often that was tried.
@@ -32,7 +32,7 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    pub(crate) fn new(
+    pub fn new(
         grant: Grant,
         renew: impl Fn(&Grant, Duration) -> Result<Grant> + Send + Sync + 'static,
     ) -> Self {

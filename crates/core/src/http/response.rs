@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// A complete answer of a server, whatever its status.
 ///
 /// ```no_run
-/// # fn main() -> satellite_sdk::Result<()> {
-/// # let platform = satellite_sdk::Builder::new().platform()?;
+/// # fn main() -> satellite_core::Result<()> {
+/// # let platform = satellite_core::Builder::new().platform()?;
 /// let answer = platform.get("/satellites/v1/deployments")?;
 /// if answer.status() == 200 {
 ///     let deployments: serde_json::Value = answer.json()?;
@@ -28,7 +28,6 @@ pub struct Response {
     pub(super) headers: ureq::http::HeaderMap,
     pub(super) body: Vec<u8>,
     /// In place of the body, where it was asked for as a stream.
-    #[cfg(feature = "compute")]
     pub(super) stream: Option<ureq::BodyReader<'static>>,
 }
 
@@ -82,7 +81,7 @@ impl Response {
     }
 
     #[cfg(fuzzing)]
-    pub(crate) fn made(
+    pub fn made(
         dialect: &'static Dialect,
         status: u16,
         fields: &[(&str, &str)],
@@ -102,7 +101,6 @@ impl Response {
             status,
             headers,
             body: body.to_vec(),
-            #[cfg(feature = "compute")]
             stream: None,
         }
     }

@@ -10,7 +10,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// What a call does at the other end, which decides whether it may be sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Op {
+pub enum Op {
     /// Changes nothing.
     Read,
     /// Twice is as good as once: a delete, a whole state set again.
@@ -21,7 +21,7 @@ pub(crate) enum Op {
 
 /// How a call went, as far as sending it again is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// An answer that will not change.
     Final,
     /// The server may do better later.
@@ -34,18 +34,18 @@ pub(crate) enum Outcome {
 
 /// How often a call is sent again, and how patiently.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Retries {
+pub struct Retries {
     /// The most resends.
-    pub(crate) most: u32,
+    pub most: u32,
     /// The first wait; each is twice the one before.
-    pub(crate) first: Duration,
+    pub first: Duration,
     /// The longest wait.
-    pub(crate) max: Duration,
+    pub max: Duration,
 }
 
 impl Retries {
     /// 1 s, 2 s, 4 s … up to `max`, for as long as the deadline allows.
-    pub(crate) fn up_to(max: Duration) -> Self {
+    pub fn up_to(max: Duration) -> Self {
         Retries {
             most: u32::MAX,
             first: FIRST,
@@ -58,7 +58,7 @@ impl Retries {
 /// jitter. `None`: this outcome is final.
 ///
 /// `Retry-After` is honoured where it asks for more, up to the longest wait.
-pub(crate) fn delay(
+pub fn delay(
     op: Op,
     outcome: Outcome,
     attempt: u32,
@@ -86,45 +86,45 @@ fn exponential(first: Duration, attempt: u32, max: Duration) -> Duration {
 /// The waits of a loop that must not give up: 1 s, 2 s, 4 s … to the maximum,
 /// jittered, begun anew after a success.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
     max: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(max: Duration) -> Self {
+    pub fn new(max: Duration) -> Self {
         Backoff { failures: 0, max }
     }
 
     /// One more failure: how long to wait now. `Retry-After` is the least.
-    pub(crate) fn failed(&mut self, retry_after: Option<Duration>) -> Duration {
+    pub fn failed(&mut self, retry_after: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let least = retry_after.unwrap_or_default().min(self.max);
         jittered(exponential(FIRST, self.failures, self.max)).max(least)
     }
 
-    pub(crate) fn has_failed(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         self.failures > 0
     }
 
-    pub(crate) fn succeeded(&mut self) {
+    pub fn succeeded(&mut self) {
         self.failures = 0;
     }
 }
 
 /// `duration` less up to half of it at random, so that a fleet does not come
 /// back in one instant.
-pub(crate) fn jittered(duration: Duration) -> Duration {
+pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(1.0 - random() / 2.0)
 }
 
 /// From 0 to 1. The keys of std's hasher come from the system's random source.
-pub(crate) fn random() -> f64 {
+pub fn random() -> f64 {
     (random_bits() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Not for secrets.
-pub(crate) fn random_bits() -> u64 {
+pub fn random_bits() -> u64 {
     RandomState::new().hash_one(0)
 }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// A token or another secret: shown by nothing, wiped from memory when dropped.
 ///
 /// ```
-/// use satellite_sdk::Secret;
+/// use satellite_core::Secret;
 ///
 /// let secret = Secret::new("dfssat_1234");
 /// assert_eq!(format!("{secret:?}"), "Secret(***)");
@@ -28,7 +28,7 @@ impl Secret {
     }
 
     /// `text` without this secret, should it hold it.
-    pub(crate) fn redact(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         // A shorter one is no secret, and would be found in any word.
         if self.0.len() < 6 {
             return text.to_owned();

@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// [`ended`](Self::ended) tells why it is over.
 ///
 /// ```no_run
-/// # use satellite_sdk::compute::{Ended, Stream};
-/// # fn show(mut stream: Stream<String>) -> satellite_sdk::Result<()> {
+/// # use satellite_core::client::{Ended, Stream};
+/// # fn show(mut stream: Stream<String>) -> satellite_core::Result<()> {
 /// for line in &mut stream {
 ///     println!("{}", line?);
 /// }
@@ -58,15 +58,15 @@ pub enum Ended {
 }
 
 /// Items as they come over one connection; an error is the last.
-pub(crate) type Source<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
+pub type Source<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 
 /// Asked when a source is over, with its error if it had one and the number of
 /// items that were handed out: a source that goes on behind them, or none.
-pub(crate) type Resume<T> = dyn FnMut(Option<&Error>, u64) -> Result<Option<Source<T>>> + Send;
+pub type Resume<T> = dyn FnMut(Option<&Error>, u64) -> Result<Option<Source<T>>> + Send;
 
 /// What comes behind the first `delivered` items. An error is never one of
 /// them, as it would be to `skip`.
-pub(crate) fn behind<T>(
+pub fn behind<T>(
     items: impl Iterator<Item = Result<T>>,
     mut delivered: u64,
 ) -> impl Iterator<Item = Result<T>> {
@@ -80,7 +80,7 @@ pub(crate) fn behind<T>(
 impl<T> Stream<T> {
     /// A stream that begins with `source`; a source that ends without an error
     /// and is not resumed was complete.
-    pub(crate) fn new(
+    pub fn new(
         transport: Arc<Transport>,
         source: Source<T>,
         resume: impl FnMut(Option<&Error>, u64) -> Result<Option<Source<T>>> + Send + 'static,

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::error::Error;
-use crate::serve::{Limits, Request, Response as Answer, Server as Http};
-use crate::testing::ManualClock;
+use crate::manual_clock::ManualClock;
 use crate::wake::Waiter;
+use satellite_serve::{Limits, Request, Response as Answer, Server as Http};
 
 static PLAIN: Dialect = Dialect {
     token: (ureq::http::header::AUTHORIZATION, "Bearer "),

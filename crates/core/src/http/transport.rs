@@ -11,7 +11,6 @@ use ureq::{Agent, AsSendBody, Body};
 
 use super::agent::{self, Trust};
 use super::call::{Call, Effort};
-#[cfg(feature = "compute")]
 use super::credentials;
 use super::credentials::Credentials;
 use super::dialect::Dialect;
@@ -27,20 +26,20 @@ const BODY_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// A server, and how it is spoken to.
 #[derive(Clone)]
-pub(crate) struct Server {
+pub struct Server {
     /// A checked URL without a slash at its end.
-    pub(crate) base: String,
-    pub(crate) dialect: &'static Dialect,
-    pub(crate) credentials: Credentials,
+    pub base: String,
+    pub dialect: &'static Dialect,
+    pub credentials: Credentials,
     #[cfg_attr(not(feature = "tls"), expect(dead_code))]
-    pub(crate) trust: Trust,
-    pub(crate) retries: Retries,
+    pub trust: Trust,
+    pub retries: Retries,
     /// No connection takes longer than this.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
 }
 
 /// One server, spoken to through one agent.
-pub(crate) struct Transport {
+pub struct Transport {
     agent: RwLock<Agent>,
     pub(super) resolver: CachingResolver,
     pub(super) server: Server,
@@ -50,12 +49,11 @@ pub(crate) struct Transport {
     /// Calls that are being sent or waited for at this moment.
     under_way: AtomicUsize,
     /// Broken off for good.
-    #[cfg(feature = "compute")]
     pub(super) is_cut: std::sync::atomic::AtomicBool,
 }
 
 impl Transport {
-    pub(crate) fn new(server: Server, waiter: Waiter) -> Result<Self> {
+    pub fn new(server: Server, waiter: Waiter) -> Result<Self> {
         Self::with_resolver(server, waiter, CachingResolver::default())
     }
 
@@ -80,14 +78,13 @@ impl Transport {
             host,
             waiter,
             under_way: AtomicUsize::new(0),
-            #[cfg(feature = "compute")]
             is_cut: Default::default(),
         })
     }
 
     /// Sends `call`, again where that is safe, until there is an answer that
     /// stands, the deadline is over, or the worker stops.
-    pub(crate) fn send(&self, call: &Call<'_>) -> Result<Response> {
+    pub fn send(&self, call: &Call<'_>) -> Result<Response> {
         let deadline = self.waiter.now() + call.within;
         for attempt in 1.. {
             if self.is_cut() {
@@ -116,7 +113,7 @@ impl Transport {
 
     /// Breaks off the call under way; later calls open a new connection. Where
     /// others are under way beside it they go before: all of them are let be.
-    pub(crate) fn interrupt(&self) {
+    pub fn interrupt(&self) {
         if self.under_way.load(Ordering::SeqCst) > 1 {
             return;
         }
@@ -126,7 +123,7 @@ impl Transport {
     }
 
     /// The server's address, for people.
-    pub(crate) fn base(&self) -> &str {
+    pub fn base(&self) -> &str {
         &self.server.base
     }
 
@@ -135,7 +132,6 @@ impl Transport {
     fn attempt(&self, call: &Call<'_>, limit: Duration) -> Result<Result<Response, Failure>> {
         match &self.server.credentials {
             Credentials::Token(_) => Ok(self.once(call, &self.bearer, limit)),
-            #[cfg(feature = "compute")]
             Credentials::Renewed(renewal) => {
                 let deadline = self.waiter.now() + limit;
                 let left = || deadline.saturating_duration_since(self.waiter.now());
@@ -167,11 +163,9 @@ impl Transport {
         if !call.anonymous && !bearer.is_empty() {
             request = request.header(&self.server.dialect.token.0, bearer);
         }
-        #[cfg(feature = "compute")]
         for (name, value) in self.server.dialect.headers {
             request = request.header(*name, *value);
         }
-        #[cfg(feature = "s3")]
         if let Some((name, value)) = call.header {
             request = request.header(name, value);
         }
@@ -225,10 +219,8 @@ impl Transport {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: Vec::new(),
-            #[cfg(feature = "compute")]
             stream: None,
         };
-        #[cfg(feature = "compute")]
         if call.idle.is_some() && parts.status.is_success() {
             response.stream = Some(body.limit(u64::MAX).reader());
             return Ok(response);
@@ -249,13 +241,9 @@ impl Transport {
 
     /// Whether a [`Cancel`](super::Cancel) broke it off.
     pub(super) fn is_cut(&self) -> bool {
-        #[cfg(feature = "compute")]
-        return self.is_cut.load(Ordering::SeqCst);
-        #[cfg(not(feature = "compute"))]
-        false
+        self.is_cut.load(Ordering::SeqCst)
     }
 
-    #[cfg(feature = "compute")]
     pub(super) fn shut_down(&self) {
         let agent = self.agent.read().unwrap_or_else(PoisonError::into_inner);
         agent.clone().shutdown();

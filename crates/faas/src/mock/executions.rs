@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::runner::{self, End, Job};
 use super::world::{Execution, Shared};
 use super::{FaasKind, files, output};
-use crate::serve::Response;
-use crate::testing::host::{Asked, query};
+use satellite_serve::Response;
+use satellite_serve::testing::{Asked, query};
 
 /// A request that was read and found good.
 struct Order {

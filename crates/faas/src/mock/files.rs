@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::http::retry;
+use satellite_core::http::retry;
 
 /// A folder for all of them, gone with the mock.
 pub(super) fn new_root() -> io::Result<PathBuf> {

@@ -11,12 +11,12 @@ use std::sync::{Arc, MutexGuard};
 
 use world::{KEY, Shared, World};
 
-use super::faults::Fault;
-use super::host::Host;
-use super::platform::Seen;
-use crate::compute::ClientBuilder;
-use crate::compute::faas::{FaasClient, FaasDialect};
-use crate::settings::Variables;
+use crate::FaasBuilder;
+use crate::{FaasClient, FaasDialect};
+use satellite_core::Variables;
+use satellite_serve::testing::Fault;
+use satellite_serve::testing::Host;
+use satellite_serve::testing::Seen;
 
 /// Which server of the family a [`MockFaas`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +39,12 @@ pub enum FaasKind {
 /// an error. It shuts nothing in: run nothing by it that you would not type.
 ///
 /// ```
-/// use satellite_sdk::testing::MockFaas;
+/// use satellite_faas::MockFaas;
 ///
 /// let mock = MockFaas::start();
 /// let result = mock.client().execute("echo hello; exit 7")?;
 /// assert_eq!((result.stdout.as_str(), result.exit_code), ("hello\n", 7));
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct MockFaas {
@@ -76,7 +76,7 @@ impl MockFaas {
     }
 
     /// A client for it, to be changed.
-    pub fn builder(&self) -> ClientBuilder<FaasClient> {
+    pub fn builder(&self) -> FaasBuilder {
         let dialect = match self.kind {
             FaasKind::Server => FaasDialect::Server,
             _ => FaasDialect::Gateway,

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
 use super::world::Shared;
-use crate::serve::Response;
+use satellite_serve::Response;
 
 pub(super) fn stream(shared: &Arc<Shared>, id: &str, follow: bool) -> Response {
     let events = Events {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::world::{KEY, Shared, World};
 use super::{FaasKind, executions, files, output};
-use crate::serve::Response;
-use crate::testing::host::{Asked, query};
+use satellite_serve::Response;
+use satellite_serve::testing::{Asked, query};
 
 pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
     if (asked.method, asked.path) == ("GET", "/health") {

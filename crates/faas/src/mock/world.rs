@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{FaasKind, files};
-use crate::testing::host::locked;
+use satellite_serve::testing::locked;
 
 pub(super) const KEY: &str = "faas-mock-0123456789";
 

@@ -3,16 +3,18 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::Variables;
-use satellite_sdk::compute::faas::{
+use satellite_core::ManualClock;
+use satellite_core::Variables;
+use satellite_faas::{
     EnvironmentSpec, ExecutionRequest, ExecutionStatus, FaasClient, FaasDialect, Mode, Runtime,
 };
-use satellite_sdk::testing::{FaasKind, Fault, ManualClock, MockFaas};
+use satellite_faas::{FaasKind, MockFaas};
+use satellite_serve::testing::Fault;
 
 pub fn count(mock: &MockFaas, method: &str, path: &str) -> usize {
     let all = mock.requests();
     let is_it = |r: &&_| {
-        let r: &satellite_sdk::testing::Seen = r;
+        let r: &satellite_serve::testing::Seen = r;
         r.method == method && r.path.contains(path)
     };
     all.iter().filter(is_it).count()

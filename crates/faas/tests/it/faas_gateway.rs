@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use satellite_sdk::compute::Ended;
-use satellite_sdk::compute::faas::{EnvironmentSpec, ExecutionRequest, Output};
-use satellite_sdk::testing::{FaasKind, MockFaas};
+use satellite_core::client::Ended;
+use satellite_faas::{EnvironmentSpec, ExecutionRequest, Output};
+use satellite_faas::{FaasKind, MockFaas};
 
 use crate::faas::{count, until};
 

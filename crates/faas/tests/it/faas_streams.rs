@@ -2,10 +2,11 @@
 
 use std::thread;
 
-use satellite_sdk::compute::faas::ExecutionStatus;
-use satellite_sdk::compute::faas::Output::{Exit, Stderr, Stdout};
-use satellite_sdk::compute::{Cancel, Ended};
-use satellite_sdk::testing::{ManualClock, MockFaas};
+use satellite_core::ManualClock;
+use satellite_core::client::{Cancel, Ended};
+use satellite_faas::ExecutionStatus;
+use satellite_faas::MockFaas;
+use satellite_faas::Output::{Exit, Stderr, Stdout};
 
 use crate::faas::{count, until};
 

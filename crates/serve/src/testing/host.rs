@@ -5,13 +5,12 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::faults::Fault;
-use super::platform::Seen;
-use crate::serve::{Limits, Request, Response, Server};
+use super::{Fault, Seen};
+use crate::{Limits, Request, Response, Server};
 
 /// A server at work on loopback.
 #[derive(Debug)]
-pub(super) struct Host {
+pub struct Host {
     server: Server,
     desk: Arc<Desk>,
 }
@@ -25,18 +24,17 @@ struct Desk {
 }
 
 /// What a request says.
-pub(super) struct Asked<'a> {
-    pub(super) method: &'a str,
-    pub(super) path: &'a str,
-    pub(super) query: &'a str,
-    pub(super) authorization: Option<&'a str>,
-    #[cfg(feature = "faas")]
-    pub(super) api_key: Option<&'a str>,
-    pub(super) body: Vec<u8>,
+pub struct Asked<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub query: &'a str,
+    pub authorization: Option<&'a str>,
+    pub api_key: Option<&'a str>,
+    pub body: Vec<u8>,
 }
 
 impl Host {
-    pub(super) fn start(
+    pub fn start(
         answer: impl Fn(&Asked<'_>) -> Response + Send + Sync + 'static,
     ) -> io::Result<Host> {
         let desk = Arc::<Desk>::default();
@@ -51,15 +49,15 @@ impl Host {
         Ok(Host { server, desk })
     }
 
-    pub(super) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.server.addr())
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         locked(&self.desk.seen).clone()
     }
 
-    pub(super) fn fault(&self, method: &str, path: &str, fault: Fault) {
+    pub fn fault(&self, method: &str, path: &str, fault: Fault) {
         locked(&self.desk.faults).push_back((method.into(), path.into(), fault));
     }
 }
@@ -82,7 +80,6 @@ impl Desk {
             path: request.path(),
             query: request.query().unwrap_or_default(),
             authorization,
-            #[cfg(feature = "faas")]
             api_key: request.header("x-api-key"),
             body: match request.read_body() {
                 Ok(body) => body,
@@ -127,13 +124,13 @@ impl Desk {
 }
 
 /// A value of the query, as sent.
-pub(super) fn query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+pub fn query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs
         .find(|(known, _)| *known == name)
         .map(|(_, value)| value)
 }
 
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use satellite_sdk::serve::{Limits, Request, Response, Server};
+use satellite_serve::{Limits, Request, Response, Server};
 
 const HOST: &str = "Host: a\r\n";
 

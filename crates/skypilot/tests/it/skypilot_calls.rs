@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use satellite_sdk::Variables;
-use satellite_sdk::compute::TimeLimits;
-use satellite_sdk::compute::skypilot::{
+use satellite_core::Variables;
+use satellite_core::client::TimeLimits;
+use satellite_serve::Response;
+use satellite_skypilot::{
     Accelerators, CloudCredentials, ClusterStatus, Exec, JobStatus, Launch, Refresh, RequestStatus,
     SkyPilotClient, Task,
 };
-use satellite_sdk::serve::Response;
 use serde_json::{Value, json};
 
 use crate::skypilot_server::{Fake, health};

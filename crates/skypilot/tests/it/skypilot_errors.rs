@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use satellite_sdk::Error;
-use satellite_sdk::compute::TimeLimits;
-use satellite_sdk::compute::skypilot::Launch;
-use satellite_sdk::serve::Response;
+use satellite_core::Error;
+use satellite_core::client::TimeLimits;
+use satellite_serve::Response;
+use satellite_skypilot::Launch;
 use serde_json::{Value, json};
 
 use crate::skypilot_server::Fake;

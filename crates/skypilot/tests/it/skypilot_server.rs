@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use satellite_sdk::Variables;
-use satellite_sdk::compute::ClientBuilder;
-use satellite_sdk::compute::skypilot::SkyPilotClient;
-use satellite_sdk::serve::{Limits, Request, Response, Server};
-use satellite_sdk::testing::ManualClock;
+use satellite_core::ManualClock;
+use satellite_core::Variables;
+use satellite_serve::{Limits, Request, Response, Server};
+use satellite_skypilot::SkyPilotBuilder;
+use satellite_skypilot::SkyPilotClient;
 use serde_json::{Value, json};
 
 pub struct Fake {
@@ -63,7 +63,7 @@ impl Fake {
     }
 
     /// A client whose waits take no time.
-    pub fn builder(&self) -> ClientBuilder<SkyPilotClient> {
+    pub fn builder(&self) -> SkyPilotBuilder {
         SkyPilotClient::builder()
             .variables(Variables::from_lookup(|_| None))
             .url(self.url())

@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::compute::skypilot::Logs;
-use satellite_sdk::compute::{Cancel, Ended, Stream};
-use satellite_sdk::serve::Response;
+use satellite_core::client::{Cancel, Ended, Stream};
+use satellite_serve::Response;
+use satellite_skypilot::Logs;
 use serde_json::json;
 
 use crate::skypilot_server::Fake;
@@ -117,7 +117,7 @@ fn since_is_refused_before_anything_is_sent() {
 fn silence_ends_a_stream_and_says_so() {
     let fake = Fake::start();
     fake.streams(|| stuck("one\n"));
-    let mut limits = satellite_sdk::compute::TimeLimits::default();
+    let mut limits = satellite_core::client::TimeLimits::default();
     limits.idle = Duration::from_millis(100);
     let sky = fake.builder().limits(limits).build().unwrap();
     let mut log = sky.logs(&Logs::new("c").follow(true).tail(5)).unwrap();

@@ -16,10 +16,10 @@ use super::kubernetes::{Cluster, Kubernetes};
 use super::lease::LeaseObject;
 use super::register::{Cell, Put, Register};
 use super::{Claim, Opened, Opening, Store};
-use crate::error::{Error, Result};
-use crate::http::Response;
-use crate::state::document::Content;
-use crate::state::time;
+use crate::document::Content;
+use crate::time;
+use satellite_core::http::Response;
+use satellite_core::{Error, Result};
 
 /// All values of a ConfigMap together may be this large.
 const LIMIT: usize = 1024 * 1024;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::register::{Cell, Lease, Put, Register};
 use super::{Claim, Opened, Opening, Store, check_owner, pod_of};
-use crate::error::{Error, Result};
-use crate::state::document::{self, Content, Snapshot, Stamp};
-use crate::state::time;
+use crate::document::{self, Content, Snapshot, Stamp};
+use crate::time;
+use satellite_core::{Error, Result};
 
 /// How often a lost race is run again within one save.
 const TRIES: u32 = 5;

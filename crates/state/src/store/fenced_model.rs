@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::fenced::Fenced;
 use super::register::{Cell, Put, Register};
 use super::{Opened, Opening, Status, Store};
-use crate::error::{Error, Result};
-use crate::state::document::{Content, Snapshot};
-use crate::wake::{Stage, Waiter};
+use crate::document::{Content, Snapshot};
+use satellite_core::wake::{Stage, Waiter};
+use satellite_core::{Error, Result};
 
 /// A register in memory, as all writers see it.
 #[derive(Debug, Clone, Default)]

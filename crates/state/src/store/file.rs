@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::generations::Generations;
 use super::{Claim, Opened, Opening, Store, check_owner, lock};
-use crate::error::{Error, Result};
-use crate::state::document::{self, Content, Snapshot, Stamp};
+use crate::document::{self, Content, Snapshot, Stamp};
+use satellite_core::{Error, Result};
 
 const LOCK: &str = "lock";
 const CLAIM: &str = "claim";
@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// `dory-state-<processor>.json` of the Python reference is taken over.
 ///
 /// ```
-/// use satellite_sdk::state::{App, FileStore};
+/// use satellite_state::{App, FileStore};
 ///
 /// let app = App::new().store(FileStore::new("/var/lib/orders").keep(10));
 /// # let _ = app;

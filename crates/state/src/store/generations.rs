@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::time;
-use crate::private;
+use satellite_core::private;
 
 const SUFFIX: &str = ".state";
 const UNFINISHED: &str = "unfinished";

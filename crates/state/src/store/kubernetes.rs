@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
-use ureq::http::header::AUTHORIZATION;
 
-use crate::error::{Error, Result};
-use crate::http::{
+use satellite_core::http::{
     Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
     Transport, Trust, excerpt,
 };
-use crate::wake::Waiter;
+use satellite_core::wake::Waiter;
+use satellite_core::{Error, Result};
 
 /// How the API is shown the token, and what its refusals mean.
 static KUBERNETES: Dialect = Dialect {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::configmap::{ConfigMap, kept_metadata, metadata, put_of, version};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::register::{Cell, Lease, Put, Register};
-use crate::error::Result;
+use satellite_core::Result;
 
 const CLAIMED_BY: &str = "dory.io/claimed-by";
 

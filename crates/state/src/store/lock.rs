@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::private;
+use satellite_core::private;
 
 /// Locks the file at `path`, made if need be. `None`: somebody else has it.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {

@@ -22,8 +22,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::document::{Content, Snapshot, Stamp};
-use crate::error::{Error, Result};
-use crate::wake::{Stage, Waiter};
+use satellite_core::wake::{Stage, Waiter};
+use satellite_core::{Error, Result};
 
 /// Where a processor's state is kept, by one writer at a time.
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use satellite_core::Result;
 
 pub(super) trait Register: Send + fmt::Debug {
     fn get(&mut self) -> Result<Option<Cell>>;

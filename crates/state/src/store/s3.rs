@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use rusty_s3::actions::{DeleteObject, GetObject, PutObject};
 use rusty_s3::{Bucket, Credentials as Keys, S3Action, UrlStyle};
-use ureq::http::header::AUTHORIZATION;
+use satellite_core::http::header::AUTHORIZATION;
 
 use super::fenced::Fenced;
 use super::register::{Cell, Put, Register};
 use super::{Claim, Opened, Opening, Store};
-use crate::error::{Error, Result};
-use crate::http::{
+use crate::document::Content;
+use crate::time;
+use satellite_core::Variables;
+use satellite_core::http::{
     Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
     Transport, Trust, excerpt,
 };
-use crate::settings::Variables;
-use crate::state::document::Content;
-use crate::state::time;
-use crate::wake::Waiter;
+use satellite_core::wake::Waiter;
+use satellite_core::{Error, Result};
 
 /// How long a signature is good for: no longer than a call may take.
 const SIGNED_FOR: Duration = Duration::from_secs(60);
@@ -58,12 +58,12 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 /// most of those after its model do: that is what keeps two writers apart.
 ///
 /// ```no_run
-/// use satellite_sdk::state::{App, S3Store};
+/// use satellite_state::{App, S3Store};
 ///
 /// let store = S3Store::new("http://127.0.0.1:9000", "us-east-1", "states", "key", "secret")?;
 /// let app = App::new().store(store.prefix("shop/"));
 /// # let _ = app;
-/// # Ok::<(), satellite_sdk::Error>(())
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct S3Store {
@@ -115,7 +115,7 @@ impl S3Store {
     /// As the environment says: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
     /// `DORY_STATE_S3_ENDPOINT` for a server that is not Amazon's, and the
     /// `AWS_…` variables for region and keys.
-    pub(in crate::state) fn from_variables(read: &mut Variables) -> Option<Self> {
+    pub(crate) fn from_variables(read: &mut Variables) -> Option<Self> {
         let mut told = |name: &str, expected: &str| {
             let text = read.text(name);
             if text.is_none() {

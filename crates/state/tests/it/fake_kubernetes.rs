@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use satellite_sdk::extras::{TempDirectory, temp_directory};
-use satellite_sdk::serve::{Limits, Request, Response, Server};
+use satellite_serve::{Limits, Request, Response, Server};
 use serde_json::{Value, json};
+use tempfile::{TempDir as TempDirectory, tempdir as temp_directory};
 
 const DATA_LIMIT: usize = 1_048_576;
 const BODY_LIMIT: u64 = 3_145_728;

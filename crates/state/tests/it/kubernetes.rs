@@ -4,11 +4,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::state::Snapshot;
+use satellite_state::Snapshot;
 use serde_json::{Value, json};
 
-use crate::child::{Satellite, start};
 use crate::fake_kubernetes::{FakeKubernetes, collection};
+use crate::process::{Satellite, start};
 use crate::state_child::{
     Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, number,
     request,

@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::state::{App, ConfigMapStore, ExecutionContext, Outcome, Processor, Remedy};
-use satellite_sdk::{Error, Failure};
+use satellite_core::{Error, Failure};
+use satellite_state::{App, ConfigMapStore, ExecutionContext, Outcome, Processor, Remedy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::child::{Satellite, start};
+use crate::process::{Satellite, start};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -218,7 +218,7 @@ pub fn kept(folder: &Path) -> u64 {
 pub fn kept_state(folder: &Path) -> Counts {
     let newest = generations(folder).pop().expect("something should be kept");
     let document = std::fs::read(newest).unwrap();
-    let snapshot = satellite_sdk::state::Snapshot::from_document(&document).unwrap();
+    let snapshot = satellite_state::Snapshot::from_document(&document).unwrap();
     serde_json::from_slice(&snapshot.content.state).unwrap()
 }
 

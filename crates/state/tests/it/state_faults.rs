@@ -7,10 +7,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::extras::temp_directory;
 use serde_json::{Value, json};
+use tempfile::tempdir as temp_directory;
 
-use crate::child::start;
+use crate::process::start;
 use crate::state_child::{
     address, ask, command, doing, eventually, files, generations, get, kept, last_count, number,
     request,
@@ -333,7 +333,7 @@ fn fault_11_numbers_as_keys_and_sets_are_saved_and_restored() {
         doing(folder.path(), "return").end();
     }
     let document = fs::read(generations(folder.path()).pop().unwrap()).unwrap();
-    let snapshot = satellite_sdk::state::Snapshot::from_document(&document).unwrap();
+    let snapshot = satellite_state::Snapshot::from_document(&document).unwrap();
     let state: Value = serde_json::from_slice(&snapshot.content.state).unwrap();
     assert_eq!(state["by_number"], json!({ "1": "1", "2": "2", "3": "3" }));
     assert_eq!(state["seen"].as_array().unwrap().len(), 3);

@@ -4,9 +4,9 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use satellite_sdk::extras::temp_directory;
+use tempfile::tempdir as temp_directory;
 
-use crate::child::start;
+use crate::process::start;
 use crate::state_child::{
     command, counts, doing, eventually, generations, kept, kept_state, last_count, now_ms, number,
 };

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use satellite_sdk::extras::temp_directory;
-use satellite_sdk::state::{App, ExecutionContext, Outcome, Process, Processor, Snapshot, State};
+use satellite_state::{App, ExecutionContext, Outcome, Process, Processor, Snapshot, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tempfile::tempdir as temp_directory;
 
 use crate::state_child::{doing, generations};
 
@@ -32,7 +32,7 @@ fn app(folder: &Path) -> App {
         .no_signals()
 }
 
-fn once<S: State>(app: App, work: impl FnMut(&mut S)) -> satellite_sdk::Result<()> {
+fn once<S: State>(app: App, work: impl FnMut(&mut S)) -> satellite_core::Result<()> {
     app.build(Once(work, std::marker::PhantomData))
         .and_then(Process::run)
 }
@@ -63,7 +63,7 @@ struct Inner {
     a: u8,
 }
 
-fn migrate(from: u32, mut state: Value) -> Result<Value, satellite_sdk::Failure> {
+fn migrate(from: u32, mut state: Value) -> Result<Value, satellite_core::Failure> {
     match from {
         1 => Ok(json!({ "names": [state["name"].take()] })),
         _ => Err("older than anybody remembers".into()),

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use satellite_sdk::serve::{Limits, Request, Response, Server};
+use satellite_serve::{Limits, Request, Response, Server};
 
-use crate::child::{Satellite, start};
+use crate::process::{Satellite, start};
 use crate::state_child::{bare_command, counts, last_count, number};
 
 /// A bucket with conditional writes, which every server must have.

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use satellite_sdk::extras::temp_directory;
+use tempfile::tempdir as temp_directory;
 
-use crate::child::start;
+use crate::process::start;
 use crate::state_child::{address, command, get};
 
 #[test]
@@ -76,7 +76,7 @@ fn metrics_have_the_references_names_and_true_values() {
         .pop()
         .unwrap();
     let document = fs::read(newest).unwrap();
-    let snapshot = satellite_sdk::state::Snapshot::from_document(&document).unwrap();
+    let snapshot = satellite_state::Snapshot::from_document(&document).unwrap();
     assert_eq!(
         value(&size, "dory_state_size_bytes"),
         snapshot.content.state.len() as f64

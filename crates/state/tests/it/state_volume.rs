@@ -5,12 +5,12 @@ use std::process::Command;
 
 pub struct SmallVolume {
     pub path: PathBuf,
-    _folder: satellite_sdk::extras::TempDirectory,
+    _folder: tempfile::TempDir,
 }
 
 /// A tmpfs of this size; `None`, with a word of it, where none may be mounted.
 pub fn small_volume(size: &str) -> Option<SmallVolume> {
-    let folder = satellite_sdk::extras::temp_directory().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let mounted = Command::new("mount")
         .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])

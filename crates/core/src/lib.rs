@@ -1,0 +1,25 @@
+//! What satellite-sdk and its compute clients share: a blocking HTTP transport,
+//! the error type, secrets, a clock, cancellation, and settings from the
+//! environment.
+
+#![allow(missing_docs)] // TODO
+pub mod client;
+mod error;
+mod exit;
+mod failure;
+pub mod http;
+pub mod lenient;
+#[cfg(feature = "testing")]
+mod manual_clock;
+pub mod private;
+mod variables;
+pub mod wake;
+
+pub use error::{Error, Result};
+pub use exit::Exit;
+pub use failure::Failure;
+pub use http::{Response, Secret};
+#[cfg(feature = "testing")]
+pub use manual_clock::ManualClock;
+pub use variables::Variables;
+pub use wake::{Clock, SystemClock, Wait};

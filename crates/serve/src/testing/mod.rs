@@ -1,0 +1,11 @@
+//! A server with switchable faults, on which mock services are built.
+
+#![allow(missing_docs)] // TODO
+
+mod fault;
+mod host;
+mod seen;
+
+pub use fault::Fault;
+pub use host::{Asked, Host, locked, query};
+pub use seen::Seen;

@@ -1,0 +1,38 @@
+//! What a mock server saw.
+
+use std::time::Instant;
+
+/// A request that a mock server received.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Seen {
+    /// The method: `POST`.
+    pub method: String,
+    /// The path with its query: `/satellites/v1/tasks?status=pending`.
+    pub path: String,
+    /// The status that it was answered with; 0 for none, or none yet.
+    pub status: u16,
+    /// When it arrived.
+    pub at: Instant,
+    /// Its connection's number, counted from 1.
+    pub connection: u64,
+    /// Its body; empty for a [`Fault::Reset`], which reads none.
+    pub body: Vec<u8>,
+    /// Whether it had an `Authorization` field.
+    pub authorization: bool,
+}
+
+impl Seen {
+    /// A request that was not answered yet.
+    pub fn new(method: &str, target: &str, connection: u64, authorization: bool) -> Seen {
+        Seen {
+            method: method.into(),
+            path: target.into(),
+            status: 0,
+            at: Instant::now(),
+            connection,
+            body: Vec::new(),
+            authorization,
+        }
+    }
+}

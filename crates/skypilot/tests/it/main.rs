@@ -1,0 +1,8 @@
+//! Integration tests of satellite-skypilot, over real HTTP.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+
+mod skypilot_calls;
+mod skypilot_errors;
+mod skypilot_server;
+mod skypilot_streams;

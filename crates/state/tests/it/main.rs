@@ -1,0 +1,16 @@
+//! Integration tests of satellite-state, over real HTTP.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+
+mod fake_kubernetes;
+mod kubernetes;
+#[path = "../../../../tests/it/process.rs"]
+mod process;
+mod state_child;
+mod state_faults;
+mod state_kills;
+mod state_migration;
+mod state_s3;
+mod state_settings;
+mod state_volume;

@@ -1,0 +1,83 @@
+//! A process that a test starts, reads and ends.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Satellite {
+    child: Child,
+    lines: Receiver<String>,
+    pub log: Vec<String>,
+}
+
+pub fn start(mut command: Command) -> Satellite {
+    let mut child = command.spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (send, lines) = channel();
+    thread::spawn(move || {
+        stderr
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|l| send.send(l))
+    });
+    Satellite {
+        child,
+        lines,
+        log: Vec::new(),
+    }
+}
+
+impl Satellite {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line that holds `text`.
+    pub fn line(&mut self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("no {text:?} in {:#?}", self.log));
+            self.log.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        kill(self.pid(), name);
+    }
+
+    /// Waits for its end: how it ended and how long that took.
+    pub fn end(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let took = begun.elapsed();
+                self.log.extend(self.lines.iter());
+                return (status, took);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("still running after {PATIENCE:?}: {:#?}", self.log);
+    }
+}
+
+impl Drop for Satellite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn kill(pid: u32, signal: &str) {
+    let pid = pid.to_string();
+    let status = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(status.unwrap().success());
+}
