@@ -12,7 +12,7 @@ thread_local! {
 /// print it in a field of their own.
 ///
 /// ```
-/// assert_eq!(satellite_core::current_task_id(), None);
+/// assert_eq!(satellite_sdk::current_task_id(), None);
 /// ```
 pub fn current_task_id() -> Option<String> {
     CURRENT.with_borrow(Clone::clone)
@@ -22,7 +22,7 @@ pub fn current_task_id() -> Option<String> {
 /// whoever wrote it.
 ///
 /// ```
-/// use satellite_core::TaskLog;
+/// use satellite_sdk::TaskLog;
 ///
 /// let logger = env_logger::Builder::from_env("RUST_LOG").build();
 /// let level = logger.filter();

@@ -37,7 +37,7 @@ pub enum ApiVersion {
 ///
 /// let basilica = BasilicaClient::from_env()?;
 /// println!("{} validators", basilica.health()?.healthy_validators);
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_basilica::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct BasilicaClient {
@@ -151,7 +151,7 @@ impl BasilicaClient {
     ///     .auth0("login.example.com", "my-client-id")
     ///     .build()?;
     /// # let _ = basilica;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_basilica::Error>(())
     /// ```
     pub fn builder() -> BasilicaBuilder {
         BasilicaBuilder::default()

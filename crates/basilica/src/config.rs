@@ -24,7 +24,7 @@ use satellite_core::{Error, Result};
 ///     .env("MODEL", "llama")
 ///     .build()?;
 /// # let _ = config;
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_basilica::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct DeploymentConfig {

@@ -17,7 +17,7 @@ use satellite_core::http::escaped;
 /// for deployment in basilica.deployments().list(&ListFilters::default())? {
 ///     println!("{} {}", deployment.id, deployment.status);
 /// }
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_basilica::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentManager<'a> {
@@ -55,7 +55,7 @@ impl DeploymentManager<'_> {
     ///
     /// ```no_run
     /// # use satellite_basilica::{BasilicaClient, Deployment, DeploymentConfig};
-    /// # fn f(basilica: &BasilicaClient, config: &DeploymentConfig) -> satellite_core::Result<Deployment> {
+    /// # fn f(basilica: &BasilicaClient, config: &DeploymentConfig) -> satellite_basilica::Result<Deployment> {
     /// match basilica.deployments().deploy(config) {
     ///     Err(error) if error.is_outcome_unknown() => {
     ///         let found = basilica.deployments().matching(config)?;

@@ -15,7 +15,7 @@ use satellite_core::Result;
 /// for executor in basilica.executors().find(&h100s)? {
 ///     println!("{} {:?}", executor.id, executor.gpu_specs);
 /// }
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_basilica::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutorManager<'a> {

@@ -16,7 +16,7 @@
 //!     println!("{}", line?);
 //! }
 //! basilica.deployments().stop(&deployment.id)?;
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_basilica::Error>(())
 //! ```
 //!
 //! # Two APIs
@@ -53,11 +53,11 @@
 //! What else differs from the spec: everything blocks, so that [`Stream`] stands for
 //! `LogStream`; `BasilicaSdk` and `SdkConfig` are [`BasilicaClient`] and its builder,
 //! the retry policy `max_retries`, `retry_delay` and `max_retry_delay`; the variants of
-//! `SdkError` are questions to the one [`Error`](satellite_core::Error). A rental that was
+//! `SdkError` are questions to the one [`Error`](satellite_basilica::Error). A rental that was
 //! stopped is forgotten at once: `is_not_found()`, never
 //! [`Stopped`](DeploymentStatus::Stopped). Times are texts (RFC 3339), as they come.
 //!
-//! [`Stream`]: satellite_core::client::Stream
+//! [`Stream`]: satellite_basilica::Stream
 
 mod auth;
 mod client;
@@ -88,4 +88,6 @@ pub use resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, ResourceRequirementsBuilder,
     VolumeMount,
 };
+pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
+pub use satellite_core::{Error, Result, Secret, Variables};
 pub use ssh::SshAccess;

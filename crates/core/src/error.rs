@@ -14,9 +14,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// holds a token.
 ///
 /// ```
-/// use satellite_core::{Builder, Error};
+/// use satellite_core::Variables;
 ///
-/// let error: Error = Builder::new().token("t").platform_url("ftp://nowhere").build().unwrap_err();
+/// let mut variables = Variables::from_lookup(|_| Some("ftp://nowhere".into()));
+/// variables.url("LUML_PLATFORM_URL", None);
+/// let error = variables.finish().unwrap_err();
 /// assert!(error.is_settings());
 /// assert!(error.to_string().contains("LUML_PLATFORM_URL"));
 /// ```

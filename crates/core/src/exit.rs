@@ -14,10 +14,10 @@ use crate::error::Error;
 /// | 1 | anything else |
 ///
 /// ```no_run
-/// use satellite_core::{Builder, Exit};
+/// use satellite_core::{Exit, Variables};
 ///
 /// fn main() -> Exit {
-///     Builder::new().run()
+///     Variables::from_env().finish().into()
 /// }
 /// ```
 #[derive(Debug)]
@@ -28,10 +28,11 @@ impl Exit {
     /// The exit code.
     ///
     /// ```
-    /// use satellite_core::Builder;
+    /// use satellite_core::{Exit, Variables};
     ///
-    /// let exit = Builder::new().platform_url("nonsense").run();
-    /// assert_eq!(exit.code(), 78);
+    /// let mut variables = Variables::from_env();
+    /// variables.problem("PORT", "expected a port");
+    /// assert_eq!(Exit::from(variables.finish()).code(), 78);
     /// ```
     pub fn code(&self) -> u8 {
         match &self.0 {

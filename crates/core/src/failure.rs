@@ -9,13 +9,14 @@ use std::fmt;
 /// ```
 /// use satellite_core::Failure;
 ///
-/// Builder::new().handler("read", |_: Task, _: &Context| {
+/// fn processors() -> Result<usize, Failure> {
 ///     let text = std::fs::read_to_string("/proc/cpuinfo")?;
 ///     match text.lines().count() {
 ///         0 => Err(Failure::new("no processor", "/proc/cpuinfo is empty")),
 ///         lines => Ok(lines),
 ///     }
-/// });
+/// }
+/// # let _ = processors();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

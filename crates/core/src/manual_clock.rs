@@ -11,14 +11,13 @@ use crate::wake::{Clock, Wait};
 /// share one time.
 ///
 /// ```
-/// use satellite_core::{Fault, ManualClock, MockPlatform};
+/// use std::time::Duration;
 ///
-/// let platform = MockPlatform::start();
-/// platform.fault(Fault::Status(503)).times(3);
+/// use satellite_core::ManualClock;
+///
 /// let clock = ManualClock::default();
-/// platform.worker().clock(clock.clone()).build()?.run_until_idle()?;
-/// assert_eq!(clock.waits().len(), 3); // about 1 s, 2 s and 4 s
-/// # Ok::<(), satellite_core::Error>(())
+/// clock.at(Duration::from_secs(60), || println!("a minute has passed"));
+/// assert_eq!(clock.elapsed(), Duration::ZERO);
 /// ```
 #[derive(Clone)]
 pub struct ManualClock {

@@ -16,13 +16,13 @@ use crate::http::{Trust, is_loopback};
 /// For the settings that a satellite has beside the kit's own:
 ///
 /// ```
-/// use satellite_core::{Builder, Variables};
+/// use satellite_core::Variables;
 ///
 /// let mut variables = Variables::from_env();
 /// let port = variables.value("MY_PORT", 9000, "a port, 0 to 65535", |text| text.parse().ok());
 /// assert_eq!(port, 9000_u16);
-/// let builder = Builder::new().variables(variables); // `build` fails if one is wrong
-/// # let _ = builder;
+/// variables.finish()?; // fails if one is wrong
+/// # Ok::<(), satellite_core::Error>(())
 /// ```
 pub struct Variables {
     env: Environment,

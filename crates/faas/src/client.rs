@@ -28,7 +28,7 @@ use satellite_core::http::{Call, Credentials, Method, Response, Transport};
 ///
 /// let faas = FaasClient::from_env()?;
 /// assert_eq!(faas.execute("echo hello")?.stdout, "hello\n");
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct FaasClient {
@@ -120,7 +120,7 @@ impl FaasClient {
     ///     .dialect(FaasDialect::Server)
     ///     .build()?;
     /// # let _ = faas;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_faas::Error>(())
     /// ```
     pub fn builder() -> FaasBuilder {
         FaasBuilder::default()

@@ -19,7 +19,7 @@ use satellite_core::http::escaped;
 /// let spec = EnvironmentSpec::new("rust:latest").cache_strategy("aggressive");
 /// let environment = faas.environments().create("my-env", &spec)?;
 /// # let _ = environment;
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct EnvironmentManager<'a> {

@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// for output in faas.executions().stream("ping -c 3 localhost")? {
 ///     print!("{}", output?);
 /// }
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutionManager<'a> {

@@ -18,7 +18,7 @@ use satellite_core::{Error, Result};
 /// faas.gateway().prewarm("alpine:latest", 3, None)?;
 /// let variants = faas.gateway().fork("make bench")?;
 /// # let _ = variants;
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayExtras<'a> {

@@ -13,13 +13,13 @@
 //!     .env("EPOCHS", "3");
 //! let result = faas.executions().run(training)?.ok()?;
 //! # let _ = result;
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_faas::Error>(())
 //! ```
 //!
 //! # What servers offer
 //!
 //! The client is written for the contract of `/api/v1`. A server that has not got
-//! a route answers an error that [`is_unsupported`](satellite_core::Error::is_unsupported)
+//! a route answers an error that [`is_unsupported`](satellite_faas::Error::is_unsupported)
 //! and names it. [`FaasDialect`] tells which of two ways of saying the same a
 //! server wants.
 //!
@@ -93,4 +93,6 @@ pub use models::{
 };
 pub use output::Output;
 pub use request::{ExecutionRequest, Mode, Runtime};
+pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
+pub use satellite_core::{Error, Result, Secret, Variables};
 pub use snapshots::{Branch, SnapshotManager};

@@ -19,7 +19,7 @@ use satellite_core::{Error, Result};
 /// for branch in faas.snapshots().branch(&base.id, 10)? {
 ///     branch.execute("pytest")?.ok()?;
 /// }
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotManager<'a> {

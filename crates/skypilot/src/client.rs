@@ -31,7 +31,7 @@ use satellite_core::{Error, Result};
 /// for cluster in sky.list_clusters()? {
 ///     println!("{} {}", cluster.name, cluster.status);
 /// }
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_skypilot::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct SkyPilotClient {
@@ -93,7 +93,7 @@ impl SkyPilotClient {
     ///     .retry_delay(Duration::from_secs(2))
     ///     .build()?;
     /// # let _ = sky;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     pub fn builder() -> SkyPilotBuilder {
         SkyPilotBuilder::default()
@@ -111,13 +111,13 @@ impl SkyPilotClient {
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_core::client::Cancel;
+    /// use satellite_skypilot::Cancel;
     ///
     /// let cancel = Cancel::new();
     /// let mine = sky.cancelled_by(&cancel)?;
     /// std::thread::spawn(move || mine.list_clusters());
     /// cancel.cancel();
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl SkyPilotClient {
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let health = sky.health()?;
     /// println!("{} {}, API version {}", health.status, health.version, health.api_version);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors

@@ -225,7 +225,7 @@ impl SkyPilotClient {
     ///
     /// let launched = sky.launch(&Launch::new("mine", "run: nvidia-smi\n"))?.wait()?;
     /// println!("job {:?}", launched.job_id);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -240,7 +240,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.start("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -255,7 +255,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.stop("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -270,7 +270,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.terminate("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -286,7 +286,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.purge("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -302,7 +302,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.autostop("llama3-8b-prod", Some(30), false)?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -325,7 +325,7 @@ impl SkyPilotClient {
     /// if sky.status("llama3-8b-prod")?.status == "UP" {
     ///     println!("up");
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -347,7 +347,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{} clusters", sky.list_clusters()?.len());
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -364,7 +364,7 @@ impl SkyPilotClient {
     ///
     /// let seen_now = sky.clusters(Some("llama3-8b-prod"), Refresh::Force)?;
     /// # let _ = seen_now;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors

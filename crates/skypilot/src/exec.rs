@@ -88,7 +88,7 @@ impl Exec {
 
 impl SkyPilotClient {
     /// Runs a command and waits for its end, for at most
-    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work).
+    /// [`TimeLimits::work`](satellite_skypilot::TimeLimits::work).
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -96,7 +96,7 @@ impl SkyPilotClient {
     ///
     /// let output = sky.exec(&Exec::new("llama3-8b-prod", "nvidia-smi -L"))?;
     /// assert_eq!(output.exit_code, 0, "{}", output.stderr);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors

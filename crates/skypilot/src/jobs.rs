@@ -101,7 +101,7 @@ impl SkyPilotClient {
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let job = sky.submit_job("llama3-8b-prod", "run: python train.py\n")?.wait()?;
     /// println!("job {:?}", job.job_id);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl SkyPilotClient {
     /// for job in sky.queue("llama3-8b-prod", false)? {
     ///     println!("{} {}", job.job_id, job.status);
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{:?}", sky.job_status("llama3-8b-prod", &[7])?.get(&7));
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.cancel_jobs("llama3-8b-prod", &[7])?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -182,7 +182,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.cancel_all_jobs("llama3-8b-prod")?.wait()?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -202,7 +202,7 @@ impl SkyPilotClient {
     /// for line in sky.logs(&Logs::new("llama3-8b-prod").tail(100))? {
     ///     println!("{}", line?);
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 //!     .run("python -m vllm.entrypoints.openai.api_server --port $VLLM_PORT");
 //! let launch = Launch::new("llama3-8b-prod", task).idle_minutes_to_stop(30).env("VLLM_PORT", "8000");
 //! println!("launch {}", sky.launch(&launch)?.id());
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 2. Launch it on somebody else's account
@@ -29,7 +29,7 @@
 //! let launch = Launch::new("tenant-abc", yaml.as_str()).credentials(tenant);
 //! let request = sky.launch(&launch)?;
 //! # let _ = request;
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 3. Wait for it
@@ -43,7 +43,7 @@
 //!     Err(e) if e.is_timeout() => println!("not yet; ask again with {}", request.id()),
 //!     Err(e) => println!("{:?}: {e}", e.server_type()),
 //! }
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 4. Look at it
@@ -55,7 +55,7 @@
 //!     Err(e) if e.is_not_found() => println!("there is none"),
 //!     Err(e) => return Err(e),
 //! }
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 5. List all
@@ -65,7 +65,7 @@
 //! for cluster in sky.list_clusters()? {
 //!     println!("{:30} {}", cluster.name, cluster.status);
 //! }
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 6. Run a command on it
@@ -77,7 +77,7 @@
 //! let exec = Exec::new("llama3-8b-prod", "nvidia-smi").timeout(Duration::from_secs(30));
 //! let output = sky.exec(&exec)?;
 //! println!("{}\n{}{}", output.exit_code, output.stdout, output.stderr);
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 7. Read its logs
@@ -88,7 +88,7 @@
 //! for line in sky.logs(&Logs::new("llama3-8b-prod").tail(100).follow(true))? {
 //!     println!("{}", line?);
 //! }
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 8. Know what it will cost
@@ -99,7 +99,7 @@
 //! let estimate = sky.estimate_cost(yaml, 24.0)?;
 //! let about = if estimate.is_exact { "" } else { "about " };
 //! println!("{} on {}: {about}${:.2}", estimate.instance_type, estimate.provider, estimate.total);
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # 9. Take it down
@@ -107,7 +107,7 @@
 //! ```no_run
 //! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
 //! sky.terminate("llama3-8b-prod")?.wait()?;
-//! # Ok::<(), satellite_core::Error>(())
+//! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
 //! # What goes wrong
@@ -119,7 +119,7 @@
 //! whether it has the request, and only if it does not tell is the error
 //! `is_outcome_unknown()`.
 //!
-//! [`Error::server_type`]: satellite_core::Error::server_type
+//! [`Error::server_type`]: satellite_skypilot::Error::server_type
 
 mod client;
 mod clusters;
@@ -144,6 +144,8 @@ pub use models::{
 };
 pub use prices::{Accelerators, Estimate};
 pub use request::Request;
+pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
+pub use satellite_core::{Error, Result, Secret, Variables};
 pub use task::{Resources, Task};
 
 /// An answer of an API server.

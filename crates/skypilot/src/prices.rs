@@ -107,7 +107,7 @@ impl SkyPilotClient {
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// let estimate = sky.estimate_cost("resources: {accelerators: 'A10G:1'}\n", 24.0)?;
     /// println!("${:.2} for a day", estimate.total);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl SkyPilotClient {
     /// for offer in sky.accelerators(&Accelerators::new().name("H100"))?.values().flatten() {
     ///     println!("{} {:?} {:?}", offer.cloud, offer.instance_type, offer.price);
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl SkyPilotClient {
     /// for cost in sky.cost_report(30)? {
     ///     println!("{} ${:.2}", cost.name, cost.total_cost);
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -205,7 +205,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{:?}", sky.check(&["aws"])?);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -222,7 +222,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{}", sky.enabled_clouds()?.join(", "));
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -237,7 +237,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// sky.validate("run: nvidia-smi\n")?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors

@@ -30,7 +30,7 @@ const PACE: Pace = Pace {
 /// let request = sky.terminate("llama3-8b-prod")?;
 /// println!("{}", request.id());
 /// request.wait()?;
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_skypilot::Error>(())
 /// ```
 #[must_use = "the work goes on; `wait` tells what became of it"]
 pub struct Request<T = ()> {
@@ -100,7 +100,7 @@ impl<T: DeserializeOwned> Request<T> {
 /// Requests, by their ids.
 impl SkyPilotClient {
     /// Waits for a request to end, for at most
-    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work), and calls
+    /// [`TimeLimits::work`](satellite_skypilot::TimeLimits::work), and calls
     /// `progress` with what is known of it, each time that it is asked after.
     ///
     /// ```no_run
@@ -108,7 +108,7 @@ impl SkyPilotClient {
     /// let id = "5b1c…"; // of `Request::id`, kept by another process
     /// let record = sky.wait_for_request(id, |r| println!("{}", r.status))?;
     /// println!("{} ended well", record.name);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// println!("{}", sky.request("5b1c…")?.status);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl SkyPilotClient {
     /// for request in sky.requests("llama3-8b-prod")? {
     ///     println!("{} {} {}", request.request_id, request.name, request.status);
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -182,7 +182,7 @@ impl SkyPilotClient {
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
     /// assert_eq!(sky.cancel_request("5b1c…")?, ["5b1c…"]);
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
@@ -202,7 +202,7 @@ impl SkyPilotClient {
     /// for line in sky.request_log("5b1c…", true)? {
     ///     println!("{}", line?);
     /// }
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use satellite_core::{Exit, Failure};
 /// `dory.yaml`'s are not wanted, and three ways to run.
 ///
 /// ```no_run
-/// use satellite_core::{Exit, state::App};
+/// use satellite_state::{App, Exit};
 /// use std::time::Duration;
 ///
 /// fn main() -> Exit {
@@ -48,7 +48,7 @@ impl App {
     /// state in its hands: it is saved between two ticks, never in one.
     ///
     /// ```no_run
-    /// use satellite_core::{Exit, state::App};
+    /// use satellite_state::{App, Exit};
     /// use std::collections::BTreeMap;
     /// use std::time::Duration;
     ///
@@ -77,7 +77,7 @@ impl App {
     /// Calls `run` once: it works until it is told to stop.
     ///
     /// ```no_run
-    /// use satellite_core::{Exit, state::{App, ExecutionContext}};
+    /// use satellite_state::{App, ExecutionContext, Exit};
     /// use std::time::Duration;
     ///
     /// fn main() -> Exit {
@@ -133,7 +133,7 @@ impl App {
     /// process.run()?;
     /// assert_eq!(*cx.state(), 3);
     /// # std::fs::remove_dir_all(folder)?;
-    /// # Ok::<(), satellite_core::Error>(())
+    /// # Ok::<(), satellite_state::Error>(())
     /// ```
     pub fn build<P: Processor>(mut self, processor: P) -> Result<Process<P>> {
         self.draft.has_store = self.store.is_some();

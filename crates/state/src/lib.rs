@@ -4,7 +4,7 @@
 //! goes on where it was. Its state is any type that serde can write and read:
 //!
 //! ```no_run
-//! use satellite_core::{Exit, state::App};
+//! use satellite_state::{App, Exit};
 //! use std::time::Duration;
 //!
 //! #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -100,6 +100,8 @@ pub use document::{Content, Snapshot, Stamp};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
 pub use processor::{Ended, Outcome, Processor, Remedy};
+pub use satellite_core::{Clock, Error, Exit, Failure, Result, Secret, Variables};
+pub use satellite_health::Health;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Store};

@@ -47,7 +47,7 @@ use satellite_core::Failure;
 ///     }
 /// }
 ///
-/// fn main() -> satellite_core::Exit {
+/// fn main() -> satellite_state::Exit {
 ///     App::new().run(Shop { till: Vec::new() })
 /// }
 /// ```

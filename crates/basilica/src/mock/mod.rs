@@ -42,7 +42,7 @@ use satellite_serve::testing::Seen;
 /// let mut log = basilica.deployments().logs(&deployment.id, true)?;
 /// assert_eq!(log.next().unwrap()?.message, "ready");
 /// assert!(log.next().is_none());
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_basilica::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct MockBasilica {

@@ -12,9 +12,7 @@ use crate::error::{Error, Result};
 /// A complete answer of a server, whatever its status.
 ///
 /// ```no_run
-/// # fn main() -> satellite_core::Result<()> {
-/// # let platform = satellite_core::Builder::new().platform()?;
-/// let answer = platform.get("/satellites/v1/deployments")?;
+/// # fn show(answer: satellite_core::Response) -> satellite_core::Result<()> {
 /// if answer.status() == 200 {
 ///     let deployments: serde_json::Value = answer.json()?;
 ///     println!("{deployments}");

@@ -44,7 +44,7 @@ pub enum FaasKind {
 /// let mock = MockFaas::start();
 /// let result = mock.client().execute("echo hello; exit 7")?;
 /// assert_eq!((result.stdout.as_str(), result.exit_code), ("hello\n", 7));
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct MockFaas {

@@ -63,7 +63,7 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 /// let store = S3Store::new("http://127.0.0.1:9000", "us-east-1", "states", "key", "secret")?;
 /// let app = App::new().store(store.prefix("shop/"));
 /// # let _ = app;
-/// # Ok::<(), satellite_core::Error>(())
+/// # Ok::<(), satellite_state::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct S3Store {
