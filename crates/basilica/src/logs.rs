@@ -42,9 +42,9 @@ impl DeploymentManager<'_> {
     /// A follow is opened again where it is cut, as often as the gateway cuts it,
     /// and behind the lines that were had. The end of a connection says nothing,
     /// and neither does silence: the deployment is asked after, and the log is
-    /// [`Complete`](satellite_basilica::Ended::Complete) when that is over and its
+    /// [`Complete`](crate::Ended::Complete) when that is over and its
     /// last lines were read. Lines that went with a deployment end it with an
-    /// error, as [`Cut`](satellite_basilica::Ended::Cut).
+    /// error, as [`Cut`](crate::Ended::Cut).
     ///
     /// # Errors
     /// `is_not_found()`.

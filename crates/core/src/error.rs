@@ -213,6 +213,7 @@ impl Error {
         }
     }
 
+    /// The transport fault, if the request failed without a complete response.
     pub fn fault(&self) -> Option<Fault> {
         match &self.0.kind {
             Kind::Fault(fault, _) => Some(*fault),
@@ -227,10 +228,12 @@ impl Error {
         }
     }
 
+    /// An error that lists settings problems; `is_settings()`.
     pub fn settings(problems: Vec<String>) -> Self {
         Self::of(Kind::Settings(problems))
     }
 
+    /// An error for work given up because of a stop; `is_stopped()`.
     pub fn stopped() -> Self {
         Self::of(Kind::Stopped)
     }
@@ -241,18 +244,22 @@ impl Error {
         Self::of(Kind::Unsupported(text.to_string()))
     }
 
+    /// An error for a state that another process now owns.
     pub fn fenced(message: impl fmt::Display) -> Self {
         Self::of(Kind::Fenced(message.to_string()))
     }
 
+    /// An error for damaged stored data.
     pub fn corrupt(message: impl fmt::Display) -> Self {
         Self::of(Kind::Corrupt(message.to_string()))
     }
 
+    /// An error for a request that got no complete response. `asked` names method, path and server.
     pub fn from_fault(asked: String, fault: Fault, text: String) -> Self {
         Self::of(Kind::Fault(fault, text)).asked(asked)
     }
 
+    /// An error for a response outside 2xx. `asked` names method, path and server.
     pub fn from_status(
         asked: String,
         status: u16,

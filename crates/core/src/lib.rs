@@ -2,7 +2,6 @@
 //! the error type, secrets, a clock, cancellation, and settings from the
 //! environment.
 
-#![allow(missing_docs)] // TODO
 pub mod client;
 mod error;
 mod exit;

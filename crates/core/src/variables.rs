@@ -173,6 +173,7 @@ impl Variables {
         folders.split(':').next().map(str::to_owned)
     }
 
+    /// Reads the certificate authorities in the PEM file `path`; a problem is reported under `name`.
     pub fn trust(&mut self, name: &str, path: &Path) -> Trust {
         Trust::from_pem_file(path).unwrap_or_else(|error| {
             self.problem(
@@ -210,6 +211,7 @@ impl Variables {
         }
     }
 
+    /// Parses `text` as an http(s) URL; a problem is reported under `name`.
     pub fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
         match parse_url(text) {
             Ok(url) => Some(url),

@@ -85,6 +85,7 @@ struct State {
 }
 
 impl Wake {
+    /// How far the stop has progressed.
     pub fn stage(&self) -> Stage {
         self.lock().stage
     }
@@ -128,11 +129,14 @@ impl fmt::Debug for Wake {
 /// A clock and a bell: what something that waits needs.
 #[derive(Debug, Clone)]
 pub struct Waiter {
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
+    /// Ends waits early.
     pub wake: Wake,
 }
 
 impl Waiter {
+    /// The current time of the clock.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }

@@ -1,6 +1,5 @@
 //! Signs of life: what the worker knows of itself, and the thread that tells it.
 
-#![allow(missing_docs)] // TODO
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(not(feature = "metrics"))]

@@ -11,11 +11,15 @@ use std::time::Duration;
 /// A figure: its name, what it counts or measures, and how.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metric {
+    /// The name in the exposition format, `satellite_polls_total`.
     pub name: &'static str,
+    /// How the value behaves.
     pub kind: Kind,
+    /// One line of help.
     pub help: &'static str,
 }
 
+/// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Only grows.
@@ -27,16 +31,19 @@ pub enum Kind {
 }
 
 impl Metric {
+    /// A counter.
     pub const fn counter(name: &'static str, help: &'static str) -> Self {
         let kind = Kind::Counter;
         Metric { name, kind, help }
     }
 
+    /// A gauge.
     pub const fn gauge(name: &'static str, help: &'static str) -> Self {
         let kind = Kind::Gauge;
         Metric { name, kind, help }
     }
 
+    /// A summary of durations, in seconds.
     pub const fn summary(name: &'static str, help: &'static str) -> Self {
         let kind = Kind::Summary;
         Metric { name, kind, help }
@@ -67,14 +74,17 @@ impl Metrics {
         }
     }
 
+    /// Adds `more` to a counter.
     pub fn add(&self, metric: &'static Metric, labels: Labels<'_>, more: u64) {
         self.with(metric, labels, |value| value.sum += more as f64);
     }
 
+    /// Sets a gauge.
     pub fn set(&self, metric: &'static Metric, labels: Labels<'_>, now: f64) {
         self.with(metric, labels, |value| value.sum = now);
     }
 
+    /// Records one duration.
     pub fn observe(&self, metric: &'static Metric, labels: Labels<'_>, took: Duration) {
         self.with(metric, labels, |value| {
             value.sum += took.as_secs_f64();

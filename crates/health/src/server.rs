@@ -27,6 +27,10 @@ const LIMITS: Limits = Limits {
 pub struct HealthServer(Server);
 
 impl HealthServer {
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// When the address is in use or cannot be bound.
     pub fn start(address: SocketAddr, health: Health) -> Result<Self> {
         let server = Server::bind(address, LIMITS, move |request| answer(request, &health));
         let server = server.map_err(|e| {
@@ -43,6 +47,7 @@ impl HealthServer {
         Ok(HealthServer(server))
     }
 
+    /// The bound address, with the port the system chose.
     pub fn address(&self) -> SocketAddr {
         self.0.addr()
     }

@@ -88,7 +88,7 @@ impl Exec {
 
 impl SkyPilotClient {
     /// Runs a command and waits for its end, for at most
-    /// [`TimeLimits::work`](satellite_skypilot::TimeLimits::work).
+    /// [`TimeLimits::work`](crate::TimeLimits::work).
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;

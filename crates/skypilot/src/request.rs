@@ -100,7 +100,7 @@ impl<T: DeserializeOwned> Request<T> {
 /// Requests, by their ids.
 impl SkyPilotClient {
     /// Waits for a request to end, for at most
-    /// [`TimeLimits::work`](satellite_skypilot::TimeLimits::work), and calls
+    /// [`TimeLimits::work`](crate::TimeLimits::work), and calls
     /// `progress` with what is known of it, each time that it is asked after.
     ///
     /// ```no_run

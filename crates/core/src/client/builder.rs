@@ -32,6 +32,7 @@ pub struct ClientBuilder<C: Client> {
     ca_file: Option<PathBuf>,
     plain_http: Option<bool>,
     waiter: Waiter,
+    /// Settings that only this client has.
     pub options: C::Options,
 }
 
@@ -62,10 +63,13 @@ pub trait Client: Sized {
 
 /// All that a client needs to speak to its server.
 pub struct Connection {
+    /// The checked base URL, without a trailing slash.
     pub url: String,
+    /// The token; empty if there is none.
     pub token: Secret,
     /// `user:password`, where the address held it and the client takes it.
     pub password: Option<Secret>,
+    /// The time limits of calls.
     pub limits: TimeLimits,
     trust: Trust,
     retries: Retries,

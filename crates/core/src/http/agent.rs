@@ -48,6 +48,7 @@ impl Trust {
         }
     }
 
+    /// Accepts any file: this build has no TLS.
     #[cfg(not(feature = "tls"))]
     pub fn from_pem_file(_: &Path) -> Result<Self, String> {
         Err("this program was built without TLS".into())

@@ -67,6 +67,10 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Sets a JSON body.
+    ///
+    /// # Errors
+    /// When the value cannot be serialized.
     pub fn json(mut self, body: &impl serde::Serialize) -> Result<Self> {
         self.body = Some(serde_json::to_vec(body)?);
         Ok(self)
@@ -80,6 +84,7 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Adds one header.
     pub fn header(mut self, name: &'static str, value: &'a str) -> Self {
         self.header = Some((name, value));
         self
@@ -100,6 +105,7 @@ impl<'a> Call<'a> {
         "application/json"
     }
 
+    /// Sets whether the call may be sent twice.
     pub fn op(mut self, op: Op) -> Self {
         self.op = op;
         self
@@ -117,6 +123,7 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Sets whether the call is retried.
     pub fn effort(mut self, effort: Effort) -> Self {
         self.effort = effort;
         self

@@ -17,6 +17,7 @@ pub struct Dialect {
 
 /// What an answer outside of 2xx means.
 pub struct Problem {
+    /// The error class.
     pub class: Class,
     /// The server's own name for it, where it has one.
     pub kind: Option<String>,
@@ -29,17 +30,25 @@ pub struct Problem {
 /// What can be asked of an error that a server answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
+    /// The token was rejected (401).
     Unauthorized,
+    /// The token lacks the right (403).
     Forbidden,
+    /// The object does not exist (404 in the server's own words).
     NotFound,
     /// There is no such route.
     Unsupported,
+    /// The state of the object does not allow it (409).
     Conflict,
+    /// The request is invalid (400, 422).
     Invalid,
+    /// Too many requests (429).
     RateLimited,
+    /// Client and server versions are incompatible.
     VersionMismatch,
     /// The server may do better later.
     Passing,
+    /// Any other failure; a retry would not help.
     Failed,
 }
 

@@ -14,10 +14,12 @@ use crate::error::{Error, Result};
 /// A server that sends nothing for this long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Downloads files: no token, no total time limit, only an idle timeout.
 pub struct FileAgent(Agent);
 
 /// What a server sends of a file.
 pub struct Part {
+    /// The response body.
     pub reader: BodyReader<'static>,
     /// Where in the file this begins.
     pub from: u64,
@@ -28,6 +30,7 @@ pub struct Part {
 }
 
 impl FileAgent {
+    /// An agent with its own connections.
     pub fn new() -> Self {
         FileAgent(agent::for_files(SILENCE))
     }

@@ -12,7 +12,9 @@ use crate::wake::Stage;
 /// to `max`; all of it jittered.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
+    /// The first interval.
     pub first: Duration,
+    /// The longest interval.
     pub max: Duration,
 }
 

@@ -14,9 +14,11 @@ const EARLY: Duration = Duration::from_secs(60);
 /// A token, and what it is renewed with.
 #[derive(Clone, Debug)]
 pub struct Grant {
+    /// The access token.
     pub token: Secret,
     /// What is shown to have another one; a renewal may replace it too.
     pub refresh: Secret,
+    /// When the access token expires, if known.
     pub expires: Option<Instant>,
 }
 
@@ -32,6 +34,7 @@ pub struct Renewal {
 }
 
 impl Renewal {
+    /// Starts with `grant`; `renew` obtains the next one within the given time.
     pub fn new(
         grant: Grant,
         renew: impl Fn(&Grant, Duration) -> Result<Grant> + Send + Sync + 'static,

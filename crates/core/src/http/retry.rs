@@ -92,6 +92,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Delays up to `max`.
     pub fn new(max: Duration) -> Self {
         Backoff { failures: 0, max }
     }
@@ -103,10 +104,12 @@ impl Backoff {
         jittered(exponential(FIRST, self.failures, self.max)).max(least)
     }
 
+    /// Whether the last attempt failed.
     pub fn has_failed(&self) -> bool {
         self.failures > 0
     }
 
+    /// Resets the delay.
     pub fn succeeded(&mut self) {
         self.failures = 0;
     }

@@ -29,10 +29,14 @@ const BODY_LIMIT: u64 = 32 * 1024 * 1024;
 pub struct Server {
     /// A checked URL without a slash at its end.
     pub base: String,
+    /// The server's conventions.
     pub dialect: &'static Dialect,
+    /// How the caller authenticates.
     pub credentials: Credentials,
+    /// The trusted certificate authorities.
     #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     pub trust: Trust,
+    /// How often, and after which delays, calls are retried.
     pub retries: Retries,
     /// No connection takes longer than this.
     pub connect: Duration,
@@ -53,6 +57,10 @@ pub struct Transport {
 }
 
 impl Transport {
+    /// A transport with its own connection pool.
+    ///
+    /// # Errors
+    /// When the base is not a URL or the token is not a valid header value.
     pub fn new(server: Server, waiter: Waiter) -> Result<Self> {
         Self::with_resolver(server, waiter, CachingResolver::default())
     }

@@ -25,15 +25,26 @@ struct Desk {
 
 /// What a request says.
 pub struct Asked<'a> {
+    /// The request method.
     pub method: &'a str,
+    /// The path without the query.
     pub path: &'a str,
+    /// The query without `?`; empty if there is none.
     pub query: &'a str,
+    /// The `Authorization` header.
     pub authorization: Option<&'a str>,
+    /// The `x-api-key` header.
     pub api_key: Option<&'a str>,
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
 impl Host {
+    /// Listens on a free loopback port and answers each request with `answer`, unless a fault is
+    /// due.
+    ///
+    /// # Errors
+    /// When no socket can be opened.
     pub fn start(
         answer: impl Fn(&Asked<'_>) -> Response + Send + Sync + 'static,
     ) -> io::Result<Host> {
@@ -49,14 +60,17 @@ impl Host {
         Ok(Host { server, desk })
     }
 
+    /// The base URL, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr())
     }
 
+    /// All requests received so far, oldest first.
     pub fn seen(&self) -> Vec<Seen> {
         locked(&self.desk.seen).clone()
     }
 
+    /// Makes the next request with this method, and with `path` in its target, fail once.
     pub fn fault(&self, method: &str, path: &str, fault: Fault) {
         locked(&self.desk.faults).push_back((method.into(), path.into(), fault));
     }
@@ -131,6 +145,7 @@ pub fn query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
+/// Locks a mutex; a panic of another holder is ignored.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,5 @@
 //! A server with switchable faults, on which mock services are built.
 
-#![allow(missing_docs)] // TODO
-
 mod fault;
 mod host;
 mod seen;
