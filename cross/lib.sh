@@ -113,9 +113,9 @@ copy_to() {
 # Cargo would build them for an example. The tree's manifests and lock file stay.
 without_dev_dependencies() {
     local manifest
-    for manifest in Cargo.toml satellite/Cargo.toml; do
-        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$1/$manifest" >"$1/manifest"
-        touch -r "$1/$manifest" "$1/manifest"
-        mv "$1/manifest" "$1/$manifest"
+    for manifest in "$1"/Cargo.toml "$1"/satellite/Cargo.toml "$1"/crates/*/Cargo.toml; do
+        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$manifest" >"$1/manifest"
+        touch -r "$manifest" "$1/manifest"
+        mv "$1/manifest" "$manifest"
     done
 }

@@ -6,11 +6,12 @@ use std::net::TcpStream;
 use serde_json::Value;
 
 use crate::luml::{self, Task};
-use crate::settings::{Draft, Settings, Variables};
+use crate::settings::{Draft, Settings};
 use crate::worker::{self, Report};
 use satellite_core::Result;
+use satellite_core::Variables;
 use satellite_core::http::Response;
-use satellite_serve::{self, Limits, Request};
+use satellite_serve::{Limits, Request};
 
 /// An answer of a platform.
 pub fn answer(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Response {
@@ -23,7 +24,7 @@ pub fn tasks(answer: Response) -> Result<Vec<Task>> {
 }
 
 /// Name, data and id of each event in the body of an answer.
-#[cfg(feature = "compute")]
+#[cfg(feature = "skypilot")]
 pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>> {
     let events = satellite_core::http::events(answer.into_lines()?);
     events
@@ -32,7 +33,7 @@ pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>>
 }
 
 #[cfg(feature = "skypilot")]
-pub use crate::compute::skypilot::{answer as sky_answer, read_log as sky_log};
+pub use satellite_skypilot::{answer as sky_answer, read_log as sky_log};
 
 /// What the platform would be sent for this result of a handler.
 pub fn result(value: Value) -> Option<Value> {
@@ -50,6 +51,10 @@ pub fn journal(bytes: &[u8]) -> (Vec<Report>, Vec<u8>) {
 }
 
 /// Serves one connection to its end, in this thread.
-pub fn serve(stream: TcpStream, limits: &Limits, service: fn(&mut Request<'_>) -> serve::Response) {
-    serve::serve(stream, limits, &service);
+pub fn serve(
+    stream: TcpStream,
+    limits: &Limits,
+    service: fn(&mut Request<'_>) -> satellite_serve::Response,
+) {
+    satellite_serve::serve(stream, limits, &service);
 }

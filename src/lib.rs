@@ -67,7 +67,7 @@
 //! | `basilica` | | `compute::basilica`: containers on rented GPUs |
 //! | `faas` | | `compute::faas`: commands run elsewhere |
 //! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
-//! | `state` | | [`state`]: processors, whose state outlives their process and moves with it |
+//! | `state` | | `state`: processors, whose state outlives their process and moves with it |
 //! | `s3` | | their states in a bucket |
 //! | `metrics` | | `/metrics` on the health thread |
 //! | `testing` | | the mock platform and a clock that tests drive |

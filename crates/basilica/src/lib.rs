@@ -53,7 +53,7 @@
 //! What else differs from the spec: everything blocks, so that [`Stream`] stands for
 //! `LogStream`; `BasilicaSdk` and `SdkConfig` are [`BasilicaClient`] and its builder,
 //! the retry policy `max_retries`, `retry_delay` and `max_retry_delay`; the variants of
-//! `SdkError` are questions to the one [`Error`](crate::Error). A rental that was
+//! `SdkError` are questions to the one [`Error`]. A rental that was
 //! stopped is forgotten at once: `is_not_found()`, never
 //! [`Stopped`](DeploymentStatus::Stopped). Times are texts (RFC 3339), as they come.
 //!

@@ -78,7 +78,9 @@ impl Response {
         })
     }
 
+    /// A response made of its parts, for fuzzing.
     #[cfg(fuzzing)]
+    #[doc(hidden)]
     pub fn made(
         dialect: &'static Dialect,
         status: u16,

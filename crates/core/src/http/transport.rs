@@ -34,7 +34,6 @@ pub struct Server {
     /// How the caller authenticates.
     pub credentials: Credentials,
     /// The trusted certificate authorities.
-    #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     pub trust: Trust,
     /// How often, and after which delays, calls are retried.
     pub retries: Retries,

@@ -16,7 +16,7 @@ pub struct Seen {
     pub at: Instant,
     /// Its connection's number, counted from 1.
     pub connection: u64,
-    /// Its body; empty for a [`Fault::Reset`], which reads none.
+    /// Its body; empty for a [`Fault::Reset`](super::Fault::Reset), which reads none.
     pub body: Vec<u8>,
     /// Whether it had an `Authorization` field.
     pub authorization: bool,
