@@ -72,6 +72,8 @@
 //! | `metrics` | | `/metrics` on the health thread |
 //! | `testing` | | the mock platform and a clock that tests drive |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "extras")]
 pub mod extras;
 #[cfg(fuzzing)]

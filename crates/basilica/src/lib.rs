@@ -59,6 +59,8 @@
 //!
 //! [`Stream`]: crate::Stream
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod auth;
 mod client;
 mod config;
@@ -91,3 +93,8 @@ pub use resources::{
 pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
 pub use satellite_core::{Error, Result, Secret, Variables};
 pub use ssh::SshAccess;
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

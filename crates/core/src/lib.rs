@@ -2,6 +2,8 @@
 //! the error type, secrets, a clock, cancellation, and settings from the
 //! environment.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod client;
 mod error;
 mod exit;
@@ -22,3 +24,8 @@ pub use http::{Response, Secret};
 pub use manual_clock::ManualClock;
 pub use variables::Variables;
 pub use wake::{Clock, SystemClock, Wait};
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

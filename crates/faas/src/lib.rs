@@ -66,6 +66,8 @@
 //! | the exit code | `exit_code` | always 0: see [`checked`](ExecutionRequest::checked) |
 //! | `stdout`, `stderr` | of the same name | both the same, merged: [`is_merged`](ExecutionResult::is_merged) |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod batch;
 mod client;
 mod command;
@@ -96,3 +98,8 @@ pub use request::{ExecutionRequest, Mode, Runtime};
 pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
 pub use satellite_core::{Error, Result, Secret, Variables};
 pub use snapshots::{Branch, SnapshotManager};
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

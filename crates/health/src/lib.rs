@@ -1,5 +1,7 @@
 //! Signs of life: what the worker knows of itself, and the thread that tells it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(not(feature = "metrics"))]
@@ -121,3 +123,8 @@ pub const JOURNAL: &str = "journal";
 
 /// The name under which the worker tells that it has not registered.
 pub const REGISTRATION: &str = "registration";
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -29,6 +29,8 @@
 //! | 503 | every connection is busy with a request |
 //! | 505 | a version other than HTTP/1.0 and HTTP/1.1 |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod body;
 mod connection;
 mod connections;
@@ -57,3 +59,8 @@ pub fn serve(stream: std::net::TcpStream, limits: &Limits, service: &server::Ser
         connection::run(place, limits, service);
     }
 }
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

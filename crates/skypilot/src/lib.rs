@@ -121,6 +121,8 @@
 //!
 //! [`Error::server_type`]: crate::Error::server_type
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod client;
 mod clusters;
 mod dialect;
@@ -164,3 +166,8 @@ pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Esti
     let chosen = prices::chosen(&lines);
     Ok((lines, chosen))
 }
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

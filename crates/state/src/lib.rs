@@ -48,6 +48,8 @@
 //! | `POST /state` | takes a state, whole or not at all, from the same |
 //! | `GET /prestop` | stops, and answers 200 when the last save is done, 500 when it failed; to those who may not ask for the state it saves, and the stop is left to the signal that follows the hook |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! # Settings
 //!
 //! From the environment, else from `dory.yaml` (`/etc/dory/config.yaml`, or the file
@@ -105,3 +107,8 @@ pub use satellite_health::Health;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Store};
+
+/// The README's examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
