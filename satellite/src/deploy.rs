@@ -13,12 +13,16 @@ use crate::engine::{self, Container, Fault, Order};
 use crate::fleet::Fleet;
 use crate::gateway::Route;
 use crate::job::{self, End, Job, Target, failed};
+use crate::masker::Masker;
 use crate::model::Models;
 use crate::parameters::Parameters;
 use crate::queue::{Outdated, Wish};
 
 /// How often a model that is coming up is looked at.
 const ROUND: Duration = Duration::from_millis(500);
+
+/// How long a secret may take to be read that is only needed to mask it.
+const SECRET_LIMIT: Duration = Duration::from_secs(10);
 
 /// The handler: follows the model on its way up.
 pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
@@ -30,7 +34,8 @@ impl Job {
         let (deployment, artifact_url) = self.artifact()?;
         let parameters = Parameters::of(&deployment, self.fleet.settings())?;
         let mut environment = self.environment(&deployment, &artifact_url)?;
-        environment.extend(self.secrets(&deployment)?);
+        let secrets = self.secrets(&deployment)?;
+        environment.extend(secrets.iter().cloned());
         // The deployment's own variables win.
         let own = deployment.env_variables.iter();
         environment.extend(own.map(|(name, value)| (name.clone(), Secret::new(value))));
@@ -38,7 +43,9 @@ impl Job {
         self.network()?;
         self.image(&parameters.image)?;
         let container = self.container(task_id, &artifact_url, &parameters, &environment)?;
-        let port = self.wait_until_healthy(&container, parameters.health_check_timeout)?;
+        let last_lines = || self.last_lines(&container, &deployment, &secrets, &artifact_url);
+        let timeout = parameters.health_check_timeout;
+        let port = self.wait_until_healthy(&container, timeout, last_lines)?;
         self.finalize(&deployment, port)
     }
 
@@ -202,7 +209,12 @@ impl Job {
         }
     }
 
-    fn wait_until_healthy(&self, id: &str, timeout: Duration) -> Result<u16, End> {
+    fn wait_until_healthy(
+        &self,
+        id: &str,
+        timeout: Duration,
+        last_lines: impl Fn() -> String,
+    ) -> Result<u16, End> {
         let models = Models::new();
         let end = Instant::now() + timeout;
         let inside = self.fleet.settings().model_port;
@@ -224,7 +236,7 @@ impl Job {
                         "it ended with exit code {} after {} restarts; {}",
                         container.exit_code,
                         container.restarts,
-                        self.last_lines(id)
+                        last_lines()
                     );
                     return Err(failed("Container stopped or not found", text));
                 }
@@ -237,7 +249,7 @@ impl Job {
                     return Ok(port);
                 }
                 if Instant::now() >= end {
-                    let lines = self.last_lines(id);
+                    let lines = last_lines();
                     let text = format!("no answer within {timeout:.0?}; {lines}");
                     return Err(failed("healthcheck timeout", text));
                 }
@@ -272,13 +284,37 @@ impl Job {
         Ok(inference_url)
     }
 
-    fn last_lines(&self, id: &str) -> String {
-        let lines = self.fleet.engine().last_lines(id).replace('\0', "");
-        format!("its last lines: {}", lines.trim())
+    /// The container's last lines without secrets. The gateway gives the secrets of
+    /// dynamic attributes to a model, so that they may be in its lines, too.
+    fn last_lines(
+        &self,
+        id: &str,
+        deployment: &Deployment,
+        secrets: &[(String, Secret)],
+        artifact_url: &str,
+    ) -> String {
+        let platform = self.cx.platform().within(SECRET_LIMIT);
+        let mut known: Vec<Secret> = secrets.iter().map(|(_, value)| value.clone()).collect();
+        for (attribute, secret_id) in &deployment.dynamic_attributes_secrets {
+            match platform.get_secret(secret_id) {
+                Ok(secret) => known.push(secret.value),
+                // It is gone, so that no request to the model carries it.
+                Err(error) if error.is_not_found() => {}
+                Err(_) => {
+                    return format!(
+                        "its last lines are not shown: they may hold the secret for \
+                         {attribute}, which could not be read in order to mask it"
+                    );
+                }
+            }
+        }
+        let masker = Masker::new(&known, artifact_url);
+        let lines = masker.mask(self.fleet.engine().last_lines(id));
+        format!("its last lines: {lines}")
     }
 
+    /// Marks the deployment failed. The failure is logged with the task's result.
     fn mark_failed(&self, failure: &Failure) -> Result<(), End> {
-        log::warn!("deployment {} failed: {failure:?}", self.deployment_id);
         let marked = self.platform(|platform| {
             set_status(
                 platform,

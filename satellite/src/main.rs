@@ -12,6 +12,7 @@ mod gateway;
 mod job;
 mod logs;
 mod ls;
+mod masker;
 mod model;
 #[cfg(feature = "demo")]
 mod model_server;
