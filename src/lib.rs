@@ -102,8 +102,9 @@ pub use error::{Error, Result};
 pub use health::Health;
 pub use http::{Response, Secret};
 pub use luml::{
-    Artifact, Deployment, DeploymentStatus, DeploymentUpdate, OrbitSecret, PlatformClient,
-    Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus, pair,
+    Artifact, DeployCapability, Deployment, DeploymentStatus, DeploymentUpdate, FormField,
+    OrbitSecret, PlatformClient, Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus,
+    pair,
 };
 pub use settings::{Settings, Variables};
 pub use wake::{Clock, SystemClock, Wait};

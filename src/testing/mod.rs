@@ -10,6 +10,7 @@ mod faults;
 mod given;
 #[cfg(any(feature = "basilica", feature = "faas"))]
 mod host;
+mod page;
 mod platform;
 mod routes;
 mod service;

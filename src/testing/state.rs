@@ -1,7 +1,7 @@
 //! What the platform knows: tasks, deployments, secrets, artifacts, keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::faults::Rule;
 use super::platform::Seen;
+use crate::wake::Clock;
 
 /// All tasks are scheduled at the same time, as on the real platform.
 const SCHEDULED_AT: &str = "2026-08-01T00:00:00Z";
@@ -29,6 +30,9 @@ pub(super) struct World {
     pub(super) is_away: bool,
     pub(super) claim_guard: bool,
     pub(super) satellite: Value,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    /// When the satellite last sent a request with its token.
+    pub(super) last_request: Option<Instant>,
     pub(super) tasks: Vec<Task>,
     pub(super) deployments: Vec<Value>,
     pub(super) secrets: Vec<Value>,

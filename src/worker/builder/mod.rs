@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::health::{self, Health};
-use crate::luml::{PlatformClient, Registration, Task, capabilities_of};
+use crate::luml::{PlatformClient, Registration, Task, capabilities_of, is_choosable};
 use crate::settings::{Draft, Settings, Variables};
 use crate::wake::Waiter;
 use crate::worker::context::{Context, Shared};
@@ -351,6 +351,12 @@ impl Builder {
             true => capabilities_of(self.handlers.keys().map(String::as_str)),
             false => self.capabilities.clone(),
         };
+        if capabilities.get("deploy").is_some_and(|d| !is_choosable(d)) {
+            log::warn!(
+                "the platform's page offers this satellite for no model: its capability \
+                 deploy names no variants (Builder::capability, DeployCapability)"
+            );
+        }
         let mut registration = Registration::new(base_url);
         for (name, details) in capabilities {
             registration = registration.capability(name, details);
