@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::engine::{self, Container, Fault, Order};
 use crate::fleet::Fleet;
 use crate::gateway::Route;
+use crate::image;
 use crate::job::{self, End, Job, Target, failed};
 use crate::masker::Masker;
 use crate::model::Models;
@@ -117,6 +118,10 @@ impl Job {
         if here.map_err(|fault| failed(REASON, fault))? {
             return Ok(());
         }
+        if !image::can_be_pulled(image) {
+            let remedy = image::remedy(image, self.fleet.settings());
+            return Err(failed(REASON, format!("it is not on this host; {remedy}")));
+        }
         let id = &self.deployment_id;
         log::info!("deployment {id}: pulling {image}");
         let told = |line: &str| log::info!("deployment {id}: {line}");
@@ -136,6 +141,7 @@ impl Job {
         const REASON: &str = "Failed to create container";
         let name = container_name(&self.deployment_id);
         let settings = self.fleet.settings();
+        let gpus = parameters.gpus();
         let order = Order {
             name: &name,
             image: &parameters.image,
@@ -151,7 +157,7 @@ impl Job {
             restart_policy: &parameters.restart_policy,
             memory_limit: parameters.memory_limit.as_deref(),
             cpu_limit: parameters.cpu_limit.as_deref(),
-            gpus: parameters.gpus.as_deref(),
+            gpus: gpus.as_deref(),
         };
         for attempt in 1.. {
             if let Some(earlier) = self.earlier_container(task_id)? {

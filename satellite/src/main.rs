@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 mod fleet;
 mod gateway;
+mod image;
 mod job;
 mod logs;
 mod ls;
@@ -20,6 +21,7 @@ mod owner;
 mod parameters;
 mod queue;
 mod reconcile;
+mod registration;
 mod run;
 mod settings;
 mod undeploy;
@@ -32,7 +34,7 @@ The Docker satellite: deploys models as containers on this host.
 usage: luml-satellite [COMMAND]
 
   run      polls the platform and does what it hands out (the default)
-  check    settings, engine, network, image and token, a line each
+  check    settings, engine, network, image, token, registration, a line each
   ls       this satellite's deployments, as a table
   demo     the whole path with a platform of its own; needs an engine, nothing else
   --help, --version

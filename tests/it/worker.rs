@@ -509,3 +509,13 @@ fn tasks_that_a_killed_worker_left_running_are_left_failed_or_run_again() {
         assert_eq!(platform.status("t"), expected);
     }
 }
+
+#[test]
+fn the_readmes_first_program_handles_types_that_the_platform_has() {
+    let readme = include_str!("../../README.md");
+    let program = readme.split("```rust,no_run").nth(1).unwrap();
+    let program = program.split("```").next().unwrap();
+    let handlers = program.split("handler(\"").skip(1);
+    let types: Vec<&str> = handlers.filter_map(|h| h.split('"').next()).collect();
+    assert_eq!(types, ["deploy", "undeploy"]);
+}
