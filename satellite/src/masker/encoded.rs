@@ -24,6 +24,7 @@ pub(super) fn encodings(text: &str) -> Vec<Vec<u8>> {
         // As JavaScript's encodeURIComponent, and forms.
         percent(text, "-._~!*'()", false),
         percent(text, "-._*", false).replace("%20", "+"),
+        percent(text, "-._~", false).replace("%20", "+"),
     ];
     let dense = |form: String| form.bytes().filter(|b| !is_blank(*b)).collect();
     forms.into_iter().map(dense).collect()
