@@ -14,16 +14,12 @@ use crate::fleet::Fleet;
 use crate::gateway::Route;
 use crate::image;
 use crate::job::{self, End, Job, Target, failed};
-use crate::masker::Masker;
 use crate::model::Models;
 use crate::parameters::Parameters;
 use crate::queue::{Outdated, Wish};
 
 /// How often a model that is coming up is looked at.
 const ROUND: Duration = Duration::from_millis(500);
-
-/// How long a secret may take to be read that is only needed to mask it.
-const SECRET_LIMIT: Duration = Duration::from_secs(10);
 
 /// The handler: follows the model on its way up.
 pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
@@ -90,20 +86,6 @@ impl Job {
             environment.insert(name, Secret::new(&**endpoint));
         }
         Ok(environment)
-    }
-
-    fn secrets(&self, deployment: &Deployment) -> Result<Vec<(String, Secret)>, End> {
-        let wanted = deployment.env_variables_secrets.iter();
-        wanted
-            .map(|(name, secret_id)| {
-                let secret = self.platform(|platform| platform.get_secret(secret_id))?;
-                let secret = secret.map_err(|e| {
-                    let text = format!("the secret {secret_id} for {name}: {e}");
-                    failed("Failed to get secret", text)
-                })?;
-                Ok((name.clone(), secret.value))
-            })
-            .collect()
     }
 
     fn network(&self) -> Result<(), End> {
@@ -288,35 +270,6 @@ impl Job {
         }
         self.fleet.routes().insert(route);
         Ok(inference_url)
-    }
-
-    /// The container's last lines without secrets. The gateway gives the secrets of
-    /// dynamic attributes to a model, so that they may be in its lines, too.
-    fn last_lines(
-        &self,
-        id: &str,
-        deployment: &Deployment,
-        secrets: &[(String, Secret)],
-        artifact_url: &str,
-    ) -> String {
-        let platform = self.cx.platform().within(SECRET_LIMIT);
-        let mut known: Vec<Secret> = secrets.iter().map(|(_, value)| value.clone()).collect();
-        for (attribute, secret_id) in &deployment.dynamic_attributes_secrets {
-            match platform.get_secret(secret_id) {
-                Ok(secret) => known.push(secret.value),
-                // It is gone, so that no request to the model carries it.
-                Err(error) if error.is_not_found() => {}
-                Err(_) => {
-                    return format!(
-                        "its last lines are not shown: they may hold the secret for \
-                         {attribute}, which could not be read in order to mask it"
-                    );
-                }
-            }
-        }
-        let masker = Masker::new(&known, artifact_url);
-        let lines = masker.mask(self.fleet.engine().last_lines(id));
-        format!("its last lines: {lines}")
     }
 
     /// Marks the deployment failed. The failure is logged with the task's result.

@@ -23,6 +23,7 @@ mod queue;
 mod reconcile;
 mod registration;
 mod run;
+mod secrets;
 mod settings;
 mod undeploy;
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use satellite_sdk::extras::temp_directory;
+use satellite_sdk::testing::Fault;
 use serde_json::json;
 
 use crate::engine_or_skip;
@@ -140,6 +141,40 @@ fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
             assert!(!shown.contains(hidden), "{hidden} is in {shown}");
         }
     }
+}
+
+#[test]
+fn lines_that_cannot_be_masked_are_not_shown() {
+    let docker = engine_or_skip!();
+    let attribute = uuid();
+    let host = Host::with(
+        docker,
+        json!({
+            "dynamic_attributes_secrets": { "password": attribute },
+            "env_variables": {
+                "MODEL_EXIT_AFTER_MS": "0", "MODEL_HEALTHY_AFTER_MS": "600000",
+            },
+            "satellite_parameters": { "restart_policy": "no" },
+        }),
+    );
+    host.platform
+        .add_secret(&attribute, "password", "the-attributes-value");
+    let refused = host.platform.fault(Fault::Status(403));
+    refused
+        .on("GET", &format!("/secrets/{attribute}"))
+        .forever();
+    let task = host.deploy();
+    let _satellite = host.start();
+    assert_eq!(host.ended(task), "failed");
+    let result = host.platform.result(task);
+    let error = result["error"].as_str().unwrap();
+    assert!(error.contains("exit code 3"), "{error}");
+    assert!(error.contains("its last lines are not shown"), "{error}");
+    assert!(
+        error.contains("password") && !error.contains(&attribute),
+        "{error}"
+    );
+    assert!(!error.contains("the model server"), "{error}");
 }
 
 #[test]
