@@ -101,8 +101,9 @@ pub mod compute {
 }
 
 pub use luml::{
-    Artifact, Deployment, DeploymentStatus, DeploymentUpdate, OrbitSecret, PlatformClient,
-    Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus, pair,
+    Artifact, DeployCapability, Deployment, DeploymentStatus, DeploymentUpdate, FormField,
+    OrbitSecret, PlatformClient, Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus,
+    pair,
 };
 pub use satellite_core::{
     Clock, Error, Exit, Failure, Response, Result, Secret, SystemClock, Variables, Wait,

@@ -4,10 +4,15 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use satellite_sdk::{Builder, Variables};
+use satellite_sdk::{Builder, PlatformClient, SatelliteStatus, Variables};
+use serde_json::Value;
 
 use crate::engine::{Engine, Fault};
 use crate::settings::Settings;
+use crate::{image, registration};
+
+/// How long the platform may take for one line.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn check() -> ExitCode {
     let mut variables = Variables::from_env();
@@ -26,7 +31,7 @@ pub fn check() -> ExitCode {
     };
     check_engine(&Engine::new(&settings), &settings, &mut report);
     if let Some(platform) = platform {
-        match platform.within(Duration::from_secs(10)).list_deployments() {
+        match platform.within(PATIENCE).list_deployments() {
             Ok(deployments) => {
                 report.good(
                     "token",
@@ -46,6 +51,7 @@ pub fn check() -> ExitCode {
                 "is LUML_PLATFORM_URL right, and is it reachable?",
             ),
         }
+        check_registration(&platform, &settings, &mut report);
     }
     match report.failed {
         0 => ExitCode::SUCCESS,
@@ -72,11 +78,48 @@ fn check_engine(engine: &Engine, settings: &Settings, report: &mut Report) {
         Ok(true) => report.good("image", image),
         Ok(false) => {
             let fault = Fault::NoImage(format!("{image} is not on this host"));
-            let remedy = format!("{} pull {image}, or set LUML_MODEL_IMAGE", settings.docker);
-            report.bad("image", &fault, &remedy);
+            report.bad("image", &fault, &image::remedy(image, settings));
         }
         Err(fault) => report.bad("image", &fault, "see LUML_MODEL_IMAGE"),
     }
+}
+
+/// Registers as the satellite does when it starts, and reads the platform's record as
+/// its page does, which offers a satellite only for the variants that it names there.
+fn check_registration(platform: &PlatformClient, settings: &Settings, report: &mut Report) {
+    const WHAT: &str = "register";
+    let registration = registration::registration(settings);
+    let record = match platform.within(PATIENCE).register(&registration) {
+        Ok(record) => record,
+        Err(e) if e.is_invalid() => {
+            let remedy = "does LUML_BASE_URL name this host, and is the platform older than \
+                          this satellite?";
+            return report.bad(WHAT, &e, remedy);
+        }
+        Err(e) => {
+            let remedy = "without it nobody can choose this satellite; see the line above";
+            return report.bad(WHAT, &e, remedy);
+        }
+    };
+    let deploy = record.extra.get("capabilities").map(|c| &c["deploy"]);
+    let variants = deploy.and_then(|deploy| deploy["supported_variants"].as_array());
+    let variants: Vec<&str> = variants
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let (id, name) = (&record.id, record.name.as_deref().unwrap_or("a satellite"));
+    let slug = registration::SLUG;
+    if !variants.is_empty() && record.status == SatelliteStatus::Active {
+        let variants = variants.join(", ");
+        let seen = format!("{name} ({slug}), can be chosen for {variants} models");
+        return report.good(WHAT, seen);
+    }
+    let status = record.status.as_str();
+    let seen = format!("the platform has {id} ({slug}) as {status}, and for no model variant");
+    let remedy = "nobody can choose it on the platform's page: see LUML_MODEL_VARIANTS, and \
+                  whether the platform is as new as this satellite";
+    report.bad(WHAT, &seen, remedy);
 }
 
 struct Report {

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::engine::{self, Container, Fault, Order};
 use crate::fleet::Fleet;
 use crate::gateway::Route;
+use crate::image;
 use crate::job::{self, End, Job, Target, failed};
 use crate::model::Models;
 use crate::parameters::Parameters;
@@ -30,7 +31,8 @@ impl Job {
         let (deployment, artifact_url) = self.artifact()?;
         let parameters = Parameters::of(&deployment, self.fleet.settings())?;
         let mut environment = self.environment(&deployment, &artifact_url)?;
-        environment.extend(self.secrets(&deployment)?);
+        let secrets = self.secrets(&deployment)?;
+        environment.extend(secrets.iter().cloned());
         // The deployment's own variables win.
         let own = deployment.env_variables.iter();
         environment.extend(own.map(|(name, value)| (name.clone(), Secret::new(value))));
@@ -38,7 +40,9 @@ impl Job {
         self.network()?;
         self.image(&parameters.image)?;
         let container = self.container(task_id, &artifact_url, &parameters, &environment)?;
-        let port = self.wait_until_healthy(&container, parameters.health_check_timeout)?;
+        let last_lines = || self.last_lines(&container, &deployment, &secrets, &artifact_url);
+        let timeout = parameters.health_check_timeout;
+        let port = self.wait_until_healthy(&container, timeout, last_lines)?;
         self.finalize(&deployment, port)
     }
 
@@ -84,20 +88,6 @@ impl Job {
         Ok(environment)
     }
 
-    fn secrets(&self, deployment: &Deployment) -> Result<Vec<(String, Secret)>, End> {
-        let wanted = deployment.env_variables_secrets.iter();
-        wanted
-            .map(|(name, secret_id)| {
-                let secret = self.platform(|platform| platform.get_secret(secret_id))?;
-                let secret = secret.map_err(|e| {
-                    let text = format!("the secret {secret_id} for {name}: {e}");
-                    failed("Failed to get secret", text)
-                })?;
-                Ok((name.clone(), secret.value))
-            })
-            .collect()
-    }
-
     fn network(&self) -> Result<(), End> {
         let name = &self.fleet.settings().network;
         self.engine(|engine| engine.ensure_network(name))?
@@ -109,6 +99,10 @@ impl Job {
         let here = self.engine(|engine| engine.has_image(image))?;
         if here.map_err(|fault| failed(REASON, fault))? {
             return Ok(());
+        }
+        if !image::can_be_pulled(image) {
+            let remedy = image::remedy(image, self.fleet.settings());
+            return Err(failed(REASON, format!("it is not on this host; {remedy}")));
         }
         let id = &self.deployment_id;
         log::info!("deployment {id}: pulling {image}");
@@ -129,6 +123,7 @@ impl Job {
         const REASON: &str = "Failed to create container";
         let name = container_name(&self.deployment_id);
         let settings = self.fleet.settings();
+        let gpus = parameters.gpus();
         let order = Order {
             name: &name,
             image: &parameters.image,
@@ -144,7 +139,7 @@ impl Job {
             restart_policy: &parameters.restart_policy,
             memory_limit: parameters.memory_limit.as_deref(),
             cpu_limit: parameters.cpu_limit.as_deref(),
-            gpus: parameters.gpus.as_deref(),
+            gpus: gpus.as_deref(),
         };
         for attempt in 1.. {
             if let Some(earlier) = self.earlier_container(task_id)? {
@@ -202,7 +197,12 @@ impl Job {
         }
     }
 
-    fn wait_until_healthy(&self, id: &str, timeout: Duration) -> Result<u16, End> {
+    fn wait_until_healthy(
+        &self,
+        id: &str,
+        timeout: Duration,
+        last_lines: impl Fn() -> String,
+    ) -> Result<u16, End> {
         let models = Models::new();
         let end = Instant::now() + timeout;
         let inside = self.fleet.settings().model_port;
@@ -224,7 +224,7 @@ impl Job {
                         "it ended with exit code {} after {} restarts; {}",
                         container.exit_code,
                         container.restarts,
-                        self.last_lines(id)
+                        last_lines()
                     );
                     return Err(failed("Container stopped or not found", text));
                 }
@@ -237,7 +237,7 @@ impl Job {
                     return Ok(port);
                 }
                 if Instant::now() >= end {
-                    let lines = self.last_lines(id);
+                    let lines = last_lines();
                     let text = format!("no answer within {timeout:.0?}; {lines}");
                     return Err(failed("healthcheck timeout", text));
                 }
@@ -272,13 +272,8 @@ impl Job {
         Ok(inference_url)
     }
 
-    fn last_lines(&self, id: &str) -> String {
-        let lines = self.fleet.engine().last_lines(id).replace('\0', "");
-        format!("its last lines: {}", lines.trim())
-    }
-
+    /// Marks the deployment failed. The failure is logged with the task's result.
     fn mark_failed(&self, failure: &Failure) -> Result<(), End> {
-        log::warn!("deployment {} failed: {failure:?}", self.deployment_id);
         let marked = self.platform(|platform| {
             set_status(
                 platform,

@@ -34,6 +34,8 @@ pub fn handler<T: 'static>(
             let error = format!("payload.deployment_id: {id:?} is no id");
             return Err(Failure::new("the payload does not fit", error));
         }
+        // The failure of a task is logged by its id alone: this line tells whose task it is.
+        log::info!("{wish} of deployment {id} begins");
         // In the order of the tasks: the thread may take its time to begin.
         let job = Job {
             turn: fleet.queue().join(&id, wish),

@@ -9,9 +9,11 @@ mod deploy;
 mod engine;
 mod fleet;
 mod gateway;
+mod image;
 mod job;
 mod logs;
 mod ls;
+mod masker;
 mod model;
 #[cfg(feature = "demo")]
 mod model_server;
@@ -19,7 +21,9 @@ mod owner;
 mod parameters;
 mod queue;
 mod reconcile;
+mod registration;
 mod run;
+mod secrets;
 mod settings;
 mod undeploy;
 
@@ -31,7 +35,7 @@ The Docker satellite: deploys models as containers on this host.
 usage: luml-satellite [COMMAND]
 
   run      polls the platform and does what it hands out (the default)
-  check    settings, engine, network, image and token, a line each
+  check    settings, engine, network, image, token, registration, a line each
   ls       this satellite's deployments, as a table
   demo     the whole path with a platform of its own; needs an engine, nothing else
   --help, --version

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use signal_hook::consts::SIGTERM;
 
 /// Serves on port 8080 until the container ends. Misbehaves on request, for
-/// tests: `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`.
+/// tests: `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`, and `MODEL_PRINTS` with the
+/// names of variables whose values it writes to its output.
 pub fn serve() -> ExitCode {
     let started = Instant::now();
     let healthy_after = milliseconds("MODEL_HEALTHY_AFTER_MS").unwrap_or_default();
@@ -35,6 +36,7 @@ pub fn serve() -> ExitCode {
         eprintln!("the model server will not hear of its end: {error}");
     }
     println!("the model server is up");
+    print_variables();
     match milliseconds("MODEL_EXIT_AFTER_MS") {
         Some(after) => {
             thread::sleep(after);
@@ -44,6 +46,21 @@ pub fn serve() -> ExitCode {
         None => loop {
             thread::park();
         },
+    }
+}
+
+/// As a careless program would: in a message, as JSON, in a line that is too long.
+fn print_variables() {
+    let names = std::env::var("MODEL_PRINTS").unwrap_or_default();
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        let value = std::env::var(name).unwrap_or_default();
+        println!("{name} is {value}.");
+        println!("{}", json!({ name: value }));
+        let half = value.chars().count() / 2;
+        let (first, second): (Vec<_>, Vec<_>) =
+            value.chars().enumerate().partition(|(at, _)| *at < half);
+        let text = |part: Vec<(usize, char)>| part.into_iter().map(|(_, c)| c).collect::<String>();
+        eprintln!("{name}: {}\n{}.", text(first), text(second));
     }
 }
 

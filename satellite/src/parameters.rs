@@ -1,11 +1,126 @@
-//! `satellite_parameters`: what a deployment asks of the host, checked.
+//! `satellite_parameters`: what a deployment asks of the host, checked. [`TABLE`] is the
+//! one list of them: the form on the platform's page, the parser and the table in the
+//! README come from it.
 
 use std::time::Duration;
 
-use satellite_sdk::{Deployment, Failure};
+use satellite_sdk::{Deployment, Failure, FormField};
 use serde_json::Value;
 
 use crate::settings::Settings;
+
+/// One of the `satellite_parameters` that this satellite obeys.
+pub struct Parameter {
+    pub name: &'static str,
+    /// What it has to be: for the README, and for a deployment that gives something else.
+    pub expected: &'static str,
+    /// Its field in the platform's form; `None` where it would be of no use.
+    field: fn(&'static str, &Settings) -> Option<FormField>,
+    /// Takes a value that is given; `None` where it does not fit.
+    take: fn(&mut Parameters, &Value, &Settings) -> Option<()>,
+}
+
+/// All parameters that this satellite obeys. Others are the model's.
+pub const TABLE: [Parameter; 7] = [
+    Parameter {
+        name: "health_check_timeout",
+        expected: "seconds until the model must answer, 1 to 86400; `LUML_HEALTH_CHECK_TIMEOUT_SEC` by default",
+        field: |name, _| Some(FormField::number(name).min(1).max(86_400)),
+        take: |parameters, value, _| {
+            let seconds = number(value).filter(|s| (1.0..=86_400.0).contains(s))?;
+            parameters.health_check_timeout = Duration::from_secs_f64(seconds);
+            Some(())
+        },
+    },
+    Parameter {
+        name: "memory_limit",
+        expected: "bytes, or such as `512m` or `2g`",
+        field: |name, _| {
+            let pattern = "^[0-9]{1,15}[bkmgBKMG]{0,2}$";
+            Some(FormField::text(name).regex(pattern, "bytes, or such as 512m or 2g"))
+        },
+        take: |parameters, value, _| {
+            let limit = text(value);
+            parameters.memory_limit = Some(is_memory(&limit).then_some(limit)?);
+            Some(())
+        },
+    },
+    Parameter {
+        name: "cpu_limit",
+        expected: "processors, such as `2`, `1.5`, or `500m` for half of one",
+        // No fractions: the page sends 1.5 as a number, and the platform takes integers.
+        field: |name, _| {
+            let pattern = "^([1-9][0-9]{0,2}|[1-9][0-9]{0,5}m)$";
+            let message = "processors, such as 2, or 500m for half of one";
+            Some(FormField::text(name).regex(pattern, message))
+        },
+        take: |parameters, value, _| {
+            let cpus = processors(value).filter(|cpus| *cpus > 0.0 && *cpus <= 1024.0)?;
+            parameters.cpu_limit = Some(cpus.to_string());
+            Some(())
+        },
+    },
+    Parameter {
+        name: "use_gpu",
+        expected: "`true` for all GPUs, unless `gpu_count` is given, or `false`",
+        field: |name, _| Some(FormField::boolean(name)),
+        take: |parameters, value, _| {
+            parameters.use_gpu = Some(match text(value).as_str() {
+                "true" | "1" => true,
+                "false" | "0" => false,
+                _ => return None,
+            });
+            Some(())
+        },
+    },
+    Parameter {
+        name: "gpu_count",
+        expected: "a number of GPUs, 0 to 64",
+        field: |name, _| {
+            let count = FormField::number(name).min(1).max(64);
+            Some(count.shown_if("use_gpu", true))
+        },
+        take: |parameters, value, _| {
+            let count = number(value).filter(|n| n.fract() == 0.0 && (0.0..=64.0).contains(n))?;
+            parameters.gpu_count = Some(count as u32);
+            Some(())
+        },
+    },
+    Parameter {
+        name: "restart_policy",
+        expected: "`no`, `always`, `unless-stopped`, or `on-failure[:times]`; `on-failure:3` by default",
+        field: |name, _| {
+            let policies = ["on-failure:3", "no", "always", "unless-stopped"];
+            Some(FormField::dropdown(name, policies))
+        },
+        take: |parameters, value, _| {
+            let policy = text(value);
+            parameters.restart_policy = is_restart_policy(&policy).then_some(policy)?;
+            Some(())
+        },
+    },
+    Parameter {
+        name: "image",
+        expected: "one that `LUML_ALLOWED_IMAGES` lists, in place of `LUML_MODEL_IMAGE`",
+        field: |name, settings| {
+            let is_open = !settings.allowed_images.is_empty();
+            is_open.then(|| FormField::text(name))
+        },
+        take: |parameters, value, settings| {
+            let image = text(value);
+            let is_allowed = is_image(&image) && settings.allows_image(&image);
+            parameters.image = is_allowed.then_some(image)?;
+            Some(())
+        },
+    },
+];
+
+impl Parameter {
+    /// Its field in the platform's form for a new deployment.
+    pub fn field(&self, settings: &Settings) -> Option<FormField> {
+        (self.field)(self.name, settings)
+    }
+}
 
 /// A deployment's wishes, fit to be handed to the engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,97 +130,47 @@ pub struct Parameters {
     /// Bytes, or with a suffix, as the engine takes it.
     pub memory_limit: Option<String>,
     pub cpu_limit: Option<String>,
-    /// What follows `--gpus`.
-    pub gpus: Option<String>,
+    use_gpu: Option<bool>,
+    gpu_count: Option<u32>,
     pub restart_policy: String,
 }
 
 impl Parameters {
-    /// Checks all that this satellite obeys; other parameters are the model's.
+    /// Checks all that this satellite obeys.
     pub fn of(deployment: &Deployment, settings: &Settings) -> Result<Self, Failure> {
-        let given = |name: &str| {
-            let value = deployment.satellite_parameters.get(name);
-            value.filter(|v| !v.is_null() && v.as_str() != Some(""))
+        let mut parameters = Parameters {
+            image: settings.image.clone(),
+            health_check_timeout: settings.health_check_timeout,
+            memory_limit: None,
+            cpu_limit: None,
+            use_gpu: None,
+            gpu_count: None,
+            restart_policy: "on-failure:3".to_owned(),
         };
-        let image = match given("image") {
-            None => settings.image.clone(),
-            Some(value) => {
-                let image = text(value);
-                if !is_image(&image) || !settings.allows_image(&image) {
-                    return Err(unfit("image", &image, "one that LUML_ALLOWED_IMAGES lists"));
-                }
-                image
+        for parameter in &TABLE {
+            let value = deployment.satellite_parameters.get(parameter.name);
+            let given = value.filter(|v| !v.is_null() && v.as_str() != Some(""));
+            if let Some(value) = given {
+                (parameter.take)(&mut parameters, value, settings)
+                    .ok_or_else(|| unfit(parameter, value))?;
             }
-        };
-        let health_check_timeout = match given("health_check_timeout") {
-            None => settings.health_check_timeout,
-            Some(value) => {
-                let seconds = number(value).filter(|s| (1.0..=86_400.0).contains(s));
-                let expected = "1 to 86400 seconds";
-                let seconds =
-                    seconds.ok_or_else(|| unfit("health_check_timeout", &text(value), expected))?;
-                Duration::from_secs_f64(seconds)
-            }
-        };
-        let memory_limit = given("memory_limit").map(|value| {
-            let limit = text(value);
-            match is_memory(&limit) {
-                true => Ok(limit),
-                false => Err(unfit(
-                    "memory_limit",
-                    &limit,
-                    "bytes, or such as 512m or 2g",
-                )),
-            }
-        });
-        let cpu_limit = given("cpu_limit").map(|value| match number(value) {
-            Some(cpus) if cpus > 0.0 && cpus <= 1024.0 => Ok(cpus.to_string()),
-            _ => Err(unfit("cpu_limit", &text(value), "a number of processors")),
-        });
-        let restart_policy = match given("restart_policy") {
-            None => "on-failure:3".to_owned(),
-            Some(value) => {
-                let policy = text(value);
-                if !is_restart_policy(&policy) {
-                    let expected = "no, always, unless-stopped, or on-failure[:times]";
-                    return Err(unfit("restart_policy", &policy, expected));
-                }
-                policy
-            }
-        };
-        Ok(Parameters {
-            image,
-            health_check_timeout,
-            memory_limit: memory_limit.transpose()?,
-            cpu_limit: cpu_limit.transpose()?,
-            gpus: gpus(given("use_gpu"), given("gpu_count"))?,
-            restart_policy,
-        })
+        }
+        Ok(parameters)
+    }
+
+    /// What follows `--gpus`.
+    pub fn gpus(&self) -> Option<String> {
+        match (self.use_gpu, self.gpu_count) {
+            (Some(false), _) | (None, None) | (_, Some(0)) => None,
+            (Some(true), None) => Some("all".to_owned()),
+            (_, Some(count)) => Some(count.to_string()),
+        }
     }
 }
 
-fn gpus(wanted: Option<&Value>, count: Option<&Value>) -> Result<Option<String>, Failure> {
-    let wanted = match wanted.map(text).as_deref() {
-        None => count.is_some_and(|v| number(v) != Some(0.0)),
-        Some("true" | "1") => true,
-        Some("false" | "0") => false,
-        Some(other) => return Err(unfit("use_gpu", other, "true or false")),
-    };
-    if !wanted {
-        return Ok(None);
-    }
-    match count {
-        None => Ok(Some("all".to_owned())),
-        Some(value) => match number(value) {
-            Some(n) if n.fract() == 0.0 && (1.0..=64.0).contains(&n) => {
-                Ok(Some((n as u32).to_string()))
-            }
-            _ => Err(unfit("gpu_count", &text(value), "1 to 64")),
-        },
-    }
-}
-
-fn unfit(name: &str, found: &str, expected: &str) -> Failure {
+fn unfit(parameter: &Parameter, found: &Value) -> Failure {
+    let Parameter { name, expected, .. } = parameter;
+    let found = text(found);
     Failure::new(
         "Failed to deploy model",
         format_args!("satellite_parameters.{name} is {found:?}; expected {expected}"),
@@ -124,6 +189,15 @@ fn number(value: &Value) -> Option<f64> {
         .as_f64()
         .or_else(|| value.as_str()?.trim().parse().ok())?;
     number.is_finite().then_some(number)
+}
+
+/// `1.5`, or `1500m`.
+fn processors(value: &Value) -> Option<f64> {
+    let thousandths = value.as_str().and_then(|text| text.strip_suffix('m'));
+    match thousandths {
+        Some(digits) => digits.parse::<u32>().ok().map(|n| f64::from(n) / 1000.0),
+        None => number(value),
+    }
 }
 
 fn is_memory(limit: &str) -> bool {
@@ -162,9 +236,59 @@ mod tests {
     fn parameters(given: Value) -> Result<Parameters, Failure> {
         let deployment = json!({ "id": "d", "status": "pending", "satellite_parameters": given });
         let deployment = serde_json::from_value(deployment).unwrap();
-        let allowed = |name: &str| (name == "LUML_ALLOWED_IMAGES").then(|| "own/*, one:1".into());
-        let settings = Settings::read(&mut Variables::from_lookup(allowed));
-        Parameters::of(&deployment, &settings)
+        Parameters::of(&deployment, &settings("own/*, one:1"))
+    }
+
+    fn settings(allowed_images: &'static str) -> Settings {
+        let lookup = |name: &str| (name == "LUML_ALLOWED_IMAGES").then(|| allowed_images.into());
+        Settings::read(&mut Variables::from_lookup(lookup))
+    }
+
+    #[test]
+    fn the_readmes_table_is_the_one_that_is_obeyed() {
+        let rows: Vec<String> = TABLE
+            .iter()
+            .map(|Parameter { name, expected, .. }| format!("| `{name}` | {expected} |\n"))
+            .collect();
+        let table = format!("| parameter | expected |\n|---|---|\n{}\n", rows.concat());
+        let readme = include_str!("../README.md");
+        assert!(
+            readme.contains(&table),
+            "README.md lacks this table:\n{table}"
+        );
+    }
+
+    #[test]
+    fn what_the_forms_fields_take_is_taken() {
+        let entered = json!({
+            "health_check_timeout": 1, "memory_limit": "536870912", "cpu_limit": "500m",
+            "use_gpu": true, "gpu_count": 64, "restart_policy": "unless-stopped", "image": "one:1",
+        });
+        for parameter in &TABLE {
+            let field = parameter.field(&settings("one:1")).unwrap();
+            let field = serde_json::to_value(field).unwrap();
+            assert_eq!(field["name"], parameter.name);
+            let entered = &entered[parameter.name];
+            let mut values = vec![entered.clone()];
+            match field["type"].as_str().unwrap() {
+                "boolean" => values.push(json!(false)),
+                "dropdown" => {
+                    let choices = field["values"].as_array().unwrap();
+                    values.extend(choices.iter().map(|choice| choice["value"].clone()));
+                }
+                "number" => {
+                    let limits = field["validators"].as_array().unwrap();
+                    values.extend(limits.iter().map(|limit| limit["value"].clone()));
+                }
+                // The page sends a text that is a number as a number.
+                _ => values.extend(entered.as_str().and_then(|t| serde_json::from_str(t).ok())),
+            }
+            for value in values {
+                let taken = parameters(json!({ (parameter.name): value }));
+                assert!(taken.is_ok(), "{}: {value}: {taken:?}", parameter.name);
+            }
+        }
+        assert!(TABLE.iter().filter_map(|p| p.field(&settings(""))).count() == TABLE.len() - 1);
     }
 
     #[test]
@@ -173,21 +297,21 @@ mod tests {
         assert_eq!(parameters.image, "luml-random-svc:latest");
         assert_eq!(parameters.health_check_timeout, Duration::from_secs(1800));
         assert_eq!(parameters.restart_policy, "on-failure:3");
-        assert_eq!(parameters.gpus, None);
+        assert_eq!(parameters.gpus(), None);
     }
 
     #[test]
     fn what_is_asked_for_is_taken_as_number_or_text() {
         let parameters = parameters(json!({
             "image": "own/model:2", "health_check_timeout": "30", "memory_limit": "512m",
-            "cpu_limit": 1.5, "use_gpu": true, "gpu_count": 2, "restart_policy": "always",
+            "cpu_limit": "1500m", "use_gpu": true, "gpu_count": 2, "restart_policy": "always",
         }))
         .unwrap();
         assert_eq!(parameters.image, "own/model:2");
         assert_eq!(parameters.health_check_timeout, Duration::from_secs(30));
         assert_eq!(parameters.memory_limit.as_deref(), Some("512m"));
         assert_eq!(parameters.cpu_limit.as_deref(), Some("1.5"));
-        assert_eq!(parameters.gpus.as_deref(), Some("2"));
+        assert_eq!(parameters.gpus().as_deref(), Some("2"));
         assert_eq!(parameters.restart_policy, "always");
     }
 
@@ -201,6 +325,8 @@ mod tests {
             ("memory_limit", json!("lots")),
             ("cpu_limit", json!(-2)),
             ("cpu_limit", json!("nan")),
+            ("cpu_limit", json!("0m")),
+            ("cpu_limit", json!("-5m")),
             ("gpu_count", json!(1.5)),
             ("use_gpu", json!("perhaps")),
             ("restart_policy", json!("sometimes")),

@@ -1,6 +1,7 @@
 //! Who works on which deployment: one job at a time, in the order of their tasks.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,6 +11,16 @@ use std::time::Instant;
 pub enum Wish {
     Up,
     Down,
+}
+
+impl fmt::Display for Wish {
+    /// The type of the task.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wish::Up => "deploy",
+            Wish::Down => "undeploy",
+        })
+    }
 }
 
 /// Why a job is not wanted any more. An undeploy always is.

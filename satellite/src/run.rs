@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::gateway::{self, Routes};
 use crate::reconcile::Reconciler;
 use crate::settings::Settings;
-use crate::{deploy, logs, owner, undeploy};
+use crate::{deploy, logs, owner, registration, undeploy};
 
 pub fn run() -> ExitCode {
     logs::start(log::LevelFilter::Info);
@@ -22,7 +22,8 @@ pub fn run() -> ExitCode {
 }
 
 /// The satellite, ready to run, and its gateway, which answers already.
-pub fn build(mut builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
+pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
+    let mut builder = registration::registering(builder, &settings);
     let kits = builder.settings()?;
     let owner = owner::mark(kits.token.expose(), kits.state_dir.as_deref());
     let address = settings.gateway;

@@ -5,6 +5,14 @@ use std::time::Duration;
 
 use satellite_sdk::Variables;
 
+/// What serves a model unless `LUML_MODEL_IMAGE` says otherwise.
+pub const DEFAULT_IMAGE: &str = "luml-random-svc:latest";
+
+const BASE_URL: &str = "http://localhost";
+
+/// The variants of models that the platform knows.
+const VARIANTS: [&str; 2] = ["pyfunc", "pipeline"];
+
 /// The settings of the Docker part, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -14,8 +22,12 @@ pub struct Settings {
     pub docker_host: Option<String>,
     /// `LUML_NETWORK`: the bridge that models live on; made when absent.
     pub network: String,
+    /// `LUML_BASE_URL`: where the platform is told that it reaches this satellite.
+    pub base_url: String,
     /// `LUML_MODEL_IMAGE`: what serves a model.
     pub image: String,
+    /// `LUML_MODEL_VARIANTS`: the variants of models that the image can serve.
+    pub model_variants: Vec<String>,
     /// `LUML_ALLOWED_IMAGES`: what a deployment may ask for in its place.
     pub allowed_images: Vec<String>,
     /// `LUML_MODEL_PORT`: where a model server listens inside its container.
@@ -46,9 +58,19 @@ impl Settings {
             network: variables
                 .text("LUML_NETWORK")
                 .unwrap_or("satellite-network".into()),
+            // As the Python agent's: the platform needs one in order to register.
+            base_url: variables
+                .url("LUML_BASE_URL", Some(BASE_URL))
+                .unwrap_or_else(|| BASE_URL.to_owned()),
             image: variables
                 .text("LUML_MODEL_IMAGE")
-                .unwrap_or("luml-random-svc:latest".into()),
+                .unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
+            model_variants: variables.value(
+                "LUML_MODEL_VARIANTS",
+                VARIANTS.map(str::to_owned).to_vec(),
+                "a comma separated list of pyfunc and pipeline",
+                variants,
+            ),
             allowed_images: variables.list("LUML_ALLOWED_IMAGES"),
             model_port: variables.port("LUML_MODEL_PORT", 8080),
             gateway: SocketAddr::new(host, port),
@@ -74,4 +96,18 @@ impl Settings {
                     None => image == allowed,
                 })
     }
+}
+
+/// Each of them once, in the order given.
+fn variants(text: &str) -> Option<Vec<String>> {
+    let mut variants: Vec<String> = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        if !VARIANTS.contains(&word) {
+            return None;
+        }
+        if !variants.iter().any(|variant| variant == word) {
+            variants.push(word.to_owned());
+        }
+    }
+    Some(variants)
 }

@@ -44,7 +44,6 @@ fn conclude(job: &Job, end: Result<bool, End>, later: Later) {
         }
         Err(End::Stopping | End::Outdated(_)) => later.leave_running(),
         Err(End::Failed(failure)) => {
-            log::warn!("deployment {id} is not gone: {failure:?}");
             let status = DeploymentStatus::DeletionFailed;
             let marked =
                 job.platform(|platform| set_status(platform, id, status.clone(), &failure));

@@ -15,10 +15,10 @@ use satellite_core::{Error, Result};
 /// What a satellite says of itself when it registers.
 ///
 /// ```
-/// use satellite_sdk::Registration;
+/// use satellite_sdk::{DeployCapability, Registration};
 ///
 /// let registration = Registration::new("http://edge-7.example:8000")
-///     .capability("deploy", serde_json::json!({ "gpu": false }))
+///     .capability("deploy", DeployCapability::new(["pyfunc"]))
 ///     .slug("edge-7");
 /// # let _ = registration;
 /// ```
@@ -40,14 +40,15 @@ impl Registration {
         }
     }
 
-    /// Adds a capability. The platform of today knows `deploy` and
-    /// `monitoring` and refuses others, as it refuses to be told of none.
-    pub fn capability(mut self, name: impl Into<String>, details: Value) -> Self {
-        self.capabilities.insert(name.into(), details);
+    /// Adds a capability: a [`DeployCapability`](super::DeployCapability), or any JSON.
+    /// The platform of today knows `deploy` and `monitoring`. It refuses others, and a
+    /// registration without any.
+    pub fn capability(mut self, name: impl Into<String>, details: impl Into<Value>) -> Self {
+        self.capabilities.insert(name.into(), details.into());
         self
     }
 
-    /// A short name for URLs.
+    /// What kind of satellite this is, and of which version.
     pub fn slug(mut self, slug: impl Into<String>) -> Self {
         self.slug = Some(slug.into());
         self
@@ -65,9 +66,10 @@ impl PlatformClient {
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
     /// # let platform = mock.client();
-    /// use satellite_sdk::Registration;
+    /// use satellite_sdk::{DeployCapability, Registration};
     ///
-    /// let me = Registration::new("http://edge-7.example").capability("deploy", serde_json::json!({}));
+    /// let deploy = DeployCapability::new(["pyfunc"]);
+    /// let me = Registration::new("http://edge-7.example").capability("deploy", deploy);
     /// let info = platform.register(&me)?;
     /// assert!(info.paired);
     /// # Ok::<(), satellite_sdk::Error>(())
@@ -151,13 +153,13 @@ pub fn pair(code: &str, platform_url: &str) -> Result<Secret> {
     PlatformClient::new(&settings, Default::default())?.pair(code)
 }
 
-/// Nothing but what the task types promise: the capabilities that the platform
-/// knows and that this satellite has a handler for.
+/// What the task types promise: the capabilities that the platform knows and that this
+/// satellite has a handler for, with no details.
 pub(crate) fn capabilities_of<'a>(
     task_types: impl Iterator<Item = &'a str>,
 ) -> BTreeMap<String, Value> {
     task_types
         .filter(|name| matches!(*name, "deploy" | "monitoring"))
-        .map(|name| (name.to_owned(), json!({})))
+        .map(|name| (name.to_owned(), json!({ "version": 1 })))
         .collect()
 }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod given;
+mod page;
 mod platform;
 mod routes;
 mod service;

@@ -148,7 +148,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().satellite().is_null());
     /// ```
     pub fn satellite(&self) -> Value {
-        self.world().satellite.clone()
+        self.world().satellite()
     }
 
     /// Every status that was set on a task, in order.

@@ -100,6 +100,7 @@ impl World {
             return self.exchange_code(call.body);
         }
         self.authorize(call.bearer)?;
+        self.hear();
         match *route {
             Route::Pair => self.register(call.body),
             Route::Tasks => self.list_tasks(call.query),

@@ -1,13 +1,14 @@
 //! What the platform knows: tasks, deployments, secrets, artifacts, keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::faults::Rule;
+use satellite_core::wake::Clock;
 use satellite_serve::testing::Seen;
 
 /// All tasks are scheduled at the same time, as on the real platform.
@@ -29,6 +30,9 @@ pub(super) struct World {
     pub(super) is_away: bool,
     pub(super) claim_guard: bool,
     pub(super) satellite: Value,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    /// When the satellite last sent a request with its token.
+    pub(super) last_request: Option<Instant>,
     pub(super) tasks: Vec<Task>,
     pub(super) deployments: Vec<Value>,
     pub(super) secrets: Vec<Value>,

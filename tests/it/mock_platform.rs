@@ -2,10 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use satellite_sdk::testing::{Fault, MockPlatform};
+use satellite_sdk::{Clock, Wait};
 use serde_json::{Value, json};
 
 const UNKNOWN: &str = "00000000-0000-0000-0000-000000000000";
@@ -178,6 +180,76 @@ fn refuses_bad_registrations() {
         200
     );
     call(&platform, "POST", "/pair", json!({})).is_invalid("missing", json!(["body", "base_url"]));
+}
+
+/// A clock that a test sets.
+#[derive(Clone, Debug)]
+struct SetClock(Arc<Mutex<Instant>>);
+
+impl Default for SetClock {
+    fn default() -> Self {
+        SetClock(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Instant {
+        *self.0.lock().unwrap()
+    }
+
+    fn wait(&self, _: Wait<'_>) {}
+}
+
+#[test]
+fn only_a_satellite_that_the_page_offers_can_be_chosen() {
+    let platform = MockPlatform::start();
+    let clock = SetClock::default();
+    platform.clock(clock.clone());
+    let why = |variant: &str, tags: &[&str]| platform.not_choosable(variant, tags);
+    let registered = |capabilities: Value| {
+        let body = json!({ "base_url": "http://a", "capabilities": capabilities });
+        assert_eq!(call(&platform, "POST", "/pair", body).status, 200);
+    };
+    let starts = |why: Option<String>, with: &str| {
+        assert!(why.as_deref().unwrap().starts_with(with), "{why:?}");
+    };
+
+    assert_eq!(get(&platform, "/tasks").status, 200); // it polls, but never registered
+    starts(why("pipeline", &[]), "inactive");
+    for empty in [
+        json!({ "deploy": {} }),
+        json!({ "deploy": null, "monitoring": { "version": 1 } }),
+    ] {
+        registered(empty);
+        starts(why("pipeline", &[]), "not offered");
+    }
+    registered(json!({ "deploy": { "version": 1 } }));
+    starts(why("pipeline", &[]), "The satellite does not support");
+    let deploy = json!({ "supported_variants": ["pipeline"], "supported_tags_combinations": null });
+    registered(json!({ "deploy": deploy }));
+    assert!(platform.choosable_for("pipeline") && !platform.choosable_for("pyfunc"));
+    assert_eq!(why("pipeline", &["whatever"]), None);
+    let combinations = json!([["a", "b"], ["c"]]);
+    registered(json!({ "deploy": {
+        "supported_variants": ["pipeline"], "supported_tags_combinations": combinations,
+    } }));
+    for tags in [&["a"][..], &["b", "d"], &[]] {
+        starts(why("pipeline", tags), "The model does not contain");
+    }
+    for tags in [&["b", "x", "a"][..], &["c"]] {
+        assert_eq!(why("pipeline", tags), None);
+    }
+
+    let wait = |minutes: u64| *clock.0.lock().unwrap() += Duration::from_secs(minutes * 60);
+    wait(20);
+    assert_eq!(why("pipeline", &["c"]), None);
+    wait(1);
+    starts(why("pipeline", &["c"]), "error");
+    assert_eq!(platform.satellite()["status"], "error");
+    assert_eq!(get(&platform, "/tasks").status, 200);
+    assert_eq!(why("pipeline", &["c"]), None, "any request will do");
+    platform.unpair();
+    starts(why("pipeline", &["c"]), "inactive");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
-use satellite_sdk::{Builder, Context, Failure, Later, OnOrphan, Task, TaskStatus, done};
+use satellite_sdk::{
+    Builder, Context, DeployCapability, Failure, Later, OnOrphan, Task, TaskStatus, done,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -408,7 +410,16 @@ fn registration_tells_what_the_handlers_promise_and_is_skipped_without_an_addres
     run(worker().base_url("http://edge.example:8000").slug("edge"));
     let satellite = platform.satellite();
     assert_eq!(satellite["paired"], true);
-    assert_eq!(satellite["capabilities"]["deploy"], json!({}));
+    assert_eq!(
+        satellite["capabilities"],
+        json!({ "deploy": { "version": 1 } })
+    );
+    assert!(!platform.choosable_for("pyfunc"));
+    let deploy = DeployCapability::new(["pyfunc"]);
+    run(worker()
+        .base_url("http://edge.example:8000")
+        .capability("deploy", deploy));
+    assert!(platform.choosable_for("pyfunc") && !platform.choosable_for("pipeline"));
     assert_eq!(
         satellite["base_url"]
             .as_str()
@@ -497,4 +508,14 @@ fn tasks_that_a_killed_worker_left_running_are_left_failed_or_run_again() {
             .handler("echo", |task: Task, _: &Context| done(task.payload)));
         assert_eq!(platform.status("t"), expected);
     }
+}
+
+#[test]
+fn the_readmes_first_program_handles_types_that_the_platform_has() {
+    let readme = include_str!("../../README.md");
+    let program = readme.split("```rust,no_run").nth(1).unwrap();
+    let program = program.split("```").next().unwrap();
+    let handlers = program.split("handler(\"").skip(1);
+    let types: Vec<&str> = handlers.filter_map(|h| h.split('"').next()).collect();
+    assert_eq!(types, ["deploy", "undeploy"]);
 }

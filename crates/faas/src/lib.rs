@@ -19,7 +19,7 @@
 //! # What servers offer
 //!
 //! The client is written for the contract of `/api/v1`. A server that has not got
-//! a route answers an error that [`is_unsupported`](crate::Error::is_unsupported)
+//! a route answers an error that [`is_unsupported`](satellite_core::Error::is_unsupported)
 //! and names it. [`FaasDialect`] tells which of two ways of saying the same a
 //! server wants.
 //!

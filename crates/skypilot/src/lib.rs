@@ -119,7 +119,7 @@
 //! whether it has the request, and only if it does not tell is the error
 //! `is_outcome_unknown()`.
 //!
-//! [`Error::server_type`]: crate::Error::server_type
+//! [`Error::server_type`]: satellite_core::Error::server_type
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

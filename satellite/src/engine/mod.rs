@@ -14,6 +14,7 @@ use std::time::Duration;
 use satellite_sdk::Secret;
 
 use self::call::Call;
+use crate::masker::Output;
 use crate::settings::Settings;
 
 /// The label that says which deployment a container serves.
@@ -163,11 +164,11 @@ impl Engine {
         }
     }
 
-    /// The last lines that a container wrote.
-    pub fn last_lines(&self, id: &str) -> String {
+    /// The last lines that a container wrote; to be read through a masker.
+    pub fn last_lines(&self, id: &str) -> Output {
         let call = self.call(["logs", "--tail", "30", id]);
-        call.run_with_stderr(QUICK)
-            .unwrap_or_else(|fault| format!("(no logs: {fault})"))
+        let lines = call.run_with_stderr(QUICK);
+        Output::new(lines.unwrap_or_else(|fault| format!("(no logs: {fault})")))
     }
 
     /// Makes the network unless it is there.

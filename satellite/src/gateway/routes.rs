@@ -97,14 +97,16 @@ impl Routes {
         routes.values().cloned().collect()
     }
 
-    /// For `GET /deployments`.
+    /// For `GET /deployments`: which attributes a secret fills in, but not which
+    /// secret.
     pub fn described(&self) -> Value {
         let described = |route: &Arc<Route>| {
+            let attributes: Vec<&String> = route.attributes.keys().collect();
             json!({
                 "deployment_id": route.deployment_id,
                 "name": route.name,
                 "manifest": route.manifest,
-                "dynamic_attributes_secrets": route.attributes,
+                "attributes_from_secrets": attributes,
             })
         };
         self.all().iter().map(described).collect()

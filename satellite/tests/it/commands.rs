@@ -2,10 +2,13 @@
 
 use std::process::{Command, Output};
 
-use serde_json::json;
+use satellite_sdk::serve::{Limits, Response, Server};
+use satellite_sdk::testing::Fault;
+use serde_json::{Value, json};
 
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite};
+use crate::outages::Script;
 
 fn typed(command: &mut Command, word: &str) -> (i32, String) {
     let output: Output = command.arg(word).output().unwrap();
@@ -93,7 +96,91 @@ fn check_is_content_where_all_holds() {
     let host = Host::new(docker);
     let (code, text) = typed(&mut host.command(), "check");
     assert_eq!(code, 0, "{text}");
-    assert_eq!(text.matches('✓').count(), 5, "{text}");
+    assert_eq!(text.matches('✓').count(), 6, "{text}");
+    assert!(
+        text.contains("can be chosen for pyfunc, pipeline models"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_tells_that_the_satellite_cannot_be_chosen() {
+    let host = Host::new("true");
+    let check = || typed(&mut host.command(), "check");
+    let (_, text) = check();
+    assert!(text.contains("✓ register"), "{text}");
+    assert!(host.platform.choosable_for("pipeline"));
+
+    let refuses = |fault| host.platform.fault(fault).on("POST", "/pair").forever();
+    refuses(Fault::Status(422));
+    let (code, text) = check();
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("✗ register") && text.contains("LUML_BASE_URL"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_believes_the_platforms_record_and_not_its_own_request() {
+    let record = |deploy: Value| {
+        json!({
+            "id": "s", "orbit_id": "o", "name": "edge-7", "paired": true, "status": "active",
+            "capabilities": { "deploy": deploy },
+        })
+    };
+    for (deploy, is_choosable) in [
+        (json!({}), false),
+        (json!({ "supported_variants": [] }), false),
+        (json!({ "supported_variants": ["pipeline"] }), true),
+    ] {
+        let record = record(deploy).to_string();
+        let platform = Server::bind("127.0.0.1:0", Limits::default(), move |request| {
+            let is_pair = request.path().ends_with("/pair");
+            Response::json(200, if is_pair { record.clone() } else { "[]".into() })
+        });
+        let platform = platform.unwrap();
+        let mut command = Host::new("true").command();
+        command.env("LUML_PLATFORM_URL", format!("http://{}", platform.addr()));
+        let (_, text) = typed(&mut command, "check");
+        assert_eq!(text.contains("✗ register"), !is_choosable, "{text}");
+        let seen = "✓ register  edge-7 (luml-satellite-";
+        assert_eq!(text.contains(seen), is_choosable, "{text}");
+        let variants = "can be chosen for pipeline models";
+        assert_eq!(text.contains(variants), is_choosable, "{text}");
+    }
+}
+
+#[test]
+fn check_and_deploy_tell_how_the_default_image_is_made_and_pull_nothing() {
+    let docker = engine_or_skip!();
+    let script = Script::new("");
+    let mut host = Host::new(docker);
+    host.program = script.path();
+    let command = || {
+        let mut command = host.command();
+        command.env_remove("LUML_MODEL_IMAGE");
+        command
+    };
+    let sentence = "build --tag luml-random-svc:latest model_servers/default`";
+    let (code, text) = typed(&mut command(), "check");
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains(sentence) && !text.contains("pull"), "{text}");
+
+    let task = host.deploy();
+    let _satellite = Satellite::start(command());
+    assert_eq!(host.ended(task), "failed");
+    let result = host.platform.result(task);
+    assert_eq!(result["reason"], "Docker image not found");
+    assert!(
+        result["error"].as_str().unwrap().contains(sentence),
+        "{result}"
+    );
+    let calls = std::fs::read_to_string(script.file("log")).unwrap();
+    assert!(
+        calls.contains("image inspect") && !calls.contains("pull"),
+        "{calls}"
+    );
 }
 
 #[test]

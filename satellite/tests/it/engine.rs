@@ -16,6 +16,11 @@ pub fn docker() -> Option<&'static str> {
         let found = answers("docker");
         if found {
             make_image("docker");
+            // Before the tests begin: Docker makes two of a name for two who ask at once.
+            let exists = run("docker", &["network", "inspect", NETWORK]).status;
+            if !exists.success() {
+                run("docker", &["network", "create", NETWORK]);
+            }
         }
         found
     });

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::engine::run;
 use crate::engine_or_skip;
-use crate::host::{Host, KEY, PATIENCE, Satellite};
+use crate::host::{Host, KEY, PATIENCE, Satellite, uuid};
 
 /// One request on a connection of its own.
 pub fn ask(address: &str, method: &str, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
@@ -50,7 +50,13 @@ fn deployed(docker: &str) -> (Host, Satellite) {
 #[test]
 fn each_answer_has_the_status_that_says_what_it_is() {
     let docker = engine_or_skip!();
-    let (host, satellite) = deployed(docker);
+    let secret = uuid();
+    let bound = json!({ "dynamic_attributes_secrets": { "api_key": secret } });
+    let host = Host::with(docker, bound);
+    host.platform.add_secret(&secret, "the key", "hush");
+    let task = host.deploy();
+    let satellite = host.start();
+    assert_eq!(host.ended(task), "done");
     let gateway = satellite.gateway();
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1, 2]}}"#;
@@ -74,6 +80,8 @@ fn each_answer_has_the_status_that_says_what_it_is() {
     assert_eq!(ask(&gateway, "GET", "/deployments", None, "").0, 403);
     let (_, listed) = ask(&gateway, "GET", "/deployments", Some(KEY), "");
     assert_eq!(listed[0]["deployment_id"], json!(host.deployment));
+    assert!(!listed.to_string().contains(&secret), "{listed}");
+    assert_eq!(listed[0]["attributes_from_secrets"], json!(["api_key"]));
     let (_, document) = ask(&gateway, "GET", "/openapi.json", None, "");
     let name = format!("Deployment{}_ComputeRequest", host.deployment);
     assert!(

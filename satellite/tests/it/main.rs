@@ -14,5 +14,6 @@ mod kills;
 mod outages;
 mod podman;
 mod reconcile;
+mod registration;
 mod restarts;
 mod secrecy;

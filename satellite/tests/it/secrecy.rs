@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use satellite_sdk::extras::temp_directory;
+use satellite_sdk::testing::Fault;
 use serde_json::json;
 
 use crate::engine_or_skip;
@@ -77,6 +78,119 @@ fn a_secret_is_in_no_argument_no_log_no_file_and_not_in_the_satellites_environme
     });
     let journal = fs::read_to_string(folder.path().join("state/journal")).unwrap();
     assert!(journal.contains("finished") && files >= 3, "{files} files");
+}
+
+#[test]
+fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
+    let docker = engine_or_skip!();
+    let (key, certificate, attribute) = (uuid(), uuid(), uuid());
+    let host = Host::with(
+        docker,
+        json!({
+            "env_variables_secrets": { "API_KEY": key, "CERTIFICATE": certificate },
+            "dynamic_attributes_secrets": { "password": attribute },
+            "env_variables": {
+                "MODEL_PRINTS": "API_KEY,CERTIFICATE,MODEL_ARTIFACT_URL,COPY",
+                // What a caller's request would have brought into the container.
+                "COPY": "the-attributes-value",
+                "MODEL_EXIT_AFTER_MS": "0", "MODEL_HEALTHY_AFTER_MS": "600000",
+            },
+            "satellite_parameters": { "restart_policy": "no" },
+        }),
+    );
+    let platform = &host.platform;
+    platform.add_secret(&key, "key", "h\"ush/kéy-value");
+    platform.add_secret(
+        &certificate,
+        "certificate",
+        "MIIEvQIBADANBg\nkqhkiG9w0BAQEF",
+    );
+    platform.add_secret(&attribute, "password", "the-attributes-value");
+    let task = host.deploy();
+    let folder = temp_directory().unwrap();
+    let mut command = host.command();
+    command
+        .env("RUST_LOG", "debug")
+        .env("LUML_STATE_DIR", folder.path());
+    let satellite = Satellite::start(command);
+    assert_eq!(host.ended(task), "failed");
+    satellite.line("failed in"); // the kit's line about the task
+
+    let result = platform.result(task);
+    let error = result["error"].as_str().unwrap();
+    assert!(error.contains("API_KEY is ***."), "{error}");
+    assert!(error.contains(r#"{"API_KEY":"***"}"#), "{error}");
+    assert!(error.contains("the model server is up"), "{error}");
+    let record = platform.deployment(&host.deployment).unwrap();
+    assert_eq!(record["error_message"]["error"], result["error"]);
+    let journal = fs::read_to_string(folder.path().join("journal")).unwrap();
+    assert!(journal.contains("the model server is up"), "{journal}");
+    let message = record["error_message"].to_string();
+    for shown in [result.to_string(), message, satellite.log(), journal] {
+        // Neither whole nor a half of it, in which it was broken.
+        for hidden in [
+            "h\"ush",
+            "ush/k",
+            "y-value",
+            "MIIEvQ",
+            "kqhkiG9",
+            "sig=",
+            "hush",
+            "attributes-value",
+        ] {
+            assert!(!shown.contains(hidden), "{hidden} is in {shown}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_cannot_be_masked_are_not_shown() {
+    let docker = engine_or_skip!();
+    let attribute = uuid();
+    let host = Host::with(
+        docker,
+        json!({
+            "dynamic_attributes_secrets": { "password": attribute },
+            "env_variables": {
+                "MODEL_EXIT_AFTER_MS": "0", "MODEL_HEALTHY_AFTER_MS": "600000",
+            },
+            "satellite_parameters": { "restart_policy": "no" },
+        }),
+    );
+    host.platform
+        .add_secret(&attribute, "password", "the-attributes-value");
+    let refused = host.platform.fault(Fault::Status(403));
+    refused
+        .on("GET", &format!("/secrets/{attribute}"))
+        .forever();
+    let task = host.deploy();
+    let _satellite = host.start();
+    assert_eq!(host.ended(task), "failed");
+    let result = host.platform.result(task);
+    let error = result["error"].as_str().unwrap();
+    assert!(error.contains("exit code 3"), "{error}");
+    assert!(error.contains("its last lines are not shown"), "{error}");
+    assert!(
+        error.contains("password") && !error.contains(&attribute),
+        "{error}"
+    );
+    assert!(!error.contains("the model server"), "{error}");
+}
+
+#[test]
+fn a_failed_deployment_is_logged_once() {
+    let docker = engine_or_skip!();
+    let host = Host::with(docker, json!({ "artifact_id": uuid() }));
+    let task = host.deploy();
+    let mut satellite = host.start();
+    assert_eq!(host.ended(task), "failed");
+    satellite.line("failed in");
+    satellite.kill();
+    let log = satellite.log();
+    assert_eq!(log.matches("Artifact not found").count(), 1, "{log}");
+    assert!(!log.contains("Failure {"), "{log}");
+    let begins = format!("deploy of deployment {} begins", host.deployment);
+    assert!(log.contains(&begins), "{log}");
 }
 
 fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {

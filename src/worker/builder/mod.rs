@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::luml::{PlatformClient, Registration, Task, capabilities_of};
+use crate::luml::{PlatformClient, Registration, Task, capabilities_of, is_choosable};
 use crate::settings::{Draft, Settings};
 use crate::worker::context::{Context, Shared};
 #[cfg(feature = "state")]
@@ -353,6 +353,12 @@ impl Builder {
             true => capabilities_of(self.handlers.keys().map(String::as_str)),
             false => self.capabilities.clone(),
         };
+        if capabilities.get("deploy").is_some_and(|d| !is_choosable(d)) {
+            log::warn!(
+                "the platform's page offers this satellite for no model: its capability \
+                 deploy names no variants (Builder::capability, DeployCapability)"
+            );
+        }
         let mut registration = Registration::new(base_url);
         for (name, details) in capabilities {
             registration = registration.capability(name, details);

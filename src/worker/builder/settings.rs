@@ -108,20 +108,25 @@ impl Builder {
         self
     }
 
-    /// Tells the platform of a capability when registering, in place of those
-    /// that follow from the handlers.
+    /// Declares a capability when registering, in place of those that follow from the
+    /// handlers: a [`DeployCapability`](crate::DeployCapability), or any JSON. Without
+    /// the details of its `deploy` capability the platform's page offers a satellite
+    /// for no model.
     ///
     /// ```
-    /// satellite_sdk::Builder::new()
+    /// use satellite_sdk::{Builder, DeployCapability};
+    ///
+    /// Builder::new()
     ///     .base_url("http://edge-7.example:8000")
-    ///     .capability("deploy", serde_json::json!({ "gpu": false }));
+    ///     .capability("deploy", DeployCapability::new(["pyfunc", "pipeline"]));
     /// ```
-    pub fn capability(mut self, name: impl Into<String>, details: Value) -> Self {
-        self.capabilities.insert(name.into(), details);
+    pub fn capability(mut self, name: impl Into<String>, details: impl Into<Value>) -> Self {
+        self.capabilities.insert(name.into(), details.into());
         self
     }
 
-    /// A short name for URLs, told to the platform when registering.
+    /// What kind of satellite this is, and of which version, told to the platform when
+    /// registering: satellites of one kind have the same.
     pub fn slug(mut self, slug: impl Into<String>) -> Self {
         self.slug = Some(slug.into());
         self

@@ -29,11 +29,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(parameters) = Parameters::of(&deployment, &settings) else {
         return;
     };
-    let limits = [
-        parameters.memory_limit,
-        parameters.cpu_limit,
-        parameters.gpus,
-    ];
+    let gpus = parameters.gpus();
+    let limits = [parameters.memory_limit, parameters.cpu_limit, gpus];
     let given = [Some(parameters.image), Some(parameters.restart_policy)];
     for argument in limits.into_iter().chain(given).flatten() {
         assert!(
