@@ -108,7 +108,7 @@ pub use luml::{
 pub use satellite_core::{
     Clock, Error, Exit, Failure, Response, Result, Secret, SystemClock, Variables, Wait,
 };
-pub use satellite_health::Health;
+pub use satellite_health::{Health, Probe};
 #[cfg(feature = "serve")]
 pub use satellite_serve as serve;
 #[cfg(feature = "state")]

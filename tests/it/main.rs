@@ -16,6 +16,7 @@ mod journal;
 #[cfg(unix)]
 mod kills;
 mod mock_platform;
+mod other_server;
 mod process;
 mod recorder;
 mod secrecy;

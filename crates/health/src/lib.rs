@@ -7,9 +7,11 @@ pub mod metrics;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_metrics.rs"]
 pub mod metrics;
+mod probe;
 #[cfg(feature = "server")]
 mod server;
 
+pub use probe::Probe;
 #[cfg(feature = "server")]
 pub use server::HealthServer;
 

@@ -1,13 +1,12 @@
 //! The health thread: `/healthz`, `/readyz` and, where there are figures, `/metrics`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use miniserde::{Serialize, json};
 
-use super::Health;
+use crate::{Health, Probe};
 use satellite_core::{Error, Result};
 use satellite_serve::{Limits, Request, Response, Server};
 
@@ -57,12 +56,12 @@ fn answer(request: &mut Request<'_>, health: &Health) -> Response {
     let is_read = matches!(request.method(), "GET" | "HEAD");
     #[cfg(feature = "metrics")]
     if is_read && request.path() == "/metrics" {
-        return super::metrics::page(health.metrics());
+        return crate::metrics::page(health.metrics());
     }
     let (status, body) = match request.path() {
         "/healthz" | "/readyz" if !is_read => (405, error("GET only")),
-        "/healthz" => (200, status("ok")),
-        "/readyz" => readiness(health),
+        "/healthz" => from(health.liveness()),
+        "/readyz" => from(health.readiness()),
         _ => (404, error("not found")),
     };
     Response::json(status, body)
@@ -70,32 +69,8 @@ fn answer(request: &mut Request<'_>, health: &Health) -> Response {
         .header("allow", "GET, HEAD")
 }
 
-fn status(word: &str) -> String {
-    #[derive(Serialize)]
-    struct Status<'a> {
-        status: &'a str,
-    }
-    json::to_string(&Status { status: word })
-}
-
-fn readiness(health: &Health) -> (u16, String) {
-    #[derive(Serialize)]
-    struct Readiness {
-        status: &'static str,
-        reasons: BTreeMap<String, String>,
-        warnings: BTreeMap<String, String>,
-    }
-    let (reasons, warnings) = (health.problems(), health.warnings());
-    let (code, status) = match reasons.is_empty() {
-        true => (200, "ready"),
-        false => (503, "not ready"),
-    };
-    let readiness = Readiness {
-        status,
-        reasons,
-        warnings,
-    };
-    (code, json::to_string(&readiness))
+fn from(probe: Probe) -> (u16, String) {
+    (probe.status, probe.body)
 }
 
 fn error(word: &str) -> String {

@@ -1,0 +1,67 @@
+//! What the health endpoints answer, whichever server asks for it.
+
+use std::collections::BTreeMap;
+
+use miniserde::{Serialize, json};
+
+use crate::Health;
+
+/// The answer to a health probe: an HTTP status and a JSON body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Probe {
+    /// 200 or 503.
+    pub status: u16,
+    /// A JSON document for `Content-Type: application/json`.
+    pub body: String,
+}
+
+impl Health {
+    /// The answer for `/healthz`: 200 as long as the process can answer at all.
+    ///
+    /// ```
+    /// let probe = satellite_health::Health::default().liveness();
+    /// assert_eq!((probe.status, probe.body.as_str()), (200, r#"{"status":"ok"}"#));
+    /// ```
+    pub fn liveness(&self) -> Probe {
+        #[derive(Serialize)]
+        struct Liveness {
+            status: &'static str,
+        }
+        let body = json::to_string(&Liveness { status: "ok" });
+        Probe { status: 200, body }
+    }
+
+    /// The answer for `/readyz`: 200 when no problem is reported, otherwise 503. The body lists
+    /// problems and warnings by name.
+    ///
+    /// ```
+    /// let health = satellite_health::Health::default();
+    /// health.problem("model", "still loading");
+    /// let probe = health.readiness();
+    /// assert_eq!(probe.status, 503);
+    /// assert!(probe.body.contains("still loading"));
+    /// ```
+    pub fn readiness(&self) -> Probe {
+        #[derive(Serialize)]
+        struct Readiness {
+            status: &'static str,
+            reasons: BTreeMap<String, String>,
+            warnings: BTreeMap<String, String>,
+        }
+        let (reasons, warnings) = (self.problems(), self.warnings());
+        let (code, status) = match reasons.is_empty() {
+            true => (200, "ready"),
+            false => (503, "not ready"),
+        };
+        let readiness = Readiness {
+            status,
+            reasons,
+            warnings,
+        };
+        Probe {
+            status: code,
+            body: json::to_string(&readiness),
+        }
+    }
+}
