@@ -18,6 +18,7 @@ mod notify;
 mod notify;
 mod outbox;
 mod periodic;
+mod retry_timer;
 mod satellite;
 mod signals;
 mod step;

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::context::Running;
 use super::handler::Failure;
-use crate::http::Backoff;
+use super::retry_timer::RetryTimer;
+use crate::error::Error;
 use crate::luml::{Task, TaskStatus, as_result, failure_result};
 
 /// How a task ended, as it was reported to the platform.
@@ -57,49 +58,60 @@ impl Report {
 }
 
 /// The reports that have not arrived, and the tasks whose answer is yet to come.
-#[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     promised: BTreeSet<String>,
+    max_backoff: Duration,
 }
 
 pub(super) struct Waiting {
     pub(super) report: Report,
-    due: Instant,
-    backoff: Option<Backoff>,
+    timer: RetryTimer,
     /// The platform would not take the result itself; the status still counts.
     pub(super) is_reduced: bool,
 }
 
 impl Outbox {
+    /// `max_backoff` is the longest wait between two attempts to send a report.
+    pub(super) fn new(max_backoff: Duration) -> Self {
+        Outbox {
+            waiting: VecDeque::new(),
+            promised: BTreeSet::new(),
+            max_backoff,
+        }
+    }
+
     pub(super) fn push(&mut self, report: Report, now: Instant) {
         self.waiting.push_back(Waiting {
             report,
-            due: now,
-            backoff: None,
+            timer: RetryTimer::new(now, self.max_backoff),
             is_reduced: false,
         });
     }
 
     /// Takes out the first report whose time has come.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Waiting> {
-        let position = self.waiting.iter().position(|w| w.due <= now)?;
+        let position = self.waiting.iter().position(|w| w.timer.due() <= now)?;
         self.waiting.remove(position)
     }
 
     /// Puts back a report that did not arrive.
-    pub(super) fn put_back(
-        &mut self,
-        mut waiting: Waiting,
-        now: Instant,
-        retry_after: Option<Duration>,
-        max_backoff: Duration,
-    ) {
-        let backoff = waiting
-            .backoff
-            .get_or_insert_with(|| Backoff::new(max_backoff));
-        waiting.due = now + backoff.failed(retry_after);
+    pub(super) fn put_back(&mut self, mut waiting: Waiting, now: Instant, error: &Error) {
+        waiting.timer.failed(now, error);
         self.waiting.push_back(waiting);
+    }
+
+    pub(super) fn poll_failed(&mut self) {
+        for waiting in &mut self.waiting {
+            waiting.timer.poll_failed();
+        }
+    }
+
+    /// The platform answered some call: reports that an outage held back are due.
+    pub(super) fn platform_answered(&mut self, now: Instant) {
+        for waiting in &mut self.waiting {
+            waiting.timer.platform_answered(now);
+        }
     }
 
     /// Puts back a report whose result was refused, to be sent without it.
@@ -110,12 +122,12 @@ impl Outbox {
             log::error!("task {}: {refused}", waiting.report.task_id);
         }
         waiting.is_reduced = true;
-        waiting.due = now;
+        waiting.timer.succeeded(now); // the platform answered, and the rest is sent at once
         self.waiting.push_back(waiting);
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().map(|w| w.due).min()
+        self.waiting.iter().map(|w| w.timer.due()).min()
     }
 
     pub(super) fn promise(&mut self, task_id: &str) {

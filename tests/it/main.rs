@@ -30,6 +30,7 @@ mod kills;
 mod kubernetes;
 mod mock_platform;
 mod recorder;
+mod recovery;
 mod secrecy;
 mod serve;
 mod skypilot_calls;

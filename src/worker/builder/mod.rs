@@ -29,7 +29,7 @@ use crate::worker::journal::Journal;
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
 use crate::worker::periodic::Periodic;
-use crate::worker::satellite::{OnOrphan, Satellite};
+use crate::worker::satellite::{OnOrphan, Satellite, Turn};
 use crate::worker::signals::OnStop;
 
 /// A satellite in the making: handlers, and settings where the environment's
@@ -271,7 +271,7 @@ impl Builder {
             None => Default::default(),
         };
         let now = self.waiter.now();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(settings.max_backoff);
         undelivered
             .into_iter()
             .for_each(|report| outbox.push(report, now));
@@ -292,6 +292,7 @@ impl Builder {
                 #[cfg(feature = "state")]
                 processor: processor.as_ref().map(|p| Arc::clone(&p.context)),
             }),
+            turn: Turn::new(now, settings.max_backoff),
             settings,
             handlers: self.handlers,
             periodic: self.periodic,
