@@ -32,11 +32,12 @@ pub(super) type OnReport = Box<dyn FnMut(&Report) + Send>;
 
 impl Report {
     pub(super) fn done(running: &Running, value: Value) -> Self {
-        Self::new(running, TaskStatus::Done, as_result(value))
+        let result = as_result(&running.task_id, value);
+        Self::new(running, TaskStatus::Done, result)
     }
 
     pub(super) fn failed(running: &Running, failure: &Failure) -> Self {
-        let result = failure_result(failure.reason(), failure.error());
+        let result = failure_result(&running.task_id, failure.reason(), failure.error());
         Self::new(running, TaskStatus::Failed, Some(result))
     }
 
@@ -117,7 +118,7 @@ impl Outbox {
     /// Puts back a report whose result was refused, to be sent without it.
     pub(super) fn put_back_reduced(&mut self, mut waiting: Waiting, now: Instant) {
         let note = "the platform did not take this task's result; it is in the satellite's log";
-        let reduced = failure_result("the result was refused", note);
+        let reduced = failure_result(&waiting.report.task_id, "the result was refused", note);
         if let Some(refused) = waiting.report.result.replace(reduced) {
             log::error!("task {}: {refused}", waiting.report.task_id);
         }

@@ -280,9 +280,9 @@ impl Satellite {
             }
             _ => {
                 self.stopped.failed += 1;
-                let reason = report.result.as_ref().map(|r| r["error"].to_string());
-                let reason = reason.unwrap_or_default();
-                log::warn!("task {} failed in {ms} ms: {reason}", report.task_id);
+                let error = report.result.as_ref().and_then(|r| r["error"].as_str());
+                let reason: String = error.unwrap_or_default().chars().take(2_000).collect();
+                log::warn!("task {} failed in {ms} ms: {reason:?}", report.task_id);
             }
         }
         if let Some(on_report) = &mut self.on_report {
