@@ -70,6 +70,7 @@
 //! | `state` | | [`state`]: processors, whose state outlives their process and moves with it |
 //! | `s3` | | their states in a bucket |
 //! | `metrics` | | `/metrics` on the health thread |
+//! | `stderr-log` | | [`log_to_stderr`]: a logger for programs that bring none |
 //! | `testing` | | the mock platform and a clock that tests drive |
 
 #[cfg(feature = "compute")]
@@ -84,6 +85,7 @@ mod health;
 mod http;
 mod lenient;
 mod luml;
+mod printable;
 mod private;
 #[cfg(feature = "serve")]
 pub mod serve;
@@ -93,6 +95,8 @@ mod serve;
 mod settings;
 #[cfg(feature = "state")]
 pub mod state;
+#[cfg(feature = "stderr-log")]
+mod stderr_log;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod wake;
@@ -106,6 +110,8 @@ pub use luml::{
     Registration, SatelliteInfo, SatelliteStatus, Task, TaskStatus, pair,
 };
 pub use settings::{Settings, Variables};
+#[cfg(feature = "stderr-log")]
+pub use stderr_log::log_to_stderr;
 pub use wake::{Clock, SystemClock, Wait};
 pub use worker::{
     Builder, Context, Exit, Failure, Handler, Later, OnOrphan, OnStop, Report, Satellite,

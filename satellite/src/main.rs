@@ -10,7 +10,6 @@ mod engine;
 mod fleet;
 mod gateway;
 mod job;
-mod logs;
 mod ls;
 mod model;
 #[cfg(feature = "demo")]

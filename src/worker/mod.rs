@@ -34,5 +34,8 @@ pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use task_log::{TaskLog, current_task_id};
 
+#[cfg(feature = "stderr-log")]
+pub(crate) use handler::panic_text;
+
 #[cfg(fuzzing)]
 pub(crate) use journal::read as read_journal;

@@ -192,7 +192,7 @@ impl Satellite {
                 let wait = self.turn.poll.failed(self.now(), &e);
                 self.count_poll("failed", wait);
                 log::warn!("{e}; polling again in {wait:.1?}");
-                self.shared.health.problem(health::PLATFORM, &e);
+                self.shared.health.set_problem(health::PLATFORM, &e);
                 self.notifier.status(format_args!("not connected: {e}"));
             }
         }
@@ -234,7 +234,7 @@ impl Satellite {
             Err(e) => {
                 let wait = self.turn.registration.failed(self.now(), &e);
                 log::warn!("{e}; registering again in {wait:.1?}");
-                self.shared.health.problem(health::REGISTRATION, &e);
+                self.shared.health.set_problem(health::REGISTRATION, &e);
             }
         }
         Ok(())

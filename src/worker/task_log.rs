@@ -1,8 +1,16 @@
-//! The id of the task at hand in every log line of its handler.
+//! Log lines of a worker: the id of the task at hand in every line of its handler,
+//! and nothing in any line that could pass for another.
+//!
+//! This is the one place where lines are escaped. A logger sees the lines of the kit,
+//! of satellites, of handlers and of libraries alike, with whatever servers and tasks
+//! put into them; to escape each value where it is logged would miss some.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::printable::Printable;
 
 thread_local! {
     static CURRENT: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -19,7 +27,11 @@ pub fn current_task_id() -> Option<String> {
 }
 
 /// Any logger, with the id of the task at hand before each line of its handler,
-/// whoever wrote it.
+/// whoever wrote it, and with each line escaped.
+///
+/// What a platform, a task or a container says may hold line breaks, terminal escapes
+/// or journald priorities, to forge a line or to command the terminal that shows it.
+/// They are escaped as in `\n` and `\x1b`, so that each record is one line.
 ///
 /// ```
 /// use satellite_sdk::TaskLog;
@@ -39,9 +51,16 @@ impl<L: Log + 'static> TaskLog<L> {
 
     /// Makes this the program's logger, unless it has one already.
     pub fn install(self, level: LevelFilter) {
-        if log::set_boxed_logger(Box::new(self)).is_ok() {
+        self.try_install(level);
+    }
+
+    /// Whether this is the program's logger now.
+    pub(crate) fn try_install(self, level: LevelFilter) -> bool {
+        let is_first = log::set_boxed_logger(Box::new(self)).is_ok();
+        if is_first {
             log::set_max_level(level);
         }
+        is_first
     }
 }
 
@@ -53,19 +72,24 @@ impl<L: Log> Log for TaskLog<L> {
     fn log(&self, record: &Record<'_>) {
         // A logger may run while the thread, and its locals, are being torn down.
         let id = CURRENT.try_with(|c| c.borrow().clone()).ok().flatten();
+        let pass_on = |args: fmt::Arguments<'_>| {
+            let mut line = Record::builder();
+            line.metadata(record.metadata().clone())
+                .module_path(record.module_path())
+                .file(record.file())
+                .line(record.line());
+            self.0.log(&line.args(args).build());
+        };
+        if !self.0.enabled(record.metadata()) {
+            return;
+        }
+        let args = record.args();
         match id {
             Some(id) => {
-                let mut tagged = Record::builder();
-                tagged
-                    .metadata(record.metadata().clone())
-                    .module_path(record.module_path())
-                    .file(record.file())
-                    .line(record.line());
-                let args = record.args();
-                self.0
-                    .log(&tagged.args(format_args!("[task {id}] {args}")).build());
+                let tagged = Printable(format_args!("[task {id}] {args}")).to_string();
+                pass_on(format_args!("{tagged}"));
             }
-            None => self.0.log(record),
+            None => pass_on(format_args!("{}", Printable(args))),
         }
     }
 

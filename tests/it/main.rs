@@ -28,6 +28,8 @@ mod journal;
 mod kills;
 #[cfg(unix)]
 mod kubernetes;
+#[cfg(unix)] // signals
+mod logs;
 mod mock_platform;
 mod recorder;
 mod recovery;

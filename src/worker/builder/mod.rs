@@ -260,15 +260,21 @@ impl Builder {
         };
         #[cfg(not(feature = "state"))]
         let health = Health::good();
-        health.problem(health::PLATFORM, "not polled yet");
+        health.starting(health::PLATFORM, "not polled yet");
         health.metrics().show(figures::ALL);
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
-            health.problem(health::REGISTRATION, "not registered yet");
+            health.starting(health::REGISTRATION, "not registered yet");
         }
         let (journal, undelivered) = match &settings.state_dir {
             Some(folder) => Journal::open(folder, health.clone())?,
-            None => Default::default(),
+            None => {
+                log::info!(
+                    "no state folder (LUML_STATE_DIR): results that are not delivered when \
+                     this process is killed are lost"
+                );
+                Default::default()
+            }
         };
         let now = self.waiter.now();
         let mut outbox = Outbox::new(settings.max_backoff);
