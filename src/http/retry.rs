@@ -103,10 +103,6 @@ impl Backoff {
         jittered(exponential(FIRST, self.failures, self.max)).max(least)
     }
 
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failures > 0
-    }
-
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
