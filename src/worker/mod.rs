@@ -23,6 +23,7 @@ mod satellite;
 mod signals;
 mod step;
 mod task_log;
+mod turn;
 mod work;
 
 pub use builder::Builder;

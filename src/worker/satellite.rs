@@ -13,9 +13,9 @@ use super::inbox::Inbox;
 use super::notify::Notifier;
 use super::outbox::OnReport;
 use super::periodic::Periodic;
-use super::retry_timer::RetryTimer;
 use super::signals::{self, OnStop, Signals};
 use super::step::step;
+use super::turn::{End, Turn};
 use crate::error::Result;
 use crate::health::{self, Health};
 use crate::http::retry;
@@ -374,43 +374,6 @@ pub enum OnOrphan {
     Fail,
     /// Their handler runs again: for handlers that do no harm twice.
     Rerun,
-}
-
-/// When a run ends, unless it is stopped before.
-#[derive(Clone, Copy)]
-enum End {
-    Stop,
-    /// There is nothing left to do.
-    Idle,
-    #[cfg_attr(not(feature = "testing"), expect(dead_code))]
-    Time(Instant),
-}
-
-/// Where the loop stands.
-pub(super) struct Turn {
-    pub(super) poll: RetryTimer,
-    registration: RetryTimer,
-    /// The last poll found nothing to do.
-    quiet: bool,
-    pub(super) orphans_seen_to: bool,
-}
-
-impl Turn {
-    pub(super) fn new(now: Instant, max_backoff: Duration) -> Self {
-        Turn {
-            poll: RetryTimer::new(now, max_backoff),
-            registration: RetryTimer::new(now, max_backoff),
-            quiet: false,
-            orphans_seen_to: false,
-        }
-    }
-
-    /// The platform answered some call: a poll or a registration that an outage
-    /// held back is due.
-    pub(super) fn platform_answered(&mut self, now: Instant) {
-        self.poll.platform_answered(now);
-        self.registration.platform_answered(now);
-    }
 }
 
 /// `interval` give or take a tenth, so that a fleet does not poll in step.

@@ -297,6 +297,7 @@ impl Satellite {
 
     fn heard_poll<T>(&mut self, answer: Result<T>) -> Result<T> {
         self.heard(answer).inspect_err(|_| {
+            self.turn.registration.poll_failed();
             self.inbox.poll_failed();
             self.shared.outbox().poll_failed();
         })

@@ -279,7 +279,7 @@ fn https_to_a_plain_port_is_told_as_that() {
     }
     let error = satellite_sdk::extras::download_file(
         &format!("https://localhost:{http}/model?sig=hush"),
-        &temp_directory().unwrap().path().join("model"),
+        temp_directory().unwrap().path().join("model"),
     )
     .unwrap_err()
     .to_string();

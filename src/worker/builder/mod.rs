@@ -29,8 +29,9 @@ use crate::worker::journal::Journal;
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
 use crate::worker::periodic::Periodic;
-use crate::worker::satellite::{OnOrphan, Satellite, Turn};
+use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
+use crate::worker::turn::Turn;
 
 /// A satellite in the making: handlers, and settings where the environment's
 /// are not wanted.
