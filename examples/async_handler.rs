@@ -8,7 +8,7 @@ async fn lookup(name: &str) -> String {
 }
 
 fn main() -> Exit {
-    env_logger::init();
+    satellite_sdk::log_to_stderr();
     Builder::new()
         .async_handler(
             "greet",

@@ -17,8 +17,7 @@ fn count(task: Task, cx: &Context) -> Result<u64, String> {
 }
 
 fn main() -> Exit {
-    let logger = env_logger::Builder::from_env(env_logger::Env::new().default_filter_or("info"));
-    satellite_sdk::TaskLog::new({ logger }.build()).install(log::LevelFilter::Info);
+    satellite_sdk::log_to_stderr();
     Builder::new()
         .handler("count", count)
         .on_stop(OnStop::Drain(Duration::from_secs(30)))

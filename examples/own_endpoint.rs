@@ -31,6 +31,6 @@ fn train(task: Task, cx: &Context) -> Result<String> {
 }
 
 fn main() -> Exit {
-    env_logger::init();
+    satellite_sdk::log_to_stderr();
     Builder::new().handler("train", train).run()
 }

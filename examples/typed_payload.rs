@@ -38,6 +38,6 @@ fn one() -> f64 {
 }
 
 fn main() -> Exit {
-    env_logger::init();
+    satellite_sdk::log_to_stderr();
     Builder::new().handler("batch_inference", sum).run()
 }

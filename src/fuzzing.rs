@@ -37,7 +37,7 @@ pub use satellite_skypilot::{answer as sky_answer, read_log as sky_log};
 
 /// What the platform would be sent for this result of a handler.
 pub fn result(value: Value) -> Option<Value> {
-    luml::as_result(value)
+    luml::as_result("task", value)
 }
 
 /// The settings that these variables make.

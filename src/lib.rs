@@ -70,6 +70,7 @@
 //! | `state` | | `state`: processors, whose state outlives their process and moves with it |
 //! | `s3` | | their states in a bucket |
 //! | `metrics` | | `/metrics` on the health thread |
+//! | `stderr-log` | | [`log_to_stderr`]: a logger for programs that bring none |
 //! | `testing` | | the mock platform and a clock that tests drive |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -81,6 +82,8 @@ pub mod extras;
 pub mod fuzzing;
 mod luml;
 mod settings;
+#[cfg(feature = "stderr-log")]
+mod stderr_log;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod worker;
@@ -106,7 +109,8 @@ pub use luml::{
     pair,
 };
 pub use satellite_core::{
-    Clock, Error, Exit, Failure, Response, Result, Secret, SystemClock, Variables, Wait,
+    Clock, Error, Exit, Failure, Response, Result, Secret, SystemClock, TaskLog, Variables, Wait,
+    current_task_id,
 };
 pub use satellite_health::{Health, Probe};
 #[cfg(feature = "serve")]
@@ -114,9 +118,11 @@ pub use satellite_serve as serve;
 #[cfg(feature = "state")]
 pub use satellite_state as state;
 pub use settings::Settings;
+#[cfg(feature = "stderr-log")]
+pub use stderr_log::log_to_stderr;
 pub use worker::{
     Builder, Context, Handler, Later, OnOrphan, OnStop, Report, Satellite, StopHandle, Stopped,
-    TaskLog, current_task_id, done,
+    done,
 };
 
 /// The examples of the README are tests as well.

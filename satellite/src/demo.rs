@@ -11,8 +11,8 @@ use satellite_sdk::{Result, Variables};
 use serde_json::json;
 
 use crate::engine::Engine;
+use crate::run;
 use crate::settings::Settings;
-use crate::{logs, run};
 
 const IMAGE: &str = "luml-satellite-demo:latest";
 const NETWORK: &str = "luml-satellite-demo";
@@ -25,7 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const UNAVAILABLE: u8 = 69;
 
 pub fn demo() -> ExitCode {
-    logs::start(log::LevelFilter::Warn);
+    satellite_sdk::log_to_stderr();
+    if std::env::var_os("RUST_LOG").is_none() {
+        log::set_max_level(log::LevelFilter::Warn); // the demo tells its story on stdout
+    }
     let settings = Settings {
         image: IMAGE.into(),
         network: NETWORK.into(),

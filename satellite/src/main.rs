@@ -11,7 +11,6 @@ mod fleet;
 mod gateway;
 mod image;
 mod job;
-mod logs;
 mod ls;
 mod masker;
 mod model;

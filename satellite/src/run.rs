@@ -10,10 +10,10 @@ use crate::fleet::Fleet;
 use crate::gateway::{self, Routes};
 use crate::reconcile::Reconciler;
 use crate::settings::Settings;
-use crate::{deploy, logs, owner, registration, undeploy};
+use crate::{deploy, owner, registration, undeploy};
 
 pub fn run() -> ExitCode {
-    logs::start(log::LevelFilter::Info);
+    satellite_sdk::log_to_stderr();
     let mut variables = Variables::from_env();
     let settings = Settings::read(&mut variables);
     let end = build(Builder::new().variables(variables), settings)

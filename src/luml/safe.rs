@@ -3,53 +3,99 @@
 
 use serde_json::{Map, Value, json};
 
-/// A result larger than this, as JSON, is cut.
+/// A result larger than this, as JSON, is cut to this.
 const MAX_BYTES: usize = 256 * 1024;
-
-/// Of a result that is cut, this much of its text is kept.
-const KEPT_BYTES: usize = 4 * 1024;
 
 /// Deeper than this nothing is kept.
 const MAX_DEPTH: usize = 32;
 
+/// Of the reason for a failure that is cut; the error gets the rest of the room.
+const MAX_REASON_BYTES: usize = 4 * 1024;
+
 /// What a handler returned as the object that the platform takes. Nothing
-/// stays nothing; what is no object is put under `result`.
-pub(crate) fn as_result(value: Value) -> Option<Value> {
+/// stays nothing; what is no object is put under `result`. The log names the task
+/// whose result was cut.
+pub(crate) fn as_result(task_id: &str, value: Value) -> Option<Value> {
     match value {
         Value::Null => None,
-        Value::Object(_) => Some(bounded(value)),
-        other => Some(bounded(json!({ "result": other }))),
+        Value::Object(_) => Some(fitted(task_id, value, cut)),
+        other => Some(fitted(task_id, json!({ "result": other }), cut)),
     }
 }
 
-/// A failure as the platform's pages show it.
-pub(crate) fn failure_result(reason: &str, error: &str) -> Value {
-    bounded(json!({ "reason": head(reason), "error": head(error) }))
+/// A failure as the platform's pages show it. A long one keeps its two fields.
+pub(crate) fn failure_result(task_id: &str, reason: &str, error: &str) -> Value {
+    let whole = json!({ "reason": reason, "error": error });
+    fitted(task_id, whole, cut_failure)
 }
 
-fn bounded(value: Value) -> Value {
-    let value = clean(value, 0);
+fn fitted(task_id: &str, value: Value, cut: fn(&Value, &str, usize) -> Value) -> Value {
+    let (value, is_too_deep) = clean(value);
+    if is_too_deep {
+        log::warn!("task {task_id}: its result is nested deeper than {MAX_DEPTH} levels: cut");
+    }
     let text = value.to_string();
     if text.len() <= MAX_BYTES {
         return value;
     }
-    json!({
-        "truncated": true,
-        "bytes": text.len(),
-        "head": head(&text),
-    })
+    let bytes = text.len();
+    log::warn!("task {task_id}: its result of {bytes} bytes is over the limit of {MAX_BYTES}: cut");
+    cut(&value, &text, MAX_BYTES)
 }
 
-fn clean(value: Value, depth: usize) -> Value {
+/// The beginning of `text`, which is `value` as JSON, in an object of at most `max` bytes.
+fn cut(_: &Value, text: &str, max: usize) -> Value {
+    let mut cut = json!({ "truncated": true, "bytes": text.len(), "head": "" });
+    let room = max.saturating_sub(cut.to_string().len());
+    cut["head"] = head(text, room).into();
+    cut
+}
+
+/// A failure whose JSON, `text`, is too long, in at most `max` bytes.
+fn cut_failure(failure: &Value, text: &str, max: usize) -> Value {
+    let field = |name: &str| failure[name].as_str().unwrap_or_default();
+    let reason = head(field("reason"), MAX_REASON_BYTES.min(max / 4));
+    let mut cut = json!({ "truncated": true, "bytes": text.len(), "reason": reason, "error": "" });
+    let room = max.saturating_sub(cut.to_string().len());
+    cut["error"] = head(field("error"), room).into();
+    cut
+}
+
+/// As much of the beginning of `text` as takes at most `room` bytes within a JSON string.
+fn head(text: &str, room: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find_map(|(at, c)| {
+        taken += match c {
+            '"' | '\\' | '\u{8}' | '\t' | '\n' | '\u{c}' | '\r' => 2,
+            '\0'..='\u{1f}' => 6,
+            c => c.len_utf8(),
+        };
+        (taken > room).then_some(at)
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Without NUL characters and without what is too deep; whether anything was.
+fn clean(value: Value) -> (Value, bool) {
+    let mut is_too_deep = false;
+    let value = clean_below(value, 0, &mut is_too_deep);
+    (value, is_too_deep)
+}
+
+fn clean_below(value: Value, depth: usize, is_too_deep: &mut bool) -> Value {
     match value {
         Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => {
+            *is_too_deep = true;
             Value::String("… (too deep)".into())
         }
         Value::String(text) => Value::String(without_nul(text)),
-        Value::Array(items) => items.into_iter().map(|v| clean(v, depth + 1)).collect(),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|v| clean_below(v, depth + 1, is_too_deep))
+            .collect(),
         Value::Object(fields) => fields
             .into_iter()
-            .map(|(key, v)| (without_nul(key), clean(v, depth + 1)))
+            .map(|(key, v)| (without_nul(key), clean_below(v, depth + 1, is_too_deep)))
             .collect::<Map<_, _>>()
             .into(),
         plain => plain,
@@ -61,17 +107,6 @@ fn without_nul(text: String) -> String {
         true => text.replace('\0', ""),
         false => text,
     }
-}
-
-fn head(text: &str) -> String {
-    if text.len() <= KEPT_BYTES {
-        return text.to_owned();
-    }
-    let mut end = KEPT_BYTES;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]
@@ -105,32 +140,78 @@ mod tests {
         })
     }
 
+    /// What the platform reads of it.
+    fn length(value: &Value) -> usize {
+        serde_json::to_vec(value).unwrap().len()
+    }
+
     proptest! {
         #[test]
         fn any_result_is_made_digestible(value in any_json()) {
-            if let Some(safe) = as_result(value) {
+            if let Some(safe) = as_result("t", value) {
                 prop_assert!(safe.is_object());
                 prop_assert!(depth(&safe) <= MAX_DEPTH);
                 let text = safe.to_string();
                 prop_assert!(!text.contains("\\u0000") && text.len() <= MAX_BYTES);
             }
         }
+
+        #[test]
+        fn what_is_cut_says_so_and_fills_the_room(value in any_json(), max in 120usize..2_000) {
+            let text = clean(value).0.to_string();
+            let cut = cut(&Value::Null, &text, max);
+            prop_assert!(length(&cut) <= max);
+            prop_assert_eq!(&cut["truncated"], &json!(true));
+            prop_assert_eq!(&cut["bytes"], &json!(text.len()));
+            let head = cut["head"].as_str().unwrap();
+            prop_assert!(text.starts_with(head));
+            // The next character would not fit.
+            prop_assert!(head == text || length(&cut) > max - 6);
+        }
+
+        #[test]
+        fn a_failure_that_is_cut_keeps_its_fields(
+            reason in ".{0,300}",
+            error in "[\\PC\\x00-\\x1f\"\\\\]{200,900}",
+            max in 200usize..600,
+        ) {
+            let (whole, _) = clean(json!({ "reason": reason, "error": error }));
+            let text = whole.to_string();
+            let cut = cut_failure(&whole, &text, max);
+            prop_assert!(length(&cut) <= max);
+            prop_assert_eq!(&cut["bytes"], &json!(text.len()));
+            for field in ["reason", "error"] {
+                let of = whole[field].as_str().unwrap();
+                prop_assert!(of.starts_with(cut[field].as_str().unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_is_cut_at_256_kib_exactly() {
+        let around = json!({ "log": "" }).to_string().len();
+        let of_bytes = |n: usize| json!({ "log": "x".repeat(n - around) });
+        let fits = of_bytes(256 * 1024);
+        assert_eq!(as_result("t", fits.clone()), Some(fits));
+        let cut = as_result("t", of_bytes(256 * 1024 + 1)).unwrap();
+        assert_eq!(cut["truncated"], true);
+        assert_eq!(cut["bytes"], 256 * 1024 + 1);
+        assert_eq!(length(&cut), 256 * 1024);
     }
 
     #[test]
     fn a_result_that_is_too_large_says_so_and_keeps_its_head() {
-        let safe = as_result(json!({ "log": "ä".repeat(10 << 20) })).unwrap();
-        assert_eq!(safe["truncated"], true);
+        let safe = as_result("t", json!({ "log": "ä".repeat(10 << 20) })).unwrap();
         assert!(safe["bytes"].as_u64().unwrap() > 10 << 20);
         assert!(safe["head"].as_str().unwrap().starts_with(r#"{"log":"ä"#));
-        assert!(safe.to_string().len() < 2 * KEPT_BYTES);
+        assert!((MAX_BYTES - 6..=MAX_BYTES).contains(&length(&safe)));
     }
 
     #[test]
     fn an_ordinary_result_is_left_as_it_is() {
         let value = json!({ "a": [1, 2.5, null, "ü"], "b": { "c": true } });
-        assert_eq!(as_result(value.clone()), Some(value));
-        assert_eq!(as_result(json!(7)), Some(json!({ "result": 7 })));
-        assert_eq!(as_result(Value::Null), None);
+        assert_eq!(as_result("t", value.clone()), Some(value));
+        assert_eq!(as_result("t", json!(7)), Some(json!({ "result": 7 })));
+        assert_eq!(as_result("t", Value::Null), None);
     }
 }

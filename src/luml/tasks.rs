@@ -104,13 +104,14 @@ impl PlatformClient {
         status: impl Into<TaskStatus>,
         message: &str,
     ) -> Result<()> {
-        let result = (!message.is_empty()).then(|| safe::failure_result(message, message));
+        let result = (!message.is_empty()).then(|| safe::failure_result(task_id, message, message));
         self.report(task_id, &status.into(), result)
     }
 
     /// Reports where a task stands with a result of your own, which is made
-    /// safe for the platform: NUL characters go, and what is too deep or too
-    /// large is cut.
+    /// safe for the platform: NUL characters go, and what is too deep (32 levels) or
+    /// too large (256 KiB) is cut. A result that is too large becomes
+    /// `{"truncated": true, "bytes", "head"}`: its length and its beginning as text.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -129,7 +130,7 @@ impl PlatformClient {
         status: impl Into<TaskStatus>,
         result: Value,
     ) -> Result<()> {
-        self.report(task_id, &status.into(), safe::as_result(result))
+        self.report(task_id, &status.into(), safe::as_result(task_id, result))
     }
 
     fn report(&self, task_id: &str, status: &TaskStatus, result: Option<Value>) -> Result<()> {

@@ -120,7 +120,7 @@ pub(super) fn run(handler: &AnyHandler, task: Task, cx: &Context) -> Result<Valu
         .unwrap_or_else(|panic| Err(Failure::new("the handler panicked", panic_text(&*panic))))
 }
 
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a text".into())

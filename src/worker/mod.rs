@@ -17,11 +17,12 @@ mod notify;
 mod notify;
 mod outbox;
 mod periodic;
+mod retry_timer;
 mod satellite;
 mod signals;
 mod step;
 mod stopped;
-mod task_log;
+mod turn;
 mod work;
 
 pub use builder::Builder;
@@ -31,7 +32,9 @@ pub use outbox::Report;
 pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use stopped::Stopped;
-pub use task_log::{TaskLog, current_task_id};
+
+#[cfg(feature = "stderr-log")]
+pub(crate) use handler::panic_text;
 
 #[cfg(fuzzing)]
 pub(crate) use journal::read as read_journal;

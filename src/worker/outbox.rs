@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::context::Running;
+use super::retry_timer::RetryTimer;
 use crate::luml::{Task, TaskStatus, as_result, failure_result};
+use satellite_core::Error;
 use satellite_core::Failure;
-use satellite_core::http::Backoff;
 
 /// How a task ended, as it was reported to the platform.
 #[derive(Debug, Clone)]
@@ -31,11 +32,12 @@ pub(super) type OnReport = Box<dyn FnMut(&Report) + Send>;
 
 impl Report {
     pub(super) fn done(running: &Running, value: Value) -> Self {
-        Self::new(running, TaskStatus::Done, as_result(value))
+        let result = as_result(&running.task_id, value);
+        Self::new(running, TaskStatus::Done, result)
     }
 
     pub(super) fn failed(running: &Running, failure: &Failure) -> Self {
-        let result = failure_result(failure.reason(), failure.error());
+        let result = failure_result(&running.task_id, failure.reason(), failure.error());
         Self::new(running, TaskStatus::Failed, Some(result))
     }
 
@@ -57,65 +59,76 @@ impl Report {
 }
 
 /// The reports that have not arrived, and the tasks whose answer is yet to come.
-#[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     promised: BTreeSet<String>,
+    max_backoff: Duration,
 }
 
 pub(super) struct Waiting {
     pub(super) report: Report,
-    due: Instant,
-    backoff: Option<Backoff>,
+    timer: RetryTimer,
     /// The platform would not take the result itself; the status still counts.
     pub(super) is_reduced: bool,
 }
 
 impl Outbox {
+    /// `max_backoff` is the longest wait between two attempts to send a report.
+    pub(super) fn new(max_backoff: Duration) -> Self {
+        Outbox {
+            waiting: VecDeque::new(),
+            promised: BTreeSet::new(),
+            max_backoff,
+        }
+    }
+
     pub(super) fn push(&mut self, report: Report, now: Instant) {
         self.waiting.push_back(Waiting {
             report,
-            due: now,
-            backoff: None,
+            timer: RetryTimer::new(now, self.max_backoff),
             is_reduced: false,
         });
     }
 
     /// Takes out the first report whose time has come.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Waiting> {
-        let position = self.waiting.iter().position(|w| w.due <= now)?;
+        let position = self.waiting.iter().position(|w| w.timer.due() <= now)?;
         self.waiting.remove(position)
     }
 
     /// Puts back a report that did not arrive.
-    pub(super) fn put_back(
-        &mut self,
-        mut waiting: Waiting,
-        now: Instant,
-        retry_after: Option<Duration>,
-        max_backoff: Duration,
-    ) {
-        let backoff = waiting
-            .backoff
-            .get_or_insert_with(|| Backoff::new(max_backoff));
-        waiting.due = now + backoff.failed(retry_after);
+    pub(super) fn put_back(&mut self, mut waiting: Waiting, now: Instant, error: &Error) {
+        waiting.timer.failed(now, error);
         self.waiting.push_back(waiting);
+    }
+
+    pub(super) fn poll_failed(&mut self) {
+        for waiting in &mut self.waiting {
+            waiting.timer.poll_failed();
+        }
+    }
+
+    /// The platform answered some call: reports that an outage held back are due.
+    pub(super) fn platform_answered(&mut self, now: Instant) {
+        for waiting in &mut self.waiting {
+            waiting.timer.platform_answered(now);
+        }
     }
 
     /// Puts back a report whose result was refused, to be sent without it.
     pub(super) fn put_back_reduced(&mut self, mut waiting: Waiting, now: Instant) {
         let note = "the platform did not take this task's result; it is in the satellite's log";
-        let reduced = failure_result("the result was refused", note);
+        let reduced = failure_result(&waiting.report.task_id, "the result was refused", note);
         if let Some(refused) = waiting.report.result.replace(reduced) {
             log::error!("task {}: {refused}", waiting.report.task_id);
         }
         waiting.is_reduced = true;
-        waiting.due = now;
+        waiting.timer.succeeded(now); // the platform answered, and the rest is sent at once
         self.waiting.push_back(waiting);
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().map(|w| w.due).min()
+        self.waiting.iter().map(|w| w.timer.due()).min()
     }
 
     pub(super) fn promise(&mut self, task_id: &str) {

@@ -15,12 +15,14 @@ use super::periodic::Periodic;
 use super::signals::{self, OnStop, Signals};
 use super::step::step;
 use super::stopped::Stopped;
+use super::turn::{End, Turn};
 use crate::luml::{PlatformClient, Registration};
 use crate::settings::Settings;
 use satellite_core::Result;
-use satellite_core::http::{Backoff, retry};
+use satellite_core::http::retry;
 use satellite_core::wake::Stage;
 use satellite_health as health;
+use satellite_health::{self, Health};
 
 /// A worker, built and ready to run: what [`Builder::build`] makes.
 ///
@@ -38,6 +40,7 @@ pub struct Satellite {
     pub(super) handler_limit: Duration,
     pub(super) notifier: Notifier,
     pub(super) inbox: Inbox,
+    pub(super) turn: Turn,
     pub(super) stopped: Stopped,
     #[cfg(feature = "health")]
     pub(super) health_server: Option<health::HealthServer>,
@@ -62,7 +65,7 @@ impl Satellite {
     /// # Errors
     /// `is_unauthorized()` when the platform refuses the token.
     pub fn run(&mut self) -> Result<Stopped> {
-        self.run_while(|_| true)
+        self.run_to(End::Stop)
     }
 
     /// Runs until there is nothing left to do: the platform offers no task, no
@@ -72,7 +75,46 @@ impl Satellite {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_until_idle(&mut self) -> Result<Stopped> {
-        self.run_while(|idle| !idle)
+        self.run_to(End::Idle)
+    }
+
+    /// Runs for `span`, measured by the satellite's clock, or until it is stopped. The next
+    /// call continues where this one ended. With a simulated clock an hour takes milliseconds.
+    ///
+    /// Simulated time passes only while the satellite waits: in its loop, or in a handler that
+    /// calls [`Context::sleep`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use satellite_sdk::testing::{ManualClock, MockPlatform, mock_task};
+    /// use satellite_sdk::{Task, done};
+    /// use std::time::Duration;
+    ///
+    /// let (platform, clock) = (MockPlatform::start(), ManualClock::default());
+    /// let mut satellite = platform
+    ///     .worker()
+    ///     .clock(clock.clone())
+    ///     .poll_interval(Duration::from_secs(2))
+    ///     .handler("echo", |task: Task| done(task.payload))
+    ///     .build()?;
+    ///
+    /// platform.pause(); // an outage of ten minutes
+    /// satellite.run_for(Duration::from_secs(600))?;
+    /// assert!(!satellite.health().is_ready());
+    ///
+    /// platform.resume();
+    /// platform.add_task(mock_task("t-1", "echo", serde_json::json!({ "n": 1 })));
+    /// let stopped = satellite.run_for(Duration::from_secs(60))?;
+    /// assert_eq!((stopped.done, stopped.undelivered), (1, 0));
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(660));
+    /// # }
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_for(&mut self, span: Duration) -> Result<Stopped> {
+        self.run_to(End::Time(self.now() + span))
     }
 
     /// Stops this satellite from elsewhere.
@@ -86,6 +128,22 @@ impl Satellite {
     /// The platform client that handlers are given.
     pub fn platform(&self) -> &PlatformClient {
         &self.shared.platform
+    }
+
+    /// What `/readyz` tells: whether this satellite is ready, and what stands in
+    /// the way. A clone can be asked while the satellite runs.
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// let mut satellite = mock.worker().build()?;
+    /// let health = satellite.health().clone();
+    /// assert!(health.problems().contains_key("platform"), "not polled yet");
+    /// satellite.run_until_idle()?;
+    /// assert!(health.is_ready());
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    pub fn health(&self) -> &Health {
+        &self.shared.health
     }
 
     /// What periodic work is given: for threads of your own.
@@ -102,19 +160,19 @@ impl Satellite {
         self.health_server.as_ref().map(|server| server.address())
     }
 
-    fn run_while(&mut self, wanted: impl Fn(bool) -> bool) -> Result<Stopped> {
+    fn run_to(&mut self, end: End) -> Result<Stopped> {
         let signals = match self.signals {
             true => Some(Signals::watch(&self.shared, self.on_stop)?),
             false => None,
         };
         self.announce();
         step("start");
-        let end = self.turn_while(wanted).and_then(|()| {
+        let ended = self.turn_to(end).and_then(|()| {
             self.notifier.stopping();
             self.drain()
         });
         self.stopped.undelivered = self.shared.outbox().undelivered() as u64;
-        if self.stopped.undelivered > 0 {
+        if self.stopped.undelivered > 0 && !matches!(end, End::Time(_)) {
             log::warn!("{} results were not delivered", self.stopped.undelivered);
         }
         #[cfg(target_os = "linux")]
@@ -122,52 +180,54 @@ impl Satellite {
             super::children::end_all(); // of threads that handlers began
         }
         drop(signals);
-        end.map(|()| self.stopped)
+        ended.map(|()| self.stopped)
     }
 
-    fn turn_while(&mut self, wanted: impl Fn(bool) -> bool) -> Result<()> {
-        let mut turn = Turn::new(self.shared.waiter.now(), self.settings.max_backoff);
+    fn turn_to(&mut self, end: End) -> Result<()> {
+        if !matches!(end, End::Time(_)) {
+            self.turn = Turn::new(self.now(), self.settings.max_backoff);
+        }
         while self.stage() == Stage::Running {
-            self.register_if_due(&mut turn)?;
+            self.register_if_due()?;
             self.ask_again_for_unclear_claims()?;
             self.do_what_is_due()?;
-            if self.now() >= turn.next_poll && self.stage() == Stage::Running {
-                self.poll(&mut turn)?;
+            if self.now() >= self.turn.poll.due() && self.stage() == Stage::Running {
+                self.poll()?;
             }
-            if !wanted(turn.quiet && self.has_nothing_under_way()) {
-                break;
-            }
-            let longest = self.notifier.alive();
-            self.wait_for(&turn, longest);
+            let left = match end {
+                End::Idle if self.turn.quiet && self.has_nothing_under_way() => break,
+                End::Time(end) if self.now() >= end => break,
+                End::Time(end) => Some(end - self.now()),
+                End::Stop | End::Idle => None,
+            };
+            let longest = [left, self.notifier.alive()].into_iter().flatten().min();
+            self.wait_for(longest);
         }
         Ok(())
     }
 
     /// One poll and all that it brought. Only what ends the worker is an error.
-    fn poll(&mut self, turn: &mut Turn) -> Result<()> {
-        turn.quiet = false;
-        let worked = self
-            .see_to_orphans(turn)
-            .and_then(|()| self.poll_and_work());
+    fn poll(&mut self) -> Result<()> {
+        self.turn.quiet = false;
+        let worked = self.see_to_orphans().and_then(|()| self.poll_and_work());
         match worked {
             Ok(worked) => {
-                turn.backoff.succeeded();
                 self.count_poll("ok", Duration::ZERO);
-                turn.quiet = !worked;
-                turn.next_poll = match worked {
+                self.turn.quiet = !worked;
+                let next = match worked {
                     true => self.now(), // there may be more
                     false => self.now() + around(self.settings.poll_interval),
                 };
+                self.turn.poll.succeeded(next);
             }
             Err(e) if e.is_refused_token() => return Err(e),
             Err(_) if self.stage() > Stage::Running => {} // the poll was broken off
             Err(e) => {
-                let wait = turn.backoff.failed(e.retry_after());
+                let wait = self.turn.poll.failed(self.now(), &e);
                 self.count_poll("failed", wait);
                 log::warn!("{e}; polling again in {wait:.1?}");
-                self.shared.health.problem(health::PLATFORM, &e);
+                self.shared.health.set_problem(health::PLATFORM, &e);
                 self.notifier.status(format_args!("not connected: {e}"));
-                turn.next_poll = self.now() + wait;
             }
         }
         Ok(())
@@ -179,12 +239,11 @@ impl Satellite {
         metrics.set(&figures::BACKOFF, &[], backoff.as_secs_f64());
     }
 
-    fn register_if_due(&mut self, turn: &mut Turn) -> Result<()> {
+    fn register_if_due(&mut self) -> Result<()> {
         let Some(registration) = &self.registration else {
-            turn.next_registration = None;
             return Ok(());
         };
-        if turn.next_registration.is_some_and(|due| self.now() < due) {
+        if self.now() < self.turn.registration.due() {
             return Ok(());
         }
         let answer = {
@@ -194,7 +253,7 @@ impl Satellite {
             }
             self.shared.platform.register_once(registration)
         };
-        match answer {
+        match self.heard(answer) {
             Ok(info) => {
                 log::info!(
                     "registered as satellite {} of orbit {}",
@@ -203,15 +262,13 @@ impl Satellite {
                 );
                 self.shared.health.clear(health::REGISTRATION);
                 self.registration = None;
-                turn.next_registration = None;
             }
             Err(e) if e.is_refused_token() => return Err(e),
             Err(_) if self.stage() > Stage::Running => {} // it was broken off
             Err(e) => {
-                let wait = turn.registration_backoff.failed(e.retry_after());
+                let wait = self.turn.registration.failed(self.now(), &e);
                 log::warn!("{e}; registering again in {wait:.1?}");
-                self.shared.health.problem(health::REGISTRATION, &e);
-                turn.next_registration = Some(self.now() + wait);
+                self.shared.health.set_problem(health::REGISTRATION, &e);
             }
         }
         Ok(())
@@ -244,12 +301,14 @@ impl Satellite {
         Ok(())
     }
 
-    fn wait_for(&self, turn: &Turn, longest: Option<Duration>) {
-        let others = [turn.next_registration, self.next_due()];
+    fn wait_for(&self, longest: Option<Duration>) {
+        let registration = self.registration.as_ref();
+        let registration = registration.map(|_| self.turn.registration.due());
+        let others = [registration, self.next_due()];
         let due = others
             .into_iter()
             .flatten()
-            .fold(turn.next_poll, Instant::min);
+            .fold(self.turn.poll.due(), Instant::min);
         let wait = due.saturating_duration_since(self.now());
         let wait = longest.map_or(wait, |longest| wait.min(longest));
         self.shared.waiter.wait_for_bell(wait, Stage::Draining);
@@ -291,7 +350,7 @@ impl Satellite {
         self.shared.waiter.wake.stage()
     }
 
-    pub(super) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.shared.waiter.now()
     }
 }
@@ -349,30 +408,6 @@ pub enum OnOrphan {
     Fail,
     /// Their handler runs again: for handlers that do no harm twice.
     Rerun,
-}
-
-/// When what comes next.
-pub(super) struct Turn {
-    next_poll: Instant,
-    backoff: Backoff,
-    next_registration: Option<Instant>,
-    registration_backoff: Backoff,
-    /// The last poll found nothing to do.
-    quiet: bool,
-    pub(super) orphans_seen_to: bool,
-}
-
-impl Turn {
-    fn new(now: Instant, max_backoff: Duration) -> Self {
-        Turn {
-            next_poll: now,
-            backoff: Backoff::new(max_backoff),
-            next_registration: Some(now),
-            registration_backoff: Backoff::new(max_backoff),
-            quiet: false,
-            orphans_seen_to: false,
-        }
-    }
 }
 
 /// `interval` give or take a tenth, so that a fleet does not poll in step.

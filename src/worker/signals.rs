@@ -62,14 +62,18 @@ impl Signals {
             .spawn(move || {
                 let mut first = Some(ended);
                 let mut asked = Instant::now();
-                for _ in signals.forever() {
+                for signal in signals.forever() {
+                    let name = match signal {
+                        SIGINT => "SIGINT",
+                        _ => "SIGTERM",
+                    };
                     match first.take() {
                         Some(ended) => {
                             asked = Instant::now();
-                            begin_stop(&shared, on_stop, ended);
+                            begin_stop(&shared, on_stop, ended, name);
                         }
                         None if asked.elapsed() < SAME_WORD => {}
-                        None => end_process(&shared, "the second signal"),
+                        None => end_process(&shared, &format!("a second signal ({name})")),
                     }
                 }
             })?;
@@ -85,8 +89,8 @@ impl Signals {
         let shared = Arc::clone(shared);
         let mut first = Some(ended);
         ctrlc::set_handler(move || match first.take() {
-            Some(ended) => begin_stop(&shared, on_stop, ended),
-            None => end_process(&shared, "the second Ctrl-C"),
+            Some(ended) => begin_stop(&shared, on_stop, ended, "Ctrl-C"),
+            None => end_process(&shared, "a second Ctrl-C"),
         })
         .map_err(crate::Error::new)?;
         Ok(Signals { _running: running })
@@ -102,18 +106,14 @@ impl Drop for Signals {
 
 /// Tells the loop to stop, and sees to it that it does: `ended` is cut off when
 /// the loop has returned.
-fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>) {
-    let patience = match on_stop {
-        OnStop::Now => {
-            shared.cut.store(true, Ordering::SeqCst);
-            stop(shared, Stage::Stopping);
-            GRACE
-        }
-        OnStop::Drain(limit) => {
-            stop(shared, Stage::Draining);
-            limit
-        }
+fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>, signal: &str) {
+    let (stage, patience) = match on_stop {
+        OnStop::Now => (Stage::Stopping, GRACE),
+        OnStop::Drain(limit) => (Stage::Draining, limit),
     };
+    if stage == Stage::Stopping {
+        shared.cut.store(true, Ordering::SeqCst);
+    }
     // Beside the signal thread, which waits for a second signal.
     let watched = Arc::clone(shared);
     let watchdog = thread::Builder::new().spawn(move || {
@@ -125,6 +125,15 @@ fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>) {
             end_process(&watched, "the stop");
         }
     });
+    // Logged before the loop learns of it, or the process could end without the line;
+    // and behind the watchdog, so that a log that blocks holds up no stop for long.
+    match on_stop {
+        OnStop::Now => log::info!("{signal}: stopping"),
+        OnStop::Drain(limit) => {
+            log::info!("{signal}: stopping; work under way has {limit:.1?} to finish");
+        }
+    }
+    stop(shared, stage);
     if watchdog.is_err() {
         end_process(shared, "the stop, for want of a thread,");
     }

@@ -9,26 +9,26 @@ use super::handler;
 use super::inbox::Unclear;
 use super::journal::Reached;
 use super::outbox::Report;
-use super::satellite::{OnOrphan, Satellite, Turn, named};
+use super::satellite::{OnOrphan, Satellite, named};
 use super::step::step;
 use super::stopped::Stopped;
-use super::task_log;
 use crate::luml::{Task, TaskStatus};
 use satellite_core::Failure;
-use satellite_core::Result;
-use satellite_core::http::Backoff;
+use satellite_core::TaskScope;
 use satellite_core::wake::Stage;
+use satellite_core::{Error, Result};
+use satellite_health;
 use satellite_health as health;
 
 impl Satellite {
     /// Once, before the first poll: the tasks that an earlier process left running.
-    pub(super) fn see_to_orphans(&mut self, turn: &mut Turn) -> Result<()> {
-        if turn.orphans_seen_to {
+    pub(super) fn see_to_orphans(&mut self) -> Result<()> {
+        if self.turn.orphans_seen_to {
             return Ok(());
         }
         let unfinished = self.shared.journal().unfinished();
         if self.on_orphan == OnOrphan::Leave && unfinished.is_empty() {
-            turn.orphans_seen_to = true;
+            self.turn.orphans_seen_to = true;
             return Ok(());
         }
         let running = {
@@ -36,9 +36,10 @@ impl Satellite {
             if self.stage() > Stage::Running {
                 return Ok(());
             }
-            self.shared.platform.list_once(&TaskStatus::Running)?
+            self.shared.platform.list_once(&TaskStatus::Running)
         };
-        turn.orphans_seen_to = true;
+        let running = self.heard_poll(running)?;
+        self.turn.orphans_seen_to = true;
         step("orphans listed");
         for gone in unfinished {
             if running.iter().all(|task| task.id != gone) {
@@ -76,8 +77,10 @@ impl Satellite {
             if self.stage() > Stage::Running {
                 return Ok(false); // between the last look and the flag
             }
-            self.shared.platform.list_once(&TaskStatus::Pending)?
+            self.shared.platform.list_once(&TaskStatus::Pending)
         };
+        let tasks = self.heard_poll(tasks)?;
+        self.turn.poll.succeeded(self.now());
         self.shared.health.clear(health::PLATFORM);
         let Stopped { done, failed, .. } = self.stopped;
         self.notifier
@@ -85,6 +88,8 @@ impl Satellite {
         if tasks.is_empty() {
             log::debug!("no task waits");
         }
+        // Results that an outage held back go before new work, which may take long.
+        self.deliver()?;
         let mut worked = false;
         for task in tasks {
             if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
@@ -93,9 +98,11 @@ impl Satellite {
             if self.stage() > Stage::Running {
                 break;
             }
-            let backoff = Backoff::new(self.settings.max_backoff);
-            let fresh = Unclear::new(task, self.now(), backoff);
-            let unclear = self.inbox.take(&fresh.task.id).unwrap_or(fresh);
+            let fresh = Unclear::new(task, self.now(), self.settings.max_backoff);
+            // A claim that failed is sent again in its own time, and keeps no other waiting.
+            let Some(unclear) = self.inbox.take_or(fresh, self.now()) else {
+                continue;
+            };
             worked |= self.claim_and_run(unclear)?;
             self.do_what_is_due()?;
             self.notifier.alive();
@@ -110,6 +117,7 @@ impl Satellite {
         self.shared.journal().claiming(&task.id);
         step("claim");
         let answer = self.claim(&unclear);
+        let answer = self.heard(answer);
         step("claim answered");
         match answer {
             Ok(true) => {
@@ -129,7 +137,7 @@ impl Satellite {
             }
             Err(e) => {
                 let now = self.now();
-                self.inbox.put(unclear, now);
+                self.inbox.put(unclear, now, &e);
                 Err(e)
             }
         }
@@ -180,7 +188,7 @@ impl Satellite {
         let result = match self.handlers.get(&running.task_type) {
             Some(handler) => {
                 self.notifier.handler_begins(self.handler_limit);
-                let _scope = task_log::Scope::enter(&running.task_id);
+                let _scope = TaskScope::enter(&running.task_id);
                 let result = handler::run(handler, task, &cx);
                 self.notifier.handler_ended();
                 result
@@ -232,6 +240,10 @@ impl Satellite {
                 report.result.as_ref(),
             );
             step("report answered");
+            // A refusal in the platform's own words is an answer as well.
+            if answer.as_ref().err().is_none_or(Error::is_final) {
+                self.platform_answered();
+            }
             match answer {
                 Ok(()) => {
                     self.shared.journal().over(&report.task_id);
@@ -248,9 +260,7 @@ impl Satellite {
                 }
                 Err(e) => {
                     log::warn!("the result of task {} waits: {e}", report.task_id);
-                    let max = self.settings.max_backoff;
-                    let mut outbox = self.shared.outbox();
-                    outbox.put_back(waiting, now, e.retry_after(), max);
+                    self.shared.outbox().put_back(waiting, self.now(), &e);
                     if e.is_refused_token() {
                         return Err(e);
                     }
@@ -272,14 +282,34 @@ impl Satellite {
             }
             _ => {
                 self.stopped.failed += 1;
-                let reason = report.result.as_ref().map(|r| r["error"].to_string());
-                let reason = reason.unwrap_or_default();
-                log::warn!("task {} failed in {ms} ms: {reason}", report.task_id);
+                let error = report.result.as_ref().and_then(|r| r["error"].as_str());
+                let reason: String = error.unwrap_or_default().chars().take(2_000).collect();
+                log::warn!("task {} failed in {ms} ms: {reason:?}", report.task_id);
             }
         }
         if let Some(on_report) = &mut self.on_report {
             on_report(report);
         }
+    }
+
+    /// Notes how a call of the loop went: a good answer ends the backoff of all others.
+    pub(super) fn heard<T>(&mut self, answer: Result<T>) -> Result<T> {
+        answer.inspect(|_| self.platform_answered())
+    }
+
+    fn heard_poll<T>(&mut self, answer: Result<T>) -> Result<T> {
+        self.heard(answer).inspect_err(|_| {
+            self.turn.registration.poll_failed();
+            self.inbox.poll_failed();
+            self.shared.outbox().poll_failed();
+        })
+    }
+
+    fn platform_answered(&mut self) {
+        let now = self.now();
+        self.turn.platform_answered(now);
+        self.inbox.platform_answered(now);
+        self.shared.outbox().platform_answered(now);
     }
 
     fn is_mine(&self, task: &Task) -> bool {

@@ -202,7 +202,8 @@ fn a_report_that_is_held_up_does_not_hold_up_other_tasks() {
         ["a", "b", "b", "c", "c", "a"],
         "claims and reports; a's comes last"
     );
-    assert!(clock.elapsed() > Duration::from_secs(5));
+    // Tried again at the first good answer, then after about 1 s, 2 s and 4 s.
+    assert!(clock.elapsed() > Duration::from_secs(3));
 }
 
 #[test]

@@ -15,10 +15,13 @@ mod hostile;
 mod journal;
 #[cfg(unix)]
 mod kills;
+#[cfg(unix)] // signals
+mod logs;
 mod mock_platform;
 mod other_server;
 mod process;
 mod recorder;
+mod recovery;
 mod secrecy;
 #[cfg(target_os = "linux")]
 mod soak;

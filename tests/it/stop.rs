@@ -28,6 +28,9 @@ fn sigterm_when_idle_ends_it_at_once_with_0() {
         let (status, took) = satellite.end();
         assert_eq!(status.code(), Some(0));
         assert!(took < AT_ONCE, "{took:?}");
+        let told = format!("SIG{signal}: stopping");
+        let lines = satellite.log.iter().filter(|line| line.contains(&told));
+        assert_eq!(lines.count(), 1, "{:#?}", satellite.log);
     }
 }
 
@@ -156,6 +159,15 @@ fn the_second_signal_ends_a_drain_at_once() {
     assert_eq!(status.code(), Some(0));
     assert!(took < AT_ONCE, "{took:?}");
     assert_eq!(platform.status("t"), "running");
+    let log = satellite.log.join("\n");
+    assert!(
+        log.contains("SIGTERM: stopping; work under way has 60.0s to finish"),
+        "{log}"
+    );
+    assert!(
+        log.contains("a second signal (SIGTERM) ends the process"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -257,6 +257,36 @@ fn a_server_that_knows_one_way_only_is_understood() {
 }
 
 #[test]
+fn https_to_a_plain_port_is_told_as_that() {
+    let ssh = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = ssh.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in ssh.incoming().flatten() {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let platform = with_tasks();
+    let http = platform.url().rsplit(':').next().unwrap().parse().unwrap();
+    for port in [http, port] {
+        let url = format!("https://localhost:{port}");
+        let mut satellite = child::start(satellite(&platform, &url));
+        let line = satellite.line("polling again in");
+        let told = format!(
+            "the server at localhost:{port} does not speak TLS; use http:// or another port"
+        );
+        assert!(line.contains(&told), "{line}");
+    }
+    let error = satellite_sdk::extras::download_file(
+        &format!("https://localhost:{http}/model?sig=hush"),
+        temp_directory().unwrap().path().join("model"),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("does not speak TLS"), "{error}");
+}
+
+#[test]
 fn the_public_roots_refuse_a_private_authority() {
     let authority = Authority::new();
     assert_refused(authority.certify("localhost", 2100), None, "UnknownIssuer");

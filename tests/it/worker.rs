@@ -12,7 +12,7 @@ use satellite_sdk::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::child;
+use crate::{child, recorder};
 
 fn run(builder: Builder) -> satellite_sdk::Stopped {
     builder.build().unwrap().run_until_idle().unwrap()
@@ -326,16 +326,52 @@ fn two_thousand_tasks_in_one_list_are_each_run_once() {
 }
 
 #[test]
-fn a_result_of_ten_megabytes_is_capped() {
+fn a_result_over_the_limit_is_cut_there_and_a_warning_names_the_task() {
+    recorder::record();
     let platform = MockPlatform::start();
-    platform.add_task(mock_task("t", "big", json!({})));
+    for id in ["just-fits", "one-too-many", "ten-megabytes", "long-failure"] {
+        platform.add_task(mock_task(id, "big", json!({})));
+    }
+    // {"result":"xx…"}
+    let fits = LIMIT - json!({ "result": "" }).to_string().len();
     run(platform
         .worker()
-        .handler("big", |_: Task, _: &Context| done("x".repeat(10 << 20))));
-    let result = platform.result("t");
-    assert_eq!(result["truncated"], true);
-    assert!(result.to_string().len() < 10_000);
+        .handler("big", move |task: Task| match task.id.as_str() {
+            "just-fits" => done("x".repeat(fits)),
+            "one-too-many" => done("x".repeat(fits + 1)),
+            "ten-megabytes" => done("\u{1b}\"".repeat(5 << 20)),
+            _ => Err("y".repeat(300 << 10).into()),
+        }));
+    let warned = |id: &str| {
+        let lines = recorder::lines();
+        let text = format!("task {id}: its result of ");
+        let is_warning = |line: &&String| line.starts_with("WARN") && line.contains(&text);
+        lines.iter().filter(is_warning).count()
+    };
+    assert_eq!(
+        platform.result("just-fits"),
+        json!({ "result": "x".repeat(fits) })
+    );
+    assert_eq!(warned("just-fits"), 0);
+    for (id, bytes) in [("one-too-many", LIMIT + 1), ("ten-megabytes", 0)] {
+        let result = platform.result(id);
+        assert_eq!(result["truncated"], true, "{id}");
+        assert!(bytes == 0 || result["bytes"] == bytes, "{id}");
+        assert!(result["head"].as_str().unwrap().starts_with("{\"result\":"));
+        let length = result.to_string().len();
+        assert!((LIMIT - 6..=LIMIT).contains(&length), "{id}: {length}");
+        assert_eq!(warned(id), 1, "{id}");
+    }
+    let failure = platform.result("long-failure");
+    assert_eq!(platform.status("long-failure"), "failed");
+    assert!(failure["error"].as_str().unwrap().starts_with("yyy"));
+    assert!(failure["bytes"].as_u64().unwrap() > 600 << 10, "both texts");
+    assert_eq!(failure.to_string().len(), LIMIT);
+    assert_eq!(warned("long-failure"), 1);
 }
+
+/// The largest result that is sent whole, in bytes of JSON.
+const LIMIT: usize = 256 * 1024;
 
 #[test]
 fn one_connection_serves_a_hundred_polls() {

@@ -3,6 +3,7 @@
 use std::process::{ExitCode, Termination};
 
 use crate::error::Error;
+use crate::printable::Printable;
 
 /// How a satellite ended, as its exit code says it; `main` may return it.
 ///
@@ -48,9 +49,17 @@ impl<T> From<Result<T, Error>> for Exit {
     /// Says on the log, or on stderr where nobody logs, why it ended badly.
     fn from(end: Result<T, Error>) -> Self {
         if let Err(error) = &end {
-            match log::log_enabled!(log::Level::Error) {
-                true => log::error!("{error}"),
-                false => eprintln!("{error}"),
+            let text = error.to_string();
+            // Each wrong setting has a line of its own; no other error has several.
+            let lines: Vec<&str> = match error.is_settings() {
+                true => text.lines().collect(),
+                false => vec![&text],
+            };
+            for line in lines {
+                match log::log_enabled!(log::Level::Error) {
+                    true => log::error!("{line}"),
+                    false => eprintln!("{}", Printable(line)),
+                }
             }
         }
         Exit(end.map(drop))

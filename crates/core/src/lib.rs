@@ -12,7 +12,9 @@ pub mod http;
 pub mod lenient;
 #[cfg(feature = "testing")]
 mod manual_clock;
+pub mod printable;
 pub mod private;
+mod task_log;
 mod variables;
 pub mod wake;
 
@@ -22,6 +24,7 @@ pub use failure::Failure;
 pub use http::{Response, Secret};
 #[cfg(feature = "testing")]
 pub use manual_clock::ManualClock;
+pub use task_log::{TaskLog, TaskScope, current_task_id};
 pub use variables::Variables;
 pub use wake::{Clock, SystemClock, Wait};
 

@@ -44,30 +44,61 @@ pub struct Health {
 
 #[derive(Default)]
 struct State {
-    problems: BTreeMap<String, String>,
-    warnings: BTreeMap<String, String>,
+    problems: Reasons,
+    warnings: Reasons,
+}
+
+type Reasons = BTreeMap<String, Reason>;
+
+struct Reason {
+    text: String,
+    /// The log has told of it, and will tell of its end.
+    is_logged: bool,
 }
 
 impl Health {
-    /// Not ready, for this reason, until [`clear`](Self::clear)ed.
+    /// Not ready, for this reason, until [`clear`](Self::clear)ed. Logged as a warning
+    /// when it begins, not again while it lasts.
     pub fn problem(&self, name: &str, reason: impl fmt::Display) {
-        self.lock()
-            .problems
-            .insert(name.to_owned(), reason.to_string());
+        let reason = reason.to_string();
+        if begins(&mut self.lock().problems, name, &reason) {
+            log::warn!("{name}: not ready: {reason}");
+        }
     }
 
-    /// Ready all the same, but somebody should look: `/readyz` shows it beside.
+    /// Ready all the same, but somebody should look: `/readyz` shows it beside. Logged
+    /// as a warning when it begins, not again while it lasts.
     pub fn warning(&self, name: &str, reason: impl fmt::Display) {
-        self.lock()
-            .warnings
-            .insert(name.to_owned(), reason.to_string());
+        let reason = reason.to_string();
+        if begins(&mut self.lock().warnings, name, &reason) {
+            log::warn!("{name}: {reason}");
+        }
     }
 
-    /// This reason, or warning, is gone.
+    /// This reason, or warning, is gone; logged once.
     pub fn clear(&self, name: &str) {
         let mut state = self.lock();
-        state.problems.remove(name);
-        state.warnings.remove(name);
+        let gone = [state.problems.remove(name), state.warnings.remove(name)];
+        drop(state);
+        if gone.iter().flatten().any(|reason| reason.is_logged) {
+            log::info!("{name}: the problem has ended");
+        }
+    }
+
+    /// As [`problem`](Self::problem), where the caller logs how it began.
+    pub fn set_problem(&self, name: &str, reason: impl fmt::Display) {
+        let text = reason.to_string();
+        let is_logged = true;
+        let reason = Reason { text, is_logged };
+        self.lock().problems.insert(name.to_owned(), reason);
+    }
+
+    /// Not ready yet: the usual way to begin, which is not logged.
+    pub fn starting(&self, name: &str, reason: &str) {
+        let text = reason.to_owned();
+        let is_logged = false;
+        let reason = Reason { text, is_logged };
+        self.lock().problems.insert(name.to_owned(), reason);
     }
 
     /// Whether nothing stands in the way.
@@ -77,12 +108,12 @@ impl Health {
 
     /// What stands in the way, by name.
     pub fn problems(&self) -> BTreeMap<String, String> {
-        self.lock().problems.clone()
+        texts(&self.lock().problems)
     }
 
     /// What somebody should look at, by name.
     pub fn warnings(&self) -> BTreeMap<String, String> {
-        self.lock().warnings.clone()
+        texts(&self.lock().warnings)
     }
 
     /// Nothing stands in the way yet.
@@ -102,11 +133,28 @@ impl Health {
     }
 }
 
+/// Notes this reason; true where the log has not told of it yet.
+fn begins(reasons: &mut Reasons, name: &str, text: &str) -> bool {
+    let reason = Reason {
+        text: text.to_owned(),
+        is_logged: true,
+    };
+    let before = reasons.insert(name.to_owned(), reason);
+    !before.is_some_and(|before| before.is_logged)
+}
+
+fn texts(reasons: &Reasons) -> BTreeMap<String, String> {
+    let reasons = reasons.iter();
+    reasons
+        .map(|(name, r)| (name.clone(), r.text.clone()))
+        .collect()
+}
+
 impl Default for Health {
     /// Not ready: the platform has not answered yet.
     fn default() -> Self {
         let health = Health::good();
-        health.problem(PLATFORM, "not polled yet");
+        health.starting(PLATFORM, "not polled yet");
         health
     }
 }

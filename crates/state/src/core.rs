@@ -87,7 +87,7 @@ impl Core {
         begun: Instant,
     ) -> Self {
         let health = Health::good();
-        health.problem(PROCESSOR, "starting");
+        health.starting(PROCESSOR, "starting");
         health.metrics().show(figures::ALL);
         Core {
             holder: super::identity::holder(&settings.pod_name),
@@ -247,7 +247,7 @@ impl Core {
         let outcome = [("outcome", "failed")];
         self.metrics().add(&figures::SAVES, &outcome, 1);
         self.health
-            .problem(STATE, format_args!("not saved: {error}"));
+            .set_problem(STATE, format_args!("not saved: {error}"));
         log::error!("the state was not saved: {error}");
         if error.is_fenced() {
             self.leave(Why::Fenced(error.to_string()));
@@ -309,7 +309,7 @@ fn sum_of(bytes: &[u8]) -> u64 {
 
 impl Status for Core {
     fn waiting(&self, reason: &str) {
-        self.health.problem(PROCESSOR, reason);
+        self.health.starting(PROCESSOR, reason);
     }
 }
 

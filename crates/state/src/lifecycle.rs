@@ -228,7 +228,7 @@ impl<P: Processor> Process<P> {
     fn stand_by(&self, to: &str) {
         let core = &self.cx.core;
         core.health
-            .problem("processor", format_args!("handed over to {to}"));
+            .set_problem("processor", format_args!("handed over to {to}"));
         log::info!("handed over to {to}");
         if !core.settings.in_cluster {
             return;

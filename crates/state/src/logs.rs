@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::settings::Settings;
 use super::time;
+use satellite_core::TaskLog;
 
 struct Lines {
     level: LevelFilter,
@@ -24,9 +25,7 @@ pub(super) fn start(settings: &Settings) {
         pod: settings.pod_name.clone(),
         processor: settings.processor_id.clone(),
     };
-    if log::set_boxed_logger(Box::new(lines)).is_ok() {
-        log::set_max_level(settings.log_level);
-    }
+    TaskLog::new(lines).install(settings.log_level);
 }
 
 impl Lines {

@@ -49,7 +49,7 @@ impl Core {
         };
         log::info!("stopping: {reason}");
         self.health
-            .problem(PROCESSOR, format_args!("stopping: {reason}"));
+            .set_problem(PROCESSOR, format_args!("stopping: {reason}"));
         self.waiter.wake.stop(Stage::Draining);
         let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         wakers.iter().for_each(|wake| wake());

@@ -156,6 +156,53 @@ fn a_model_that_does_not_come_up_in_time() {
 }
 
 #[test]
+fn a_container_forges_no_line_of_the_log() {
+    let docker = engine_or_skip!();
+    let fields = json!({
+        "env_variables": { "MODEL_HEALTHY_AFTER_MS": "600000" },
+        "satellite_parameters": { "health_check_timeout": 1 },
+    });
+    let mut host = Host::with(docker, fields);
+    // What the container, or the engine, says in its log.
+    let script = crate::outages::Script::new(
+        r#"case "$1" in logs)
+            printf 'dying\n<0>forged\n\033[2J\r12:00:00.000Z ERROR forged\n'
+            printf 'and\n<0>forged\n' >&2
+            exit 0;;
+        esac"#,
+    );
+    host.program = script.path();
+    let task = host.deploy();
+    for journal in [false, true] {
+        let mut command = host.command();
+        match journal {
+            true => command.env("JOURNAL_STREAM", "8:12345"),
+            false => command.env_remove("JOURNAL_STREAM"),
+        };
+        if journal {
+            let payload = json!({ "deployment_id": host.deployment });
+            host.platform
+                .add_task(mock_task("again", "deploy", payload));
+        }
+        let satellite = crate::host::Satellite::start(command);
+        let task = if journal { "again" } else { task };
+        assert_eq!(host.ended(task), "failed", "{}", satellite.log());
+        satellite.line("failed");
+        let log = satellite.log();
+        assert!(log.contains("forged"), "the last lines are told: {log}");
+        for line in log.lines() {
+            let begins = match journal {
+                true => ["<3>", "<4>", "<6>"].iter().any(|p| line.starts_with(p)),
+                false => line.split(' ').next().unwrap().ends_with('Z'),
+            };
+            assert!(begins && !line.starts_with("12:00:00"), "{line:?}");
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
+    host.program = docker.to_owned();
+}
+
+#[test]
 fn a_platform_that_refuses_the_end() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);

@@ -27,6 +27,7 @@ use crate::worker::outbox::{OnReport, Outbox, Report};
 use crate::worker::periodic::Periodic;
 use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
+use crate::worker::turn::Turn;
 use satellite_core::Exit;
 use satellite_core::Failure;
 use satellite_core::Result;
@@ -262,18 +263,24 @@ impl Builder {
         };
         #[cfg(not(feature = "state"))]
         let health = Health::good();
-        health.problem(health::PLATFORM, "not polled yet");
+        health.starting(health::PLATFORM, "not polled yet");
         health.metrics().show(figures::ALL);
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
-            health.problem(health::REGISTRATION, "not registered yet");
+            health.starting(health::REGISTRATION, "not registered yet");
         }
         let (journal, undelivered) = match &settings.state_dir {
             Some(folder) => Journal::open(folder, health.clone())?,
-            None => Default::default(),
+            None => {
+                log::info!(
+                    "no state folder (LUML_STATE_DIR): results that are not delivered when \
+                     this process is killed are lost"
+                );
+                Default::default()
+            }
         };
         let now = self.waiter.now();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(settings.max_backoff);
         undelivered
             .into_iter()
             .for_each(|report| outbox.push(report, now));
@@ -294,6 +301,7 @@ impl Builder {
                 #[cfg(feature = "state")]
                 processor: processor.as_ref().map(|p| Arc::clone(&p.context)),
             }),
+            turn: Turn::new(now, settings.max_backoff),
             settings,
             handlers: self.handlers,
             periodic: self.periodic,

@@ -78,7 +78,6 @@ impl Journal {
             }
             Err(e) => {
                 let lack = format!("no journal in {place}: {e}; a kill may lose results");
-                log::warn!("{lack}");
                 health.warning(health::JOURNAL, lack);
                 health.metrics().add(&figures::JOURNAL_LACKS, &[], 1);
                 return Ok(Default::default());
@@ -257,16 +256,10 @@ impl Journal {
         match written {
             Err(e) => {
                 let lack = format!("the journal in {place}: {e}; a kill may lose results");
-                if !was_broken {
-                    log::warn!("{lack}");
-                }
                 health.warning(health::JOURNAL, lack);
                 health.metrics().add(&figures::JOURNAL_LACKS, &[], 1);
             }
-            Ok(()) if was_broken => {
-                log::info!("the journal in {place} is whole again");
-                health.clear(health::JOURNAL);
-            }
+            Ok(()) if was_broken => health.clear(health::JOURNAL),
             Ok(()) => {}
         }
     }

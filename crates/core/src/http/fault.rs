@@ -12,7 +12,7 @@ pub enum Fault {
     Refused,
     /// No connection within its time limit.
     ConnectTimedOut,
-    /// No trust: certificate, name or protocol of TLS.
+    /// No trust: certificate, name or protocol of TLS, or no TLS at all.
     Tls,
     /// The request was sent; the answer did not come in time.
     TimedOut,
@@ -48,7 +48,8 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(error: ureq::Error, after: Duration, limit: u64) -> Self {
+    /// `base` is the URL of the server that was asked.
+    pub(super) fn new(error: ureq::Error, base: &str, after: Duration, limit: u64) -> Self {
         let fault = classify(&error);
         let text = match fault {
             Fault::Unresolved => "the name has no address".to_owned(),
@@ -56,6 +57,7 @@ impl Failure {
             Fault::TimedOut => format!("no complete answer within {after:.1?}"),
             Fault::TooLarge => format!("the answer is larger than {} MiB", limit >> 20),
             Fault::Refused => format!("no connection: {error}"),
+            Fault::Tls if is_plain(&error) => no_tls_at(base),
             Fault::Tls => format!("no trusted connection: {error}"),
             Fault::Broken => format!("the connection broke: {error}"),
             Fault::Garbled => format!("the answer is not HTTP: {error}"),
@@ -69,6 +71,36 @@ impl Failure {
         self.fault = Fault::Cancelled;
         self.text = "broken off, as it was asked to stop".to_owned();
     }
+}
+
+/// https was spoken, and what came back is no TLS: the server speaks plain HTTP there,
+/// or something else.
+#[cfg(feature = "tls")]
+pub(super) fn is_plain(error: &ureq::Error) -> bool {
+    use rustls::{Error, InvalidMessage};
+    let cause = match error {
+        ureq::Error::Rustls(cause) => Some(cause),
+        ureq::Error::Io(e) => e.get_ref().and_then(|inner| inner.downcast_ref::<Error>()),
+        _ => None,
+    };
+    matches!(
+        cause,
+        Some(Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion
+        ))
+    )
+}
+
+#[cfg(not(feature = "tls"))]
+pub(super) fn is_plain(_: &ureq::Error) -> bool {
+    false
+}
+
+pub(super) fn no_tls_at(url: &str) -> String {
+    let uri = url.parse::<ureq::http::Uri>().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port_u16().unwrap_or(443);
+    format!("the server at {host}:{port} does not speak TLS; use http:// or another port")
 }
 
 pub(super) fn classify(error: &ureq::Error) -> Fault {

@@ -8,7 +8,7 @@ use ureq::{Agent, BodyReader};
 
 use super::agent;
 use super::dialect::Problem;
-use super::fault::{Fault, classify};
+use super::fault::{Fault, classify, is_plain, no_tls_at};
 use crate::error::{Error, Result};
 
 /// A server that sends nothing for this long is given up.
@@ -109,6 +109,7 @@ fn asked(url: &str) -> String {
 fn fault(url: &str, error: &ureq::Error) -> Error {
     let text = match error {
         ureq::Error::BadUri(_) => "this is not a URL".to_owned(),
+        other if is_plain(other) => no_tls_at(url),
         other => other.to_string(),
     };
     Error::from_fault(asked(url), classify(error), text)

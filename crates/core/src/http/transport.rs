@@ -191,7 +191,7 @@ impl Transport {
         let answer = answer.and_then(|answer| self.take(call, answer));
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         answer.map_err(|error| {
-            let mut failure = Failure::new(error, started.elapsed(), BODY_LIMIT);
+            let mut failure = Failure::new(error, &self.server.base, started.elapsed(), BODY_LIMIT);
             if self.is_cut() {
                 failure.cancelled();
             }

@@ -1,0 +1,104 @@
+//! Text of others in a log line.
+
+use std::fmt;
+
+/// Shows text as one line that neither a terminal nor journald obeys.
+///
+/// Escaped are control characters (line breaks, ESC, the C1 range), Unicode's line
+/// and paragraph separators, the characters that reorder text, and a `<` at the
+/// beginning that journald would read as a priority: `\n`, `\x1b`, `\u{2028}`.
+/// Everything else stays, backslashes too, so that ordinary text is not changed.
+pub struct Printable<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Printable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let mut rest = text.as_str();
+        if begins_with_priority(rest) {
+            f.write_str("\\x3c")?;
+            rest = &rest[1..];
+        }
+        while let Some(at) = rest.find(is_escaped) {
+            f.write_str(&rest[..at])?;
+            let mut chars = rest[at..].chars();
+            match chars.next() {
+                Some(c @ ('\n' | '\r' | '\t')) => write!(f, "{}", c.escape_default())?,
+                Some(c) if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c))?,
+                Some(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        f.write_str(rest)
+    }
+}
+
+fn is_escaped(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+        )
+}
+
+/// `<N>`, as in `sd-daemon(3)`.
+fn begins_with_priority(text: &str) -> bool {
+    text.strip_prefix('<')
+        .and_then(|rest| rest.split_once('>'))
+        .is_some_and(|(number, _)| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        Printable(text).to_string()
+    }
+
+    #[test]
+    fn what_forges_a_line_or_commands_a_terminal_is_escaped() {
+        assert_eq!(shown("a\r\nb\tc\0"), r"a\r\nb\tc\x00");
+        assert_eq!(shown("\u{1b}[2J\u{7f}\u{9b}1m"), r"\x1b[2J\x7f\u{9b}1m");
+        assert_eq!(
+            shown("a\u{2028}b\u{2029}c\u{85}"),
+            r"a\u{2028}b\u{2029}c\u{85}"
+        );
+        assert_eq!(shown("\u{202e}gpj.exe"), r"\u{202e}gpj.exe");
+        assert_eq!(shown("<3>on fire"), r"\x3c3>on fire");
+        assert_eq!(shown("<191>on fire"), r"\x3c191>on fire");
+    }
+
+    #[test]
+    fn ordinary_text_stays_as_it_is() {
+        for text in [
+            "",
+            "Grüße, 世界 👩‍🚀",
+            r"C:\new\table",
+            "<html>",
+            "a <3> b",
+            "<>",
+            "<3",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_one_line(text in any::<String>()) {
+            let line = shown(&text);
+            prop_assert!(!line.contains(is_escaped) && !begins_with_priority(&line));
+            prop_assert_eq!(line.lines().count(), usize::from(!line.is_empty()));
+        }
+    }
+}

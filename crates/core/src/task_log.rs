@@ -1,0 +1,118 @@
+//! Log lines of a worker: the id of the task at hand in every line of its handler,
+//! and nothing in any line that could pass for another.
+//!
+//! This is the one place where lines are escaped. A logger sees the lines of the kit,
+//! of satellites, of handlers and of libraries alike, with whatever servers and tasks
+//! put into them; to escape each value where it is logged would miss some.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::printable::Printable;
+
+thread_local! {
+    static CURRENT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The id of the task whose handler runs on this thread: for loggers that
+/// print it in a field of their own.
+///
+/// ```
+/// assert_eq!(satellite_core::current_task_id(), None);
+/// ```
+pub fn current_task_id() -> Option<String> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Any logger, with the id of the task at hand before each line of its handler,
+/// whoever wrote it, and with each line escaped.
+///
+/// What a platform, a task or a container says may hold line breaks, terminal escapes
+/// or journald priorities, to forge a line or to command the terminal that shows it.
+/// They are escaped as in `\n` and `\x1b`, so that each record is one line.
+///
+/// ```
+/// use satellite_core::TaskLog;
+///
+/// let logger = env_logger::Builder::from_env("RUST_LOG").build();
+/// let level = logger.filter();
+/// TaskLog::new(logger).install(level);
+/// ```
+#[derive(Debug)]
+pub struct TaskLog<L>(L);
+
+impl<L: Log + 'static> TaskLog<L> {
+    /// Wraps `logger`.
+    pub fn new(logger: L) -> Self {
+        TaskLog(logger)
+    }
+
+    /// Makes this the program's logger, unless it has one already.
+    pub fn install(self, level: LevelFilter) {
+        self.try_install(level);
+    }
+
+    /// Whether this is the program's logger now.
+    /// As [`install`](Self::install); false when the program has a logger already.
+    pub fn try_install(self, level: LevelFilter) -> bool {
+        let is_first = log::set_boxed_logger(Box::new(self)).is_ok();
+        if is_first {
+            log::set_max_level(level);
+        }
+        is_first
+    }
+}
+
+impl<L: Log> Log for TaskLog<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        // A logger may run while the thread, and its locals, are being torn down.
+        let id = CURRENT.try_with(|c| c.borrow().clone()).ok().flatten();
+        let pass_on = |args: fmt::Arguments<'_>| {
+            let mut line = Record::builder();
+            line.metadata(record.metadata().clone())
+                .module_path(record.module_path())
+                .file(record.file())
+                .line(record.line());
+            self.0.log(&line.args(args).build());
+        };
+        if !self.0.enabled(record.metadata()) {
+            return;
+        }
+        let args = record.args();
+        match id {
+            Some(id) => {
+                let tagged = Printable(format_args!("[task {id}] {args}")).to_string();
+                pass_on(format_args!("{tagged}"));
+            }
+            None => pass_on(format_args!("{}", Printable(args))),
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+/// Until dropped, what this thread logs belongs to a task.
+#[derive(Debug)]
+pub struct TaskScope;
+
+impl TaskScope {
+    /// Tags log lines of this thread with `task_id` until the scope is dropped.
+    pub fn enter(task_id: &str) -> Self {
+        CURRENT.set(Some(task_id.to_owned()));
+        TaskScope
+    }
+}
+
+impl Drop for TaskScope {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+    }
+}
