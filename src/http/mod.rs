@@ -12,6 +12,7 @@ mod agent;
 mod call;
 #[cfg(feature = "compute")]
 mod cancel;
+mod connector;
 mod credentials;
 mod dialect;
 #[cfg(feature = "compute")]
