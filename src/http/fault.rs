@@ -24,6 +24,9 @@ pub(crate) enum Fault {
     Garbled,
     /// It was broken off from this side.
     Cancelled,
+    /// Work at the other end did not end within its time limit, and may go on.
+    #[cfg(feature = "compute")]
+    WorkTimedOut,
 }
 
 impl Fault {
@@ -37,7 +40,20 @@ impl Fault {
 
     /// The same call may go well later.
     pub(crate) fn is_passing(self) -> bool {
+        #[cfg(feature = "compute")]
+        if self == Fault::WorkTimedOut {
+            return false;
+        }
         !matches!(self, Fault::TooLarge | Fault::Tls | Fault::Cancelled)
+    }
+
+    /// A time limit passed.
+    pub(crate) fn is_timeout(self) -> bool {
+        #[cfg(feature = "compute")]
+        if self == Fault::WorkTimedOut {
+            return true;
+        }
+        matches!(self, Fault::TimedOut | Fault::ConnectTimedOut)
     }
 }
 
@@ -59,7 +75,7 @@ impl Failure {
             Fault::Tls => format!("no trusted connection: {error}"),
             Fault::Broken => format!("the connection broke: {error}"),
             Fault::Garbled => format!("the answer is not HTTP: {error}"),
-            Fault::Cancelled => error.to_string(),
+            _ => error.to_string(),
         };
         Failure { fault, text }
     }

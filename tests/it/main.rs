@@ -14,6 +14,8 @@ mod faas;
 #[cfg(unix)]
 mod faas_gateway;
 #[cfg(unix)]
+mod faas_sdks;
+#[cfg(unix)]
 mod faas_streams;
 #[cfg(unix)]
 mod fake_kubernetes;
