@@ -1,13 +1,14 @@
 //! What belongs to an account: API keys, and at the newer service an SSH key, the
 //! balance and the usage.
 
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::client::{ApiVersion, BasilicaClient};
-use super::models::{ApiKey, Balance, NewApiKey, SshKey, Usage};
 use crate::compute::delete::delete;
 use crate::error::{Error, Result};
-use crate::http::{Call, Method, escaped};
+use crate::http::{Call, Method, Secret, escaped};
+use crate::lenient::or_default;
 
 /// The account of a [`BasilicaClient`].
 ///
@@ -132,6 +133,111 @@ impl AccountManager<'_> {
         let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
         self.client.get("/billing/usage", &query)
     }
+}
+
+/// An API key, without its token.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct ApiKey {
+    /// Its name, which deletes it.
+    pub name: String,
+    /// Its public identity, a part of the token.
+    #[serde(default, deserialize_with = "or_default")]
+    pub kid: String,
+    /// When it was created (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+    /// When it was last used (RFC 3339), if it was.
+    #[serde(default)]
+    pub last_used_at: Option<String>,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// An API key that was just created, with its token.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct NewApiKey {
+    /// Its name.
+    pub name: String,
+    /// The token, which is never told again.
+    pub token: Secret,
+    /// When it was created (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+}
+
+/// The SSH key of an account.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct SshKey {
+    /// Its identity.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The public key.
+    pub public_key: String,
+    /// When it was registered (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// The credit of an account.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Balance {
+    /// How much is left, in US dollars, with the service's own digits.
+    pub balance: String,
+    /// As of when (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub last_updated: String,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A part of the usage history.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The entries that were asked for.
+    pub rentals: Vec<RentalUsage>,
+    /// How many entries there are in all.
+    #[serde(default, deserialize_with = "or_default")]
+    pub total_count: u64,
+}
+
+/// What one rental cost.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct RentalUsage {
+    /// The rental.
+    pub rental_id: String,
+    /// The machine.
+    #[serde(default, deserialize_with = "or_default")]
+    pub node_id: String,
+    /// Where the rental stands, in the service's words.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: String,
+    /// US dollars for an hour, with the service's own digits.
+    #[serde(default, deserialize_with = "or_default")]
+    pub hourly_rate: String,
+    /// US dollars so far, with the service's own digits.
+    #[serde(default, deserialize_with = "or_default")]
+    pub current_cost: String,
+    /// When it began (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_time: String,
+    /// As of when (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub last_updated: String,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 impl BasilicaClient {

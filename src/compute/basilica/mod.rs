@@ -80,15 +80,15 @@ mod ssh;
 mod token_file;
 mod wire;
 
-pub use account::AccountManager;
+pub use account::{AccountManager, ApiKey, Balance, NewApiKey, RentalUsage, SshKey, Usage};
 pub use client::{ApiVersion, BasilicaClient, Options};
 pub use config::{DeploymentConfig, DeploymentConfigBuilder};
 pub use deployments::DeploymentManager;
 pub use executors::{ExecutorFilters, ExecutorManager};
 pub use logs::LogLine;
 pub use models::{
-    ApiKey, Balance, CpuOffering, CpuSpec, Deployment, DeploymentEvent, DeploymentStatus, Executor,
-    GpuSpec, HealthStatus, ListFilters, NewApiKey, RentalUsage, SshKey, Usage,
+    CpuOffering, CpuSpec, Deployment, DeploymentEvent, DeploymentStatus, Executor, GpuSpec,
+    HealthStatus, ListFilters,
 };
 pub use resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, ResourceRequirementsBuilder,
