@@ -1,6 +1,6 @@
 //! The one transport: what it bounds, and which way it goes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -144,4 +144,66 @@ fn a_proxy_of_the_environment_is_used_but_for_loopback() {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
     assert_eq!(line, "CONNECT platform.invalid:443 HTTP/1.1\r\n");
+}
+
+/// Answers each request at once, as soon as its head is there, and closes the
+/// connection if the body was not there by then: as servers do whose route does
+/// not read it. Counts the connections.
+fn hasty(status: &'static str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 16 * 1024];
+                while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+                    let length = head
+                        .lines()
+                        .filter_map(|line| {
+                            line.to_ascii_lowercase()
+                                .strip_prefix("content-length: ")?
+                                .parse()
+                                .ok()
+                        })
+                        .next()
+                        .unwrap_or(0);
+                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n[]");
+                    if stream.write_all(answer.as_bytes()).is_err() || body.len() < length {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, connections)
+}
+
+#[test]
+fn head_and_body_of_a_small_request_leave_together() {
+    let (url, connections) = hasty("200 OK");
+    let client = client(&url);
+    for _ in 0..200 {
+        let answer = client.post("/anything", &serde_json::json!({})).unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "it was kept");
+}
+
+#[test]
+fn a_connection_is_not_reused_after_a_refusal_of_a_request_with_a_body() {
+    let (url, connections) = hasty("404 Not Found");
+    let client = client(&url);
+    let post = || client.post("/anything", &serde_json::json!({})).unwrap();
+    assert_eq!((post().status(), post().status()), (404, 404));
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    // A request without a body was read as a whole, whatever its answer.
+    let get = || client.get("/anything").unwrap();
+    assert_eq!((get().status(), get().status()), (404, 404));
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
 }

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say so
 
+mod basilica;
+#[cfg(unix)] // the mock of FaaS runs commands by `sh`
+mod faas;
+mod python;
 mod relay;
 mod server;
 mod skypilot;

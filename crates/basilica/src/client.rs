@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::account::AccountManager;
 use super::auth::{self, Renewing};
 use super::deployments::DeploymentManager;
 use super::dialect;
@@ -189,6 +190,11 @@ impl BasilicaClient {
     /// Machines to be had.
     pub fn executors(&self) -> ExecutorManager<'_> {
         ExecutorManager { client: self }
+    }
+
+    /// What belongs to the account: API keys, SSH key, balance, usage.
+    pub fn account(&self) -> AccountManager<'_> {
+        AccountManager { client: self }
     }
 
     /// How the service is. No token is shown.

@@ -84,7 +84,14 @@ impl DeploymentConfig {
                 if self.placement.is_none() {
                     problem("executor_id", "expected one, or GPUs to find one by");
                 }
-                if !self.no_ssh && !is_public_key(&self.ssh_key) {
+                let has_key = !self.ssh_key.is_empty();
+                // The gateway takes no ECDSA or FIDO keys, and checks one always.
+                if has_key && !self.ssh_key.trim().starts_with("ssh-") {
+                    problem(
+                        "ssh_key",
+                        "the rentals API takes only keys that begin with `ssh-`",
+                    );
+                } else if !self.no_ssh && !has_key {
                     problem("ssh_key", PUBLIC_KEY);
                 }
                 if self.replicas != 1 || self.ttl.is_some() || self.public {
@@ -200,6 +207,20 @@ impl DeploymentConfig {
 const PUBLIC_KEY: &str =
     "expected one line of a public key, such as `ssh-ed25519 AAAA… name`, or no_ssh";
 
+/// An Ed25519 public key of random bytes: nobody has its private key.
+pub(super) fn unowned_key() -> String {
+    const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    // The type and the length of the key. The first of the 43 characters behind it
+    // begins with two bits of that length, which are zero.
+    let mut key = String::from("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI");
+    for n in 0..43 {
+        let bits = (retry::random_bits() >> 32) as usize;
+        let bits = if n == 0 { bits % 16 } else { bits % 64 };
+        key.push(char::from(BASE64[bits]));
+    }
+    key + " no-ssh"
+}
+
 fn is_public_key(key: &str) -> bool {
     let mut parts = key.trim().splitn(3, ' ');
     let (kind, blob) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
@@ -259,13 +280,16 @@ impl DeploymentConfigBuilder {
         self
     }
 
-    /// The public key of whoever may enter by SSH.
+    /// The public key of whoever may enter by SSH. The rentals API takes only keys
+    /// that begin with `ssh-`, such as `ssh-ed25519` and `ssh-rsa`.
     pub fn ssh_key(mut self, public_key: impl Into<String>) -> Self {
         self.0.ssh_key = public_key.into();
         self
     }
 
-    /// Nobody may enter by SSH.
+    /// Nobody may enter by SSH. The rentals API validates a key all the same: where
+    /// no [`ssh_key`](Self::ssh_key) is set, one is made up whose private key nobody
+    /// has.
     pub fn no_ssh(mut self, no_ssh: bool) -> Self {
         self.0.no_ssh = no_ssh;
         self

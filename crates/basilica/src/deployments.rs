@@ -1,9 +1,11 @@
 //! Deployments: made, looked at, stopped.
 
+use serde_json::json;
+
 use super::client::{ApiVersion, BasilicaClient};
 use super::config::{DeploymentConfig, Placement};
-use super::models::{Deployment, DeploymentStatus, ListFilters};
-use super::wire::{self, Rental, RentalListed, RentalMade, Rentals, Service, Services};
+use super::models::{Deployment, DeploymentEvent, DeploymentStatus, ListFilters};
+use super::wire::{self, Events, Rental, RentalListed, RentalMade, Rentals, Service, Services};
 use satellite_core::Result;
 use satellite_core::client::delete;
 use satellite_core::http::escaped;
@@ -39,7 +41,11 @@ impl DeploymentManager<'_> {
             ApiVersion::Rentals => {
                 let request = wire::rental_request(config);
                 let made: RentalMade = self.client.create("/rentals", &request)?;
-                Ok(made.joined(config))
+                let mut made = made.joined(config);
+                if made.executor_id.is_none() {
+                    made.executor_id = self.executor_of(&made.id);
+                }
+                Ok(made)
             }
             ApiVersion::Deployments => {
                 let request = wire::deployment_request(config);
@@ -147,6 +153,60 @@ impl DeploymentManager<'_> {
             &self.path(id),
             self.client.limits.request,
         )
+    }
+
+    /// Restarts the containers of a deployment of the newer service, one after the
+    /// other. It is sent once.
+    ///
+    /// ```no_run
+    /// # use satellite_basilica::BasilicaClient;
+    /// # let basilica = BasilicaClient::from_env()?;
+    /// let restarted = basilica.deployments().restart("my-model-7f31")?;
+    /// println!("{}", restarted.status);
+    /// # Ok::<(), satellite_basilica::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
+    pub fn restart(&self, name: &str) -> Result<Deployment> {
+        self.client.needs(ApiVersion::Deployments, "restart")?;
+        let path = self.path(name) + "/restart";
+        let made: Service = self.client.create(&path, &json!({}))?;
+        Ok(made.into())
+    }
+
+    /// What happened to a deployment of the newer service, such as an image that
+    /// cannot be pulled: at most `limit` events.
+    ///
+    /// ```no_run
+    /// # use satellite_basilica::BasilicaClient;
+    /// # let basilica = BasilicaClient::from_env()?;
+    /// for event in basilica.deployments().events("my-model-7f31", 20)? {
+    ///     println!("{} {}: {}", event.kind, event.reason, event.message);
+    /// }
+    /// # Ok::<(), satellite_basilica::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
+    pub fn events(&self, name: &str, limit: u32) -> Result<Vec<DeploymentEvent>> {
+        self.client.needs(ApiVersion::Deployments, "events")?;
+        let path = self.path(name) + "/events";
+        let answer: Events = self.client.get(&path, &[("limit", &limit.to_string())])?;
+        Ok(answer.events)
+    }
+
+    /// The machine of a rental that was just made. It is asked for once: the rental
+    /// is made, whatever comes of this.
+    fn executor_of(&self, id: &str) -> Option<String> {
+        let rental: Result<Rental> = self.client.get_once(&self.path(id));
+        match rental {
+            Ok(rental) => rental.executor_id(),
+            Err(error) => {
+                log::info!("the machine of the rental {id} is not known: {error}");
+                None
+            }
+        }
     }
 
     /// The route of one deployment.

@@ -24,7 +24,7 @@ fn explain(status: u16, body: &[u8]) -> Problem {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
     let told = &document["error"];
     let text = |name: &str| told[name].as_str().map(shortened);
-    let is_own = told.is_object();
+    let is_own = told["code"].is_string();
     Problem {
         class: class(status, told["retryable"].as_bool()),
         kind: text("code"),

@@ -1,8 +1,8 @@
 //! Machines to be had.
 
 use super::client::{ApiVersion, BasilicaClient};
-use super::models::Executor;
-use super::wire::Available;
+use super::models::{CpuOffering, Executor};
+use super::wire::{Available, CpuOfferings};
 use satellite_core::Result;
 
 /// Machines of a [`BasilicaClient`].
@@ -74,6 +74,27 @@ impl ExecutorManager<'_> {
     /// Faults on the way, a refused token.
     pub fn list_available(&self) -> Result<Vec<Executor>> {
         self.find(&ExecutorFilters::default())
+    }
+
+    /// The machines without GPUs that the newer service offers for rent.
+    ///
+    /// ```no_run
+    /// # use satellite_basilica::BasilicaClient;
+    /// # let basilica = BasilicaClient::from_env()?;
+    /// for offering in basilica.executors().cpu_offerings()? {
+    ///     println!("{}: {} cores, ${}/h", offering.id, offering.vcpu_count, offering.hourly_rate);
+    /// }
+    /// # Ok::<(), satellite_basilica::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`].
+    pub fn cpu_offerings(&self) -> Result<Vec<CpuOffering>> {
+        self.client
+            .needs(ApiVersion::Deployments, "CPU offerings")?;
+        let query = [("available_only", "true")];
+        let list: CpuOfferings = self.client.get("/v2/secure-cloud/cpu-prices", &query)?;
+        Ok(list.nodes)
     }
 
     /// The machines to be had that meet the filters.

@@ -36,6 +36,12 @@
 //! | | `deployments().matching`: what came of a lost answer | the list, by executor and image | the list, by name |
 //! | `deployments().stop` | the same | `DELETE /rentals/{id}` | `DELETE /deployments/{name}` |
 //! | `deployments().logs` | the same, and `logs_tail` | `GET /rentals/{id}/logs?follow` | `GET /deployments/{name}/logs?follow` |
+//! | | `deployments().restart` | unsupported | `POST /deployments/{name}/restart` |
+//! | | `deployments().events` | unsupported | `GET /deployments/{name}/events` |
+//! | | `executors().cpu_offerings` | unsupported | `GET /v2/secure-cloud/cpu-prices` |
+//! | | `account().api_keys`, `create_api_key`, `delete_api_key` | `/api-keys`, with the JWT of a login | the same |
+//! | | `account().ssh_key`, `register_ssh_key`, `delete_ssh_key` | unsupported | `/ssh-keys` |
+//! | | `account().balance`, `usage` | unsupported | `GET /billing/balance`, `/billing/usage` |
 //! | `health` | the same | `GET /health` | `GET /health` |
 //! | token refresh on 401 | the same, and before a token ends | `POST {auth0}/oauth/token` | the same |
 //!
@@ -44,7 +50,8 @@
 //! | `executor_id`, or `gpu` in its place | one of them | refused: it is placed by its resources |
 //! | `image`, `environment`, `command` | sent | sent |
 //! | `resources` | all four numbers and `gpu_types`, always | cores, memory and GPUs; `storage_mb` is not sent, as the service has no such limit |
-//! | `ssh_key`, unless `no_ssh` | required | is not sent: there is no SSH |
+//! | `ssh_key` | required unless `no_ssh`, and begins with `ssh-` | is not sent: there is no SSH |
+//! | `no_ssh` | sent, with a made-up key where there is no `ssh_key`: the gateway validates one always | is not sent |
 //! | `ports` | any | exactly one, by TCP; the host's port is the service's own |
 //! | `volumes` | any | refused |
 //! | `name` | is not sent | asked for; the server may give another one |
@@ -61,6 +68,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod account;
 mod auth;
 mod client;
 mod config;
@@ -76,6 +84,7 @@ mod ssh;
 mod token_file;
 mod wire;
 
+pub use account::{AccountManager, ApiKey, Balance, NewApiKey, RentalUsage, SshKey, Usage};
 pub use client::{ApiVersion, BasilicaBuilder, BasilicaClient, Options};
 pub use config::{DeploymentConfig, DeploymentConfigBuilder};
 pub use deployments::DeploymentManager;
@@ -84,7 +93,8 @@ pub use logs::LogLine;
 #[cfg(feature = "testing")]
 pub use mock::MockBasilica;
 pub use models::{
-    CpuSpec, Deployment, DeploymentStatus, Executor, GpuSpec, HealthStatus, ListFilters,
+    CpuOffering, CpuSpec, Deployment, DeploymentEvent, DeploymentStatus, Executor, GpuSpec,
+    HealthStatus, ListFilters,
 };
 pub use resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, ResourceRequirementsBuilder,

@@ -27,13 +27,17 @@ pub struct Deployment {
     pub ssh_credentials: Option<Secret>,
     /// When it was made (RFC 3339); `deploy` itself is not always told.
     pub created_at: Option<String>,
-    /// On which machine; `deploy` is not told which one GPUs were found on.
+    /// On which machine. `deploy` looks up the one that was chosen by its GPUs;
+    /// where that fails it is `None`.
     pub executor_id: Option<String>,
     /// The container image. The newer service does not tell it again.
     pub image: Option<String>,
-    /// What was asked for; what is read from the service is what the machine
-    /// has, with 0 for what it does not tell.
+    /// What the container was asked to have. Only `deploy` knows: the service does
+    /// not tell it again.
     pub resources: Option<ResourceRequirements>,
+    /// What the whole machine has, as `get` and `list` of the rentals API tell it;
+    /// 0 for what they leave out.
+    pub machine_resources: Option<ResourceRequirements>,
     /// The ports as they were mapped.
     pub ports: Vec<PortMapping>,
     /// Where the newer service answers for it.
@@ -155,7 +159,8 @@ impl ListFilters {
     }
 
     pub(super) fn is_met_by(&self, deployment: &Deployment) -> bool {
-        let resources = deployment.resources.as_ref();
+        let machine = deployment.machine_resources.as_ref();
+        let resources = machine.or(deployment.resources.as_ref());
         let is_type = |wanted: &String| {
             let types = resources.iter().flat_map(|resources| &resources.gpu_types);
             let wanted = wanted.to_ascii_lowercase();
@@ -247,4 +252,58 @@ pub struct HealthStatus {
     /// The rest of what the service says of itself.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// A machine without GPUs that the newer service offers.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct CpuOffering {
+    /// Its identity.
+    pub id: String,
+    /// Whose it is.
+    #[serde(default, deserialize_with = "or_default")]
+    pub provider: String,
+    /// Virtual CPU cores.
+    #[serde(default, deserialize_with = "or_default")]
+    pub vcpu_count: u32,
+    /// Memory, in GB.
+    #[serde(default, deserialize_with = "or_default")]
+    pub system_memory_gb: u32,
+    /// Disk, in GB.
+    #[serde(default, deserialize_with = "or_default")]
+    pub storage_gb: u32,
+    /// Where it stands.
+    #[serde(default, deserialize_with = "or_default")]
+    pub region: String,
+    /// US dollars for an hour, with the service's own digits.
+    #[serde(default, deserialize_with = "or_default")]
+    pub hourly_rate: String,
+    /// Whether it is to be had.
+    #[serde(default, deserialize_with = "or_default")]
+    pub availability: bool,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Something that happened to a deployment of the newer service, as Kubernetes
+/// records it.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct DeploymentEvent {
+    /// `Normal` or `Warning`.
+    #[serde(rename = "type", default, deserialize_with = "or_default")]
+    pub kind: String,
+    /// In one word: `Pulled`, `BackOff`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub reason: String,
+    /// In words for people.
+    #[serde(default, deserialize_with = "or_default")]
+    pub message: String,
+    /// How often.
+    #[serde(default)]
+    pub count: Option<u32>,
+    /// When it last happened (RFC 3339).
+    #[serde(default)]
+    pub last_timestamp: Option<String>,
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::config::{DeploymentConfig, Placement};
-use super::models::{CpuSpec, Deployment, DeploymentStatus, Executor, GpuSpec};
+use super::config::{DeploymentConfig, Placement, unowned_key};
+use super::models::{
+    CpuOffering, CpuSpec, Deployment, DeploymentEvent, DeploymentStatus, Executor, GpuSpec,
+};
 use super::resources::{PortMapping, ResourceRequirements};
 use super::ssh::SshAccess;
 use satellite_core::http::Secret;
@@ -19,9 +21,9 @@ pub(super) fn rental_request(config: &DeploymentConfig) -> Value {
         Some(Placement::Executor(id)) => json!({ "type": "executor_id", "executor_id": id }),
         None => Value::Null,
     };
-    let ssh_key = match config.no_ssh {
-        true => "",
-        false => config.ssh_key.trim(),
+    let ssh_key = match config.ssh_key.trim() {
+        "" => unowned_key(),
+        key => key.to_owned(),
     };
     json!({
         "executor_selection": selection,
@@ -131,6 +133,11 @@ pub(super) struct Rental {
 }
 
 impl Rental {
+    /// The machine, where it is told.
+    pub(super) fn executor_id(self) -> Option<String> {
+        Some(self.executor.id).filter(|id| !id.is_empty())
+    }
+
     /// With the image, which only the list tells.
     pub(super) fn joined(self, listed: Option<RentalListed>) -> Deployment {
         let resources = match &listed {
@@ -144,7 +151,7 @@ impl Rental {
             created_at: self.created_at,
             executor_id: Some(self.executor.id).filter(|id| !id.is_empty()),
             image: listed.and_then(|listed| listed.container_image),
-            resources: Some(resources),
+            machine_resources: Some(resources),
             extra: self.extra,
             ..bare(self.rental_id)
         }
@@ -183,7 +190,7 @@ impl From<RentalListed> for Deployment {
             created_at: listed.created_at,
             executor_id: listed.executor_id,
             image: listed.container_image,
-            resources: Some(resources(&listed.gpu_specs, &listed.cpu_specs)),
+            machine_resources: Some(resources(&listed.gpu_specs, &listed.cpu_specs)),
             extra: listed.extra,
             ..bare(listed.rental_id)
         }
@@ -244,6 +251,18 @@ impl From<Service> for Deployment {
 #[derive(Deserialize)]
 pub(super) struct Services {
     pub(super) deployments: Vec<Service>,
+}
+
+/// `GET /deployments/{name}/events`.
+#[derive(Deserialize)]
+pub(super) struct Events {
+    pub(super) events: Vec<DeploymentEvent>,
+}
+
+/// `GET /v2/secure-cloud/cpu-prices`.
+#[derive(Deserialize)]
+pub(super) struct CpuOfferings {
+    pub(super) nodes: Vec<CpuOffering>,
 }
 
 /// `GET /executors` and `GET /nodes`.
@@ -322,6 +341,7 @@ fn bare(id: String) -> Deployment {
         executor_id: None,
         image: None,
         resources: None,
+        machine_resources: None,
         ports: Vec::new(),
         url: None,
         extra: Map::new(),

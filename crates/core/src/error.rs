@@ -108,10 +108,7 @@ impl Error {
 
     /// A time limit passed before the answer was there.
     pub fn is_timeout(&self) -> bool {
-        matches!(
-            self.0.kind,
-            Kind::Fault(Fault::TimedOut | Fault::ConnectTimedOut, _)
-        )
+        matches!(self.0.kind, Kind::Fault(fault, _) if fault.is_timeout())
     }
 
     /// No connection came about, so nothing was done.

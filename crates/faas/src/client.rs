@@ -206,6 +206,12 @@ impl FaasClient {
         self.send(Call::new(Method::POST, path).json(body)?)
     }
 
+    /// A POST to a route that reads no body: none is sent, since a server that
+    /// leaves one unread closes the connection behind its answer.
+    pub(super) fn post_empty(&self, path: &str) -> Result<Response> {
+        self.send(Call::new(Method::POST, path))
+    }
+
     pub(super) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         self.send(Call::new(Method::PUT, path).json(body)?)?.json()
     }

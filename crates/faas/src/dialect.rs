@@ -42,27 +42,65 @@ static SERVER: Dialect = Dialect {
     explain,
 };
 
-/// A 404 that says nothing is that of a route which does not exist.
+/// A 404 without the server's `error` is that of a route which does not exist, and
+/// a `message` alone is what proxies and gateways answer.
 fn explain(status: u16, body: &[u8]) -> Problem {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
-    let told = document["error"].as_str().or(document["message"].as_str());
+    let own = document["error"].as_str();
+    let told = own.or(document["message"].as_str());
     let kind = document["code"].as_str().map(shortened);
     let class = match kind.as_deref() {
         Some("UNAUTHORIZED") => Class::Unauthorized,
         Some("FORBIDDEN") => Class::Forbidden,
         Some("NOT_FOUND") => Class::NotFound,
         Some("RATE_LIMIT_EXCEEDED") => Class::RateLimited,
-        _ => Class::of_status(status, told.is_some()),
+        _ => Class::of_status(status, own.is_some()),
     };
-    let message = match (told, status, body) {
-        (Some(told), ..) => shortened(told),
-        (None, 500, []) => "no reason told; an unknown image fails like this".to_owned(),
+    let message = match (told, body) {
+        (Some(told), _) => shortened(told),
+        (None, []) => "the server gave no reason".to_owned(),
         _ => excerpt(body),
     };
     Problem {
         class,
         kind,
         message,
-        is_own: told.is_some(),
+        is_own: own.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_servers_own_error_field_makes_an_answer_its_own() {
+        for (status, body, class, is_own) in [
+            (
+                400,
+                r#"{"error":"x","code":"FORBIDDEN"}"#,
+                Class::Forbidden,
+                true,
+            ),
+            (404, r#"{"error":"x"}"#, Class::NotFound, true),
+            (
+                404,
+                r#"{"message":"no Route matched"}"#,
+                Class::Unsupported,
+                false,
+            ),
+            (503, r#"{"error":"overloaded"}"#, Class::Passing, true),
+            (
+                503,
+                r#"{"message":"Service Unavailable"}"#,
+                Class::Passing,
+                false,
+            ),
+            (502, "<html>Bad Gateway</html>", Class::Passing, false),
+            (500, "", Class::Passing, false),
+        ] {
+            let problem = explain(status, body.as_bytes());
+            assert_eq!((problem.class, problem.is_own), (class, is_own), "{body}");
+        }
     }
 }

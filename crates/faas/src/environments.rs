@@ -91,6 +91,19 @@ impl EnvironmentSpec {
         self.features.insert(name.into(), enabled);
         self
     }
+
+    /// Adds what is left out of the groups that a server replaces as a whole.
+    fn complete(&mut self, known: Environment) {
+        if let (Some(resources), Some(known)) = (&mut self.resources, known.resources) {
+            resources.cpu_cores = resources.cpu_cores.or(known.cpu_cores);
+            resources.memory_mb = resources.memory_mb.or(known.memory_mb);
+        }
+        if !self.features.is_empty() {
+            for (name, enabled) in known.features {
+                self.features.entry(name).or_insert(enabled);
+            }
+        }
+    }
 }
 
 /// The errors of all of them: `is_unsupported()` where the server has no
@@ -123,12 +136,18 @@ impl EnvironmentManager<'_> {
         self.client.get(&path(name))
     }
 
-    /// Changes what the spec tells, and nothing else.
+    /// Changes what the spec sets, and nothing else. Layers are replaced as a
+    /// whole. A server replaces `resources` and `features` as a whole too: what the
+    /// spec leaves out of them is read first and sent again.
     ///
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn update(&self, name: &str, change: &EnvironmentSpec) -> Result<Environment> {
-        self.client.put(&path(name), change)
+        let mut change = change.clone();
+        if change.resources.is_some() || !change.features.is_empty() {
+            change.complete(self.get(name)?);
+        }
+        self.client.put(&path(name), &change)
     }
 
     /// Deletes an environment.

@@ -15,8 +15,12 @@ use satellite_core::client::Stream;
 use satellite_core::http::{Call, Fault, Method, escaped};
 use satellite_core::{Error, Result};
 
-/// A server that keeps a time limit by itself answers within this behind it.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long the client waits for an execution with this time limit: a little
+/// longer than the server, whose own answer at the limit tells more.
+fn patience(limit: Duration) -> Duration {
+    let grace = (limit / 10).clamp(Duration::from_millis(100), Duration::from_secs(2));
+    limit.saturating_add(grace)
+}
 
 /// Executions of a [`FaasClient`].
 ///
@@ -44,8 +48,11 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_timeout()` at the request's time limit, and `is_outcome_unknown()`
     /// where the answer was lost: the work may still run then, and
-    /// [`list`](Self::list) shows it where the server has that. That a command
-    /// fails is no error, unless [`ExecutionResult::ok`] makes it one.
+    /// [`list`](Self::list) shows it where the server has that. Neither is
+    /// `is_retryable()` at the time limit. That a command fails is no error, unless
+    /// [`ExecutionResult::ok`] makes it one. `is_unsupported()` where a server
+    /// answers [`Mode::Checkpointed`](super::Mode::Checkpointed) without running
+    /// the command.
     pub fn run(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
         self.run_at("/api/v1/execute", &request.into())
     }
@@ -69,12 +76,14 @@ impl ExecutionManager<'_> {
         let request = request.into();
         let (body, mark) = request.body(self.client.dialect)?;
         if mark.is_some() {
-            let problem = "checked: a stream has no place for it".to_owned();
+            let problem = "checked, mode: a stream cannot be checked for its exit code, as \
+                           `checked(true)` and checkpointed executions are"
+                .to_owned();
             return Err(Error::settings(vec![problem]));
         }
         let path = "/api/v1/execute?stream=true";
         let call = Call::new(Method::POST, path).json(&body)?;
-        let call = call.within(request.limit() + GRACE);
+        let call = call.within(patience(request.limit()));
         let answer = self
             .client
             .transport
@@ -121,7 +130,7 @@ impl ExecutionManager<'_> {
         let (body, mark) = request.body(self.client.dialect)?;
         let mut result: ExecutionResult = self.wait(path, request, &body)?;
         if let Some(mark) = mark {
-            self.unmark(&mut result, &mark, path)?;
+            self.unmark(&mut result, &mark, path, request)?;
         }
         Ok(result)
     }
@@ -134,16 +143,33 @@ impl ExecutionManager<'_> {
         body: &Value,
     ) -> Result<T> {
         let call = Call::new(Method::POST, path).json(body)?;
-        let call = call.within(request.limit() + GRACE).patient();
+        let call = call.within(patience(request.limit())).patient();
         let answer = self.client.transport.send(&call);
         answer
             .map_err(|error| self.may_still_run(error, path, request))?
             .json()
     }
 
-    /// Takes the shell's own exit code out of the output.
-    fn unmark(&self, result: &mut ExecutionResult, mark: &str, path: &str) -> Result<()> {
-        let is_merged = result.is_merged();
+    /// Takes the shell's own exit code out of the output, and the line that told it
+    /// out of all that the server answered.
+    fn unmark(
+        &self,
+        result: &mut ExecutionResult,
+        mark: &str,
+        path: &str,
+        request: &ExecutionRequest,
+    ) -> Result<()> {
+        let unmark = |text: &mut String| {
+            if let Some((unmarked, _)) = command::unmarked(text, mark) {
+                *text = unmarked;
+            }
+        };
+        unmark(&mut result.stderr);
+        for value in result.extra.values_mut() {
+            if let Value::String(text) = value {
+                unmark(text);
+            }
+        }
         match command::unmarked(&result.stdout, mark) {
             Some((stdout, code)) => {
                 result.stdout = stdout;
@@ -153,14 +179,17 @@ impl ExecutionManager<'_> {
                     _ => ExecutionStatus::Error,
                 };
             }
+            None if result.is_success() && request.is_checkpointed() => {
+                return Err(Error::unsupported(format_args!(
+                    "{}: the server answered a checkpointed execution without running the command",
+                    self.asked(path)
+                )));
+            }
             None if result.is_success() => {
                 let text = "the shell did not tell its exit code";
                 return Err(Error::answer(self.asked(path), text));
             }
             None => {}
-        }
-        if is_merged {
-            result.stderr = result.stdout.clone();
         }
         Ok(())
     }
@@ -172,7 +201,7 @@ impl ExecutionManager<'_> {
                     "no result within {:?}: the work may still run",
                     request.limit()
                 );
-                Error::from_fault(self.asked(path), Fault::TimedOut, text)
+                Error::from_fault(self.asked(path), Fault::WorkTimedOut, text)
             }
             false => error,
         }

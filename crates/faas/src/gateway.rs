@@ -16,8 +16,9 @@ use satellite_core::{Error, Result};
 ///
 /// let faas = FaasClient::from_env()?;
 /// faas.gateway().prewarm("alpine:latest", 3, None)?;
-/// let variants = faas.gateway().fork("make bench")?;
-/// # let _ = variants;
+/// let built = faas.execute("make")?;
+/// let tested = faas.gateway().fork_execution(&built.request_id, "make test")?;
+/// # let _ = tested;
 /// # Ok::<(), satellite_faas::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -26,28 +27,29 @@ pub struct GatewayExtras<'a> {
 }
 
 impl GatewayExtras<'_> {
-    /// Runs a command in variants of one environment.
+    /// Runs a command twice, as two variants that the server chooses.
+    ///
+    /// The real gateway of today runs neither: it asks for a parent, which this
+    /// route cannot name, and answers an empty list.
+    /// [`fork_execution`](Self::fork_execution) names the parent.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run); an
-    /// answer without any variant, which is how the gateway says that all failed.
+    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run);
+    /// `is_unsupported()` for an empty list: no variant ran to its end.
     pub fn fork(&self, request: impl Into<ExecutionRequest>) -> Result<Vec<ExecutionResult>> {
         let (route, request) = ("/api/v1/fork", request.into().checked(false));
         let (body, _) = request.body(self.client.dialect)?;
         let results: Vec<_> = self.client.executions().wait(route, &request, &body)?;
         match results.is_empty() {
-            true => {
-                let asked = format!("POST {route} at {}", self.client.url());
-                Err(Error::answer(
-                    asked,
-                    "answered no variant: each of them failed",
-                ))
-            }
+            true => Err(Error::unsupported(format_args!(
+                "POST {route} at {}: answered an empty list: no variant ran",
+                self.client.url()
+            ))),
             false => Ok(results),
         }
     }
 
-    /// Runs a command on the state of an execution.
+    /// Runs a command as a fork of an execution.
     ///
     /// # Errors
     /// Those of [`ExecutionManager::run`](super::ExecutionManager::run).
@@ -102,7 +104,7 @@ impl GatewayExtras<'_> {
     /// `is_unsupported()`.
     pub fn stop_instance(&self, id: &str) -> Result<()> {
         let route = format!("{INSTANCES}/{}/stop", escaped(id));
-        self.client.post(&route, &json!({})).map(drop)
+        self.client.post_empty(&route).map(drop)
     }
 
     /// Asks for so many containers of an image to be kept ready.

@@ -40,14 +40,15 @@
 //! | `environments.update` | the same | `PUT /api/v1/environments/{name}` | unsupported |
 //! | `environments.delete` | the same | `DELETE /api/v1/environments/{name}` | unsupported |
 //! | `snapshots.create` | the same | `POST /api/v1/snapshots`, which says the same as `/executions/{id}/snapshot` | answers, and does nothing |
-//! | `snapshots.create_from_script` | the same | execute, then snapshot | as those two |
+//! | `snapshots.create_from_script` | the same | execute, checked, then snapshot | unsupported: it does not run the script |
 //! | `snapshots.restore` | the same | `POST /api/v1/snapshots/{id}/restore` | answers, and does nothing |
 //! | `restore` with a `branch_count` | `snapshots().branch` | `POST /api/v1/snapshots/{id}/branch` | unsupported |
 //! | `branch.execute` | [`Branch::execute`] | `POST /api/v1/execute`, `branch_from` | works |
 //! | `snapshots.list` | the same | `GET /api/v1/snapshots` | works |
 //! | get snapshot | `snapshots().get` | `GET /api/v1/snapshots/{id}` | unsupported |
 //! | `snapshots.delete` | the same | `DELETE /api/v1/snapshots/{id}` | unsupported |
-//! | | `gateway().fork`, `fork_execution` | `POST /api/v1/fork`, `/executions/{id}/fork` | works |
+//! | | `gateway().fork` | `POST /api/v1/fork` | unsupported: it answers an empty list |
+//! | | `gateway().fork_execution` | `POST /api/v1/executions/{id}/fork` | works |
 //! | | `gateway().create_instance`, `instances`, `stop_instance` | `/api/v1/instances…` | answers, and does nothing |
 //! | | `gateway().instance`, `exec` | `/api/v1/instances/{id}…` | unsupported |
 //! | | `gateway().prewarm`, `pools`, `metrics` | `/api/v1/prewarm`, `pools`, `metrics` | mostly stubs |
@@ -57,8 +58,8 @@
 //! | told by an [`ExecutionRequest`] | over the wire | the real gateway |
 //! |---|---|---|
 //! | the command | one text for a shell, or words, as the dialect has it | works |
-//! | `environment` | `image` | a container image; an unknown one is a bare 500 |
-//! | `timeout` | `timeout_ms` | ignored: the client keeps it too |
+//! | `environment` | `image` | a container image; an unknown one is a 500 without a reason, as any other failure |
+//! | `timeout` | `timeout_ms` | ignored: the client keeps it too, a tenth later |
 //! | `env` | `env_vars`, pairs or `K=V` | taken |
 //! | `working_dir` | `working_dir` | ignored: see [`checked`](ExecutionRequest::checked) |
 //! | `stdin` | a part of the command: the wire has no place for it | works |

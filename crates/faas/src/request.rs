@@ -63,7 +63,7 @@ open_words! {
         Ephemeral = "ephemeral",
         /// The result is kept for the same request.
         Cached = "cached",
-        /// It is kept, to make a snapshot of.
+        /// It is kept, to make a snapshot of. Whether the command ran is checked.
         Checkpointed = "checkpointed",
         /// It begins with that of another.
         Branched = "branched",
@@ -114,8 +114,9 @@ impl ExecutionRequest {
         self.with("image", name.into())
     }
 
-    /// How long it may take. Default: 30 s. The server is told, and the client
-    /// waits no longer: some servers ignore it.
+    /// How long it may take. Default: 30 s. The server is told. The client waits a
+    /// tenth longer, for the server's answer at the limit, and then gives up: some
+    /// servers ignore the limit.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
@@ -142,7 +143,8 @@ impl ExecutionRequest {
 
     /// Has the shell itself change into the folder and tell the exit code, in a
     /// last line that is taken off the output: for the real gateway, which
-    /// ignores the one and answers 0 for the other.
+    /// ignores the one and answers 0 for the other. Always so with
+    /// [`Mode::Checkpointed`], which the real gateway does not run at all.
     pub fn checked(mut self, checked: bool) -> Self {
         self.is_checked = checked;
         self
@@ -204,6 +206,12 @@ impl ExecutionRequest {
         self.timeout
     }
 
+    /// The real gateway answers these with success, and does not run them.
+    pub(super) fn is_checkpointed(&self) -> bool {
+        let mode = self.fields.get("mode").and_then(Value::as_str);
+        mode == Some(Mode::Checkpointed.as_str())
+    }
+
     /// What goes over the wire, and by what mark the exit code is known in the
     /// output, where it was asked for.
     pub(super) fn body(&self, dialect: FaasDialect) -> Result<(Value, Option<String>)> {
@@ -221,7 +229,8 @@ impl ExecutionRequest {
             return Err(Error::settings(vec![problem]));
         }
         let folder = self.working_dir.as_deref();
-        let mark = self.is_checked.then(command::new_mark);
+        let is_checked = self.is_checked || self.is_checkpointed();
+        let mark = is_checked.then(command::new_mark);
         let form = match &self.stdin {
             Some(stdin) => self.form.reading(stdin)?,
             None => self.form.clone(),

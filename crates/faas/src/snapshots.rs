@@ -62,10 +62,12 @@ impl SnapshotManager<'_> {
         self.client.post(ALL, &body)?.json()
     }
 
-    /// Runs something, and keeps the state that it leaves.
+    /// Runs a script, and makes a snapshot of the state that it leaves.
     ///
     /// # Errors
-    /// That it fails; those of [`create`](Self::create).
+    /// A script that fails, with its exit code; `is_unsupported()` where the server
+    /// answers without running it, as the real gateway does; those of
+    /// [`create`](Self::create).
     pub fn create_from_script(
         &self,
         script: impl Into<ExecutionRequest>,
@@ -83,7 +85,7 @@ impl SnapshotManager<'_> {
     /// `is_unsupported()`, `is_not_found()`.
     pub fn restore(&self, snapshot_id: &str) -> Result<Branch> {
         let path = format!("{}/restore", path(snapshot_id));
-        let answer = self.client.post(&path, &json!({}));
+        let answer = self.client.post_empty(&path);
         // The real gateway has the route, and says nothing of what it has not.
         let answer = answer.map_err(|error| match error.status() {
             Some(404) => {

@@ -1,8 +1,11 @@
 //! Basilica on loopback.
 
+mod account;
+mod deployments;
 mod log;
 mod machines;
 mod oauth;
+mod rentals;
 mod routes;
 mod world;
 
@@ -64,6 +67,7 @@ impl MockBasilica {
         let at = Arc::clone(&shared);
         let host = Host::start(move |asked| routes::answer(&at, version, asked))
             .unwrap_or_else(|error| panic!("the mock of Basilica cannot listen: {error}"));
+        shared.listens(host.url());
         MockBasilica {
             host,
             shared,
@@ -90,6 +94,11 @@ impl MockBasilica {
         self.builder()
             .build()
             .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The API key of [`client`](Self::client), for other programs.
+    pub fn client_key(&self) -> String {
+        world::KEY.to_owned()
     }
 
     /// A client with an access token that is renewed.
@@ -125,8 +134,8 @@ impl MockBasilica {
         self.world().tokens.is_session_over = true;
     }
 
-    /// Whether the gateway cannot reach the keys that it checks tokens with: it
-    /// answers 503 and calls that final.
+    /// Whether the gateway cannot reach the keys that it checks JWTs with: it
+    /// answers 503 to them, and calls that final. API keys are not affected.
     pub fn lose_keys(&self, are_lost: bool) {
         self.world().are_keys_lost = are_lost;
     }

@@ -25,8 +25,7 @@ impl Tokens {
         self.is_ended = true;
     }
 
-    pub(super) fn is_taken(&self, authorization: Option<&str>) -> bool {
-        let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+    pub(super) fn is_taken(&self, token: Option<&str>) -> bool {
         token == Some(KEY) || (!self.is_ended && token == Some(&self.access()))
     }
 }

@@ -1,7 +1,7 @@
 //! What the mock knows.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(super) const CLIENT_ID: &str = "mock-client";
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     world: Mutex<World>,
+    /// Where the mock listens, once it does.
+    url: OnceLock<String>,
     /// A log has grown, or something is over.
     pub(super) changed: Condvar,
 }
@@ -29,6 +31,9 @@ pub(super) struct World {
     pub(super) are_keys_lost: bool,
     pub(super) machines: Vec<Value>,
     pub(super) deployments: Vec<Deployed>,
+    /// API keys: their documents and tokens.
+    pub(super) keys: Vec<(Value, String)>,
+    pub(super) ssh_key: Option<Value>,
     pub(super) cuts: VecDeque<Cut>,
     /// What deployments print by themselves, and how fast.
     pub(super) script: Option<(Vec<String>, Duration)>,
@@ -46,6 +51,8 @@ pub(super) struct Deployed {
     pub(super) created_at: String,
     /// The events of its log, as they are sent.
     pub(super) log: Vec<String>,
+    /// How often it was restarted.
+    pub(super) restarts: u32,
 }
 
 impl Default for World {
@@ -55,6 +62,8 @@ impl Default for World {
             are_keys_lost: false,
             machines: machines::all(),
             deployments: Vec::new(),
+            keys: Vec::new(),
+            ssh_key: None,
             cuts: VecDeque::new(),
             script: None,
             is_over: false,
@@ -66,6 +75,14 @@ impl Default for World {
 impl Shared {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         locked(&self.world)
+    }
+
+    pub(super) fn listens(&self, url: String) {
+        let _ = self.url.set(url);
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.url.get().map_or("", String::as_str)
     }
 
     /// Does by itself what deployments were told to do.
@@ -90,16 +107,38 @@ impl Shared {
 }
 
 impl World {
+    /// Whether the service knows this token.
+    pub(super) fn takes(&mut self, authorization: Option<&str>) -> bool {
+        let token = bearer(authorization);
+        let now = self.now();
+        match self.keys.iter_mut().find(|(_, key)| token == Some(key)) {
+            Some((key, _)) => key["last_used_at"] = now.into(),
+            None => return self.tokens.is_taken(token),
+        }
+        true
+    }
+
+    pub(super) fn now(&self) -> String {
+        format!("2026-01-01T00:{:02}:{:02}Z", self.made / 60, self.made % 60)
+    }
+
+    /// A number that no other thing has.
+    pub(super) fn number(&mut self) -> usize {
+        self.made += 1;
+        self.made
+    }
+
     /// A new deployment; its id is made from `name`.
     pub(super) fn deploy(&mut self, name: &str, asked: Value, machine: Value) -> &Deployed {
-        self.made += 1;
+        let number = self.number();
         self.deployments.push(Deployed {
-            id: format!("{name}-{:04x}", 0x7f30 + self.made),
+            id: format!("{name}-{:04x}", 0x7f30 + number),
             asked,
             machine,
             state: "pending",
-            created_at: format!("2026-01-01T00:{:02}:{:02}Z", self.made / 60, self.made % 60),
+            created_at: self.now(),
             log: Vec::new(),
+            restarts: 0,
         });
         &self.deployments[self.deployments.len() - 1]
     }
@@ -119,6 +158,10 @@ impl World {
         let entry = json!({ "message": line, "stream": "stdout", "timestamp": timestamp });
         log.push(format!("data: {entry}\n\n"));
     }
+}
+
+pub(super) fn bearer(authorization: Option<&str>) -> Option<&str> {
+    authorization?.strip_prefix("Bearer ")
 }
 
 impl Deployed {

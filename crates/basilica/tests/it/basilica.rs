@@ -11,7 +11,7 @@ use satellite_core::ManualClock;
 use satellite_serve::testing::Fault;
 use serde_json::json;
 
-const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@edge";
+pub const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@edge";
 
 pub fn config() -> DeploymentConfigBuilder {
     let resources = ResourceRequirements::builder()
@@ -95,9 +95,13 @@ fn a_deployment_from_its_config_to_its_stop() {
         Some("nginx:latest"),
         "joined with the list"
     );
-    let resources = got.resources.unwrap();
-    assert_eq!((resources.gpu_count, resources.cpu_cores), (1, 32.0));
-    assert_eq!(resources.gpu_types, ["NVIDIA H100"]);
+    assert!(
+        got.resources.is_none(),
+        "the service does not tell them again"
+    );
+    let machine = got.machine_resources.unwrap();
+    assert_eq!((machine.gpu_count, machine.cpu_cores), (1, 32.0));
+    assert_eq!(machine.gpu_types, ["NVIDIA H100"]);
     assert!(got.created_at.unwrap().starts_with("2026-"));
     assert!(got.extra.contains_key("updated_at"));
 
@@ -119,15 +123,28 @@ fn a_machine_can_be_found_by_its_gpus() {
     let gpu = GpuRequirements::new(4, 40).gpu_type("H100");
     let config = config().gpu(gpu).no_ssh(true).build().unwrap();
     let made = mock.client().deployments().deploy(&config).unwrap();
-    assert!(made.ssh_access.is_none() && made.executor_id.is_none());
+    assert!(made.ssh_access.is_none());
+    assert_eq!(made.executor_id.as_deref(), Some("executor-2"));
+    assert_eq!(count(&mock, "GET", "/rentals/"), 1, "looked up once");
     let asked = &mock.deployed()[0];
     assert_eq!(
         asked["executor_selection"]["gpu_requirements"],
         json!({ "min_memory_gb": 40, "gpu_type": "H100", "gpu_count": 4 })
     );
-    assert_eq!(asked["ssh_public_key"], "");
-    let found = mock.client().deployments().get(&made.id).unwrap();
-    assert_eq!(found.executor_id.as_deref(), Some("executor-2"));
+    // A look-up that fails takes nothing from the rental, and is not repeated.
+    mock.fault("GET", "/rentals/", Fault::Status(503));
+    let made = quick(&mock).deployments().deploy(&config).unwrap();
+    assert_eq!((made.executor_id, mock.deployed().len()), (None, 2));
+    assert_eq!(count(&mock, "GET", "/rentals/"), 2);
+    // GPUs that nobody has.
+    let none = self::config().gpu(GpuRequirements::new(64, 80)).build();
+    let error = mock
+        .client()
+        .deployments()
+        .deploy(&none.unwrap())
+        .unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+    assert_eq!(error.server_type(), Some("BASILICA_API_NOT_FOUND"));
 }
 
 #[test]
@@ -296,11 +313,11 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
     // Any failure behind the gateway: nobody knows what came of it.
     let config = config().executor_id("executor-9").build().unwrap();
     let error = basilica.deployments().deploy(&config).unwrap_err();
-    assert_eq!(error.server_type(), Some("OTHER_ERROR"));
+    assert_eq!(error.server_type(), Some("BASILICA_API_OTHER_ERROR"));
     assert_eq!((error.status(), count(&mock, "POST", "")), (Some(500), 1));
     // Keys that cannot be fetched are told as final, and are back in a moment.
     let short = mock.builder().max_retries(2).clock(ManualClock::default());
-    let short = short.build().unwrap();
+    let short = short.token(mock.access_token()).build().unwrap();
     mock.lose_keys(true);
     let error = short.executors().list_available().unwrap_err();
     assert!(error.is_retryable() && !error.is_unauthorized(), "{error}");
@@ -312,7 +329,6 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
             .unwrap_err()
             .is_retryable()
     );
-    assert_eq!(count(&mock, "POST", ""), 2, "a create is not sent again");
     assert_eq!(
         short.health().unwrap().total_validators,
         2,
@@ -325,7 +341,12 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
             .all(|r| !r.authorization)
     );
     // An overload is waited out, since nothing was done.
+    assert!(
+        basilica.executors().list_available().is_ok(),
+        "an API key is checked elsewhere"
+    );
     mock.lose_keys(false);
+    let before = count(&mock, "POST", "");
     mock.fault(
         "POST",
         "",
@@ -336,7 +357,7 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
     );
     let config = self::config().build().unwrap();
     assert!(short.deployments().deploy(&config).is_ok());
-    assert_eq!(count(&mock, "POST", ""), 4);
+    assert_eq!(count(&mock, "POST", ""), before + 2);
 }
 
 #[test]
@@ -377,7 +398,11 @@ fn the_newer_service_runs_deployments_by_the_name_that_it_gave_them() {
     let made = basilica.deployments().deploy(&config).unwrap();
     assert_ne!(made.id, config.name());
     assert_eq!(made.image.as_deref(), Some("vllm/vllm-openai"));
-    assert!(made.url.unwrap().starts_with("https://my-model-"));
+    let url = made.url.unwrap();
+    assert!(
+        url.starts_with(&format!("{}/apps/my-model-", mock.url())),
+        "{url}"
+    );
     assert_eq!(
         mock.deployed()[0],
         json!({

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector, DefaultConnector};
 
+use super::connector::WholeRequests;
 use super::resolver::CachingResolver;
 use super::transport::Server;
 
@@ -102,7 +103,8 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
         true => config.proxy(None),
         false => config,
     };
-    Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
+    let connector = DefaultConnector::default().chain(WholeRequests);
+    Agent::with_parts(config.build(), connector, resolver)
 }
 
 /// `localhost`, `127.0.0.0/8` or `[::1]`.

@@ -24,6 +24,8 @@ pub enum Fault {
     Garbled,
     /// It was broken off from this side.
     Cancelled,
+    /// Work at the other end did not end within its time limit, and may go on.
+    WorkTimedOut,
 }
 
 impl Fault {
@@ -37,7 +39,18 @@ impl Fault {
 
     /// The same call may go well later.
     pub fn is_passing(self) -> bool {
+        if self == Fault::WorkTimedOut {
+            return false;
+        }
         !matches!(self, Fault::TooLarge | Fault::Tls | Fault::Cancelled)
+    }
+
+    /// A time limit passed.
+    pub fn is_timeout(self) -> bool {
+        if self == Fault::WorkTimedOut {
+            return true;
+        }
+        matches!(self, Fault::TimedOut | Fault::ConnectTimedOut)
     }
 }
 
@@ -61,7 +74,7 @@ impl Failure {
             Fault::Tls => format!("no trusted connection: {error}"),
             Fault::Broken => format!("the connection broke: {error}"),
             Fault::Garbled => format!("the answer is not HTTP: {error}"),
-            Fault::Cancelled => error.to_string(),
+            _ => error.to_string(),
         };
         Failure { fault, text }
     }

@@ -10,6 +10,7 @@
 mod agent;
 mod call;
 mod cancel;
+mod connector;
 mod credentials;
 mod dialect;
 mod events;

@@ -35,9 +35,14 @@ pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str
     if let Some(key) = &order.cache_key {
         if let Some(known) = shared.world().cached.get(key) {
             let mut known = known.clone();
-            known["cached"] = true.into();
+            if shared.kind != FaasKind::Gateway {
+                known["cached"] = true.into();
+            }
             return Response::json(200, known.to_string());
         }
+    }
+    if let Some(pretended) = pretended(shared, &asked.body) {
+        return pretended;
     }
     let (id, is_cancelled) = begin(shared, &order);
     let is_streamed =
@@ -51,18 +56,34 @@ pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str
     output::stream(shared, &id, true)
 }
 
-/// `POST …/fork`: two variants of the same.
+/// `POST …/fork` of the gateway: each of its two variants lacks a parent, and what
+/// fails is left out.
 pub(super) fn fork(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
-    let run_one = |_| {
-        let order = order(shared, &asked.body, None).ok()?;
-        let (id, is_cancelled) = begin(shared, &order);
-        Some(run(shared, &order, &id, &is_cancelled))
+    match order(shared, &asked.body, None) {
+        Err(refusal) if refusal.status() != 500 => refusal,
+        _ => Response::json(200, "[]"),
+    }
+}
+
+/// The gateway answers checkpointed executions with a word, and runs nothing.
+fn pretended(shared: &Shared, body: &[u8]) -> Option<Response> {
+    let fields: Value = serde_json::from_slice(body).ok()?;
+    if shared.kind != FaasKind::Gateway || fields["mode"] != "checkpointed" {
+        return None;
+    }
+    let mut world = shared.world();
+    let word = match fields["snapshot_id"].as_str() {
+        Some(id) if !world.snapshots.iter().any(|one| one["id"] == id) => {
+            return Some(Response::new(500));
+        }
+        Some(_) => "Restored",
+        None => "Checkpointed",
     };
-    let results: Vec<Value> = ["baseline", "optimized"]
-        .into_iter()
-        .filter_map(run_one)
-        .collect();
-    Response::json(200, json!(results).to_string())
+    let result = json!({
+        "request_id": world.new_id("exec"), "exit_code": 0, "stdout": word, "stderr": "",
+        "duration_ms": 200, "output": word, "logs": "", "error": null,
+    });
+    Some(Response::json(200, result.to_string()))
 }
 
 fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Response> {
@@ -110,6 +131,9 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
             _ => super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such environment"),
         });
     }
+    if shared.kind == FaasKind::Gateway && !can_run(&fields, from) {
+        return Err(Response::new(500));
+    }
     let folder = folder(shared, &fields, from).ok_or_else(|| {
         super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such state")
     })?;
@@ -120,12 +144,17 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
         _ => told.map_or(max, |told| told.min(max)),
     };
     let is_cached = fields["mode"] == "cached";
-    let key = || {
-        Some(format!(
+    let key = || match shared.kind {
+        // By the image and the beginning of the command, whatever the key.
+        FaasKind::Gateway => {
+            let begin: String = text(&fields["command"])?.chars().take(100).collect();
+            Some(format!("{image} {begin}"))
+        }
+        _ => Some(format!(
             "{} {}",
             fields["cache_key"].as_str()?,
             fields["command"]
-        ))
+        )),
     };
     Ok(Order {
         command: fields["command"].clone(),
@@ -141,19 +170,32 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
     })
 }
 
-/// A name with a tag is an image, any other an environment.
+/// The image is one that the mock has, or names an environment.
 fn is_known(shared: &Shared, image: &Value) -> bool {
     let Some(name) = image.as_str() else {
         return image.is_null();
     };
-    let is_environment = || {
-        shared
-            .world()
-            .environments
-            .iter()
-            .any(|one| one["name"] == *image)
-    };
-    name.contains(':') || (shared.kind != FaasKind::Gateway && is_environment())
+    let world = shared.world();
+    let bare = name.split([':', '@']).next().unwrap_or_default();
+    let has_image = IMAGES.contains(&bare) || world.images.iter().any(|one| one == name);
+    let has_environment = world.environments.iter().any(|one| one["name"] == *image);
+    has_image || (shared.kind != FaasKind::Gateway && has_environment)
+}
+
+/// The images that every mock has, whatever their tag.
+const IMAGES: [&str; 9] = [
+    "alpine", "busybox", "debian", "golang", "node", "python", "ruby", "rust", "ubuntu",
+];
+
+/// Whether the gateway has what this needs: it has no microVMs, which persistent
+/// executions run on unless told otherwise, and a branch has to have a parent.
+fn can_run(fields: &Value, from: Option<&str>) -> bool {
+    let runtime = fields["runtime"].as_str();
+    match fields["mode"].as_str() {
+        Some("persistent") => matches!(runtime, Some("docker" | "auto")),
+        Some("branched") => fields["branch_from"].is_string() || from.is_some(),
+        _ => runtime != Some("firecracker"),
+    }
 }
 
 /// The folder to run in: a branch itself, a copy of what it begins with, or a
@@ -250,11 +292,14 @@ fn run(shared: &Shared, order: &Order, id: &str, is_cancelled: &AtomicBool) -> V
                 "duration_ms": ms, "output": merged, "logs": merged, "error": null,
             })
         }
-        _ => json!({
-            "request_id": id, "status": status, "exit_code": code,
-            "stdout": execution.printed(&["stdout"]), "stderr": execution.printed(&["stderr"]),
-            "duration_ms": ms, "cached": false, "error": error,
-        }),
+        _ => {
+            let [out, err] = ["stdout", "stderr"].map(|kind| execution.printed(&[kind]));
+            json!({
+                "request_id": id, "status": status, "exit_code": code, "stdout": out,
+                "stderr": err, "output": out, "logs": err, "duration_ms": ms, "cached": false,
+                "error": error,
+            })
+        }
     };
     if let (Some(key), "success") = (&order.cache_key, status) {
         world.cached.insert(key.clone(), result.clone());

@@ -25,7 +25,8 @@ pub enum FaasKind {
     /// One that keeps to the contract: every route, each with what it promises.
     Contract,
     /// The real gateway: exit codes are 0, output and errors are merged, time
-    /// limits and folders are ignored, half of the routes are not there.
+    /// limits and folders are ignored, checkpointed executions are answered and not
+    /// run, half of the routes are not there.
     Gateway,
     /// The second server: the contract in the other dialect, and every refusal
     /// a 400.
@@ -93,6 +94,13 @@ impl MockFaas {
         self.builder()
             .build()
             .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Adds a container image, by its full name. There are `alpine`, `busybox`,
+    /// `debian`, `golang`, `node`, `python`, `ruby`, `rust` and `ubuntu`, with any
+    /// tag. All commands run on this host, whatever their image.
+    pub fn add_image(&self, name: &str) {
+        self.world().images.push(name.to_owned());
     }
 
     /// No execution takes longer, whatever it is told. Default: 60 s.

@@ -31,11 +31,15 @@ pub(super) struct World {
     pub(super) max_output: usize,
     pub(super) cuts: VecDeque<usize>,
     pub(super) refusals: u32,
+    /// Requests to run something, whatever came of them.
+    pub(super) asked: usize,
     pub(super) executions: Vec<Execution>,
     pub(super) most_at_once: usize,
     pub(super) environments: Vec<Value>,
     pub(super) snapshots: Vec<Value>,
     pub(super) instances: Vec<Value>,
+    /// Images beside those that every mock has.
+    pub(super) images: Vec<String>,
     /// Where the states of executions, snapshots and branches are, by their ids.
     pub(super) folders: HashMap<String, PathBuf>,
     pub(super) cached: HashMap<String, Value>,
@@ -64,6 +68,7 @@ impl Shared {
             max_output: 1024 * 1024,
             cuts: VecDeque::new(),
             refusals: 0,
+            asked: 0,
             executions: Vec::new(),
             most_at_once: 0,
             environments: vec![
@@ -73,6 +78,7 @@ impl Shared {
             ],
             snapshots: Vec::new(),
             instances: Vec::new(),
+            images: Vec::new(),
             folders: HashMap::new(),
             cached: HashMap::new(),
             is_over: false,

@@ -145,8 +145,7 @@ fn a_batch_is_bounded_in_order_and_survives_its_failures() {
 #[test]
 fn a_time_limit_is_told_and_kept_by_a_server_that_can() {
     let mock = MockFaas::start();
-    let request =
-        ExecutionRequest::shell("echo begun; sleep 30").timeout(Duration::from_millis(300));
+    let request = ExecutionRequest::shell("echo begun; sleep 30").timeout(Duration::from_secs(4));
     let result = mock.client().execute(&request).unwrap();
     assert_eq!(result.status, ExecutionStatus::Timeout);
     assert_eq!(result.stdout, "begun\n");
@@ -219,6 +218,18 @@ fn environments_are_made_changed_and_deleted() {
         (got.base_image.as_str(), got.layers.len()),
         ("rust:1.90", 1)
     );
+    let change = EnvironmentSpec::default()
+        .memory_mb(512)
+        .feature("gpu", true);
+    let changed = environments.update("my-env", &change).unwrap();
+    let resources = changed.resources.unwrap();
+    assert_eq!(
+        (resources.cpu_cores, resources.memory_mb),
+        (Some(2.0), Some(512)),
+        "the CPU is kept"
+    );
+    assert_eq!(changed.features.get("network"), Some(&false));
+    assert_eq!(changed.features.get("gpu"), Some(&true));
     let run = ExecutionRequest::shell("true").environment("my-env");
     assert!(faas.execute(run).unwrap().is_success());
     mock.fault("DELETE", "my-env", Fault::DoneButNoAnswer);

@@ -5,4 +5,5 @@
 
 mod faas;
 mod faas_gateway;
+mod faas_sdks;
 mod faas_streams;

@@ -1,0 +1,272 @@
+//! What belongs to an account: API keys, and at the newer service an SSH key, the
+//! balance and the usage.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::client::{ApiVersion, BasilicaClient};
+use satellite_core::client::delete;
+use satellite_core::http::{Call, Method, Secret, escaped};
+use satellite_core::lenient::or_default;
+use satellite_core::{Error, Result};
+
+/// The account of a [`BasilicaClient`].
+///
+/// ```no_run
+/// use satellite_basilica::BasilicaClient;
+///
+/// let basilica = BasilicaClient::from_env()?;
+/// for key in basilica.account().api_keys()? {
+///     println!("{} last used at {:?}", key.name, key.last_used_at);
+/// }
+/// # Ok::<(), satellite_basilica::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct AccountManager<'a> {
+    pub(super) client: &'a BasilicaClient,
+}
+
+/// API keys are managed by people: the service takes the JWT of a login for it,
+/// and refuses an API key with `is_unauthorized()`.
+impl AccountManager<'_> {
+    /// Creates an API key. Its token is shown this once. It has the scopes that are
+    /// named here, or those of the caller where none is.
+    ///
+    /// It is sent once. Where the answer was lost, the token is lost with it: delete
+    /// the key and create another one.
+    ///
+    /// ```no_run
+    /// # use satellite_basilica::BasilicaClient;
+    /// # let basilica = BasilicaClient::from_env()?;
+    /// let key = basilica.account().create_api_key("edge-worker", &[])?;
+    /// std::fs::write("token", key.token.expose())?;
+    /// # Ok::<(), satellite_basilica::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_settings()` for a name with anything but ASCII letters, digits, `-` and
+    /// `_`, or of more than 100 characters; `is_conflict()` where there is a key of
+    /// that name, or ten keys; `is_unauthorized()`.
+    pub fn create_api_key(&self, name: &str, scopes: &[&str]) -> Result<NewApiKey> {
+        check_name(name)?;
+        let mut body = json!({ "name": name });
+        if !scopes.is_empty() {
+            body["scopes"] = json!(scopes);
+        }
+        self.client.create("/api-keys", &body)
+    }
+
+    /// The account's API keys, without their tokens.
+    ///
+    /// # Errors
+    /// `is_unauthorized()`.
+    pub fn api_keys(&self) -> Result<Vec<ApiKey>> {
+        self.client.get("/api-keys", &[])
+    }
+
+    /// Deletes an API key. Whoever uses it is refused from now on.
+    ///
+    /// # Errors
+    /// `is_settings()` for a name that no key can have; `is_not_found()`;
+    /// `is_unauthorized()`.
+    pub fn delete_api_key(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        let path = format!("/api-keys/{}", escaped(name));
+        delete(&self.client.transport, &path, self.client.limits.request)
+    }
+
+    /// Registers the account's SSH key, which rentals of the newer service use. An
+    /// account has one at most.
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_conflict()` where there is
+    /// one.
+    pub fn register_ssh_key(&self, name: &str, public_key: &str) -> Result<SshKey> {
+        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        let body = json!({ "name": name, "public_key": public_key.trim() });
+        self.client.create("/ssh-keys", &body)
+    }
+
+    /// The account's SSH key, if one is registered.
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`].
+    pub fn ssh_key(&self) -> Result<Option<SshKey>> {
+        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        match self.client.get("/ssh-keys", &[]) {
+            Err(error) if error.is_not_found() => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// Deletes the account's SSH key.
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
+    pub fn delete_ssh_key(&self) -> Result<()> {
+        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        delete(
+            &self.client.transport,
+            "/ssh-keys",
+            self.client.limits.request,
+        )
+    }
+
+    /// The credit that is left.
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`].
+    pub fn balance(&self) -> Result<Balance> {
+        self.client.needs(ApiVersion::Deployments, "a balance")?;
+        self.client.get("/billing/balance", &[])
+    }
+
+    /// What was rented and what it cost: at most `limit` entries, after the first
+    /// `offset` of them.
+    ///
+    /// # Errors
+    /// `is_unsupported()` with [`ApiVersion::Rentals`].
+    pub fn usage(&self, limit: u32, offset: u32) -> Result<Usage> {
+        self.client
+            .needs(ApiVersion::Deployments, "a usage history")?;
+        let (limit, offset) = (limit.to_string(), offset.to_string());
+        let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
+        self.client.get("/billing/usage", &query)
+    }
+}
+
+/// An API key, without its token.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct ApiKey {
+    /// Its name, which deletes it.
+    pub name: String,
+    /// Its public identity, a part of the token.
+    #[serde(default, deserialize_with = "or_default")]
+    pub kid: String,
+    /// When it was created (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+    /// When it was last used (RFC 3339), if it was.
+    #[serde(default)]
+    pub last_used_at: Option<String>,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// An API key that was just created, with its token.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct NewApiKey {
+    /// Its name.
+    pub name: String,
+    /// The token, which is never told again.
+    pub token: Secret,
+    /// When it was created (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+}
+
+/// The SSH key of an account.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct SshKey {
+    /// Its identity.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The public key.
+    pub public_key: String,
+    /// When it was registered (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// The credit of an account.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Balance {
+    /// How much is left, in US dollars, with the service's own digits.
+    pub balance: String,
+    /// As of when (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub last_updated: String,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A part of the usage history.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The entries that were asked for.
+    pub rentals: Vec<RentalUsage>,
+    /// How many entries there are in all.
+    #[serde(default, deserialize_with = "or_default")]
+    pub total_count: u64,
+}
+
+/// What one rental cost.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct RentalUsage {
+    /// The rental.
+    pub rental_id: String,
+    /// The machine.
+    #[serde(default, deserialize_with = "or_default")]
+    pub node_id: String,
+    /// Where the rental stands, in the service's words.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: String,
+    /// US dollars for an hour, with the service's own digits.
+    #[serde(default, deserialize_with = "or_default")]
+    pub hourly_rate: String,
+    /// US dollars so far, with the service's own digits.
+    #[serde(default, deserialize_with = "or_default")]
+    pub current_cost: String,
+    /// When it began (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_time: String,
+    /// As of when (RFC 3339).
+    #[serde(default, deserialize_with = "or_default")]
+    pub last_updated: String,
+    /// The rest of what the service says of it.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl BasilicaClient {
+    /// An error where the API is another one: nothing is sent.
+    pub(super) fn needs(&self, version: ApiVersion, what: &str) -> Result<()> {
+        match self.version == version {
+            true => Ok(()),
+            false => Err(Error::unsupported(format_args!(
+                "the {:?} API of {} has no {what}",
+                self.version,
+                self.url()
+            ))),
+        }
+    }
+
+    /// An answer that is worth one attempt and no more.
+    pub(super) fn get_once<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let call = Call::new(Method::GET, path).within(self.limits.request);
+        let call = call.effort(satellite_core::http::Effort::Once);
+        self.transport.send(&call)?.json()
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    match (1..=100).contains(&name.len()) && name.bytes().all(is_fit) {
+        true => Ok(()),
+        false => Err(Error::settings(vec![format!(
+            "name: expected at most 100 letters, digits, `-` and `_`, found {name:?}"
+        )])),
+    }
+}

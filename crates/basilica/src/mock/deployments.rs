@@ -1,0 +1,159 @@
+//! The newer service: deployments by name, and what belongs to their account.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::account;
+use super::routes::{available, error, found, log};
+use super::world::{Deployed, Shared, World};
+use satellite_serve::Response;
+use satellite_serve::testing::{Asked, query};
+
+pub(super) fn answer(
+    shared: &Arc<Shared>,
+    world: &mut World,
+    asked: &Asked<'_>,
+    segments: &[&str],
+) -> Response {
+    match (asked.method, segments) {
+        ("GET", ["nodes"]) => available(world, asked.query, "node"),
+        ("POST", ["deployments"]) => deploy(shared, world, &asked.body),
+        ("GET", ["deployments"]) => {
+            let all = world.deployments.iter();
+            let all: Vec<_> = all.map(|one| service(shared, one)).collect();
+            found(&json!({ "total": all.len(), "deployments": all }))
+        }
+        (_, ["nodes" | "deployments"]) => Response::new(405),
+        (method, ["deployments", name, rest @ ..]) => {
+            one(shared, world, (method, name, rest), asked)
+        }
+        (_, ["ssh-keys"]) => account::ssh_key(world, asked),
+        ("GET", ["billing", "balance"]) => account::balance(world),
+        ("GET", ["billing", "usage"]) => account::usage(world, asked.query),
+        ("GET", ["v2", "secure-cloud", "cpu-prices"]) => account::cpu_offerings(),
+        _ => Response::new(403),
+    }
+}
+
+fn one(
+    shared: &Arc<Shared>,
+    world: &mut World,
+    (method, name, rest): (&str, &str, &[&str]),
+    asked: &Asked<'_>,
+) -> Response {
+    let Some(deployed) = world.find(name) else {
+        let text = format!("Deployment '{name}' not found");
+        return error(404, "DEPLOYMENT_NOT_FOUND", &text, false);
+    };
+    match (method, rest) {
+        ("GET", []) => {
+            deployed.looked_at();
+            found(&service(shared, deployed))
+        }
+        ("DELETE", []) => {
+            let gone = json!({ "instanceName": name, "state": "Terminating", "message": "" });
+            world.deployments.retain(|one| one.id != name);
+            shared.changed.notify_all();
+            found(&gone)
+        }
+        ("POST", ["restart"]) => {
+            deployed.restarts += 1;
+            deployed.state = "pending";
+            found(&service(shared, deployed))
+        }
+        ("GET", ["events"]) => events(deployed, asked.query),
+        ("GET", ["logs"]) => {
+            let printed = deployed.log.len();
+            log(shared, name, asked.query, printed, world.cuts.pop_front())
+        }
+        (_, [] | ["logs" | "events" | "restart"]) => Response::new(405),
+        _ => Response::new(403),
+    }
+}
+
+fn events(deployed: &Deployed, asked: &str) -> Response {
+    let limit = query(asked, "limit").map_or(Some(usize::MAX), |text| text.parse().ok());
+    let Some(limit) = limit else {
+        return Response::text(400, "Failed to deserialize query string: invalid digit");
+    };
+    let event = |kind: &str, reason: &str, message: &str, count: u32| {
+        json!({
+            "type": kind, "reason": reason, "message": message, "count": count,
+            "last_timestamp": deployed.created_at,
+        })
+    };
+    let image = deployed.asked["image"].as_str().unwrap_or_default();
+    let mut events = vec![
+        event(
+            "Normal",
+            "Pulled",
+            &format!("Successfully pulled image {image:?}"),
+            1,
+        ),
+        event(
+            "Normal",
+            "Started",
+            "Started container app",
+            deployed.restarts + 1,
+        ),
+    ];
+    if deployed.state == "failed" {
+        events.push(event(
+            "Warning",
+            "BackOff",
+            "Back-off restarting failed container",
+            3,
+        ));
+    }
+    events.truncate(limit);
+    found(&json!({ "events": events }))
+}
+
+fn deploy(shared: &Shared, world: &mut World, body: &[u8]) -> Response {
+    let Ok(asked) = serde_json::from_slice::<Value>(body) else {
+        return Response::text(400, "Failed to parse the request body as JSON");
+    };
+    for (name, is_fit) in [
+        ("instanceName", asked["instanceName"].is_string()),
+        ("image", asked["image"].is_string()),
+        ("replicas", asked["replicas"].is_u64()),
+        ("port", asked["port"].is_u64()),
+    ] {
+        if !is_fit {
+            return Response::text(422, format!("missing field `{name}`"));
+        }
+    }
+    let name = asked["instanceName"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let made = world.deploy(&name, asked, Value::Null);
+    found(&service(shared, made))
+}
+
+fn service(shared: &Shared, deployed: &Deployed) -> Value {
+    let (state, phase, ready) = match deployed.state {
+        "pending" => ("Pending", "starting", json!(0)),
+        "active" => ("Active", "ready", deployed.asked["replicas"].clone()),
+        "failed" => ("Failed", "failed", json!(0)),
+        _ => ("Terminated", "terminating", json!(0)),
+    };
+    let mut service = json!({
+        "instanceName": deployed.id,
+        "userId": "user-1",
+        "namespace": "u-user-1",
+        "friendlyName": deployed.asked["instanceName"],
+        "image": deployed.asked["image"],
+        "state": state,
+        "phase": phase,
+        "url": format!("{}/apps/{}", shared.url(), deployed.id),
+        "public": deployed.asked["public"] == true,
+        "replicas": { "desired": deployed.asked["replicas"], "ready": ready },
+        "createdAt": deployed.created_at,
+    });
+    if deployed.state == "failed" {
+        service["message"] = "the container exited with 1".into();
+    }
+    service
+}
