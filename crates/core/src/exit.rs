@@ -51,11 +51,8 @@ impl<T> From<Result<T, Error>> for Exit {
         if let Err(error) = &end {
             let text = error.to_string();
             // Each wrong setting has a line of its own; no other error has several.
-            let lines: Vec<&str> = match error.is_settings() {
-                true => text.lines().collect(),
-                false => vec![&text],
-            };
-            for line in lines {
+            let end = if error.is_settings() { '\n' } else { '\0' };
+            for line in text.split(end) {
                 match log::log_enabled!(log::Level::Error) {
                     true => log::error!("{line}"),
                     false => eprintln!("{}", Printable(line)),

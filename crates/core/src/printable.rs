@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// Escaped are control characters (line breaks, ESC, the C1 range), Unicode's line
 /// and paragraph separators, the characters that reorder text, and a `<` at the
-/// beginning that journald would read as a priority: `\n`, `\x1b`, `\u{2028}`.
+/// beginning that journald would read as a priority: `\n`, `\u{1b}`, `\u{2028}`.
 /// Everything else stays, backslashes too, so that ordinary text is not changed.
 pub struct Printable<T>(pub T);
 
@@ -15,17 +15,14 @@ impl<T: fmt::Display> fmt::Display for Printable<T> {
         let text = self.0.to_string();
         let mut rest = text.as_str();
         if begins_with_priority(rest) {
-            f.write_str("\\x3c")?;
+            f.write_str("\\u{3c}")?;
             rest = &rest[1..];
         }
         while let Some(at) = rest.find(is_escaped) {
             f.write_str(&rest[..at])?;
             let mut chars = rest[at..].chars();
-            match chars.next() {
-                Some(c @ ('\n' | '\r' | '\t')) => write!(f, "{}", c.escape_default())?,
-                Some(c) if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c))?,
-                Some(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
-                None => {}
+            if let Some(c) = chars.next() {
+                c.escape_default().fmt(f)?;
             }
             rest = chars.as_str();
         }
@@ -67,15 +64,15 @@ mod tests {
 
     #[test]
     fn what_forges_a_line_or_commands_a_terminal_is_escaped() {
-        assert_eq!(shown("a\r\nb\tc\0"), r"a\r\nb\tc\x00");
-        assert_eq!(shown("\u{1b}[2J\u{7f}\u{9b}1m"), r"\x1b[2J\x7f\u{9b}1m");
+        assert_eq!(shown("a\r\nb\tc\0"), r"a\r\nb\tc\u{0}");
+        assert_eq!(shown("\u{1b}[2J\u{7f}\u{9b}1m"), r"\u{1b}[2J\u{7f}\u{9b}1m");
         assert_eq!(
             shown("a\u{2028}b\u{2029}c\u{85}"),
             r"a\u{2028}b\u{2029}c\u{85}"
         );
         assert_eq!(shown("\u{202e}gpj.exe"), r"\u{202e}gpj.exe");
-        assert_eq!(shown("<3>on fire"), r"\x3c3>on fire");
-        assert_eq!(shown("<191>on fire"), r"\x3c191>on fire");
+        assert_eq!(shown("<3>on fire"), r"\u{3c}3>on fire");
+        assert_eq!(shown("<191>on fire"), r"\u{3c}191>on fire");
     }
 
     #[test]

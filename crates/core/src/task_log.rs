@@ -31,7 +31,7 @@ pub fn current_task_id() -> Option<String> {
 ///
 /// What a platform, a task or a container says may hold line breaks, terminal escapes
 /// or journald priorities, to forge a line or to command the terminal that shows it.
-/// They are escaped as in `\n` and `\x1b`, so that each record is one line.
+/// They are escaped as in `\n` and `\u{1b}`, so that each record is one line.
 ///
 /// ```
 /// use satellite_core::TaskLog;
