@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::unversioned::transport::DefaultConnector;
 
+use super::early::EarlyAnswers;
 use super::resolver::CachingResolver;
 use super::transport::Server;
 
@@ -76,7 +76,7 @@ pub(super) fn for_files(silence: Duration) -> Agent {
     #[cfg(feature = "tls")]
     let config = config.tls_config(Trust::default().tls());
     let resolver = CachingResolver::default();
-    Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
+    Agent::with_parts(config.build(), EarlyAnswers::default(), resolver)
 }
 
 pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> Agent {
@@ -102,7 +102,7 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
         true => config.proxy(None),
         false => config,
     };
-    Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
+    Agent::with_parts(config.build(), EarlyAnswers::default(), resolver)
 }
 
 /// `localhost`, `127.0.0.0/8` or `[::1]`.

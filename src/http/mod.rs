@@ -14,6 +14,7 @@ mod call;
 mod cancel;
 mod credentials;
 mod dialect;
+mod early;
 #[cfg(feature = "compute")]
 mod events;
 mod fault;
