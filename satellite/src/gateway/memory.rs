@@ -11,6 +11,11 @@ use super::{refusal, retry_later};
 /// Bytes of a body that are asked for, and accounted for, at a time.
 const STEP: u64 = 64 * 1024;
 
+/// glibc keeps freed memory of up to 32 MiB in each of its arenas, once it has seen such sizes.
+/// What is larger is a mapping of its own, and given back to the system when it is freed. Pages
+/// that nothing was written to take no memory.
+const ALWAYS_MAPPED: usize = (32 << 20) + 1;
+
 /// So many bytes of bodies, for all calls together.
 #[derive(Debug, Clone)]
 pub struct Memory {
@@ -79,6 +84,12 @@ impl Held {
         used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
             .map_err(|_| no_room())?;
         self.share += step;
+        if self.share > STEP && self.bytes.capacity() < ALWAYS_MAPPED {
+            // Without so much address space it grows as it has to.
+            let _ = self
+                .bytes
+                .try_reserve_exact(ALWAYS_MAPPED - self.bytes.len());
+        }
         Ok(())
     }
 }
