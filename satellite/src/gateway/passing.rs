@@ -31,7 +31,7 @@ pub fn to_the_model(request: &Request<'_>) -> Vec<u8> {
     let mut has_type = false;
     for (name, value) in request.headers_bytes() {
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        if !ends_here(name, &named) && !OURS.iter().any(|own| is(own)) {
+        if !ends_here(name, &named) && !OURS.iter().any(is) {
             has_type |= is(&"content-type");
             put(&mut lines, name, value);
         }
