@@ -26,7 +26,7 @@ pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)
     let mut builder = registration::registering(builder, &settings);
     let kits = builder.settings()?;
     let owner = owner::mark(kits.token.expose(), kits.state_dir.as_deref());
-    let address = settings.gateway;
+    let (address, memory) = (settings.gateway, settings.gateway_memory);
     let routes = Routes::default();
     let fleet = Fleet::new(settings, owner, routes.clone());
     let reconciler = Reconciler::new(fleet.clone());
@@ -36,10 +36,11 @@ pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)
         // Deploying and undeploying do no harm twice.
         .on_orphan(OnOrphan::Rerun)
         .build()?;
-    let gateway = gateway::start(address, routes, satellite.platform()).map_err(|error| {
-        let hint = "LUML_GATEWAY_HOST and LUML_GATEWAY_PORT say where it listens";
-        Error::new(format_args!("no gateway at {address}: {error}; {hint}"))
-    })?;
+    let gateway =
+        gateway::start(address, memory, routes, satellite.platform()).map_err(|error| {
+            let hint = "LUML_GATEWAY_HOST and LUML_GATEWAY_PORT say where it listens";
+            Error::new(format_args!("no gateway at {address}: {error}; {hint}"))
+        })?;
     let cx = satellite.context();
     thread::Builder::new()
         .name("reconcile".into())

@@ -34,6 +34,9 @@ pub struct Settings {
     pub model_port: u16,
     /// `LUML_GATEWAY_HOST`, `LUML_GATEWAY_PORT`: where predictions are asked for.
     pub gateway: SocketAddr,
+    /// `LUML_GATEWAY_BODY_MEMORY_MB`: memory for request bodies that secrets are put into, in
+    /// bytes, for all calls together.
+    pub gateway_memory: u64,
     /// `LUML_AGENT_URL`: where a model server reaches the gateway.
     pub agent_url: String,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`, passed on to model servers.
@@ -74,6 +77,7 @@ impl Settings {
             allowed_images: variables.list("LUML_ALLOWED_IMAGES"),
             model_port: variables.port("LUML_MODEL_PORT", 8080),
             gateway: SocketAddr::new(host, port),
+            gateway_memory: megabytes(variables, "LUML_GATEWAY_BODY_MEMORY_MB", 256),
             agent_url: variables
                 .url("LUML_AGENT_URL", None)
                 .unwrap_or_else(|| format!("http://host.docker.internal:{port}")),
@@ -110,4 +114,16 @@ fn variants(text: &str) -> Option<Vec<String>> {
         }
     }
     Some(variants)
+}
+
+/// A setting in MB (1 MB is 1024 * 1024 bytes), in bytes.
+fn megabytes(variables: &mut Variables, name: &str, default: u64) -> u64 {
+    let expected = "a whole number of MB, at least 1";
+    let megabytes = variables.value(name, default, expected, |text| {
+        text.parse::<u32>()
+            .ok()
+            .filter(|megabytes| *megabytes > 0)
+            .map(u64::from)
+    });
+    megabytes << 20
 }

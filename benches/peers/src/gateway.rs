@@ -1,13 +1,15 @@
 //! The Docker satellite's gateway beside a direct call to the model server behind it.
 //!
 //! `gateway SATELLITE [--quick]`: SATELLITE is the program. Starts a platform on
-//! loopback, the satellite as a process and a model in a container, all of which are
+//! loopback, the satellite as a process, a model in a container and nginx, all of which are
 //! gone at the end. Exit code 69 without a container engine.
 
 #[path = "gateway/client.rs"]
 mod client;
 #[path = "gateway/host.rs"]
 mod host;
+#[path = "gateway/nginx.rs"]
+mod nginx;
 
 use std::process::ExitCode;
 use std::thread;
@@ -51,7 +53,11 @@ fn main() -> ExitCode {
         Some("--quick") => 5,
         _ => 1,
     };
-    match Host::start(&satellite).and_then(|host| measure(&host, share)) {
+    let measured = Host::start(&satellite).and_then(|host| {
+        measure(&host, share)?;
+        nginx::beside(&host, share > 1)
+    });
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");

@@ -55,8 +55,11 @@ impl HealthServer {
 fn answer(request: &mut Request<'_>, health: &Health) -> Response {
     let is_read = matches!(request.method(), "GET" | "HEAD");
     #[cfg(feature = "metrics")]
-    if is_read && request.path() == "/metrics" {
-        return crate::metrics::page(health.metrics());
+    if request.path() == "/metrics" {
+        return match is_read {
+            true => crate::metrics::page(health.metrics()),
+            false => Response::json(405, error("GET only")).header("allow", "GET, HEAD"),
+        };
     }
     let (status, body) = match request.path() {
         "/healthz" | "/readyz" if !is_read => (405, error("GET only")),
@@ -64,9 +67,11 @@ fn answer(request: &mut Request<'_>, health: &Health) -> Response {
         "/readyz" => from(health.readiness()),
         _ => (404, error("not found")),
     };
-    Response::json(status, body)
-        .header("cache-control", "no-store")
-        .header("allow", "GET, HEAD")
+    let response = Response::json(status, body).header("cache-control", "no-store");
+    match status {
+        405 => response.header("allow", "GET, HEAD"),
+        _ => response,
+    }
 }
 
 fn from(probe: Probe) -> (u16, String) {

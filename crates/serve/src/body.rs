@@ -81,6 +81,39 @@ impl<'a> Body<'a> {
         })
     }
 
+    /// Waits for `limit` at most; false when there was nothing to read by then. What is to be
+    /// read may also be the end, or an error.
+    ///
+    /// For a service that has something else to look after while its client pauses.
+    ///
+    /// ```
+    /// # use satellite_serve::{Request, Response};
+    /// # use std::time::Duration;
+    /// fn upload(request: &mut Request<'_>) -> std::io::Result<Vec<u8>> {
+    ///     while !request.body().wait_for_bytes(Duration::from_millis(100)) {
+    ///         println!("still waiting");
+    ///     }
+    ///     request.read_body()
+    /// }
+    /// ```
+    pub fn wait_for_bytes(&mut self, limit: Duration) -> bool {
+        let is_over = self.refusal.is_some() || self.rest == Rest::Nothing;
+        if is_over || !self.wire.buffered().is_empty() {
+            return true;
+        }
+        if let Err(refusal) = self.begin() {
+            self.refusal = Some(refusal);
+            return true;
+        }
+        match self.wire.has_bytes_within(limit, &mut self.patience) {
+            Ok(is_readable) => is_readable,
+            Err(error) => {
+                self.refusal = Some(late_or_gone(&error));
+                true
+            }
+        }
+    }
+
     pub(super) fn wire(&self) -> &Wire {
         self.wire
     }

@@ -1,6 +1,8 @@
-//! The request line and the header fields: read within bounds, parsed without mercy.
+//! The request line and the header fields: read within bounds, parsed strictly.
 
+use std::borrow::Cow;
 use std::io;
+use std::mem::MaybeUninit;
 
 use super::Limits;
 use super::connections::Stage;
@@ -17,12 +19,22 @@ pub(super) enum Refusal {
 
 pub(super) struct Head<'a> {
     pub(super) method: &'a str,
-    pub(super) target: &'a str,
-    pub(super) fields: Vec<(&'a str, &'a str)>,
+    /// In origin-form, or `*`.
+    pub(super) target: Cow<'a, str>,
+    pub(super) fields: Vec<Field<'a>>,
     pub(super) framing: Framing,
     pub(super) is_http_10: bool,
     pub(super) expects_continue: bool,
     pub(super) wants_close: bool,
+}
+
+/// One header field.
+pub(super) struct Field<'a> {
+    pub(super) name: &'a str,
+    /// The value as sent, bytes above 0x7F included.
+    pub(super) bytes: &'a [u8],
+    /// The same as text: UTF-8, or else ISO 8859-1, as which HTTP/1.0 defined it.
+    pub(super) text: Cow<'a, str>,
 }
 
 /// Where the body ends.
@@ -35,25 +47,24 @@ pub(super) enum Framing {
 const BAD: Refusal = Refusal::Status(400);
 const TOO_LARGE: Refusal = Refusal::Status(431);
 
-/// Waits for a whole head and takes its bytes off the wire.
-pub(super) fn receive(wire: &mut Wire, limits: &Limits) -> Result<Vec<u8>, Refusal> {
+/// Header fields that are parsed without an allocation for httparse.
+const FIELDS_ON_STACK: usize = 64;
+
+/// Waits for a whole head and moves its bytes into `head`.
+pub(super) fn receive(wire: &mut Wire, head: &mut Vec<u8>, limits: &Limits) -> Result<(), Refusal> {
     wire.place().enter(Stage::Head);
-    let mut patience = Patience(limits.idle_time);
-    if wire.buffered().is_empty() {
-        match wire.fill(limits.head_bytes, &mut patience) {
-            Ok(0) | Err(_) => return Err(Refusal::Gone),
-            Ok(_) => {}
-        }
-    }
-    patience = Patience(limits.head_time);
+    await_first_byte(wire, limits)?;
+    let mut patience = Patience(limits.head_time);
     let mut scan = Scan::default();
     loop {
         if let Some(end) = scan.head_end(wire.buffered())? {
-            return if end <= limits.head_bytes {
-                Ok(wire.take(end))
-            } else {
-                Err(TOO_LARGE)
-            };
+            if end > limits.head_bytes {
+                return Err(TOO_LARGE);
+            }
+            head.clear();
+            head.extend_from_slice(&wire.buffered()[..end]);
+            wire.consume(end);
+            return Ok(());
         }
         let room = limits.head_bytes.saturating_sub(wire.buffered().len());
         if room == 0 {
@@ -66,6 +77,29 @@ pub(super) fn receive(wire: &mut Wire, limits: &Limits) -> Result<Vec<u8>, Refus
                 return Err(Refusal::Status(408));
             }
             Err(_) => return Err(Refusal::Gone),
+        }
+    }
+}
+
+/// Waits for a request to begin. One empty line before it is ignored (RFC 9112, section 2.2):
+/// some clients send one behind a body.
+fn await_first_byte(wire: &mut Wire, limits: &Limits) -> Result<(), Refusal> {
+    let mut patience = Patience(limits.idle_time);
+    let mut skipped = false;
+    loop {
+        match wire.buffered() {
+            [] | [b'\r'] if !skipped => {}
+            [] => {}
+            [b'\r', b'\n', ..] if !skipped => {
+                wire.consume(2);
+                skipped = true;
+                continue;
+            }
+            _ => return Ok(()),
+        }
+        match wire.fill(limits.head_bytes, &mut patience) {
+            Ok(0) | Err(_) => return Err(Refusal::Gone),
+            Ok(_) => {}
         }
     }
 }
@@ -100,10 +134,20 @@ impl Scan {
 }
 
 /// Parses the bytes that [`receive`] took off the wire.
-pub(super) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Refusal> {
-    let mut fields = vec![httparse::EMPTY_HEADER; limits.headers];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(bytes) {
+pub(super) fn parse<'a>(bytes: &'a mut [u8], limits: &Limits) -> Result<Head<'a>, Refusal> {
+    take_minor_version(bytes);
+    let bytes: &'a [u8] = bytes;
+    let mut on_stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+    let mut on_heap = Vec::new();
+    let fields = match on_stack.get_mut(..limits.headers) {
+        Some(fields) => fields,
+        None => {
+            on_heap.resize_with(limits.headers, MaybeUninit::uninit);
+            &mut on_heap[..]
+        }
+    };
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, fields) {
         Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
         Ok(_) => return Err(BAD),
         Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
@@ -113,110 +157,215 @@ pub(super) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Re
         Err(_) => return Err(BAD),
     }
     let method = request.method.ok_or(BAD)?;
-    let target = request
+    let (target, authority) = request
         .path
-        .filter(|target| is_target(method, target))
+        .and_then(|target| origin_form(method, target))
         .ok_or(BAD)?;
     let is_http_10 = request.version == Some(0);
-    let fields: Vec<(&str, &str)> = request
-        .headers
-        .iter()
-        .map(field)
-        .collect::<Result<_, _>>()?;
+    let mut fields = Vec::with_capacity(request.headers.len());
+    for header in &*request.headers {
+        fields.push(Field::of(header)?);
+    }
 
-    let host = only(&fields, "host")?;
-    if !host.map_or(is_http_10, is_host) {
+    let known = Known::among(&fields)?;
+    let has_host = match known.host {
+        Some(at) => is_host(fields[at].bytes),
+        None => is_http_10,
+    };
+    if !has_host {
         return Err(BAD);
+    }
+    let framing = known.framing(is_http_10)?;
+    let expects_continue = match known.expect {
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => !is_http_10,
+        Some(_) if !is_http_10 => return Err(Refusal::Status(417)),
+        _ => false,
+    };
+    let wants_close = is_http_10 || known.wants_close;
+    // The authority of an absolute target is the host that is meant (RFC 9112, section 3.2.2).
+    if let (Some(authority), Some(at)) = (authority, known.host) {
+        fields[at].bytes = authority.as_bytes();
+        fields[at].text = authority.into();
     }
     Ok(Head {
         method,
         target,
-        framing: framing(&fields, is_http_10)?,
+        framing,
         is_http_10,
-        expects_continue: !is_http_10 && expects_continue(&fields)?,
-        wants_close: is_http_10 || lists(&fields, "connection", "close"),
+        expects_continue,
+        wants_close,
         fields,
     })
 }
 
-impl<'a> Head<'a> {
-    pub(super) fn field(&self, name: &str) -> Option<&'a str> {
-        values(&self.fields, name).next()
+impl Head<'_> {
+    pub(super) fn field(&self, name: &str) -> Option<&Field<'_>> {
+        let mut fields = self.fields.iter();
+        fields.find(|field| field.name.eq_ignore_ascii_case(name))
     }
 }
 
-fn field<'a>(header: &httparse::Header<'a>) -> Result<(&'a str, &'a str), Refusal> {
-    if header.name.is_empty() {
-        return Err(BAD);
-    }
-    let value = std::str::from_utf8(header.value).map_err(|_| BAD)?;
-    Ok((header.name, value.trim_matches([' ', '\t'])))
-}
-
-fn framing(fields: &[(&str, &str)], is_http_10: bool) -> Result<Framing, Refusal> {
-    match (
-        only(fields, "content-length")?,
-        only(fields, "transfer-encoding")?,
-    ) {
-        (None, None) => Ok(Framing::Length(0)),
-        (Some(length), None) => {
-            let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
-            let length = length
-                .parse()
-                .ok()
-                .filter(|_| is_number && length.len() < 20);
-            length.map(Framing::Length).ok_or(BAD)
+impl<'a> Field<'a> {
+    fn of(header: &httparse::Header<'a>) -> Result<Self, Refusal> {
+        if header.name.is_empty() {
+            return Err(BAD);
         }
-        (None, Some(coding)) if !is_http_10 && coding.eq_ignore_ascii_case("chunked") => {
-            Ok(Framing::Chunked)
+        let bytes = trimmed(header.value);
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+        };
+        Ok(Field {
+            name: header.name,
+            bytes,
+            text,
+        })
+    }
+}
+
+/// The fields that the server itself obeys, found in one pass.
+#[derive(Default)]
+struct Known<'a> {
+    /// Its index.
+    host: Option<usize>,
+    content_length: Option<&'a [u8]>,
+    transfer_encoding: Option<&'a [u8]>,
+    expect: Option<&'a [u8]>,
+    wants_close: bool,
+}
+
+impl<'a> Known<'a> {
+    fn among(fields: &[Field<'a>]) -> Result<Self, Refusal> {
+        let mut known = Known::default();
+        for (at, field) in fields.iter().enumerate() {
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            let before = match field.name.len() {
+                4 if is("host") => known.host.replace(at).is_some(),
+                6 if is("expect") => known.expect.replace(field.bytes).is_some(),
+                14 if is("content-length") => known.content_length.replace(field.bytes).is_some(),
+                17 if is("transfer-encoding") => {
+                    known.transfer_encoding.replace(field.bytes).is_some()
+                }
+                10 if is("connection") => {
+                    known.wants_close |=
+                        items(field.bytes).any(|item| item.eq_ignore_ascii_case(b"close"));
+                    false
+                }
+                _ => false,
+            };
+            // Each of these may be there once at most.
+            if before {
+                return Err(BAD);
+            }
         }
-        _ => Err(BAD),
+        Ok(known)
+    }
+
+    fn framing(&self, is_http_10: bool) -> Result<Framing, Refusal> {
+        match (self.content_length, self.transfer_encoding) {
+            (None, None) => Ok(Framing::Length(0)),
+            (Some(length), None) => {
+                let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+                let length = std::str::from_utf8(length)
+                    .ok()
+                    .filter(|length| is_number && length.len() < 20);
+                let length = length.and_then(|length| length.parse().ok());
+                length.map(Framing::Length).ok_or(BAD)
+            }
+            (None, Some(codings)) if !is_http_10 => chunked(codings),
+            _ => Err(BAD),
+        }
     }
 }
 
-fn expects_continue(fields: &[(&str, &str)]) -> Result<bool, Refusal> {
-    match only(fields, "expect")? {
-        None => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case("100-continue") => Ok(true),
-        Some(_) => Err(Refusal::Status(417)),
+/// Only `chunked` is understood. Other codings before it leave no doubt where the body ends:
+/// they are not implemented. Whatever else there is does, and is refused.
+fn chunked(codings: &[u8]) -> Result<Framing, Refusal> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let Some(comma) = codings.iter().rposition(|&byte| byte == b',') else {
+        return is_chunked(codings).then_some(Framing::Chunked).ok_or(BAD);
+    };
+    let is_other = |coding: &[u8]| {
+        let name = coding.split(|&byte| byte == b';').next();
+        let name = trimmed(name.unwrap_or_default());
+        !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte)) && !is_chunked(name)
+    };
+    let is_sound =
+        is_chunked(trimmed(&codings[comma + 1..])) && items(&codings[..comma]).all(is_other);
+    Err(if is_sound { Refusal::Status(501) } else { BAD })
+}
+
+fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(trimmed)
+}
+
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
     }
+    value
 }
 
-/// The value of a field that may be there once at most.
-fn only<'a>(fields: &[(&str, &'a str)], name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values = values(fields, name);
-    let first = values.next();
-    if values.next().is_some() {
-        Err(BAD)
-    } else {
-        Ok(first)
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The target as a path with its query, and the authority where the target named one.
+fn origin_form<'a>(method: &str, target: &'a str) -> Option<(Cow<'a, str>, Option<&'a str>)> {
+    let is_sound = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !target.bytes().all(is_sound) {
+        return None;
     }
-}
-
-fn lists(fields: &[(&str, &str)], name: &str, item: &str) -> bool {
-    values(fields, name)
-        .flat_map(|value| value.split(','))
-        .any(|i| i.trim().eq_ignore_ascii_case(item))
-}
-
-fn values<'a>(fields: &[(&str, &'a str)], name: &str) -> impl Iterator<Item = &'a str> {
-    fields
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Some((target.into(), None));
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if !["http", "https"]
         .iter()
-        .filter(move |field| field.0.eq_ignore_ascii_case(name))
-        .map(|field| field.1)
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+    {
+        return None;
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.is_empty() || authority.starts_with(':') || !is_host(authority.as_bytes()) {
+        return None;
+    }
+    let path = match path {
+        "" if method == "OPTIONS" => "*".into(),
+        "" => "/".into(),
+        query if query.starts_with('?') => format!("/{query}").into(),
+        path => path.into(),
+    };
+    Some((path, Some(authority)))
 }
 
-fn is_target(method: &str, target: &str) -> bool {
-    let is_known_form = target.starts_with('/') || (target == "*" && method == "OPTIONS");
-    is_known_form
-        && target
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+/// The characters of a host and a port, sub-delims included; no user information.
+fn is_host(host: &[u8]) -> bool {
+    let is_host_byte =
+        |&byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(&byte);
+    host.iter().all(is_host_byte)
 }
 
-fn is_host(host: &str) -> bool {
-    host.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte))
+/// A later HTTP/1.x is read as HTTP/1.1, the highest that is known here (RFC 9110, section 2.5).
+fn take_minor_version(head: &mut [u8]) {
+    let Some(end) = head.iter().position(|&byte| byte == b'\r') else {
+        return;
+    };
+    if let [
+        ..,
+        b' ',
+        b'H',
+        b'T',
+        b'T',
+        b'P',
+        b'/',
+        b'1',
+        b'.',
+        minor @ b'2'..=b'9',
+    ] = &mut head[..end]
+    {
+        *minor = b'1';
+    }
 }
 
 /// A request line that is sound but for its version.

@@ -22,18 +22,25 @@
 //!
 //! | status | when |
 //! |---|---|
-//! | 400 | line ends other than CR LF; folded, nameless or malformed fields; control characters; a target that does not begin with `/` (`*` for OPTIONS); no `Host`, or two; a `Content-Length` that is repeated, not a number, or beside a `Transfer-Encoding`; a `Transfer-Encoding` other than one `chunked`; malformed chunks |
+//! | 400 | line ends other than CR LF; folded, nameless or malformed fields; control characters; a target that is neither a path nor an `http` or `https` URL without user information (`*` for OPTIONS); no `Host`, or two; a `Content-Length` that is repeated, not a number, or beside a `Transfer-Encoding`; a `Transfer-Encoding` that does not end in one `chunked`; malformed chunks |
 //! | 408 | a head or a body that takes too long, however steadily it drips |
 //! | 413, 431 | a body, a head too large |
 //! | 417 | an `Expect` other than `100-continue` |
+//! | 501 | a transfer coding other than `chunked` |
 //! | 503 | every connection is busy with a request |
-//! | 505 | a version other than HTTP/1.0 and HTTP/1.1 |
+//! | 505 | a version other than HTTP/1.x; a later minor version is answered as HTTP/1.1 |
+//!
+//! An answer may come before the request's body was read. The server then goes on reading, and
+//! discards what it reads, until the client has finished or 30 s are over: closing at once would
+//! reset the connection, and the client could lose the answer. A connection that is discarded
+//! is the first to be evicted for a newcomer.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod connection;
 mod connections;
+mod date;
 mod head;
 mod limits;
 mod request;

@@ -16,8 +16,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections, and so threads, at once; at least one. When all are taken, the one that has
-    /// waited longest for its client makes room; when none waits, the newcomer is answered 503.
-    /// Default: 64.
+    /// waited longest for its client makes room; when none waits, the newcomer is answered 503,
+    /// on one of up to 8 further threads. Default: 64.
     pub connections: usize,
     /// Bytes of a request line and its header fields together. Default: 16 KiB.
     pub head_bytes: usize,

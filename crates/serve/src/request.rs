@@ -40,7 +40,8 @@ impl<'a> Request<'a> {
 
     /// The path and the query as sent, still percent-encoded: `/tasks?status=pending`.
     ///
-    /// It begins with `/`, or is the `*` of OPTIONS.
+    /// It begins with `/`, or is the `*` of OPTIONS. Of an absolute target, as a proxy is sent
+    /// it, this is the path; its authority is what `header("host")` answers.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -49,7 +50,7 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     pub fn target(&self) -> &'a str {
-        self.head.target
+        &self.head.target
     }
 
     /// The target up to its `?`: `/tasks`.
@@ -61,7 +62,7 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     pub fn path(&self) -> &'a str {
-        self.head.target.split('?').next().unwrap_or_default()
+        self.target().split('?').next().unwrap_or_default()
     }
 
     /// The target behind its `?`, if it has one: `status=pending`.
@@ -73,10 +74,13 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     pub fn query(&self) -> Option<&'a str> {
-        self.head.target.split_once('?').map(|(_, query)| query)
+        self.target().split_once('?').map(|(_, query)| query)
     }
 
     /// The value of the first header field of this name, in whatever case.
+    ///
+    /// A value that is not UTF-8 is read as ISO 8859-1;
+    /// [`headers_bytes`](Request::headers_bytes) has it as sent.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -85,10 +89,12 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.head.field(name)
+        self.head.field(name).map(|field| field.text.as_ref())
     }
 
     /// All header fields, names and values as sent, in their order.
+    ///
+    /// A value that is not UTF-8 is read as ISO 8859-1.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -97,7 +103,21 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.head.fields.iter().copied()
+        let fields = self.head.fields.iter();
+        fields.map(|field| (field.name, field.text.as_ref()))
+    }
+
+    /// All header fields, values as the bytes that were sent, in their order.
+    ///
+    /// ```
+    /// # use satellite_serve::{Request, Response};
+    /// fn is_ascii(request: &mut Request<'_>) -> bool {
+    ///     request.headers_bytes().all(|(_, value)| value.is_ascii())
+    /// }
+    /// ```
+    pub fn headers_bytes(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let fields = self.head.fields.iter();
+        fields.map(|field| (field.name, field.bytes))
     }
 
     /// The body's length in bytes; `None` when it comes in chunks.

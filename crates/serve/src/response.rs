@@ -1,5 +1,8 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
+
+use super::head::is_token_byte;
 
 /// What a service answers.
 ///
@@ -17,7 +20,7 @@ use std::io::Read;
 /// ```
 pub struct Response {
     pub(super) status: u16,
-    pub(super) fields: Vec<(String, String)>,
+    pub(super) fields: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
     pub(super) payload: Payload,
 }
 
@@ -62,7 +65,7 @@ impl Response {
     /// ```
     pub fn json(status: u16, document: impl Into<Vec<u8>>) -> Response {
         Response::new(status)
-            .header("content-type", "application/json")
+            .field("content-type", "application/json")
             .body(document)
     }
 
@@ -76,14 +79,14 @@ impl Response {
     pub fn text(status: u16, text: impl Into<String>) -> Response {
         let plain = "text/plain; charset=utf-8";
         Response::new(status)
-            .header("content-type", plain)
+            .field("content-type", plain)
             .body(text.into())
     }
 
     /// Adds a header field.
     ///
-    /// A name that is not a token, or a value with anything but printable ASCII, spaces and
-    /// tabs, turns what was set so far into a bare 500: a response is never split.
+    /// A name that is not a token, or a value with a control character other than a tab, turns
+    /// what was set so far into a bare 500: a response is never split.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -91,13 +94,23 @@ impl Response {
     /// assert_eq!(Response::new(200).header("x-model", "tiny\r\nset-cookie: a").status(), 500);
     /// ```
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Response {
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Response {
+        self.header_bytes(name, value.into())
+    }
+
+    /// Adds a header field whose value need not be UTF-8, as when an answer of another server
+    /// is passed on.
+    ///
+    /// ```
+    /// # use satellite_serve::Response;
+    /// let latin1 = Response::new(200).header_bytes("x-city", b"K\xf6ln");
+    /// assert_eq!(latin1.status(), 200);
+    /// ```
+    #[must_use]
+    pub fn header_bytes(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Response {
         let (name, value) = (name.into(), value.into());
-        if !is_token(&name)
-            || !value
-                .bytes()
-                .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-        {
+        let is_sendable = |&byte: &u8| byte == b'\t' || !byte.is_ascii_control();
+        if name.is_empty() || !name.bytes().all(is_token_byte) || !value.iter().all(is_sendable) {
             log::error!("a response had a header field that cannot be sent; answering 500");
             return Response::new(500);
         }
@@ -109,8 +122,14 @@ impl Response {
             "trailer",
         ];
         if !FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-            self.fields.push((name, value));
+            self.fields.push((name.into(), value.into()));
         }
+        self
+    }
+
+    /// Adds a field that is known to be sound.
+    fn field(mut self, name: &'static str, value: &'static str) -> Response {
+        self.fields.push((name.into(), value.as_bytes().into()));
         self
     }
 
@@ -197,10 +216,4 @@ impl fmt::Debug for Response {
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
-}
-
-fn is_token(name: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token_byte)
 }

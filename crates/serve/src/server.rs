@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::connections::{Admission, Connections, Place};
+use super::connections::{Admission, Connections};
+use super::date::DateCache;
 use super::{Limits, Request, Response, connection, writer};
 
 /// Enough for a service that parses JSON as deep as serde_json goes, in a debug build too; a
@@ -158,19 +159,24 @@ impl Acceptor {
 
     fn admit(&self, stream: TcpStream) {
         match self.connections.admit(stream) {
-            Admission::Place(place) => self.start(place),
+            Admission::Place(place) => self.start(move |limits, service| {
+                connection::run(place, limits, service);
+            }),
+            Admission::TurnedAway(place) => self.start(move |limits, _| {
+                connection::turn_away(place, limits, 503);
+            }),
             Admission::Full(stream) => turn_away(&stream),
             Admission::Stopped => {}
         }
     }
 
-    fn start(&self, place: Place) {
+    fn start(&self, run: impl FnOnce(&Limits, &Service) + Send + 'static) {
         let (limits, service) = (self.limits.clone(), self.service.clone());
         let thread = thread::Builder::new()
             .name("serve".into())
             .stack_size(STACK_BYTES);
         // Without a thread the connection goes as it came: dropping the closure closes it.
-        if let Err(error) = thread.spawn(move || connection::run(place, &limits, &*service)) {
+        if let Err(error) = thread.spawn(move || run(&limits, &*service)) {
             log::warn!("no thread for a connection: {error}");
         }
     }
@@ -181,7 +187,7 @@ fn turn_away(stream: &TcpStream) {
     use io::{Read as _, Write as _};
     let mut stream = stream;
     if stream.set_nonblocking(true).is_ok() {
-        let _ = stream.write(&writer::refusal(503));
+        let _ = stream.write(&writer::refusal(503, &DateCache::default()));
         let _ = stream.shutdown(std::net::Shutdown::Write);
         // What has arrived by now would otherwise turn the answer into a reset.
         let _ = stream.read(&mut [0; 4096]);

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write as _};
 
 use super::Response;
+use super::date::DateCache;
 use super::response::Payload;
 use super::wire::{Patience, Wire};
 
@@ -26,9 +27,11 @@ pub(super) enum After {
 }
 
 /// An answer of the server's own, without a body, before the connection closes.
-pub(super) fn refusal(status: u16) -> Vec<u8> {
-    let reason = reason(status);
-    format!("HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into()
+pub(super) fn refusal(status: u16, date: &DateCache) -> Vec<u8> {
+    let mut out = status_line(status, 0);
+    put_date(&mut out, date);
+    out.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n\r\n");
+    out
 }
 
 pub(super) fn write(
@@ -38,7 +41,7 @@ pub(super) fn write(
     mut patience: Patience,
 ) -> io::Result<After> {
     let is_bare = form.is_head || matches!(response.status, 204 | 304);
-    let mut out = head(&response, form).into_bytes();
+    let mut out = head(&response, form, &wire.date);
     match response.payload {
         #[cfg(feature = "testing")]
         Payload::Raw(bytes) => return wire.write_all(&bytes, &mut patience).map(|()| After::Close),
@@ -73,29 +76,80 @@ pub(super) fn write(
     })
 }
 
-fn head(response: &Response, form: Form) -> String {
+fn head(response: &Response, form: Form, date: &DateCache) -> Vec<u8> {
     let status = response.status;
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-    for (name, value) in &response.fields {
-        head.extend([name, ": ", value, "\r\n"]);
-    }
-    if form.close {
-        head.push_str("connection: close\r\n");
-    }
     let length = match &response.payload {
         Payload::Bytes(bytes) => Some(bytes.len() as u64),
         Payload::Reader(_, length) => *length,
         #[cfg(feature = "testing")]
         Payload::Raw(_) | Payload::Reset => None,
     };
+    // Room for what follows, and for a body that goes out with its head.
+    let room = match &response.payload {
+        Payload::Bytes(bytes) => bytes.len().min(PIECE),
+        _ => 0,
+    };
+    let mut head = status_line(status, room);
+    let mut has_date = false;
+    for (name, value) in &response.fields {
+        has_date |= name.eq_ignore_ascii_case("date");
+        put_field(&mut head, name, value);
+    }
+    if !has_date {
+        put_date(&mut head, date);
+    }
+    if form.close {
+        put_field(&mut head, "connection", b"close");
+    }
     match length {
         _ if matches!(status, 204 | 304) => {}
-        Some(length) => head.push_str(&format!("content-length: {length}\r\n")),
+        Some(length) => {
+            head.extend_from_slice(b"content-length: ");
+            put_number(&mut head, length);
+            head.extend_from_slice(b"\r\n");
+        }
         None if form.is_http_10 => {}
-        None => head.push_str("transfer-encoding: chunked\r\n"),
+        None => put_field(&mut head, "transfer-encoding", b"chunked"),
     }
-    head.push_str("\r\n");
+    head.extend_from_slice(b"\r\n");
     head
+}
+
+fn status_line(status: u16, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + room);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    put_number(&mut out, status.into());
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn put_date(out: &mut Vec<u8>, date: &DateCache) {
+    if let Some(date) = date.now() {
+        put_field(out, "date", &date);
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 fn counted(wire: &Wire, reader: impl Read, length: u64, patience: &mut Patience) -> io::Result<()> {

@@ -2,7 +2,10 @@
 //! hostile clients, so it stands on the kit's strict, bounded server.
 
 mod access;
+mod attributes;
+mod memory;
 mod openapi;
+mod passing;
 mod routes;
 
 pub use routes::{Route, Routes};
@@ -15,10 +18,12 @@ use std::time::Duration;
 use satellite_sdk::PlatformClient;
 use satellite_sdk::serve::{Limits, Request, Response, Server};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use self::access::Access;
-use crate::model::Models;
+use self::attributes::{Place, Unfit};
+use self::memory::Memory;
+use crate::model::{Answer, Fault, Models, Sent};
 
 /// Who asks for a prediction waits; so the platform is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,13 +34,19 @@ const KEY_BYTES: u64 = 4096;
 /// So many calls to one model at once: one that hangs must not take every place.
 const CALLS_AT_ONCE: usize = 64;
 
-/// Answers until the server is dropped.
-pub fn start(address: SocketAddr, routes: Routes, platform: &PlatformClient) -> io::Result<Server> {
+/// Answers until the server is dropped. `memory`: the bytes of bodies that are held at once.
+pub fn start(
+    address: SocketAddr,
+    memory: u64,
+    routes: Routes,
+    platform: &PlatformClient,
+) -> io::Result<Server> {
     let platform = platform.within(PATIENCE);
     let gateway = Gateway {
         access: Access::new(platform.clone()),
         secrets: routes::Secrets::new(platform),
         models: Models::new(),
+        memory: Memory::new(memory),
         openapi: openapi::Merged::default(),
         routes,
     };
@@ -52,6 +63,7 @@ pub fn start(address: SocketAddr, routes: Routes, platform: &PlatformClient) -> 
 struct Gateway {
     routes: Routes,
     models: Models,
+    memory: Memory,
     access: Access,
     secrets: routes::Secrets,
     openapi: openapi::Merged,
@@ -80,12 +92,11 @@ impl Gateway {
                 let route = route.ok_or_else(|| refusal(404, "Deployment not found"))?;
                 self.compute(&route, request)
             }
+            (_, ["healthz" | "openapi.json" | "deployments"]) => Err(not_allowed("GET, HEAD")),
             (
                 _,
-                ["healthz" | "openapi.json" | "deployments"]
-                | ["satellites", "deployments", "inference-access"]
-                | ["deployments", _, "compute"],
-            ) => Err(refusal(405, "Method Not Allowed")),
+                ["satellites", "deployments", "inference-access"] | ["deployments", _, "compute"],
+            ) => Err(not_allowed("POST")),
             _ => Err(refusal(404, "Not Found")),
         }
     }
@@ -120,74 +131,88 @@ impl Gateway {
         // Kept until the answer has been passed on to its end.
         let call = Arc::clone(&route.calls);
         if Arc::strong_count(&call) > CALLS_AT_ONCE + 1 {
-            return Err(refusal(503, "Too many calls to this deployment at once"));
+            return Err(retry_later(
+                503,
+                "Too many calls to this deployment at once",
+            ));
         }
+        let fields = passing::to_the_model(request);
         let answer = if route.attributes.is_empty() {
             let length = request.content_length();
-            self.models.compute(route.port, length, request.body())
+            let sent = Sent::Stream(request.body(), length);
+            self.models.compute(route.port, &fields, sent)
         } else {
-            let body = read(request)?;
-            let body = self.with_secrets(route, &body)?;
-            self.models.compute_bytes(route.port, body.as_slice())
+            self.compute_with_secrets(route, &fields, request)?
         };
-        let answer = answer.map_err(|error| {
-            log::warn!(
-                "deployment {}: the model does not answer: {error}",
-                route.deployment_id
-            );
-            if nobody_listens(&error) {
-                self.routes.close(route);
-            }
-            refusal(503, "The model does not answer")
-        })?;
-        let (parts, body) = answer.into_parts();
-        let kind = parts.headers.get("content-type");
-        let kind = kind.and_then(|value| value.to_str().ok());
-        let length = body.content_length();
-        Ok(Response::new(parts.status.as_u16())
-            .header("content-type", kind.unwrap_or("application/octet-stream"))
-            .reader(Held(body.into_reader(), call), length))
+        match answer {
+            Ok(answer) => Ok(passing::to_the_caller(answer, call)),
+            Err(fault) => Err(self.without_answer(route, &fault)),
+        }
     }
 
     /// The caller's own value for an attribute goes first.
-    fn with_secrets(&self, route: &Route, body: &[u8]) -> Result<Vec<u8>, Response> {
-        let mut body: Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|_| refusal(400, "the body is not a JSON object"))?;
-        let given = body
-            .entry("dynamic_attributes")
-            .and_modify(|value| {
-                if value.is_null() {
-                    *value = json!({});
-                }
-            })
-            .or_insert_with(|| json!({}));
-        let given = given
-            .as_object_mut()
-            .ok_or_else(|| refusal(400, "dynamic_attributes is not an object"))?;
-        for (attribute, secret_id) in &route.attributes {
-            if !given.contains_key(attribute) {
-                let secret = self.secrets.get(secret_id).map_err(|error| {
-                    log::warn!("the secret for {attribute}: {error}");
-                    refusal(502, "A secret of this deployment is not to be had")
-                })?;
-                given.insert(attribute.clone(), secret.expose().into());
+    fn compute_with_secrets(
+        &self,
+        route: &Route,
+        fields: &[u8],
+        request: &mut Request<'_>,
+    ) -> Result<Result<Answer, Fault>, Response> {
+        if request
+            .header("content-encoding")
+            .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+        {
+            let text = "The body is compressed: this deployment's attributes cannot be put in";
+            return Err(refusal(415, text));
+        }
+        let body = self.memory.read(request)?;
+        let names = route.attributes.keys();
+        let mut wanted: Vec<(&str, bool)> = names.map(|name| (name.as_str(), false)).collect();
+        let place = Place::find(body.bytes(), &mut wanted).map_err(|unfit| {
+            refusal(
+                400,
+                match unfit {
+                    Unfit::NotAnObject => "the body is not a JSON object",
+                    Unfit::AttributesNotAnObject => "dynamic_attributes is not an object",
+                    Unfit::Twice => "dynamic_attributes is there twice",
+                },
+            )
+        })?;
+        let mut secrets = Vec::new();
+        for (attribute, is_given) in wanted {
+            if !is_given {
+                let secret = self
+                    .secrets
+                    .get(&route.attributes[attribute])
+                    .map_err(|error| {
+                        log::warn!("cannot get the secret for {attribute}: {error}");
+                        refusal(502, "A secret of this deployment is not available")
+                    })?;
+                secrets.push((attribute, secret));
             }
         }
-        serde_json::to_vec(&body).map_err(|_| refusal(400, "the body is not JSON"))
+        let secrets: Vec<(&str, &str)> = secrets
+            .iter()
+            .map(|(attribute, secret)| (*attribute, secret.expose()))
+            .collect();
+        let mut added = Vec::new();
+        let pieces = place.with(&secrets, &mut added);
+        Ok(self
+            .models
+            .compute(route.port, fields, Sent::Pieces(&pieces)))
     }
-}
 
-/// Not so where a caller broke off, or a model took too long.
-fn nobody_listens(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-/// An answer on its way, and the place that it takes meanwhile.
-struct Held<R>(R, #[allow(dead_code)] Arc<()>);
-
-impl<R: Read> Read for Held<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+    fn without_answer(&self, route: &Route, fault: &Fault) -> Response {
+        let id = &route.deployment_id;
+        if let Fault::Caller(error) = fault {
+            // The server knows what its client gets, if it is still there.
+            log::debug!("deployment {id}: the caller's body ended early: {error}");
+            return refusal(400, "the body ended early");
+        }
+        log::warn!("deployment {id}: the model does not answer: {fault}");
+        if matches!(fault, Fault::Refused) {
+            self.routes.close(route);
+        }
+        refusal(503, "The model does not answer")
     }
 }
 
@@ -200,9 +225,15 @@ fn document(value: &Value) -> Response {
     Response::json(200, value.to_string())
 }
 
-/// What cannot be read is answered by the server, whatever is returned here.
-fn read(request: &mut Request<'_>) -> Result<Vec<u8>, Response> {
-    request
-        .read_body()
-        .map_err(|_| refusal(400, "the body ended early"))
+/// 405, with what is allowed.
+fn not_allowed(methods: &str) -> Response {
+    refusal(405, "Method Not Allowed").header("allow", methods)
 }
+
+/// To be asked again in a second.
+fn retry_later(status: u16, detail: &str) -> Response {
+    refusal(status, detail).header("retry-after", "1")
+}
+
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,11 @@ impl Host {
         format!("/deployments/{}/compute", self.deployment)
     }
 
+    /// The satellite's process.
+    pub fn pid(&self) -> u32 {
+        self.satellite.id()
+    }
+
     /// What the satellite's threads have used so far, by the scheduler's clock.
     pub fn cpu(&self) -> Result<Duration> {
         let mut total = 0;

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::unversioned::transport::{Connector, DefaultConnector};
+use ureq::unversioned::transport::Connector as _;
 
 use super::connector::WholeRequests;
+use super::early::EarlyAnswers;
 use super::resolver::CachingResolver;
 use super::transport::Server;
 
@@ -77,7 +78,7 @@ pub(super) fn for_files(silence: Duration) -> Agent {
     #[cfg(feature = "tls")]
     let config = config.tls_config(Trust::default().tls());
     let resolver = CachingResolver::default();
-    Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
+    Agent::with_parts(config.build(), EarlyAnswers::default(), resolver)
 }
 
 pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> Agent {
@@ -103,7 +104,7 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
         true => config.proxy(None),
         false => config,
     };
-    let connector = DefaultConnector::default().chain(WholeRequests);
+    let connector = EarlyAnswers::default().chain(WholeRequests);
     Agent::with_parts(config.build(), connector, resolver)
 }
 

@@ -13,6 +13,7 @@ mod cancel;
 mod connector;
 mod credentials;
 mod dialect;
+mod early;
 mod events;
 mod fault;
 mod file;

@@ -304,3 +304,40 @@ fn waiting_tolerates_faults_that_pass_and_ends_at_others() {
     assert!(late.is_timeout() && late.is_outcome_unknown(), "{late}");
     assert!(late.to_string().contains("may still go on"), "{late}");
 }
+
+/// Reads a little of each request, answers, and closes with bytes unread, which resets the
+/// connection: the client's write fails.
+fn closes_early() -> std::net::SocketAddr {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge");
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_is_read_although_the_write_failed() {
+    let server = Server {
+        base: format!("http://{}", closes_early()),
+        dialect: &PLAIN,
+        credentials: token("t"),
+        trust: Trust::default(),
+        retries: Retries::up_to(SECOND),
+        connect: 10 * SECOND,
+    };
+    let transport = Transport::new(server, Waiter::default()).unwrap();
+    for _ in 0..20 {
+        let body = serde_json::Value::String("x".repeat(8 * 1024 * 1024));
+        let call = Call::new(Method::PUT, "/").json(&body).unwrap();
+        let answer = transport.send(&call).unwrap();
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (413, &b"large"[..])
+        );
+    }
+}

@@ -270,9 +270,16 @@ pub fn ask(address: &str, request: &str) -> (u16, String) {
 pub fn try_ask(address: &str, request: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(40)))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    // A server may answer and close before it has read all: the answer tells more than the
+    // error of the write does.
+    let written = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    if answer.is_empty() {
+        written?;
+        read?;
+    }
     let status = answer.get(9..12).and_then(|text| text.parse().ok());
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
     match (status, body) {

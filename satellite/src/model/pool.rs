@@ -1,0 +1,66 @@
+//! Connections to model servers that wait for their next request.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Fault;
+use super::connection::Connection;
+
+/// Connections that are kept for all models together.
+const KEPT: usize = 64;
+
+/// Shorter than the 5 s after which uvicorn, which most model servers stand on, closes its end:
+/// a request on a connection that is just being closed is lost.
+const KEPT_FOR: Duration = Duration::from_secs(4);
+
+/// The one used last is taken first, so that those not needed grow old.
+#[derive(Debug, Default)]
+pub struct Pool(Mutex<Vec<(Connection, Instant)>>);
+
+impl Pool {
+    /// One that is open, new or kept, whose reads wait for at most `patience`.
+    pub fn connection(&self, port: u16, patience: Duration) -> Result<Connection, Fault> {
+        while let Some(mut kept) = self.take(port) {
+            if kept.is_idle() && kept.set_patience(patience).is_ok() {
+                return Ok(kept);
+            }
+        }
+        Connection::open(port, patience).map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Fault::Refused,
+            _ => Fault::Model(error),
+        })
+    }
+
+    pub fn give_back(&self, connection: Connection) {
+        let now = Instant::now();
+        let mut kept = self.kept();
+        if kept.len() >= KEPT || kept.first().is_some_and(|(_, since)| is_old(*since, now)) {
+            kept.retain(|(_, since)| !is_old(*since, now));
+            let too_many = (kept.len() + 1).saturating_sub(KEPT);
+            kept.drain(..too_many);
+        }
+        kept.push((connection, now));
+    }
+
+    fn take(&self, port: u16) -> Option<Connection> {
+        let now = Instant::now();
+        let mut kept = self.kept();
+        let at = kept.iter().rposition(|(one, _)| one.port == port)?;
+        let (connection, since) = kept.remove(at);
+        if is_old(since, now) {
+            // All others to this port are older still.
+            kept.retain(|(one, _)| one.port != port);
+            return None;
+        }
+        Some(connection)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_old(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) > KEPT_FOR
+}
