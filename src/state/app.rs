@@ -12,14 +12,14 @@ use super::context::ExecutionContext;
 use super::core::{Core, Migrate};
 use super::lifecycle::Process;
 use super::memory::{Memory, State};
-use super::processor::{Ended, Function, Processor, Tick};
+use super::processor::{Function, Processor, Tick};
 use super::settings::{Draft, Surroundings};
 use super::store::{FileStore, Store};
 use super::{endpoints, logs};
 use crate::error::Result;
 use crate::http::Secret;
 use crate::wake::{Clock, Waiter};
-use crate::worker::{Exit, Failure, Stopped};
+use crate::worker::{Ended, Exit, Failure, Stopped};
 
 /// A processor in the making: settings where the environment's and
 /// `dory.yaml`'s are not wanted, and three ways to run.

@@ -94,12 +94,13 @@ mod turns;
 mod unknown;
 mod way_out;
 
+pub use crate::worker::Ended;
 pub use app::App;
 pub use context::{ExecutionContext, RunLoop};
 pub use document::{Content, Snapshot, Stamp};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
-pub use processor::{Ended, Outcome, Processor, Remedy};
+pub use processor::{Outcome, Processor, Remedy};
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Store};

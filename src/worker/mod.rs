@@ -11,6 +11,7 @@ mod figures;
 mod handler;
 mod inbox;
 mod journal;
+mod mistakes;
 #[cfg(unix)]
 mod notify;
 #[cfg(not(unix))]
@@ -29,6 +30,8 @@ pub use context::{Context, Later};
 pub use exit::{Exit, Stopped};
 pub use handler::{Failure, Handler, done};
 pub use outbox::Report;
+#[cfg(feature = "state")]
+pub use periodic::Ended;
 pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use task_log::{TaskLog, current_task_id};

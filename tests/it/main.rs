@@ -7,6 +7,7 @@ mod basilica_logs;
 mod basilica_tokens;
 mod child;
 mod client;
+mod compiler_messages;
 mod door;
 mod extras;
 #[cfg(unix)] // the mock of FaaS runs commands by `sh`
@@ -19,6 +20,7 @@ mod faas_streams;
 mod fake_kubernetes;
 mod fault_matrix;
 mod faults;
+mod handlers;
 mod health;
 #[cfg(target_os = "linux")]
 mod host_faults;

@@ -9,8 +9,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Result;
@@ -23,12 +21,13 @@ use crate::worker::context::{Context, Shared};
 use crate::worker::embedding::Embedding;
 use crate::worker::exit::Exit;
 use crate::worker::figures;
-use crate::worker::handler::{self, AnyHandler, Failure, Handler};
+use crate::worker::handler::{self, AnyHandler, Handler};
 use crate::worker::inbox::Inbox;
 use crate::worker::journal::Journal;
+use crate::worker::mistakes::{ErrorWithText, JsonPayload, JsonResult, Shape};
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
-use crate::worker::periodic::Periodic;
+use crate::worker::periodic::{Ended, Periodic};
 use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
 
@@ -99,7 +98,15 @@ impl Builder {
     ///     task.payload.a.checked_add(task.payload.b).ok_or("the sum is too large")
     /// });
     /// ```
-    pub fn handler<S, H: Handler<S>>(mut self, task_type: impl Into<String>, handler: H) -> Self {
+    pub fn handler<S, H>(mut self, task_type: impl Into<String>, handler: H) -> Self
+    where
+        // rustc shows these lines where a bound is not met.
+        H: Handler<S>,
+        H::Shape: Shape,
+        H::Payload: JsonPayload,
+        H::Output: JsonResult,
+        H::Error: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
+    {
         self.handlers
             .insert(task_type.into(), handler::any(handler));
         self
@@ -122,39 +129,46 @@ impl Builder {
         handler: F,
     ) -> Self
     where
-        B: Fn(Fut) -> Result<R, E> + Send + 'static,
-        F: Fn(Task<P>, Context) -> Fut + Send + 'static,
+        B: FnMut(Fut) -> Result<R, E> + Send + 'static,
+        F: FnMut(Task<P>, Context) -> Fut + Send + 'static,
         Fut: Future<Output = Result<R, E>>,
-        P: DeserializeOwned,
-        R: Serialize,
-        E: Into<Failure>,
+        P: JsonPayload,
+        R: JsonResult,
+        E: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
     {
         self.handlers
             .insert(task_type.into(), handler::any_async(block_on, handler));
         self
     }
 
-    /// Does `work` at the start and then whenever `interval` has passed since
-    /// it ended, between tasks and while waiting. An error or a panic is logged,
-    /// and it comes round again.
+    /// Calls `work` at the start and then whenever `interval` has passed since
+    /// it returned, between tasks and while waiting. It returns nothing, or a
+    /// `Result<(), E>`. An error or a panic is logged, and the next call comes
+    /// after the same interval.
     ///
     /// ```
     /// use satellite_sdk::{Builder, Context};
     /// use std::time::Duration;
     ///
-    /// let mut rounds = 0;
-    /// Builder::new().every(Duration::from_secs(60), move |cx: &Context| {
-    ///     rounds += 1;
-    ///     log::info!("round {rounds}, {} deployments", cx.platform().list_deployments()?.len());
-    ///     satellite_sdk::done(())
-    /// });
+    /// let mut calls = 0;
+    /// Builder::new()
+    ///     .every(Duration::from_secs(1), |_: &Context| log::debug!("alive"))
+    ///     .every(Duration::from_secs(60), move |cx: &Context| {
+    ///         calls += 1;
+    ///         log::info!("call {calls}, {} deployments", cx.platform().list_deployments()?.len());
+    ///         satellite_sdk::done(())
+    ///     });
     /// ```
-    pub fn every<E: Into<Failure>>(
+    pub fn every<R>(
         mut self,
         interval: Duration,
-        mut work: impl FnMut(&Context) -> Result<(), E> + Send + 'static,
-    ) -> Self {
-        let job = Box::new(move |cx: &Context| work(cx).map_err(Into::into));
+        mut work: impl FnMut(&Context) -> R + Send + 'static,
+    ) -> Self
+    where
+        R: Ended,
+        R::Error: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
+    {
+        let job = Box::new(move |cx: &Context| work(cx).outcome());
         self.periodic.push(Periodic::new(interval, job));
         self
     }
