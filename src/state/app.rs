@@ -141,6 +141,9 @@ impl App {
         if self.owns_process {
             logs::start(&settings);
         }
+        for misspelt in &settings.misspelt {
+            log::warn!("{misspelt}");
+        }
         let (schema, migrate) = match self.migration {
             Some(migration) => migration,
             None => {

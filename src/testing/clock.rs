@@ -16,7 +16,9 @@ use crate::wake::{Clock, Wait};
 /// let platform = MockPlatform::start();
 /// platform.fault(Fault::Status(503)).times(3);
 /// let clock = ManualClock::default();
-/// platform.worker().clock(clock.clone()).build()?.run_until_idle()?;
+/// let echo = |task: satellite_sdk::Task| satellite_sdk::done(task.payload);
+/// let worker = platform.worker().clock(clock.clone()).handler("echo", echo);
+/// worker.build()?.run_until_idle()?;
 /// assert_eq!(clock.waits().len(), 3); // about 1 s, 2 s and 4 s
 /// # Ok::<(), satellite_sdk::Error>(())
 /// ```

@@ -14,10 +14,10 @@ use crate::error::Error;
 /// | 1 | anything else |
 ///
 /// ```no_run
-/// use satellite_sdk::{Builder, Exit};
+/// use satellite_sdk::{Builder, Exit, Task, done};
 ///
 /// fn main() -> Exit {
-///     Builder::new().run()
+///     Builder::new().handler("echo", |task: Task| done(task.payload)).run()
 /// }
 /// ```
 #[derive(Debug)]

@@ -34,6 +34,7 @@ mod mock_platform;
 mod recorder;
 mod secrecy;
 mod serve;
+mod settings;
 mod skypilot_calls;
 mod skypilot_errors;
 mod skypilot_server;

@@ -5,6 +5,8 @@ mod settings;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +25,7 @@ use crate::worker::exit::Exit;
 use crate::worker::figures;
 use crate::worker::handler::{self, AnyHandler, Handler};
 use crate::worker::inbox::Inbox;
-use crate::worker::journal::Journal;
+use crate::worker::journal::{self, Journal};
 use crate::worker::mistakes::{ErrorWithText, JsonPayload, JsonResult, Shape};
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
@@ -262,9 +264,13 @@ impl Builder {
     /// wrong later that could have gone wrong now.
     ///
     /// # Errors
-    /// `is_settings()` names all that is wrong; a health port that is taken.
+    /// `is_settings()` names all that is wrong, a satellite without a handler among
+    /// it; a health port that is taken.
     pub fn build(mut self) -> Result<Satellite> {
-        let settings = self.settings()?;
+        let settings = self.settings_with_handlers()?;
+        for misspelt in &settings.misspelt {
+            log::warn!("{misspelt}");
+        }
         #[cfg(feature = "state")]
         let processor = self.processor.take();
         #[cfg(feature = "state")]
@@ -332,7 +338,8 @@ impl Builder {
     /// # Errors
     /// `is_settings()` names all that is wrong.
     pub fn platform(mut self) -> Result<PlatformClient> {
-        PlatformClient::new(&self.settings()?, self.waiter)
+        let settings = self.read_settings(None)?; // the state folder is not used
+        PlatformClient::new(&settings, self.waiter)
     }
 
     /// Reads the settings and checks them, once: calls after this one do not
@@ -345,15 +352,46 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// `is_settings()` names all that is wrong.
+    /// `is_settings()` names all that is wrong, a state folder that cannot be
+    /// written to among it.
     pub fn settings(&mut self) -> Result<Settings> {
+        self.read_settings(Some(journal::check_folder))
+    }
+
+    fn read_settings(
+        &mut self,
+        check_state_dir: Option<fn(&Path) -> io::Result<()>>,
+    ) -> Result<Settings> {
         if let Some(settings) = &self.settings {
             return Ok(settings.clone());
         }
         let variables = self.variables.take().unwrap_or_else(Variables::from_env);
-        let settings = std::mem::take(&mut self.draft).finish(variables)?;
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.check_state_dir = check_state_dir;
+        let settings = draft.finish(variables)?;
         self.settings = Some(settings.clone());
         Ok(settings)
+    }
+
+    fn settings_with_handlers(&mut self) -> Result<Settings> {
+        if !self.handlers.is_empty() {
+            return self.settings();
+        }
+        // Named together with whatever else is wrong.
+        let mut variables = match self.settings {
+            Some(_) => Variables::from_lookup(|_| None),
+            None => self.variables.take().unwrap_or_else(Variables::from_env),
+        };
+        variables.problem(
+            "handler",
+            "this satellite has no handler, so that each task would fail: \
+             add one with `Builder::handler`",
+        );
+        match self.settings {
+            Some(_) => variables.finish()?,
+            None => self.variables = Some(variables),
+        }
+        self.settings()
     }
 
     fn registration(&self, base_url: Option<&str>) -> Option<Registration> {

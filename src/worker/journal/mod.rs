@@ -27,6 +27,7 @@ use crate::worker::figures;
 use crate::worker::outbox::Report;
 use crate::worker::step::step;
 use file::JournalFile;
+pub(super) use file::check_folder;
 use record::Record;
 
 /// Longer than this it is written anew, if half of it is of no more use.
