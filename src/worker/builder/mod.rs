@@ -5,8 +5,6 @@ mod settings;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::io;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +23,7 @@ use crate::worker::exit::Exit;
 use crate::worker::figures;
 use crate::worker::handler::{self, AnyHandler, Handler};
 use crate::worker::inbox::Inbox;
-use crate::worker::journal::{self, Journal};
+use crate::worker::journal::Journal;
 use crate::worker::mistakes::{ErrorWithText, JsonPayload, JsonResult, Shape};
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
@@ -303,6 +301,7 @@ impl Builder {
             },
             shared: Arc::new(Shared {
                 platform: PlatformClient::new(&settings, self.waiter.clone())?,
+                state_dir: settings.state_dir.clone(),
                 health,
                 waiter: self.waiter,
                 outbox: Mutex::new(outbox),
@@ -340,58 +339,6 @@ impl Builder {
     pub fn platform(mut self) -> Result<PlatformClient> {
         let settings = self.read_settings(None)?; // the state folder is not used
         PlatformClient::new(&settings, self.waiter)
-    }
-
-    /// Reads the settings and checks them, once: calls after this one do not
-    /// change them any more. For what has to know them before it can be built.
-    ///
-    /// ```
-    /// let mut builder = satellite_sdk::Builder::new().token("t");
-    /// assert_eq!(builder.settings()?.token.expose(), "t");
-    /// # Ok::<(), satellite_sdk::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `is_settings()` names all that is wrong, a state folder that cannot be
-    /// written to among it.
-    pub fn settings(&mut self) -> Result<Settings> {
-        self.read_settings(Some(journal::check_folder))
-    }
-
-    fn read_settings(
-        &mut self,
-        check_state_dir: Option<fn(&Path) -> io::Result<()>>,
-    ) -> Result<Settings> {
-        if let Some(settings) = &self.settings {
-            return Ok(settings.clone());
-        }
-        let variables = self.variables.take().unwrap_or_else(Variables::from_env);
-        let mut draft = std::mem::take(&mut self.draft);
-        draft.check_state_dir = check_state_dir;
-        let settings = draft.finish(variables)?;
-        self.settings = Some(settings.clone());
-        Ok(settings)
-    }
-
-    fn settings_with_handlers(&mut self) -> Result<Settings> {
-        if !self.handlers.is_empty() {
-            return self.settings();
-        }
-        // Named together with whatever else is wrong.
-        let mut variables = match self.settings {
-            Some(_) => Variables::from_lookup(|_| None),
-            None => self.variables.take().unwrap_or_else(Variables::from_env),
-        };
-        variables.problem(
-            "handler",
-            "this satellite has no handler, so that each task would fail: \
-             add one with `Builder::handler`",
-        );
-        match self.settings {
-            Some(_) => variables.finish()?,
-            None => self.variables = Some(variables),
-        }
-        self.settings()
     }
 
     fn registration(&self, base_url: Option<&str>) -> Option<Registration> {
