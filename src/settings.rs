@@ -1,5 +1,6 @@
 //! `LUML_*` → [`Settings`]: parsed once, all that is wrong named at once.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +34,10 @@ pub struct Settings {
     /// `LUML_STATE_DIR`, or the first folder of systemd's `STATE_DIRECTORY`: where
     /// the journal is; `None`: there is none.
     pub state_dir: Option<PathBuf>,
+    /// Variables that are set and nearly called like a setting, a sentence each:
+    /// the worker logs them when it starts. They change nothing, since another
+    /// program may have variables of the same prefix.
+    pub misspelt: Vec<String>,
     pub(crate) trust: Trust,
 }
 
@@ -51,22 +56,25 @@ pub(crate) struct Draft {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) plain_http: Option<bool>,
+    /// Whether the state folder can be used, where it is going to be.
+    pub(crate) check_state_dir: Option<fn(&Path) -> io::Result<()>>,
 }
 
 impl Draft {
     /// Takes what is still open from the variables and checks the whole.
     pub(crate) fn finish(self, mut read: Variables) -> Result<Settings> {
-        let token = self.token.or_else(|| token(&mut read)).unwrap_or("".into());
+        let token = token(&mut read, self.token).unwrap_or("".into());
         if !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
             read.problem(
                 "LUML_SATELLITE_TOKEN",
                 "expected visible ASCII characters only",
             );
         }
-        let platform_url = match &self.platform_url {
-            Some(told) => read.url_of("LUML_PLATFORM_URL", told),
-            None => read.url("LUML_PLATFORM_URL", Some("https://api.luml.ai")),
-        };
+        let platform_url = read.url_told(
+            "LUML_PLATFORM_URL",
+            self.platform_url.as_deref(),
+            Some("https://api.luml.ai"),
+        );
         let poll_interval = read.seconds_told(
             "LUML_POLL_INTERVAL_SEC",
             self.poll_interval,
@@ -77,34 +85,38 @@ impl Draft {
             self.max_backoff,
             Duration::from_secs(60),
         );
-        let supported_task_types = self
-            .supported_task_types
-            .unwrap_or_else(|| read.list("LUML_SUPPORTED_TASK_TYPES"));
-        let enabled = self
-            .health_enabled
-            .unwrap_or_else(|| read.flag("LUML_HEALTH_ENABLED", true));
-        let host = self
-            .health_host
-            .unwrap_or_else(|| read.host("LUML_HEALTH_HOST"));
-        let port = self
-            .health_port
-            .unwrap_or_else(|| read.port("LUML_HEALTH_PORT", 8080));
-        let base_url = match &self.base_url {
-            Some(told) => read.url_of("LUML_BASE_URL", told),
-            None => read.url("LUML_BASE_URL", None),
-        };
-        let ca_file = self
-            .ca_file
-            .or_else(|| read.text("LUML_CA_FILE").map(PathBuf::from));
+        let supported_task_types = read.unless_told(
+            "LUML_SUPPORTED_TASK_TYPES",
+            self.supported_task_types,
+            Variables::list,
+        );
+        let enabled = read.unless_told("LUML_HEALTH_ENABLED", self.health_enabled, |read, name| {
+            read.flag(name, true)
+        });
+        let host = read.unless_told("LUML_HEALTH_HOST", self.health_host, Variables::host);
+        let port = read.unless_told("LUML_HEALTH_PORT", self.health_port, |read, name| {
+            read.port(name, 8080)
+        });
+        let base_url = read.url_told("LUML_BASE_URL", self.base_url.as_deref(), None);
+        let ca_file = path(&mut read, "LUML_CA_FILE", self.ca_file);
         let trust = ca_file
             .as_deref()
             .map_or_else(Trust::default, |path| read.trust("LUML_CA_FILE", path));
-        let state_dir = self.state_dir.or_else(|| state_dir(&read));
-        let plain_http = self
-            .plain_http
-            .unwrap_or_else(|| read.flag("LUML_ALLOW_PLAIN_HTTP", false));
+        let state_dir = path(&mut read, "LUML_STATE_DIR", self.state_dir);
+        let state_dir = state_dir.or_else(|| read.folder_of_unit().map(PathBuf::from));
+        if let (Some(folder), Some(check)) = (&state_dir, self.check_state_dir) {
+            if let Err(error) = check(folder) {
+                let what = format_args!("cannot write to {}: {error}", folder.display());
+                read.problem("LUML_STATE_DIR", what);
+            }
+        }
+        let plain_http =
+            read.unless_told("LUML_ALLOW_PLAIN_HTTP", self.plain_http, |read, name| {
+                read.flag(name, false)
+            });
         read.check_transport("LUML_PLATFORM_URL", platform_url.as_deref(), plain_http);
 
+        let misspelt = read.misspelt();
         read.finish()?;
         Ok(Settings {
             token,
@@ -116,18 +128,21 @@ impl Draft {
             base_url,
             ca_file,
             state_dir,
+            misspelt,
             trust,
         })
     }
 }
 
-/// From the environment, from a file that it names, or from systemd.
-fn token(read: &mut Variables) -> Option<Secret> {
+/// What was told; otherwise from the environment, from a file that it names, or
+/// from systemd.
+fn token(read: &mut Variables, told: Option<Secret>) -> Option<Secret> {
     const NAME: &str = "LUML_SATELLITE_TOKEN";
-    if let Some(token) = read.text(NAME) {
-        return Some(Secret::new(token));
+    let found = read.text(NAME).map(Secret::new);
+    let file = path(read, "LUML_SATELLITE_TOKEN_FILE", None);
+    if let Some(token) = told.or(found) {
+        return Some(token);
     }
-    let file = read.text("LUML_SATELLITE_TOKEN_FILE").map(PathBuf::from);
     let credential = read
         .text("CREDENTIALS_DIRECTORY")
         .map(|folder| Path::new(&folder).join(NAME))
@@ -160,9 +175,9 @@ fn token(read: &mut Variables) -> Option<Secret> {
     }
 }
 
-fn state_dir(read: &Variables) -> Option<PathBuf> {
-    let folder = read.text("LUML_STATE_DIR");
-    folder.or_else(|| read.folder_of_unit()).map(PathBuf::from)
+fn path(read: &mut Variables, name: &str, told: Option<PathBuf>) -> Option<PathBuf> {
+    let found = read.text(name).map(PathBuf::from);
+    told.or(found)
 }
 
 #[cfg(test)]

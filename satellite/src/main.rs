@@ -40,8 +40,8 @@ usage: luml-satellite [COMMAND]
   --help, --version
 
 The settings come from the environment; LUML_SATELLITE_TOKEN is required.
-Exit codes: 0 fine, 64 unknown command, 69 no engine (demo), 77 token refused,
-78 wrong settings, 1 anything else.
+Exit codes: 0 fine, 64 unknown command, 69 no engine (demo), 77 token refused
+(run, ls), 78 wrong settings, 1 anything else.
 ";
 
 fn main() -> ExitCode {

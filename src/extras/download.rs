@@ -1,14 +1,10 @@
 //! Files from presigned URLs.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
+use std::{fmt, io, thread};
 
-use sha2::{Digest, Sha256};
-
+use super::partial::Partial;
 use satellite_core::http::{Backoff, FileAgent, Part};
 use satellite_core::{Error, Result};
 
@@ -35,6 +31,7 @@ pub fn download_file(url: &str, path: impl AsRef<Path>) -> Result<Downloaded> {
 /// # let url = "https://files.example/model.bin?signature=s";
 /// Download::new(url)
 ///     .sha256("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
+///     .max_bytes(8 << 30)
 ///     .on_progress(|p| eprint!("\r{} of {:?} bytes", p.bytes, p.total))
 ///     .to("model.bin")?;
 /// # Ok::<(), satellite_sdk::Error>(())
@@ -46,6 +43,10 @@ pub struct Download<'a> {
     on_progress: Box<dyn FnMut(Progress) + 'a>,
     attempts: u32,
     max_wait: Duration,
+    max_bytes: u64,
+    mode: u32,
+    #[cfg_attr(not(unix), expect(dead_code))]
+    state_dir: Option<PathBuf>,
 }
 
 /// How far a download is.
@@ -79,6 +80,9 @@ impl<'a> Download<'a> {
             on_progress: Box::new(|_| {}),
             attempts: 5,
             max_wait: Duration::from_secs(30),
+            max_bytes: u64::MAX,
+            mode: 0o600,
+            state_dir: None,
         }
     }
 
@@ -107,44 +111,151 @@ impl<'a> Download<'a> {
         self
     }
 
-    /// Fetches it to `path`. The file is written beside it as `….part`, goes on
-    /// where it broke off if the server can do that, and takes its name only
-    /// when it is whole, of the right length and hash, and on disk. A file that
-    /// was at `path` before stays until then.
+    /// The most bytes that the file may have; no limit unless told otherwise. A
+    /// larger one is an error, and nothing of it stays on disk.
+    pub fn max_bytes(mut self, limit: u64) -> Self {
+        self.max_bytes = limit;
+        self
+    }
+
+    /// The permissions of the file, on Unix: 0600 unless told otherwise, this user
+    /// alone. For a model that a container of another user reads, 0644.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Keeps what has arrived in this state folder when the download fails or the
+    /// process is killed. The next call for the same address (its query does not
+    /// count, since a signature changes), target and hash goes on from there,
+    /// within a week. Without a folder each call starts from the beginning.
+    ///
+    /// ```no_run
+    /// use satellite_sdk::extras::Download;
+    /// use satellite_sdk::{Builder, Context, Task, done};
+    ///
+    /// Builder::new().handler("fetch", |task: Task, cx: &Context| {
+    ///     let url = task.payload["url"].as_str().ok_or("no url")?;
+    ///     let file = Download::new(url).resume_in(cx.state_dir()).to("/srv/model.bin")?;
+    ///     done(file.sha256)
+    /// });
+    /// ```
+    ///
+    /// The parts are in a folder `downloads` of it, which only this user can enter.
+    /// Only on Unix; elsewhere nothing is kept.
+    pub fn resume_in(mut self, state_dir: Option<&Path>) -> Self {
+        self.state_dir = state_dir.map(Path::to_owned);
+        self
+    }
+
+    /// Fetches it to `path`. Until the file is whole, of the right length and hash,
+    /// and on disk, its bytes are in a file that nobody else can read, under a name
+    /// that nobody can guess: beside `path`, or where
+    /// [`resume_in`](Self::resume_in) says. A connection that breaks is resumed if
+    /// the server can do that.
+    ///
+    /// A file that was at `path` before stays until then. A symbolic or hard link
+    /// there is replaced, and what it refers to is left alone.
     ///
     /// # Errors
     /// When the server refuses; when nothing new came for all attempts; when
-    /// the length or the hash is wrong; when the disk is full.
+    /// the length or the hash is wrong; when the file is larger than
+    /// [`max_bytes`](Self::max_bytes); when the disk is full.
     pub fn to(mut self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let path = path.as_ref();
-        let part_path = part_path(path)?;
-        let fetched = self
-            .fetch(&part_path)
-            .and_then(|partial| self.check(partial, path, &part_path));
-        if fetched.is_err() {
-            let _ = fs::remove_file(&part_path); // nobody would resume it
+        if path.file_name().is_none() {
+            return Err(Error::new(format_args!("{} names no file", path.display())));
         }
-        fetched
+        let mut partial = self.begin(path)?;
+        match self.fetch_whole(&mut partial, path) {
+            Ok(sha256) => {
+                let bytes = partial.bytes();
+                partial
+                    .finish(path, self.mode)
+                    .map_err(|e| cannot_write(path, &e))?;
+                Ok(Downloaded {
+                    path: path.to_owned(),
+                    bytes,
+                    sha256,
+                })
+            }
+            Err(e) => {
+                // A signature that ran out (403) is replaced by the next call.
+                match e.is_retryable() || matches!(e.status(), Some(401 | 403)) {
+                    true => partial.keep(),
+                    false => partial.discard(),
+                }
+                Err(e)
+            }
+        }
     }
 
-    fn fetch(&mut self, part_path: &Path) -> Result<Partial> {
+    fn begin(&self, path: &Path) -> Result<Partial> {
+        #[cfg(unix)]
+        if let Some(state_dir) = &self.state_dir {
+            let target = std::path::absolute(path)?;
+            let address = self.url.split(['?', '#']).next().unwrap_or(self.url);
+            let sha256 = self.sha256.as_deref().unwrap_or_default();
+            let identity = [
+                target.as_os_str().as_encoded_bytes(),
+                address.as_bytes(),
+                sha256.as_bytes(),
+            ];
+            match Partial::kept(state_dir, &identity) {
+                Ok(Some(partial)) => return Ok(partial),
+                Ok(None) => log::info!("{} is being fetched by another call", path.display()),
+                Err(e) => log::warn!("{}: the download cannot be resumed: {e}", path.display()),
+            }
+        }
+        Partial::temporary(path)
+    }
+
+    /// Fetches until the file is whole, and returns its hash.
+    fn fetch_whole(&mut self, partial: &mut Partial, path: &Path) -> Result<String> {
+        loop {
+            // An earlier call may have ended between the last byte and the new name.
+            let is_complete =
+                partial.bytes() > 0 && self.sha256.as_ref() == Some(&partial.sha256());
+            if !is_complete {
+                self.fetch(partial, path)?;
+            }
+            self.check_size(partial.bytes(), true)?;
+            let sha256 = partial.sha256();
+            match &self.sha256 {
+                Some(expected) if *expected != sha256 => {
+                    // The earlier call's part may have been of another version.
+                    if partial.is_resumed {
+                        log::info!("{}: the hash is wrong; fetching it anew", path.display());
+                        partial.restart().map_err(|e| cannot_write(path, &e))?;
+                        continue;
+                    }
+                    return Err(Error::new(format_args!(
+                        "{}: the file that came has sha256 {sha256}, expected {expected}",
+                        path.display()
+                    )));
+                }
+                _ => return Ok(sha256),
+            }
+        }
+    }
+
+    fn fetch(&mut self, partial: &mut Partial, path: &Path) -> Result<()> {
         let agent = FileAgent::new();
-        let mut partial = Partial::create(part_path)?;
         let mut backoff = Backoff::new(self.max_wait);
         let mut fruitless = 0;
         loop {
-            let before = partial.bytes;
-            let broke = match self.fetch_on(&agent, &mut partial) {
-                Ok(()) => return Ok(partial),
+            let before = partial.bytes();
+            let broke = match self.fetch_on(&agent, partial, path) {
+                Ok(()) => return Ok(()),
                 Err(e) if e.is_retryable() => e,
-                // The file changed, or the range is not to be had: all anew.
-                Err(e) if e.status() == Some(416) && partial.bytes > 0 => {
-                    partial.restart()?;
+                // The file changed, or the server has no such range: start over.
+                Err(e) if e.status() == Some(416) && partial.bytes() > 0 => {
+                    partial.restart().map_err(|e| cannot_write(path, &e))?;
                     e
                 }
                 Err(e) => return Err(e),
             };
-            match partial.bytes > before {
+            match partial.bytes() > before {
                 true => {
                     fruitless = 0;
                     backoff.succeeded();
@@ -161,47 +272,61 @@ impl<'a> Download<'a> {
     }
 
     /// Fetches what is missing, to the end or to the next break.
-    fn fetch_on(&mut self, agent: &FileAgent, partial: &mut Partial) -> Result<()> {
+    fn fetch_on(&mut self, agent: &FileAgent, partial: &mut Partial, path: &Path) -> Result<()> {
         // Without a name for the version there is no telling that the rest
         // belongs to the same file, unless a hash will tell.
         let resumable = partial.etag.is_some() || self.sha256.is_some();
-        let from = if resumable { partial.bytes } else { 0 };
+        let from = if resumable { partial.bytes() } else { 0 };
         let mut part = agent.get(self.url, from, partial.etag.as_deref())?;
-        if part.from != partial.bytes {
-            partial.restart()?;
+        if let Some(total) = part.total {
+            self.check_size(total, true)?;
+        }
+        if part.from != partial.bytes() {
+            partial.restart().map_err(|e| cannot_write(path, &e))?;
         }
         partial.etag = part.etag.take();
         let mut buffer = vec![0; 64 * 1024];
         loop {
             match part.read(self.url, &mut buffer)? {
-                0 => return partial.check_length(self.url, &part),
-                n => partial.write(&buffer[..n])?,
+                0 => return self.check_length(partial, &part),
+                n => {
+                    self.check_size(partial.bytes() + n as u64, false)?;
+                    partial
+                        .write(&buffer[..n])
+                        .map_err(|e| cannot_write(path, &e))?;
+                }
             }
             (self.on_progress)(Progress {
-                bytes: partial.bytes,
+                bytes: partial.bytes(),
                 total: part.total,
             });
         }
     }
 
-    fn check(&self, partial: Partial, path: &Path, part_path: &Path) -> Result<Downloaded> {
-        let bytes = partial.bytes;
-        let sha256 = partial.finish()?;
-        match &self.sha256 {
-            Some(expected) if *expected != sha256 => Err(Error::new(format_args!(
-                "{}: the file that came has sha256 {sha256}, expected {expected}",
-                path.display()
-            ))),
-            _ => {
-                fs::rename(part_path, path)?;
-                Ok(Downloaded {
-                    path: path.to_owned(),
-                    bytes,
-                    sha256,
-                })
+    fn check_length(&self, partial: &Partial, part: &Part) -> Result<()> {
+        match part.total {
+            Some(total) if total != partial.bytes() => {
+                Err(FileAgent::cut_short(self.url, partial.bytes(), total))
             }
+            _ => Ok(()),
         }
     }
+
+    fn check_size(&self, bytes: u64, is_whole: bool) -> Result<()> {
+        match bytes > self.max_bytes {
+            true => Err(FileAgent::too_large(
+                self.url,
+                bytes,
+                is_whole,
+                self.max_bytes,
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    Error::new(format_args!("cannot write {}: {error}", path.display()))
 }
 
 impl fmt::Debug for Download<'_> {
@@ -209,63 +334,4 @@ impl fmt::Debug for Download<'_> {
         let address = self.url.split(['?', '#']).next();
         f.debug_tuple("Download").field(&address).finish()
     }
-}
-
-/// What is on disk of a file, hashed on the way.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    hash: Sha256,
-    bytes: u64,
-    etag: Option<String>,
-}
-
-impl Partial {
-    fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path)
-            .map_err(|e| Error::new(format_args!("cannot write {}: {e}", path.display())))?;
-        Ok(Partial {
-            file,
-            path: path.to_owned(),
-            hash: Sha256::new(),
-            bytes: 0,
-            etag: None,
-        })
-    }
-
-    fn restart(&mut self) -> Result<()> {
-        *self = Partial::create(&self.path)?;
-        Ok(())
-    }
-
-    fn write(&mut self, piece: &[u8]) -> Result<()> {
-        self.file
-            .write_all(piece)
-            .map_err(|e| Error::new(format_args!("cannot write {}: {e}", self.path.display())))?;
-        self.hash.update(piece);
-        self.bytes += piece.len() as u64;
-        Ok(())
-    }
-
-    fn check_length(&self, url: &str, part: &Part) -> Result<()> {
-        match part.total {
-            Some(total) if total != self.bytes => Err(FileAgent::cut_short(url, self.bytes, total)),
-            _ => Ok(()),
-        }
-    }
-
-    fn finish(self) -> Result<String> {
-        self.file.sync_all()?;
-        let digest = self.hash.finalize();
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-}
-
-fn part_path(path: &Path) -> Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::new(format_args!("{} names no file", path.display())))?;
-    let mut part = name.to_owned();
-    part.push(".part");
-    Ok(path.with_file_name(part))
 }

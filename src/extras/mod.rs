@@ -1,6 +1,9 @@
 //! Helpers for handlers. Nothing else in this crate depends on them.
 
 mod download;
+#[cfg(unix)]
+mod kept;
+mod partial;
 mod retry;
 mod temp;
 

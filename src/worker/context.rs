@@ -1,6 +1,7 @@
 //! What a handler is given beside its task.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use satellite_health::Health;
 /// What the parts of a running worker share.
 pub(super) struct Shared {
     pub(super) platform: PlatformClient,
+    pub(super) state_dir: Option<PathBuf>,
     pub(super) health: Health,
     pub(super) waiter: Waiter,
     pub(super) outbox: Mutex<Outbox>,
@@ -99,6 +101,23 @@ impl Context {
     /// What `/readyz` tells; a satellite may add reasons of its own.
     pub fn health(&self) -> &Health {
         &self.shared.health
+    }
+
+    /// The state folder, `LUML_STATE_DIR`, where there is one. The files `lock` and
+    /// `journal…` and the folder `downloads` in it are the kit's own.
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// # let folder = std::env::temp_dir().join("satellite-state-dir-doc");
+    /// # let echo = |task: satellite_sdk::Task| satellite_sdk::done(task.payload);
+    /// let satellite = mock.worker().handler("echo", echo).state_dir(&folder).build()?;
+    /// assert_eq!(satellite.context().state_dir(), Some(&*folder));
+    /// # drop(satellite);
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    pub fn state_dir(&self) -> Option<&Path> {
+        self.shared.state_dir.as_deref()
     }
 
     /// The id of the task that is being handled; `None` in periodic work.

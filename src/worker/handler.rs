@@ -9,39 +9,60 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::Context;
+use super::mistakes::{ErrorWithText, Good, JsonPayload, JsonResult};
 use crate::luml::Task;
 use satellite_core::Failure;
 use satellite_core::{Error, Result};
 
-/// What can handle a task: any `Fn(Task<P>, &Context) -> Result<R, E>` with
-/// `P: DeserializeOwned`, `R: Serialize` and `E: Display`. Where the context is not
-/// wanted, `Fn(Task<P>) -> Result<R, E>` will do.
+/// What can handle a task: any `FnMut(Task<P>, &Context) -> Result<R, E>` with
+/// `P: DeserializeOwned`, `R: Serialize` and `E: Display`. A handler that does not
+/// need the context is a `FnMut(Task<P>) -> Result<R, E>`.
 ///
-/// `Task` alone is `Task<serde_json::Value>`: any payload fits. `Ok` reports the
+/// `Task` alone is `Task<serde_json::Value>`: it takes any payload. `Ok` reports the
 /// task done with the result, `Err` failed with the message.
 ///
 /// ```
 /// use satellite_sdk::{Builder, Context, Task, done};
 ///
+/// let mut count = 0;
 /// Builder::new()
 ///     .handler("echo", |task: Task| done(task.payload))
-///     .handler("whoami", |_: Task, cx: &Context| done(cx.task_id().map(str::to_owned)));
+///     .handler("whoami", |_: Task, cx: &Context| done(cx.task_id().map(str::to_owned)))
+///     .handler("count", move |_: Task| {
+///         count += 1; // handlers run one at a time, on one thread
+///         done(count)
+///     });
 /// ```
 ///
-/// Anything else is told in one line:
+/// The compiler names what is missing:
 ///
 /// ```compile_fail,E0277
 /// // error: a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` …
 /// satellite_sdk::Builder::new().handler("echo", |task: satellite_sdk::Task| 5);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` with P: DeserializeOwned, R: Serialize, E: Display; the context may be left out",
+    message = "a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>`; the context may be left out",
     label = "this is not a handler",
-    note = "name the types of both arguments, `|task: Task, cx: &Context|`, and the error's, as `satellite_sdk::done(..)` does"
+    note = "P must be `Deserialize`, R `Serialize`, E `Display`; write the types of both arguments: `|task: Task, cx: &Context|`",
+    note = "it returns a `Result`: end it with `satellite_sdk::done(result)`, or `done(())` where there is nothing to report"
 )]
 pub trait Handler<Signature>: Send + 'static {
     #[doc(hidden)]
-    fn handle(&self, task: Task, cx: &Context, _: Sealed) -> Result<Value, Failure>;
+    type Payload;
+    #[doc(hidden)]
+    type Output;
+    #[doc(hidden)]
+    type Error;
+    #[doc(hidden)]
+    type Shape;
+
+    #[doc(hidden)]
+    fn call(
+        &mut self,
+        task: Task<Self::Payload>,
+        cx: &Context,
+        _: Sealed,
+    ) -> Result<Self::Output, Self::Error>;
 }
 
 /// Nobody else can make one, so nobody else can implement [`Handler`].
@@ -51,27 +72,29 @@ pub struct Sealed(());
 
 impl<F, P, R, E> Handler<fn(Task<P>) -> Result<R, E>> for F
 where
-    F: Fn(Task<P>) -> Result<R, E> + Send + 'static,
-    P: DeserializeOwned,
-    R: Serialize,
-    E: Into<Failure>,
+    F: FnMut(Task<P>) -> Result<R, E> + Send + 'static,
 {
-    fn handle(&self, task: Task, _: &Context, _: Sealed) -> Result<Value, Failure> {
-        let result = self(typed(task)?).map_err(Into::into)?;
-        to_value(result)
+    type Payload = P;
+    type Output = R;
+    type Error = E;
+    type Shape = Good;
+
+    fn call(&mut self, task: Task<P>, _: &Context, _: Sealed) -> Result<R, E> {
+        self(task)
     }
 }
 
 impl<F, P, R, E> Handler<fn(Task<P>, &Context) -> Result<R, E>> for F
 where
-    F: Fn(Task<P>, &Context) -> Result<R, E> + Send + 'static,
-    P: DeserializeOwned,
-    R: Serialize,
-    E: Into<Failure>,
+    F: FnMut(Task<P>, &Context) -> Result<R, E> + Send + 'static,
 {
-    fn handle(&self, task: Task, cx: &Context, _: Sealed) -> Result<Value, Failure> {
-        let result = self(typed(task)?, cx).map_err(Into::into)?;
-        to_value(result)
+    type Payload = P;
+    type Output = R;
+    type Error = E;
+    type Shape = Good;
+
+    fn call(&mut self, task: Task<P>, cx: &Context, _: Sealed) -> Result<R, E> {
+        self(task, cx)
     }
 }
 
@@ -92,30 +115,39 @@ pub fn done<R: Serialize>(result: R) -> Result<R> {
 }
 
 /// A handler whose signature has been forgotten.
-pub(super) type AnyHandler = Box<dyn Fn(Task, &Context) -> Result<Value, Failure> + Send>;
+pub(super) type AnyHandler = Box<dyn FnMut(Task, &Context) -> Result<Value, Failure> + Send>;
 
-pub(super) fn any<S, H: Handler<S>>(handler: H) -> AnyHandler {
-    Box::new(move |task, cx| handler.handle(task, cx, Sealed(())))
+pub(super) fn any<S, H>(mut handler: H) -> AnyHandler
+where
+    H: Handler<S>,
+    H::Payload: JsonPayload,
+    H::Output: JsonResult,
+    H::Error: ErrorWithText,
+{
+    Box::new(move |task, cx| {
+        let result = handler.call(typed(task)?, cx, Sealed(()));
+        to_value(result.map_err(Into::into)?)
+    })
 }
 
 /// An async handler, run to its end by the user's own `block_on`.
-pub(super) fn any_async<B, F, Fut, P, R, E>(block_on: B, handler: F) -> AnyHandler
+pub(super) fn any_async<B, F, Fut, P, R, E>(mut block_on: B, mut handler: F) -> AnyHandler
 where
-    B: Fn(Fut) -> Result<R, E> + Send + 'static,
-    F: Fn(Task<P>, Context) -> Fut + Send + 'static,
+    B: FnMut(Fut) -> Result<R, E> + Send + 'static,
+    F: FnMut(Task<P>, Context) -> Fut + Send + 'static,
     Fut: Future<Output = Result<R, E>>,
-    P: DeserializeOwned,
-    R: Serialize,
-    E: Into<Failure>,
+    P: JsonPayload,
+    R: JsonResult,
+    E: ErrorWithText,
 {
     Box::new(move |task, cx| {
-        let result = block_on(handler(typed(task)?, cx.clone())).map_err(Into::into)?;
-        to_value(result)
+        let result = block_on(handler(typed(task)?, cx.clone()));
+        to_value(result.map_err(Into::into)?)
     })
 }
 
 /// Runs a handler; its panic is a failure like any other.
-pub(super) fn run(handler: &AnyHandler, task: Task, cx: &Context) -> Result<Value, Failure> {
+pub(super) fn run(handler: &mut AnyHandler, task: Task, cx: &Context) -> Result<Value, Failure> {
     catch_unwind(AssertUnwindSafe(|| handler(task, cx)))
         .unwrap_or_else(|panic| Err(Failure::new("the handler panicked", panic_text(&*panic))))
 }

@@ -10,6 +10,7 @@ mod figures;
 mod handler;
 mod inbox;
 mod journal;
+mod mistakes;
 #[cfg(unix)]
 mod notify;
 #[cfg(not(unix))]
@@ -29,6 +30,7 @@ pub use builder::Builder;
 pub use context::{Context, Later};
 pub use handler::{Handler, done};
 pub use outbox::Report;
+#[cfg(feature = "state")]
 pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use stopped::Stopped;

@@ -1,4 +1,4 @@
-//! Work that comes round: what `Builder::every` registered.
+//! Periodic work: what `Builder::every` registered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};

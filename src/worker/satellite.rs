@@ -54,7 +54,8 @@ impl Satellite {
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
-    /// let mut satellite = mock.worker().build()?;
+    /// let echo = |task: satellite_sdk::Task| satellite_sdk::done(task.payload);
+    /// let mut satellite = mock.worker().handler("echo", echo).build()?;
     /// let stop = satellite.stop_handle();
     /// std::thread::spawn(move || stop.stop());
     /// let stopped = satellite.run()?;
@@ -333,16 +334,25 @@ impl Satellite {
 
     fn announce(&self) {
         log::info!(
-            "satellite-sdk {} polls {} every {:.1?} for {}",
+            "satellite-sdk {} polls {} every {:.1?} for tasks of {}",
             env!("CARGO_PKG_VERSION"),
             self.settings.platform_url,
             self.settings.poll_interval,
-            named(self.handlers.keys()),
+            self.polled_types(),
         );
         for task_type in &self.settings.supported_task_types {
             if !self.handlers.contains_key(task_type) {
                 log::warn!("there is no handler for {task_type}: its tasks will fail");
             }
+        }
+    }
+
+    fn polled_types(&self) -> String {
+        let types = &self.settings.supported_task_types;
+        let handlers = named(self.handlers.keys());
+        match types.is_empty() {
+            true => format!("every type (handlers: {handlers})"),
+            false => format!("type {} (handlers: {handlers})", types.join(", ")),
         }
     }
 

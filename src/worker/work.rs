@@ -185,7 +185,7 @@ impl Satellite {
         self.shared.journal().begun(&running.task_id);
         let watch = self.shared.platform.watch(&running.task_id);
         step("handler");
-        let result = match self.handlers.get(&running.task_type) {
+        let result = match self.handlers.get_mut(&running.task_type) {
             Some(handler) => {
                 self.notifier.handler_begins(self.handler_limit);
                 let _scope = TaskScope::enter(&running.task_id);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use satellite_sdk::testing::MockPlatform;
-use satellite_sdk::{Builder, Context, Exit, OnOrphan, OnStop, Task, TaskLog, done};
+use satellite_sdk::{Builder, Context, Exit, OnOrphan, OnStop, Task, TaskLog, Variables, done};
 
 pub use crate::process::{Satellite, kill, start};
 
@@ -27,7 +27,12 @@ fn process() {
         Ok("Rerun") => OnOrphan::Rerun,
         _ => OnOrphan::Leave,
     };
+    let variables = Variables::from_env();
+    if let Ok(name) = std::env::var("CHILD_OWN_SETTING") {
+        variables.text(&name);
+    }
     let builder = Builder::new()
+        .variables(variables)
         .handler("count", |task: Task, _: &Context| {
             note_run(&task.id)?;
             if std::env::var_os("CHILD_KILL_IN_HANDLER").is_some() {

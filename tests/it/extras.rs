@@ -1,11 +1,16 @@
 //! Downloads over real HTTP, with the faults of real ones.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use satellite_sdk::extras::{Download, download_file, retry, temp_directory};
+use satellite_sdk::extras::{Download, TempDirectory, download_file, retry, temp_directory};
 use satellite_sdk::serve::{Limits, Request, Response, Server};
 use satellite_sdk::testing::{ManualClock, MockPlatform, mock_task};
 use satellite_sdk::{Context, Task};
@@ -75,6 +80,88 @@ fn a_file_arrives_whole_with_its_length_hash_and_progress() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn until_it_is_whole_it_has_a_name_of_its_own_and_is_readable_by_this_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (_server, url, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
+    let folder = temp_directory().unwrap();
+    let path = folder.path().join("model.bin");
+    let mut names = BTreeSet::new();
+    for _ in 0..3 {
+        Download::new(&url)
+            .on_progress(|_| {
+                let parts = entries(folder.path()).into_iter().filter(|p| *p != path);
+                let [part] = <[PathBuf; 1]>::try_from(parts.collect::<Vec<_>>()).unwrap();
+                assert_eq!(mode(&part), 0o600);
+                names.insert(part);
+            })
+            .to(&path)
+            .unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+    assert_eq!(names.len(), 3, "no two have the same name: {names:?}");
+    Download::new(&url).mode(0o644).to(&path).unwrap();
+    assert_eq!(mode(&path), 0o644);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_somebody_has_prepared_is_not_written_through() {
+    let (_server, url, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
+    let folder = temp_directory().unwrap();
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "untouched").unwrap();
+    let links: [fn(&Path, &Path) -> std::io::Result<()>; 2] = [
+        |a, b| std::os::unix::fs::symlink(a, b),
+        |a, b| fs::hard_link(a, b),
+    ];
+    for link in links {
+        for (n, name) in ["model.bin.part", "model.bin"].into_iter().enumerate() {
+            let place = folder.path().join(format!("{n}"));
+            fs::create_dir(&place).unwrap();
+            link(&victim, &place.join(name)).unwrap();
+            let path = place.join("model.bin");
+            download_file(&url, &path).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), TEXT);
+            assert!(fs::symlink_metadata(&path).unwrap().is_file());
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched", "{name}");
+            fs::remove_dir_all(place).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_file_over_the_limit_is_an_error_with_both_numbers_and_leaves_nothing() {
+    let (_told, told, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
+    // Without a length the connection's end is the file's.
+    let (_untold, untold, _) = server(|_, _| {
+        Response::raw([b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", TEXT].concat())
+    });
+    let folder = temp_directory().unwrap();
+    let state = temp_directory().unwrap();
+    for state_dir in [None, Some(state.path())] {
+        for (url, has) in [(&told, "has 43 bytes"), (&untold, "has at least 43 bytes")] {
+            let download = Download::new(url).max_bytes(42).resume_in(state_dir);
+            let error = download
+                .to(folder.path().join("f"))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(has) && error.contains("limit is 42"),
+                "{error}"
+            );
+            assert!(entries(folder.path()).is_empty());
+        }
+    }
+    #[cfg(unix)]
+    assert!(parts(state.path()).is_empty());
+    let fits = Download::new(&untold).max_bytes(43);
+    assert_eq!(fits.to(folder.path().join("f")).unwrap().sha256, SHA256);
+}
+
 #[test]
 fn a_broken_download_goes_on_where_it_broke_off() {
     let (_server, url, count) = server(|_, start| broken(start, 10, "\"v1\""));
@@ -141,6 +228,303 @@ fn it_gives_up_when_nothing_new_comes() {
     assert!(download.to(&path).unwrap_err().is_retryable());
     assert_eq!(count.load(Ordering::Relaxed), 3);
     assert!(!path.exists());
+}
+
+/// Where in the file each request began; `None` for one without a range.
+#[cfg(unix)]
+type Starts = Arc<Mutex<Vec<Option<usize>>>>;
+
+/// A server that sends 10 bytes to the first call, and then nothing, and all the rest
+/// to the second, whose signature differs; and where each request began.
+#[cfg(unix)]
+fn broken_once(etag: &'static str) -> (Server, [String; 2], Starts) {
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&starts);
+    let (server, url, _) = server(move |n, start| {
+        seen.lock().unwrap().push(start);
+        broken(start, [10, 0, 1000][n.min(2)], etag)
+    });
+    let urls = [url.clone(), url.replace("hush", "another")];
+    (server, urls, starts)
+}
+
+#[cfg(unix)]
+fn resumable<'a>(url: &'a str, state: &TempDirectory) -> Download<'a> {
+    Download::new(url)
+        .attempts(1)
+        .max_wait(Duration::from_millis(1))
+        .resume_in(Some(state.path()))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_later_call_goes_on_where_an_earlier_one_failed() {
+    for (etag, sha256) in [("\"v1\"", None), ("W/\"weak\"", Some(SHA256))] {
+        let (_server, [first, second], starts) = broken_once(etag);
+        let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+        let path = folder.path().join("model.bin");
+        let fetch = |url| match sha256 {
+            Some(digits) => resumable(url, &state).sha256(digits).to(&path),
+            None => resumable(url, &state).to(&path),
+        };
+        assert!(fetch(&first).unwrap_err().is_retryable());
+        assert!(entries(folder.path()).is_empty());
+        assert_eq!(fetch(&second).unwrap().sha256, SHA256);
+        assert_eq!(*starts.lock().unwrap(), [None, Some(10), Some(10)]);
+        assert_eq!(fs::read(&path).unwrap(), TEXT);
+        assert!(parts(state.path()).is_empty(), "nothing is left of it");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_later_call_for_another_target_or_without_a_state_folder_starts_from_the_beginning() {
+    let (_server, [first, second], starts) = broken_once("\"v1\"");
+    let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+    let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+    assert!(resumable(&first, &state).to(&a).is_err());
+    assert_eq!(resumable(&second, &state).to(&b).unwrap().sha256, SHA256);
+    assert_eq!(
+        resumable(&second, &state)
+            .resume_in(None)
+            .to(&c)
+            .unwrap()
+            .sha256,
+        SHA256
+    );
+    assert_eq!(*starts.lock().unwrap(), [None, Some(10), None, None]);
+    assert_eq!(
+        parts(state.path()).len(),
+        2,
+        "that of the first is still there"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_part_that_was_changed_or_is_of_another_version_is_not_built_upon() {
+    for damage in [false, true] {
+        let (_server, [first, second], starts) = broken_once("\"v1\"");
+        let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+        let path = folder.path().join("model.bin");
+        assert!(resumable(&first, &state).to(&path).is_err());
+        if damage {
+            fs::write(part_of(state.path()), "The quick?").unwrap();
+        }
+        assert_eq!(resumable(&second, &state).to(&path).unwrap().sha256, SHA256);
+        let last = if damage { None } else { Some(10) };
+        assert_eq!(starts.lock().unwrap()[2], last);
+    }
+
+    // The rest is of another version, and only the hash tells.
+    let (_server, url, count) = server(|n, start| match n {
+        0 => Response::raw("HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\nanother v."),
+        1 => broken(start, 0, "\"v2\""),
+        _ => broken(start, 1000, "\"v2\""),
+    });
+    let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+    let path = folder.path().join("model.bin");
+    assert!(resumable(&url, &state).sha256(SHA256).to(&path).is_err());
+    let file = resumable(&url, &state).sha256(SHA256).to(&path).unwrap();
+    assert_eq!((file.bytes, count.load(Ordering::Relaxed)), (43, 4));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_kept_part_is_not_written_through() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let links: [fn(&Path, &Path) -> std::io::Result<()>; 2] =
+        [|a, b| symlink(a, b), |a, b| fs::hard_link(a, b)];
+    for link in links {
+        let (_server, [first, second], starts) = broken_once("\"v1\"");
+        let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+        let path = folder.path().join("model.bin");
+        assert!(resumable(&first, &state).to(&path).is_err());
+        let downloads = state.path().join("downloads");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(&downloads), mode(&part_of(state.path()))),
+            (0o700, 0o600)
+        );
+
+        let victim = state.path().join("victim");
+        let part = part_of(state.path());
+        fs::rename(&part, &victim).unwrap();
+        link(&victim, &part).unwrap();
+        assert_eq!(resumable(&second, &state).to(&path).unwrap().sha256, SHA256);
+        assert_eq!(fs::read(&victim).unwrap(), &TEXT[..10]);
+        assert_eq!(starts.lock().unwrap()[2], None);
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    }
+
+    // A folder that others can look into, or a link to one, is not used at all.
+    for link in [false, true] {
+        let (_server, [first, _], _) = broken_once("\"v1\"");
+        let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+        let downloads = state.path().join("downloads");
+        match link {
+            true => symlink(folder.path(), &downloads).unwrap(),
+            false => {
+                fs::create_dir(&downloads).unwrap();
+                fs::set_permissions(&downloads, PermissionsExt::from_mode(0o755)).unwrap();
+            }
+        }
+        assert!(
+            resumable(&first, &state)
+                .to(folder.path().join("f"))
+                .is_err()
+        );
+        assert!(entries(folder.path()).is_empty());
+        assert!(entries(&downloads).is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn two_calls_at_once_for_the_same_file_do_not_disturb_each_other() {
+    let together = Arc::new(Barrier::new(2));
+    let (_server, url, _) = server(move |n, start| {
+        if n < 2 {
+            together.wait(); // both have begun
+        }
+        broken(start, 1000, "\"v1\"")
+    });
+    let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
+    let path = folder.path().join("model.bin");
+    thread::scope(|scope| {
+        let calls = [(), ()].map(|()| scope.spawn(|| resumable(&url, &state).to(&path)));
+        for call in calls {
+            assert_eq!(call.join().unwrap().unwrap().sha256, SHA256);
+        }
+    });
+    assert_eq!(fs::read(&path).unwrap(), TEXT);
+    assert_eq!(entries(folder.path()), [path]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_state_folder_on_another_disk_will_do() {
+    let Ok(state) =
+        fs::create_dir("/dev/shm/satellite-extras").map(|()| "/dev/shm/satellite-extras")
+    else {
+        return println!("SKIPPED: no /dev/shm");
+    };
+    let (_server, url, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
+    let folder = temp_directory().unwrap();
+    let path = folder.path().join("model.bin");
+    let fetched = Download::new(&url)
+        .resume_in(Some(Path::new(state)))
+        .to(&path);
+    let left = parts(Path::new(state));
+    fs::remove_dir_all(state).unwrap();
+    assert_eq!(fetched.unwrap().sha256, SHA256);
+    assert!(left.is_empty());
+    assert_eq!(entries(folder.path()), [path]);
+}
+
+/// A process that downloads, for the test below; does nothing among other tests.
+#[cfg(unix)]
+#[test]
+fn downloading_process() {
+    let Ok(url) = std::env::var("DOWNLOAD_URL") else {
+        return;
+    };
+    let state = PathBuf::from(std::env::var("DOWNLOAD_STATE").unwrap());
+    let file = Download::new(&url)
+        .resume_in(Some(&state))
+        .to(state.join("model.bin"))
+        .unwrap();
+    println!("sha256 {}", file.sha256);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_download_outlives_a_kill_of_its_process() {
+    const LENGTH: usize = 24 << 20;
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let is_killed = Arc::new(AtomicBool::new(false));
+    let (seen, killed) = (Arc::clone(&starts), Arc::clone(&is_killed));
+    let (_server, url, _) = server(move |n, start| {
+        seen.lock().unwrap().push(start);
+        // The first process is sent less than it was promised, and then nothing.
+        let promised = match (n, killed.load(Ordering::SeqCst)) {
+            (0, _) => LENGTH + 1,
+            (_, true) => LENGTH,
+            (_, false) => return Response::new(503),
+        };
+        let from = start.unwrap_or(0);
+        let status = match start {
+            Some(_) => "206 Partial Content",
+            None => "200 OK",
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nETag: \"v1\"\r\nContent-Range: bytes {from}-{}/{LENGTH}\r\nContent-Length: {}\r\n\r\n",
+            LENGTH - 1,
+            promised - from
+        );
+        let mut bytes = head.into_bytes();
+        bytes.resize(bytes.len() + LENGTH - from, b'x');
+        Response::raw(bytes)
+    });
+    let state = temp_directory().unwrap();
+    let process = |url: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["extras::downloading_process", "--exact", "--nocapture"])
+            .env("DOWNLOAD_URL", url)
+            .env("DOWNLOAD_STATE", state.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let mut killed = process(&url);
+    let end = Instant::now() + Duration::from_secs(60);
+    let is_mark = |path: &PathBuf| path.extension() == Some("mark".as_ref());
+    while !parts(state.path()).iter().any(is_mark) {
+        assert!(Instant::now() < end, "nothing is kept");
+        thread::sleep(Duration::from_millis(1));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    is_killed.store(true, Ordering::SeqCst);
+    let output = process(&url).wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && told.contains("sha256 "),
+        "{told}"
+    );
+    assert_eq!(
+        fs::read(state.path().join("model.bin")).unwrap(),
+        vec![b'x'; LENGTH]
+    );
+    let from = starts.lock().unwrap().last().copied().flatten();
+    assert!(from.is_some_and(|from| from >= 16 << 20), "{from:?}");
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// What is kept in a state folder of downloads that did not end well.
+#[cfg(unix)]
+fn parts(state: &Path) -> Vec<PathBuf> {
+    let folder = state.join("downloads");
+    let mut parts = match folder.exists() {
+        true => entries(&folder),
+        false => Vec::new(),
+    };
+    parts.retain(|path| path.file_name() != Some("key".as_ref()));
+    parts
+}
+
+#[cfg(unix)]
+fn part_of(state: &Path) -> PathBuf {
+    let mut parts = parts(state);
+    parts.retain(|path| path.extension() == Some("part".as_ref()));
+    let [part] = <[PathBuf; 1]>::try_from(parts).unwrap();
+    part
 }
 
 #[test]

@@ -340,6 +340,9 @@ fn a_users_key_ends_the_worker_as_well() {
     let error = platform
         .worker()
         .token("user")
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
         .build()
         .unwrap()
         .run()
@@ -376,7 +379,13 @@ fn a_stalled_answer_is_given_up_at_the_time_limit_of_a_connection() {
     platform
         .fault(Fault::Stall(Duration::from_secs(30)))
         .times(1);
-    let mut satellite = platform.worker().build().unwrap();
+    let mut satellite = platform
+        .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
+        .build()
+        .unwrap();
     let stop = satellite.stop_handle();
     let begun = std::time::Instant::now();
     let stopper = std::thread::spawn(move || {

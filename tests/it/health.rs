@@ -67,6 +67,9 @@ fn ready_follows_the_last_poll_and_alive_does_not() {
     platform.fault(Fault::Status(503)).forever();
     let satellite = platform
         .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
         .max_backoff(Duration::from_millis(20))
         .health(LOOPBACK, 0)
         .build()
@@ -102,6 +105,9 @@ fn not_ready_until_registered_where_that_is_needed() {
         .max_backoff(Duration::from_millis(20))
         .base_url("http://edge.example")
         .capability("deploy", serde_json::json!({}))
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
         .health(LOOPBACK, 0)
         .build()
         .unwrap();
@@ -118,6 +124,9 @@ fn a_satellite_adds_reasons_of_its_own() {
     let platform = MockPlatform::start();
     let satellite = platform
         .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
         .health(LOOPBACK, 0)
         .every(Duration::from_secs(60), |cx: &Context| {
             cx.health().problem("engine", "docker is away: \"\n");
@@ -135,7 +144,14 @@ fn a_satellite_adds_reasons_of_its_own() {
 #[test]
 fn only_two_paths_and_two_methods_and_nothing_is_echoed() {
     let platform = MockPlatform::start();
-    let satellite = platform.worker().health(LOOPBACK, 0).build().unwrap();
+    let satellite = platform
+        .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
+        .health(LOOPBACK, 0)
+        .build()
+        .unwrap();
     let address = satellite.health_address().unwrap();
     assert_eq!(status(address, "GET /"), 404);
     assert_eq!(status(address, "GET /healthz?probe=1"), 200);
@@ -157,6 +173,9 @@ fn a_port_in_use_is_a_clear_error() {
     let port = taken.local_addr().unwrap().port();
     let error = platform
         .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
         .health(LOOPBACK, port)
         .build()
         .unwrap_err()
@@ -168,7 +187,14 @@ fn a_port_in_use_is_a_clear_error() {
 #[test]
 fn the_port_is_free_again_when_the_satellite_is_gone() {
     let platform = MockPlatform::start();
-    let satellite = platform.worker().health(LOOPBACK, 0).build().unwrap();
+    let satellite = platform
+        .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
+        .health(LOOPBACK, 0)
+        .build()
+        .unwrap();
     let address = satellite.health_address().unwrap();
     drop(satellite);
     let begun = Instant::now();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,22 +89,23 @@ fn a_second_process_with_the_same_folder_is_refused() {
 
 #[test]
 fn systemds_folder_is_taken_and_an_own_one_goes_first() {
-    let read = |pairs: &'static [(&str, &str)]| {
-        let variables = satellite_sdk::Variables::from_lookup(move |name| {
-            let found = pairs.iter().find(|(n, _)| *n == name);
-            found.map(|(_, value)| value.to_string())
+    let folder = temp_directory().unwrap();
+    let [a, b, own] = ["a", "b", "own"].map(|name| folder.path().join(name));
+    let units = format!("{}:{}", a.display(), b.display());
+    let read = |of_unit: Option<&str>, own: Option<&Path>| {
+        let of_unit = of_unit.map(str::to_owned);
+        let own = own.map(|own| own.display().to_string());
+        let variables = satellite_sdk::Variables::from_lookup(move |name| match name {
+            "STATE_DIRECTORY" => of_unit.clone(),
+            "LUML_STATE_DIR" => own.clone(),
+            _ => None,
         });
         let mut builder = Builder::new().token("t").variables(variables);
         builder.settings().unwrap().state_dir
     };
-    assert_eq!(read(&[]), None);
-    let systemds = read(&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")]);
-    assert_eq!(systemds, Some(PathBuf::from("/var/lib/a")));
-    let both = read(&[
-        ("LUML_STATE_DIR", "/own"),
-        ("STATE_DIRECTORY", "/var/lib/a"),
-    ]);
-    assert_eq!(both, Some(PathBuf::from("/own")));
+    assert_eq!(read(None, None), None);
+    assert_eq!(read(Some(&units), None), Some(a));
+    assert_eq!(read(Some(&units), Some(&own)), Some(own.clone()));
 }
 
 #[test]
@@ -185,22 +186,6 @@ fn it_stays_small_and_for_its_users_eyes_only() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
-}
-
-#[test]
-fn without_a_folder_that_can_be_made_it_warns_and_works() {
-    let platform = MockPlatform::start();
-    platform.add_task(mock_task("t", "count", json!({})));
-    let folder = temp_directory().unwrap();
-    let file = folder.path().join("file");
-    fs::write(&file, "").unwrap();
-    let mut satellite = worker(&platform, &file.join("below")).build().unwrap();
-    let context = satellite.context();
-    satellite.run_until_idle().unwrap();
-    assert_eq!(platform.status("t"), "done");
-    let warning = context.health().warnings()["journal"].clone();
-    assert!(warning.contains("may lose"), "{warning}");
-    assert!(context.health().is_ready());
 }
 
 /// Takes all the room that there is.
@@ -295,6 +280,20 @@ fn a_full_disk_costs_a_warning_and_no_task_and_is_forgotten_when_there_is_room()
     assert!(seen.lock().unwrap().is_empty());
     let journal = fs::read_to_string(folder.join("journal")).unwrap();
     assert!(journal.contains("xxx") && journal.contains("\"over\":\"after\""));
+}
+
+#[test]
+fn a_disk_that_may_only_be_read_is_a_wrong_setting_where_there_is_no_journal_on_it() {
+    let Some(disk) = SmallDisk::mount(64) else {
+        return;
+    };
+    disk.remount("ro");
+    let platform = MockPlatform::start();
+    for folder in [disk.0.path(), &disk.0.path().join("state")] {
+        let error = worker(&platform, folder).build().unwrap_err();
+        assert!(error.is_settings(), "{error}");
+        assert!(error.to_string().contains("Read-only"), "{error}");
+    }
 }
 
 #[test]

@@ -4,10 +4,12 @@
 
 mod child;
 mod client;
+mod compiler_messages;
 mod door;
 mod extras;
 mod fault_matrix;
 mod faults;
+mod handlers;
 mod health;
 #[cfg(target_os = "linux")]
 mod host_faults;
@@ -23,6 +25,7 @@ mod process;
 mod recorder;
 mod recovery;
 mod secrecy;
+mod settings;
 #[cfg(target_os = "linux")]
 mod soak;
 mod state_worker;

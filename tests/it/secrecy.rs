@@ -39,7 +39,15 @@ fn the_token_is_in_no_log_line_no_debug_output_and_no_error() {
     platform.revoke();
     shown.push(format!(
         "{:?}",
-        platform.worker().build().unwrap().run().unwrap_err()
+        platform
+            .worker()
+            .handler("echo", |task: satellite_sdk::Task| satellite_sdk::done(
+                task.payload
+            ))
+            .build()
+            .unwrap()
+            .run()
+            .unwrap_err()
     ));
     let error = Builder::new()
         .token(format!("{token}\u{7}"))
@@ -224,7 +232,15 @@ fn each_log_line_of_a_handler_bears_the_tasks_id_whoever_writes_it() {
 fn empty_polls_are_told_at_debug_level_only() {
     record();
     let platform = MockPlatform::start();
-    platform.worker().build().unwrap().run_until_idle().unwrap();
+    platform
+        .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
+        .build()
+        .unwrap()
+        .run_until_idle()
+        .unwrap();
     let about: Vec<_> = recorder::lines()
         .into_iter()
         .filter(|line| line.contains("no task waits"))

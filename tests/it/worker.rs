@@ -377,7 +377,14 @@ const LIMIT: usize = 256 * 1024;
 fn one_connection_serves_a_hundred_polls() {
     let platform = MockPlatform::start();
     let clock = ManualClock::default();
-    let mut satellite = platform.worker().clock(clock.clone()).build().unwrap();
+    let mut satellite = platform
+        .worker()
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
+        .clock(clock.clone())
+        .build()
+        .unwrap();
     let stop = satellite.stop_handle();
     clock.at(Duration::from_millis(1100), move || stop.stop());
     satellite.run().unwrap();
@@ -475,6 +482,9 @@ fn periodic_work_that_fails_or_panics_comes_round_again() {
         .worker()
         .clock(clock.clone())
         .poll_interval(Duration::from_secs(3600))
+        .handler("echo", |task: satellite_sdk::Task| {
+            satellite_sdk::done(task.payload)
+        })
         .every(Duration::from_secs(60), move |_: &Context| {
             match seen.fetch_add(1, Ordering::Relaxed) {
                 0 => Err("the first time it fails"),

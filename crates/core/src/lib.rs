@@ -5,6 +5,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod client;
+mod ended;
 mod error;
 mod exit;
 mod failure;
@@ -14,10 +15,12 @@ pub mod lenient;
 mod manual_clock;
 pub mod printable;
 pub mod private;
+mod spelling;
 mod task_log;
 mod variables;
 pub mod wake;
 
+pub use ended::Ended;
 pub use error::{Error, Result};
 pub use exit::Exit;
 pub use failure::Failure;
@@ -25,7 +28,7 @@ pub use http::{Response, Secret};
 #[cfg(feature = "testing")]
 pub use manual_clock::ManualClock;
 pub use task_log::{TaskLog, TaskScope, current_task_id};
-pub use variables::Variables;
+pub use variables::{Variables, names_in_env};
 pub use wake::{Clock, SystemClock, Wait};
 
 /// The README's examples are tests as well.

@@ -1,5 +1,7 @@
 //! Environment variables, one by one, with all that is wrong kept for one message.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -9,9 +11,14 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::http::{Trust, is_loopback};
+use crate::spelling::nearest;
 
 /// Settings being read from environment variables, one by one; what is wrong is
 /// kept, so that all of it is named at once.
+///
+/// Whatever is asked for here is a setting. A variable that is set, begins with
+/// `LUML_` or `DORY_`, and is nearly called like a setting is taken for a misspelt
+/// one: the worker warns of it when it starts.
 ///
 /// For the settings that a satellite has beside the kit's own:
 ///
@@ -27,7 +34,14 @@ use crate::http::{Trust, is_loopback};
 pub struct Variables {
     env: Environment,
     problems: Vec<String>,
+    /// The names of all variables that are set, where they can be listed.
+    set: Vec<String>,
+    /// The names of the settings: each that was asked for.
+    known: RefCell<BTreeSet<String>>,
 }
+
+/// What the names of this project's variables begin with.
+const PREFIXES: [&str; 2] = ["LUML_", "DORY_"];
 
 /// Where the variables are looked up.
 type Environment = Box<dyn Fn(&str) -> Option<String> + Send>;
@@ -39,6 +53,7 @@ impl Variables {
         Self::from_lookup(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         })
+        .listed(names_in_env())
     }
 
     /// Those that `env` finds.
@@ -46,18 +61,67 @@ impl Variables {
         Variables {
             env: Box::new(env),
             problems: Vec::new(),
+            set: Vec::new(),
+            known: RefCell::default(),
         }
     }
 
-    /// Fine, or an error that names all that is wrong.
+    /// Fine, or an error that names all that is wrong, and the variables that may
+    /// be misspelt.
     ///
     /// # Errors
     /// `is_settings()`.
-    pub fn finish(self) -> Result<()> {
-        match self.problems.is_empty() {
-            true => Ok(()),
-            false => Err(Error::settings(self.problems)),
+    pub fn finish(mut self) -> Result<()> {
+        if self.problems.is_empty() {
+            return Ok(());
         }
+        let misspelt = self.misspelt();
+        self.problems.extend(misspelt);
+        Err(Error::settings(self.problems))
+    }
+
+    /// A sentence for each variable that is set and nearly called like a setting.
+    /// Of use once all settings have been asked for.
+    pub fn misspelt(&self) -> Vec<String> {
+        let known = self.known.borrow();
+        let is_ours = |name: &&String| {
+            let prefix = PREFIXES.iter().find(|prefix| name.starts_with(**prefix));
+            prefix.is_some_and(|prefix| known.iter().any(|known| known.starts_with(prefix)))
+        };
+        let is_set = |name: &str| (self.env)(name).is_some_and(|v| !v.trim().is_empty());
+        let strangers = self.set.iter().filter(is_ours);
+        strangers
+            .filter(|name| !known.contains(*name) && is_set(name))
+            .filter_map(|name| {
+                let meant = nearest(name, known.iter().map(String::as_str))?;
+                Some(format!("{name}: is not a setting; did you mean {meant}?"))
+            })
+            .collect()
+    }
+
+    /// These variables are set: whoever looks them up may be unable to list them.
+    pub fn listed(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.set.extend(names);
+        self
+    }
+
+    /// This is the name of a setting, although nobody may come to ask for it.
+    pub fn knows(&self, name: &str) {
+        let mut known = self.known.borrow_mut();
+        if !known.contains(name) {
+            known.insert(name.to_owned());
+        }
+    }
+
+    /// `told`, or what `read` finds under this name.
+    pub fn unless_told<T>(
+        &mut self,
+        name: &str,
+        told: Option<T>,
+        read: impl FnOnce(&mut Self, &str) -> T,
+    ) -> T {
+        self.knows(name);
+        told.unwrap_or_else(|| read(self, name))
     }
 
     /// Notes that a setting is wrong, and what was expected.
@@ -67,6 +131,7 @@ impl Variables {
 
     /// A text that is set and not blank: compose files like to set the empty one.
     pub fn text(&self, name: &str) -> Option<String> {
+        self.knows(name);
         (self.env)(name)
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
@@ -110,6 +175,7 @@ impl Variables {
         told: Option<Duration>,
         default: Duration,
     ) -> Duration {
+        self.knows(name);
         match told {
             Some(told) => {
                 if !ALLOWED_SECONDS.contains(&told) {
@@ -149,14 +215,15 @@ impl Variables {
         })
     }
 
-    /// A comma separated list; blanks around its items do not count.
-    pub fn list(&self, name: &str) -> Vec<String> {
-        let text = self.text(name).unwrap_or_default();
-        let items = text.split(',').map(str::trim);
-        items
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
+    /// A comma separated list; blanks around its items do not count. Empty where
+    /// none is set; one of nothing but commas is wrong.
+    pub fn list(&mut self, name: &str) -> Vec<String> {
+        let expected = "a comma separated list, such as a,b";
+        self.value(name, Vec::new(), expected, |text| {
+            let items = text.split(',').map(str::trim);
+            let items: Vec<_> = items.filter(|item| !item.is_empty()).collect();
+            (!items.is_empty()).then(|| items.into_iter().map(str::to_owned).collect())
+        })
     }
 
     /// An http or https URL without user, query and fragment, and without a
@@ -211,6 +278,20 @@ impl Variables {
         }
     }
 
+    /// `told` in place of the variable, held to the same rules.
+    pub fn url_told(
+        &mut self,
+        name: &str,
+        told: Option<&str>,
+        default: Option<&str>,
+    ) -> Option<String> {
+        self.knows(name);
+        match told {
+            Some(told) => self.url_of(name, told),
+            None => self.url(name, default),
+        }
+    }
+
     /// Parses `text` as an http(s) URL; a problem is reported under `name`.
     pub fn url_of(&mut self, name: &str, text: &str) -> Option<String> {
         match parse_url(text) {
@@ -229,6 +310,11 @@ const SECONDS: &str = "a number of seconds from 0.01 to 86400, such as 2 or 0.5"
 
 const ALLOWED_SECONDS: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(86_400);
+
+/// The names of this process's variables.
+pub fn names_in_env() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
 
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

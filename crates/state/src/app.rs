@@ -12,14 +12,14 @@ use super::context::ExecutionContext;
 use super::core::{Core, Migrate};
 use super::lifecycle::Process;
 use super::memory::{Memory, State};
-use super::processor::{Ended, Function, Processor, Tick};
+use super::processor::{Function, Processor, Tick};
 use super::settings::{Draft, Surroundings};
 use super::store::{FileStore, Store};
 use super::{endpoints, logs};
 use satellite_core::Result;
 use satellite_core::http::Secret;
 use satellite_core::wake::{Clock, Waiter};
-use satellite_core::{Exit, Failure};
+use satellite_core::{Ended, Exit, Failure};
 
 /// A processor in the making: settings where the environment's and
 /// `dory.yaml`'s are not wanted, and three ways to run.
@@ -140,6 +140,9 @@ impl App {
         let (settings, named) = self.draft.finish(&Surroundings::default())?;
         if self.owns_process {
             logs::start(&settings);
+        }
+        for misspelt in &settings.misspelt {
+            log::warn!("{misspelt}");
         }
         let (schema, migrate) = match self.migration {
             Some(migration) => migration,

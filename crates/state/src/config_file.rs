@@ -57,6 +57,12 @@ impl ConfigFile {
         Ok(ConfigFile::default())
     }
 
+    /// The variables that are settings, whichever of them is used.
+    pub(super) fn variables() -> impl Iterator<Item = String> {
+        let names = KNOWN.iter().chain(&["config_file"]);
+        names.map(|name| format!("DORY_{}", name.to_ascii_uppercase()))
+    }
+
     /// The value for `HEALTH_PORT` is that of `health_port`.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         self.values.get(&name.to_ascii_lowercase()).cloned()

@@ -101,9 +101,8 @@ pub use context::{ExecutionContext, RunLoop};
 pub use document::{Content, Snapshot, Stamp};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
-pub use processor::{Ended, Outcome, Processor, Remedy};
-pub use satellite_core::{Clock, Error, Exit, Failure, Result, Secret, Variables};
-pub use satellite_health::Health;
+pub use processor::{Outcome, Processor, Remedy};
+pub use satellite_core::Ended;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Store};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::context::ExecutionContext;
 use super::memory::State;
 use satellite_core::Error;
-use satellite_core::Failure;
+use satellite_core::{Ended, Failure};
 
 /// Something that runs, remembers, and may be stopped at any moment.
 ///
@@ -148,24 +148,6 @@ pub enum Remedy {
     /// What is stored is set aside, under another name, and the state begins
     /// anew.
     StartFresh,
-}
-
-/// What a tick may return: nothing, or a `Result<(), E>`.
-pub trait Ended {
-    #[doc(hidden)]
-    fn outcome(self) -> Outcome;
-}
-
-impl Ended for () {
-    fn outcome(self) -> Outcome {
-        Ok(())
-    }
-}
-
-impl<E: Into<Failure>> Ended for Result<(), E> {
-    fn outcome(self) -> Outcome {
-        self.map_err(Into::into)
-    }
 }
 
 /// A closure that is called at each turn, with the state in its hands.

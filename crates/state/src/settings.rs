@@ -9,8 +9,8 @@ use super::config_file::ConfigFile;
 use super::identity;
 use super::store::{ConfigMapStore, FileStore, Store};
 use satellite_core::Result;
-use satellite_core::Variables;
 use satellite_core::http::Secret;
+use satellite_core::{Variables, names_in_env};
 
 /// Where the state is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) migrated_from: Option<String>,
     pub(super) log_level: log::LevelFilter,
     pub(super) log_json: bool,
+    /// Variables that may be misspelt, a sentence each: told once there is a logger.
+    pub(super) misspelt: Vec<String>,
 }
 
 /// What the app was told, which goes before environment and file.
@@ -96,7 +98,10 @@ impl Draft {
             env(name)
                 .filter(|value| !value.trim().is_empty())
                 .or_else(|| told_by_file.value(name.strip_prefix("DORY_")?))
-        });
+        })
+        .listed(names_in_env());
+        // Which of these are asked for depends on the others.
+        ConfigFile::variables().for_each(|name| read.knows(&name));
         if let Some(problem) = unfound {
             read.problem("DORY_CONFIG_FILE", problem);
         }
@@ -128,7 +133,7 @@ impl Draft {
             true => Backend::Local,
             false => backend(&mut read, in_cluster),
         };
-        let settings =
+        let mut settings =
             Settings {
                 processor_id,
                 pod_name,
@@ -168,8 +173,10 @@ impl Draft {
                         _ => None,
                     }
                 }),
+                misspelt: Vec::new(),
             };
         let store = store(&mut read, &settings);
+        settings.misspelt = read.misspelt();
         read.finish()?;
         Ok((settings, store))
     }

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use satellite_sdk::extras::temp_directory;
 use satellite_sdk::serve::{Limits, Response, Server};
 use satellite_sdk::testing::Fault;
 use serde_json::{Value, json};
@@ -87,7 +88,55 @@ fn check_names_what_is_wrong_with_its_remedy() {
         text.contains("✗ token") && text.contains("Satellites page"),
         "{text}"
     );
+    assert!(
+        text.contains("- image     skipped: needs the engine"),
+        "{text}"
+    );
     assert!(!text.contains(&host.platform.token()));
+}
+
+#[test]
+fn check_exits_78_for_wrong_settings_and_marks_what_it_skipped() {
+    let folder = temp_directory().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let mut command = bare();
+    command
+        .env("LUML_SATELITE_TOKEN", "hush")
+        .env("LUML_SUPPORTED_TASK_TYPES", ", ,")
+        .env("LUML_STATE_DIR", &file)
+        .env("LUML_DOCKER", "/nowhere/docker");
+    let (code, text) = typed(&mut command, "check");
+    assert_eq!(code, 78, "{text}");
+    for line in [
+        "✗ settings  4 settings are wrong:",
+        "LUML_SATELLITE_TOKEN: expected the satellite's token",
+        "LUML_SATELITE_TOKEN: is not a setting; did you mean LUML_SATELLITE_TOKEN?",
+        "LUML_SUPPORTED_TASK_TYPES: expected a comma separated list",
+        &format!("LUML_STATE_DIR: cannot write to {}", file.display()),
+        "✗ engine",
+        "- network   skipped: needs the engine",
+        "- image     skipped: needs the engine",
+        "- token     skipped: needs right settings",
+    ] {
+        assert!(text.contains(line), "{line:?} is missing in\n{text}");
+    }
+    assert!(!text.contains("README"), "an edge host has none:\n{text}");
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[test]
+fn a_misspelt_setting_of_the_satellites_own_is_named_and_stops_nothing() {
+    let host = Host::new("true");
+    let mut command = host.command();
+    command
+        .env("LUML_GATEWAY_PROT", "9000")
+        .env("LUML_API_KEY", "of another tool");
+    let (_, text) = typed(&mut command, "check");
+    let line = "! settings  LUML_GATEWAY_PROT: is not a setting; did you mean LUML_GATEWAY_PORT?";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("✓ settings"), "{text}");
+    assert!(!text.contains("LUML_API_KEY"), "{text}");
 }
 
 #[test]

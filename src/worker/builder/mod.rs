@@ -9,8 +9,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of, is_choosable};
@@ -22,14 +20,15 @@ use crate::worker::figures;
 use crate::worker::handler::{self, AnyHandler, Handler};
 use crate::worker::inbox::Inbox;
 use crate::worker::journal::Journal;
+use crate::worker::mistakes::{ErrorWithText, JsonPayload, JsonResult, Shape};
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
 use crate::worker::periodic::Periodic;
 use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
 use crate::worker::turn::Turn;
+use satellite_core::Ended;
 use satellite_core::Exit;
-use satellite_core::Failure;
 use satellite_core::Result;
 use satellite_core::Variables;
 use satellite_core::wake::Waiter;
@@ -102,7 +101,15 @@ impl Builder {
     ///     task.payload.a.checked_add(task.payload.b).ok_or("the sum is too large")
     /// });
     /// ```
-    pub fn handler<S, H: Handler<S>>(mut self, task_type: impl Into<String>, handler: H) -> Self {
+    pub fn handler<S, H>(mut self, task_type: impl Into<String>, handler: H) -> Self
+    where
+        // rustc shows these lines where a bound is not met.
+        H: Handler<S>,
+        H::Shape: Shape,
+        H::Payload: JsonPayload,
+        H::Output: JsonResult,
+        H::Error: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
+    {
         self.handlers
             .insert(task_type.into(), handler::any(handler));
         self
@@ -125,39 +132,46 @@ impl Builder {
         handler: F,
     ) -> Self
     where
-        B: Fn(Fut) -> Result<R, E> + Send + 'static,
-        F: Fn(Task<P>, Context) -> Fut + Send + 'static,
+        B: FnMut(Fut) -> Result<R, E> + Send + 'static,
+        F: FnMut(Task<P>, Context) -> Fut + Send + 'static,
         Fut: Future<Output = Result<R, E>>,
-        P: DeserializeOwned,
-        R: Serialize,
-        E: Into<Failure>,
+        P: JsonPayload,
+        R: JsonResult,
+        E: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
     {
         self.handlers
             .insert(task_type.into(), handler::any_async(block_on, handler));
         self
     }
 
-    /// Does `work` at the start and then whenever `interval` has passed since
-    /// it ended, between tasks and while waiting. An error or a panic is logged,
-    /// and it comes round again.
+    /// Calls `work` at the start and then whenever `interval` has passed since
+    /// it returned, between tasks and while waiting. It returns nothing, or a
+    /// `Result<(), E>`. An error or a panic is logged, and the next call comes
+    /// after the same interval.
     ///
     /// ```
     /// use satellite_sdk::{Builder, Context};
     /// use std::time::Duration;
     ///
-    /// let mut rounds = 0;
-    /// Builder::new().every(Duration::from_secs(60), move |cx: &Context| {
-    ///     rounds += 1;
-    ///     log::info!("round {rounds}, {} deployments", cx.platform().list_deployments()?.len());
-    ///     satellite_sdk::done(())
-    /// });
+    /// let mut calls = 0;
+    /// Builder::new()
+    ///     .every(Duration::from_secs(1), |_: &Context| log::debug!("alive"))
+    ///     .every(Duration::from_secs(60), move |cx: &Context| {
+    ///         calls += 1;
+    ///         log::info!("call {calls}, {} deployments", cx.platform().list_deployments()?.len());
+    ///         satellite_sdk::done(())
+    ///     });
     /// ```
-    pub fn every<E: Into<Failure>>(
+    pub fn every<R>(
         mut self,
         interval: Duration,
-        mut work: impl FnMut(&Context) -> Result<(), E> + Send + 'static,
-    ) -> Self {
-        let job = Box::new(move |cx: &Context| work(cx).map_err(Into::into));
+        mut work: impl FnMut(&Context) -> R + Send + 'static,
+    ) -> Self
+    where
+        R: Ended,
+        R::Error: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
+    {
+        let job = Box::new(move |cx: &Context| work(cx).outcome());
         self.periodic.push(Periodic::new(interval, job));
         self
     }
@@ -251,9 +265,13 @@ impl Builder {
     /// wrong later that could have gone wrong now.
     ///
     /// # Errors
-    /// `is_settings()` names all that is wrong; a health port that is taken.
+    /// `is_settings()` names all that is wrong, a satellite without a handler among
+    /// it; a health port that is taken.
     pub fn build(mut self) -> Result<Satellite> {
-        let settings = self.settings()?;
+        let settings = self.settings_with_handlers()?;
+        for misspelt in &settings.misspelt {
+            log::warn!("{misspelt}");
+        }
         #[cfg(feature = "state")]
         let processor = self.processor.take();
         #[cfg(feature = "state")]
@@ -292,6 +310,7 @@ impl Builder {
             },
             shared: Arc::new(Shared {
                 platform: PlatformClient::new(&settings, self.waiter.clone())?,
+                state_dir: settings.state_dir.clone(),
                 health,
                 waiter: self.waiter,
                 outbox: Mutex::new(outbox),
@@ -328,28 +347,8 @@ impl Builder {
     /// # Errors
     /// `is_settings()` names all that is wrong.
     pub fn platform(mut self) -> Result<PlatformClient> {
-        PlatformClient::new(&self.settings()?, self.waiter)
-    }
-
-    /// Reads the settings and checks them, once: calls after this one do not
-    /// change them any more. For what has to know them before it can be built.
-    ///
-    /// ```
-    /// let mut builder = satellite_sdk::Builder::new().token("t");
-    /// assert_eq!(builder.settings()?.token.expose(), "t");
-    /// # Ok::<(), satellite_sdk::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `is_settings()` names all that is wrong.
-    pub fn settings(&mut self) -> Result<Settings> {
-        if let Some(settings) = &self.settings {
-            return Ok(settings.clone());
-        }
-        let variables = self.variables.take().unwrap_or_else(Variables::from_env);
-        let settings = std::mem::take(&mut self.draft).finish(variables)?;
-        self.settings = Some(settings.clone());
-        Ok(settings)
+        let settings = self.read_settings(None)?; // the state folder is not used
+        PlatformClient::new(&settings, self.waiter)
     }
 
     fn registration(&self, base_url: Option<&str>) -> Option<Registration> {

@@ -1,13 +1,17 @@
-//! What a builder may be told in place of the environment.
+//! What a builder may be told in place of the environment, and the reading of the rest.
 
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Builder;
+use crate::settings::Settings;
+use crate::worker::journal;
+use satellite_core::Result;
 use satellite_core::Variables;
 use satellite_core::http::Secret;
 use satellite_core::wake::Clock;
@@ -136,5 +140,61 @@ impl Builder {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.waiter.clock = Arc::new(clock);
         self
+    }
+}
+
+/// Reading them.
+impl Builder {
+    /// Reads the settings and checks them, once: calls after this one do not
+    /// change them any more. For what has to know them before it can be built.
+    ///
+    /// ```
+    /// let mut builder = satellite_sdk::Builder::new().token("t");
+    /// assert_eq!(builder.settings()?.token.expose(), "t");
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_settings()` names all that is wrong, a state folder that cannot be
+    /// written to among it.
+    pub fn settings(&mut self) -> Result<Settings> {
+        self.read_settings(Some(journal::check_folder))
+    }
+
+    pub(super) fn read_settings(
+        &mut self,
+        check_state_dir: Option<fn(&Path) -> io::Result<()>>,
+    ) -> Result<Settings> {
+        if let Some(settings) = &self.settings {
+            return Ok(settings.clone());
+        }
+        let variables = self.variables.take().unwrap_or_else(Variables::from_env);
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.check_state_dir = check_state_dir;
+        let settings = draft.finish(variables)?;
+        self.settings = Some(settings.clone());
+        Ok(settings)
+    }
+
+    /// With a satellite that has no handler among what may be wrong.
+    pub(super) fn settings_with_handlers(&mut self) -> Result<Settings> {
+        if !self.handlers.is_empty() {
+            return self.settings();
+        }
+        // Named together with whatever else is wrong.
+        let mut variables = match self.settings {
+            Some(_) => Variables::from_lookup(|_| None),
+            None => self.variables.take().unwrap_or_else(Variables::from_env),
+        };
+        variables.problem(
+            "handler",
+            "this satellite has no handler, so that each task would fail: \
+             add one with `Builder::handler`",
+        );
+        match self.settings {
+            Some(_) => variables.finish()?,
+            None => self.variables = Some(variables),
+        }
+        self.settings()
     }
 }

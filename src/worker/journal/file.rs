@@ -4,12 +4,55 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use satellite_core::http::retry;
 use satellite_core::private;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 const NEW: &str = "journal.new";
 const DAMAGED: &str = "journal.damaged";
+
+/// Whether a journal can be written to this folder, or, where the folder is not there
+/// yet, whether it can be made. Nothing stays of the attempt.
+///
+/// A disk that is full, or that may only be read although there is a journal on it,
+/// has failed since it was chosen: the satellite warns of it and works on.
+///
+/// # Errors
+/// Where something else has the folder's name, or this user may not write there.
+pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
+    let nearest = nearest_existing(folder)?;
+    let probe = nearest.join(format!(".writable-{:016x}", retry::random_bits()));
+    let made = private::options().write(true).create_new(true).open(&probe);
+    match made {
+        Ok(_) => fs::remove_file(probe),
+        Err(e) if e.kind() == ErrorKind::StorageFull => Ok(()),
+        Err(e) if e.kind() == ErrorKind::ReadOnlyFilesystem && folder.join(JOURNAL).exists() => {
+            Ok(())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// This folder, or the first above it that is there.
+fn nearest_existing(folder: &Path) -> io::Result<&Path> {
+    let mut nearest = folder;
+    loop {
+        match fs::metadata(nearest) {
+            Ok(found) if found.is_dir() => return Ok(nearest),
+            Ok(_) => {
+                let what = format!("{} is not a folder", nearest.display());
+                return Err(io::Error::new(ErrorKind::NotADirectory, what));
+            }
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            Err(_) => {}
+        }
+        nearest = match nearest.parent() {
+            Some(above) if above != Path::new("") => above,
+            _ => Path::new("."),
+        };
+    }
+}
 
 pub(super) struct JournalFile {
     folder: PathBuf,

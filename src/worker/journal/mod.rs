@@ -25,6 +25,7 @@ use crate::worker::figures;
 use crate::worker::outbox::Report;
 use crate::worker::step::step;
 use file::JournalFile;
+pub(super) use file::check_folder;
 use record::Record;
 use satellite_core::{Error, Result};
 use satellite_health::{self as health, Health};

@@ -66,6 +66,7 @@ fn waits(workers: usize, count: usize, fault: Option<Fault>) -> Vec<Vec<f64>> {
             .poll_interval(Duration::from_secs_f64(INTERVAL))
             .max_backoff(Duration::from_secs_f64(MAX_BACKOFF))
             .clock(clock.clone())
+            .handler("echo", |task: satellite_sdk::Task| satellite_sdk::done(task.payload))
             .build()
             .expect("the mock platform's settings are right");
         let stop = satellite.stop_handle();

@@ -75,6 +75,14 @@ impl FileAgent {
         let text = format!("{bytes} of {total} bytes came");
         Error::from_fault(asked(url), Fault::Broken, text)
     }
+
+    /// `bytes` is the length of the file, or what has come of one whose length the
+    /// server does not tell.
+    pub fn too_large(url: &str, bytes: u64, is_whole: bool, limit: u64) -> Error {
+        let at_least = if is_whole { "" } else { "at least " };
+        let text = format_args!("the file has {at_least}{bytes} bytes, the limit is {limit}");
+        Error::answer(asked(url), text)
+    }
 }
 
 impl Part {

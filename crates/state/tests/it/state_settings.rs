@@ -57,6 +57,23 @@ fn what_is_wrong_is_named_at_once_with_exit_code_78() {
 }
 
 #[test]
+fn a_misspelt_variable_is_named_with_the_nearest_name_and_stops_nothing() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("DORY_LEASE_SECS", "20") // asked for with another store only
+        .env("DORY_LEASE_SEC", "20")
+        .env("DORY_COLOUR_SCHEME", "of another tool");
+    let mut process = start(command);
+    let line = process.line("did you mean");
+    let sentence = "DORY_LEASE_SECS: is not a setting; did you mean DORY_LEASE_SEC?";
+    assert!(line.contains(sentence) && line.contains("WARN"), "{line}");
+    process.line("count ");
+    let log = process.log.join("\n");
+    assert_eq!(log.matches("did you mean").count(), 1, "{log}");
+}
+
+#[test]
 fn metrics_have_the_references_names_and_true_values() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());

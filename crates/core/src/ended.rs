@@ -1,0 +1,34 @@
+//! What a closure that is called repeatedly may return.
+
+use crate::failure::Failure;
+
+/// What a closure that is called again and again may return: nothing, or a
+/// `Result<(), E>`.
+#[diagnostic::on_unimplemented(
+    message = "this closure returns nothing or a `Result<(), E>`, not `{Self}`",
+    label = "this closure returns `{Self}`",
+    note = "end it with a semicolon, or with `satellite_core::done(())` where `?` is used in it"
+)]
+pub trait Ended {
+    #[doc(hidden)]
+    type Error;
+
+    #[doc(hidden)]
+    fn outcome(self) -> Result<(), Failure>;
+}
+
+impl Ended for () {
+    type Error = Failure;
+
+    fn outcome(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Failure>> Ended for Result<(), E> {
+    type Error = E;
+
+    fn outcome(self) -> Result<(), Failure> {
+        self.map_err(Into::into)
+    }
+}

@@ -1,0 +1,95 @@
+//! "Did you mean …?" for names that no setting has.
+
+/// The known name that is nearest to `name`, if it is near enough to be what was
+/// meant: few letters differ, or only whole words are missing.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.into_iter().filter_map(|candidate| {
+        let distance = distance(name, candidate);
+        // The prefix that all have in common says nothing.
+        let longest = without_prefix(name)
+            .len()
+            .max(without_prefix(candidate).len());
+        let is_near = distance <= longest / 3 || is_abbreviation(name, candidate);
+        is_near.then_some((distance, candidate))
+    });
+    near.min().map(|(_, candidate)| candidate)
+}
+
+fn without_prefix(name: &str) -> &str {
+    name.split_once('_').map_or(name, |(_, rest)| rest)
+}
+
+/// Whether each word of `name` is one of `candidate`: `LUML_TOKEN` for
+/// `LUML_SATELLITE_TOKEN`.
+fn is_abbreviation(name: &str, candidate: &str) -> bool {
+    let mut words = candidate.split('_');
+    name.contains('_') && name.split('_').all(|word| words.any(|w| w == word))
+}
+
+/// How many letters have to be inserted, removed, replaced, or swapped with their
+/// neighbour to make one of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut before_last = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 9] = [
+        "LUML_SATELLITE_TOKEN",
+        "LUML_SATELLITE_TOKEN_FILE",
+        "LUML_PLATFORM_URL",
+        "LUML_POLL_INTERVAL_SEC",
+        "LUML_HEALTH_PORT",
+        "LUML_MODEL_PORT",
+        "LUML_CA_FILE",
+        "LUML_STATE_DIR",
+        "LUML_DOCKER",
+    ];
+
+    #[test]
+    fn a_misspelt_name_is_near_to_the_one_that_was_meant() {
+        for (name, meant) in [
+            ("LUML_SATELITE_TOKEN", "LUML_SATELLITE_TOKEN"),
+            ("LUML_TOKEN", "LUML_SATELLITE_TOKEN"),
+            ("LUML_TOKEN_FILE", "LUML_SATELLITE_TOKEN_FILE"),
+            ("LUML_PLATFROM_URL", "LUML_PLATFORM_URL"),
+            ("LUML_POLL_INTERVAL", "LUML_POLL_INTERVAL_SEC"),
+            ("LUML_POLL_INTERVAL_SECS", "LUML_POLL_INTERVAL_SEC"),
+            ("LUML_HEALTH_PROT", "LUML_HEALTH_PORT"),
+            ("LUML_CA_FIEL", "LUML_CA_FILE"),
+            ("LUML_STATEDIR", "LUML_STATE_DIR"),
+            ("LUML_DOCKRE", "LUML_DOCKER"),
+        ] {
+            assert_eq!(nearest(name, KNOWN), Some(meant), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_tool_is_near_to_none() {
+        for name in [
+            "LUML_API_KEY",
+            "LUML_MODEL_NAME",
+            "LUML_",
+            "LUML_ORGANISATION",
+            "",
+        ] {
+            assert_eq!(nearest(name, KNOWN), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Parts of downloads that outlive their process: a private folder within the state
+//! folder, with two files for each.
+//!
+//! Their names follow from a key that never leaves the folder, so that nobody else
+//! can prepare them. Whatever is found there that this user did not make (a link, a
+//! second name for a file of somebody's) is removed and not written through.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+use satellite_core::private;
+
+const FOLDER: &str = "downloads";
+const KEY: &str = "key";
+const KEY_BYTES: usize = 32;
+
+/// What nobody has come back for in this time is removed.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The names of a download's files, and its lock: the open file.
+pub(super) struct Kept {
+    part: PathBuf,
+    mark: PathBuf,
+}
+
+impl Kept {
+    /// The part of this download, empty if it is new. `None` where another process
+    /// or thread works on it.
+    pub(super) fn open(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<(File, Self)>> {
+        let folder = private_folder(state_dir)?;
+        remove_old(&folder)?;
+        let name = name(&key(&folder)?, identity);
+        let kept = Kept {
+            part: folder.join(format!("{name}.part")),
+            mark: folder.join(format!("{name}.mark")),
+        };
+        let file = match open_own(&kept.part)? {
+            Some(file) => file,
+            None => {
+                kept.remove();
+                options().create_new(true).open(&kept.part)?
+            }
+        };
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            locked => locked?,
+        }
+        // Whoever had the lock before may have moved the file to its target.
+        let is_same = |found: fs::Metadata| file.metadata().is_ok_and(|m| m.ino() == found.ino());
+        match fs::symlink_metadata(&kept.part).is_ok_and(is_same) {
+            true => Ok(Some((file, kept))),
+            false => Ok(None),
+        }
+    }
+
+    pub(super) fn part(&self) -> &Path {
+        &self.part
+    }
+
+    pub(super) fn remove(&self) {
+        let _ = fs::remove_file(&self.part);
+        let _ = fs::remove_file(&self.mark);
+    }
+
+    /// The first `bytes` bytes are on disk, and hash to `digest`.
+    pub(super) fn mark(&self, bytes: u64, digest: &str, etag: &str) -> io::Result<()> {
+        let new = self.mark.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = options().create_new(true).open(&new)?;
+        file.write_all(format!("{bytes} {digest} {etag}\n").as_bytes())?;
+        file.sync_data()?;
+        fs::rename(new, &self.mark)
+    }
+
+    /// Bytes, digest and the server's name for the version.
+    pub(super) fn read_mark(&self) -> Option<(u64, String, Option<String>)> {
+        let mut text = String::new();
+        let file = open_own(&self.mark).ok()??;
+        file.take(4096).read_to_string(&mut text).ok()?;
+        let mut fields = text.strip_suffix('\n')?.splitn(3, ' ');
+        let bytes = fields.next()?.parse().ok()?;
+        let digest = fields.next()?.to_owned();
+        let etag = fields.next().filter(|etag| !etag.is_empty());
+        Some((bytes, digest, etag.map(str::to_owned)))
+    }
+}
+
+/// A folder that nobody else can look into, or an error that says why not.
+fn private_folder(state_dir: &Path) -> io::Result<PathBuf> {
+    let folder = state_dir.join(FOLDER);
+    private::create_folder(&folder)?;
+    let found = fs::symlink_metadata(&folder)?;
+    let is_private = found.is_dir() && is_own(&found) && found.mode() & 0o077 == 0;
+    match is_private {
+        true => Ok(folder),
+        false => Err(io::Error::new(
+            ErrorKind::PermissionDenied,
+            format!("{} is not a folder of this user's alone", folder.display()),
+        )),
+    }
+}
+
+/// Opens a file that this user made and that has no second name; anything else is
+/// `None`, if there is something at all; an absent one is made.
+fn open_own(path: &Path) -> io::Result<Option<File>> {
+    match options().create(true).truncate(false).open(path) {
+        Ok(file) => {
+            let found = file.metadata()?;
+            let is_own_file = found.is_file() && found.nlink() == 1 && is_own(&found);
+            Ok(is_own_file.then_some(file))
+        }
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_own(found: &fs::Metadata) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw()
+}
+
+fn options() -> fs::OpenOptions {
+    let mut options = private::options();
+    options.read(true).write(true);
+    options.custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    options
+}
+
+/// 32 random bytes, made once for each state folder.
+fn key(folder: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let path = folder.join(KEY);
+    let mut key = [0; KEY_BYTES];
+    if let Some(mut file) = open_own(&path)? {
+        if file.read_exact(&mut key).is_ok() {
+            return Ok(key);
+        }
+    }
+    // New, cut short by a crash, or not ours.
+    let new = folder.join(format!("{KEY}.{}.new", std::process::id()));
+    let _ = fs::remove_file(&new);
+    File::open("/dev/urandom")?.read_exact(&mut key)?;
+    options().create_new(true).open(&new)?.write_all(&key)?;
+    fs::rename(new, path)?;
+    Ok(key)
+}
+
+fn name(key: &[u8], identity: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(key);
+    for part in identity {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn remove_old(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let age = fs::symlink_metadata(&path)
+            .and_then(|found| found.modified())
+            .map(|modified| modified.elapsed().unwrap_or_default());
+        if path.file_name() != Some(KEY.as_ref()) && age.is_ok_and(|age| age > KEPT_FOR) {
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}

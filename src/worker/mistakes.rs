@@ -1,0 +1,129 @@
+//! What the compiler says about common mistakes in handlers and periodic work.
+//!
+//! [`Handler`] asks only for a closure's arguments and that it returns a `Result`.
+//! All else is a trait here, with a message of its own, and a bound of
+//! `Builder::handler` itself: an unmet bound of an impl would only ever be reported
+//! as "this is not a handler".
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::Context;
+use super::handler::{Handler, Sealed};
+use crate::luml::Task;
+use satellite_core::Failure;
+use satellite_core::Result;
+
+/// `P` in `Task<P>`.
+#[diagnostic::on_unimplemented(
+    message = "the payload type `{Self}` does not implement `serde::Deserialize`",
+    label = "this handler takes a `Task<{Self}>`",
+    note = "add `#[derive(serde::Deserialize)]` to `{Self}`; it must own its data: `String`, not `&str`",
+    note = "`Task` without a type takes any JSON"
+)]
+pub trait JsonPayload: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> JsonPayload for T {}
+
+/// `R` in `Result<R, E>`.
+#[diagnostic::on_unimplemented(
+    message = "the result type `{Self}` does not implement `serde::Serialize`",
+    label = "this handler returns `{Self}` as its result",
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`"
+)]
+pub trait JsonResult: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> JsonResult for T {}
+
+/// `E` in `Result<R, E>`.
+#[diagnostic::on_unimplemented(
+    message = "the error type `{Self}` does not implement `std::fmt::Display`",
+    label = "the platform is told the error's text, and `{Self}` has none",
+    note = "implement `Display` for `{Self}`, or return a `satellite_sdk::Failure` in its place"
+)]
+pub trait ErrorWithText: Into<Failure> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Failure>> ErrorWithText for T {}
+
+/// How a handler is called. All but [`Good`] fail, each with a message of its own.
+#[diagnostic::on_unimplemented(message = "this cannot be called as a handler")]
+pub trait Shape {}
+
+/// A synchronous function that takes the context by reference, or not at all.
+#[derive(Debug)]
+pub struct Good;
+
+impl Shape for Good {}
+
+/// Returns a future.
+#[derive(Debug)]
+pub struct Async<O>(O);
+
+impl<O: IsSynchronous> Shape for Async<O> {}
+
+/// Never implemented.
+#[diagnostic::on_unimplemented(
+    message = "an async handler goes to `Builder::async_handler`, with a `block_on` of your own",
+    label = "this handler is async",
+    note = "write `.async_handler(task_type, block_on, handler)`; the handler takes `cx: Context`, by value"
+)]
+pub trait IsSynchronous {}
+
+/// Takes the context by value.
+#[derive(Debug)]
+pub struct ByValue<C>(C);
+
+impl<C: IsReference> Shape for ByValue<C> {}
+
+/// Never implemented.
+#[diagnostic::on_unimplemented(
+    message = "a handler takes the context by reference: `cx: &Context`",
+    label = "this handler takes the context by value",
+    note = "write the argument's type, `&Context`, where there is none"
+)]
+pub trait IsReference {}
+
+/// The rest of an impl for something that `Builder::handler` rejects by its shape.
+macro_rules! rejected {
+    ($shape:ty) => {
+        type Payload = ();
+        type Output = ();
+        type Error = Failure;
+        type Shape = $shape;
+
+        fn call(&mut self, _: Task<()>, _: &Context, _: Sealed) -> Result<(), Failure> {
+            Ok(())
+        }
+    };
+}
+
+impl<F, A, R, E> Handler<ByValue<fn(A) -> Result<R, E>>> for F
+where
+    F: FnMut(A, Context) -> Result<R, E> + Send + 'static,
+{
+    rejected!(ByValue<Context>);
+}
+
+impl<F, A, O> Handler<Async<fn(A) -> O>> for F
+where
+    F: AsyncFnMut(A) -> O + Send + 'static,
+{
+    rejected!(Async<F>);
+}
+
+impl<F, A, O> Handler<Async<fn(A, &Context) -> O>> for F
+where
+    F: AsyncFnMut(A, &Context) -> O + Send + 'static,
+{
+    rejected!(Async<F>);
+}
+
+impl<F, A, O> Handler<Async<fn(A, Context) -> O>> for F
+where
+    F: AsyncFnMut(A, Context) -> O + Send + 'static,
+{
+    rejected!(Async<F>);
+}
