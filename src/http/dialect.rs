@@ -9,9 +9,6 @@ pub(crate) struct Dialect {
     /// Headers of every call.
     #[cfg_attr(not(feature = "compute"), expect(dead_code))]
     pub(crate) headers: &'static [(&'static str, &'static str)],
-    /// Statuses by which the server says that nothing was done: even a create
-    /// may be sent again after them.
-    pub(crate) undone: &'static [u16],
     /// What an answer outside of 2xx means, from its status and its body.
     pub(crate) explain: fn(u16, &[u8]) -> Problem,
 }
@@ -23,7 +20,8 @@ pub(crate) struct Problem {
     pub(crate) kind: Option<String>,
     /// One line, fit to be shown.
     pub(crate) message: String,
-    /// In the words of the server itself, not of a box on the way.
+    /// In the server's own form, not that of a proxy or gateway before it: a 503
+    /// is then the server's word that nothing was done.
     pub(crate) is_own: bool,
 }
 
@@ -39,6 +37,9 @@ pub(crate) enum Class {
     Invalid,
     RateLimited,
     VersionMismatch,
+    /// What was asked for cannot be had at the moment: no capacity.
+    #[cfg(feature = "compute")]
+    NoCapacity,
     /// The server may do better later.
     Passing,
     Failed,
@@ -80,16 +81,31 @@ impl Problem {
     }
 }
 
-/// One line of at most 200 characters, nothing in it that a terminal obeys.
+/// One line of at most 200 characters, without control characters.
 pub(crate) fn shortened(text: &str) -> String {
-    let clean = text.trim().chars().take(200);
-    let mut line: String = clean
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.trim().chars().nth(200).is_some() {
-        line.push('…');
+    let (text, is_cut) = cut(text.trim(), 200);
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    line.chain(is_cut.then_some('…')).collect()
+}
+
+/// A server's message with its lists: its lines are kept, up to 4000 characters;
+/// no other control characters.
+pub(crate) fn message(text: &str) -> String {
+    let (text, is_cut) = cut(text.trim(), 4_000);
+    let clean = text.chars().map(|c| match c {
+        '\n' => c,
+        c if c.is_control() => ' ',
+        c => c,
+    });
+    clean.chain(is_cut.then_some('…')).collect()
+}
+
+/// The first `most` characters, and whether there were more.
+fn cut(text: &str, most: usize) -> (&str, bool) {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => (&text[..at], true),
+        None => (text, false),
     }
-    line
 }
 
 /// The beginning of a body, in one line.
@@ -103,10 +119,10 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
 /// only where and what is told.
 pub(crate) fn detail(detail: &serde_json::Value) -> Option<String> {
     match detail {
-        serde_json::Value::String(text) => Some(shortened(text)),
+        serde_json::Value::String(text) => Some(message(text)),
         serde_json::Value::Array(items) => {
             let items: Vec<_> = items.iter().map(validation_item).collect();
-            Some(shortened(&items.join("; ")))
+            Some(message(&items.join("; ")))
         }
         _ => None,
     }

@@ -53,9 +53,9 @@ pub(crate) use stream::{Source, behind};
 pub(crate) use agent::{Trust, is_loopback};
 pub(crate) use call::{Call, DEADLINE, Effort, Method};
 pub(crate) use credentials::Credentials;
-#[cfg(feature = "compute")]
-pub(crate) use dialect::shortened;
 pub(crate) use dialect::{Class, Dialect, Problem, detail, excerpt};
+#[cfg(feature = "compute")]
+pub(crate) use dialect::{message, shortened};
 #[cfg(feature = "compute")]
 pub(crate) use events::{Event, events};
 pub(crate) use fault::Fault;
@@ -68,5 +68,5 @@ pub(crate) use path::with_query;
 pub(crate) use poll::Pace;
 #[cfg(feature = "compute")]
 pub(crate) use renewal::{Grant, Renewal};
-pub(crate) use retry::{Backoff, Op, Retries};
+pub(crate) use retry::{Backoff, Op, Outcome, Retries, Verdict};
 pub(crate) use transport::{Server, Transport};

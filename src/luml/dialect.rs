@@ -8,7 +8,6 @@ use crate::http::{Dialect, Problem, detail, excerpt};
 pub(crate) static LUML: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[],
     explain,
 };
 

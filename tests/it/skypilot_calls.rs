@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use satellite_sdk::Variables;
-use satellite_sdk::compute::TimeLimits;
 use satellite_sdk::compute::skypilot::{
-    Accelerators, CloudCredentials, ClusterStatus, Exec, JobStatus, Launch, Refresh, RequestStatus,
-    SkyPilotClient, Task,
+    Accelerators, CloudCredentials, ClusterStatus, Clusters, Exec, JobStatus, Launch, Logs,
+    Refresh, RequestStatus, SkyPilotClient, Start, Stop, Task, Terminate,
 };
+use satellite_sdk::compute::{Cancel, TimeLimits};
 use satellite_sdk::serve::Response;
 use serde_json::{Value, json};
 
-use crate::skypilot_server::{Fake, health};
+use crate::skypilot_server::{Fake, PICKLE, health, shutting_down};
 
 #[test]
 fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
@@ -31,8 +31,8 @@ fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
         .wait_with(|record| seen.push(record.status.clone()))
         .unwrap();
     assert_eq!(launched.job_id, Some(3));
-    assert_eq!(seen.first(), Some(&RequestStatus::Running));
-    assert_eq!(seen.last(), Some(&RequestStatus::Succeeded));
+    // It was asked after three times; only changes are told.
+    assert_eq!(seen, [RequestStatus::Running, RequestStatus::Succeeded]);
 
     let sent = &fake.seen("POST /launch")[0];
     assert_eq!(sent.headers["authorization"], "Bearer sky_token");
@@ -98,6 +98,7 @@ fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
     let fake = Fake::start();
     let launch = Launch::new("c", "run: x").credentials(CloudCredentials::gcp("{}"));
     let error = fake.client().launch(&launch).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
     assert!(error.to_string().contains("file of its own"), "{error}");
     assert!(fake.seen("POST /launch").is_empty());
 }
@@ -105,25 +106,35 @@ fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
 #[test]
 fn clusters_are_read_without_their_private_keys_and_with_what_is_new() {
     let fake = Fake::start();
-    let cluster =
-        json!({ "name": "c", "status": "HIBERNATING", "cloud": "AWS", "nodes": 2, "moon": 1 });
+    let cluster = json!({ "name": "c", "status": "HIBERNATING", "cloud": "AWS", "nodes": 2, "moon": 1,
+            "user_name": "ada", "user_hash": "00c0ffee" });
     fake.returns("/status", json!([cluster]));
     let sky = fake.client();
     let cluster = sky.status("c").unwrap();
     assert_eq!(cluster.status, ClusterStatus::Other("HIBERNATING".into()));
     assert_eq!((cluster.cloud.as_deref(), cluster.nodes), (Some("AWS"), 2));
     assert_eq!((cluster.autostop, &cluster.extra["moon"]), (-1, &json!(1)));
-    sky.clusters(None, Refresh::Force).unwrap();
+    assert_eq!(
+        (cluster.user_name.as_str(), cluster.user_hash.as_str()),
+        ("ada", "00c0ffee")
+    );
+    sky.clusters(&Clusters::new().refresh(Refresh::Force))
+        .unwrap();
+    sky.list_clusters().unwrap();
+    sky.clusters(&Clusters::new().all_users(true)).unwrap();
     let sent = fake.seen("POST /status");
     let expected = json!({
         "cluster_names": ["c"],
         "refresh": "NONE",
+        "all_users": true,
         "include_credentials": false,
         "include_handle": false,
     });
     assert_eq!(sent[0].body, expected);
     assert_eq!(sent[1].body["cluster_names"], Value::Null);
     assert_eq!(sent[1].body["refresh"], "FORCE");
+    let all_users: Vec<_> = sent.iter().map(|s| s.body["all_users"].clone()).collect();
+    assert_eq!(all_users, [true, false, false, true]);
 }
 
 #[test]
@@ -139,20 +150,41 @@ fn a_cluster_that_is_not_there_is_an_empty_answer_and_not_found() {
 fn start_stop_terminate_and_autostop_say_what_they_mean() {
     let fake = Fake::start();
     let sky = fake.client();
+    let start = Start::new("c").retry_until_up(true).idle_minutes_to_stop(9);
+    sky.start(&start).unwrap().wait().unwrap();
     sky.start("c").unwrap().wait().unwrap();
     sky.stop("c").unwrap().wait().unwrap();
     sky.terminate("c").unwrap().wait().unwrap();
-    sky.purge("c").unwrap().wait().unwrap();
+    let purge = Terminate::new("c").purge(true);
+    sky.terminate(purge).unwrap().wait().unwrap();
     sky.autostop("c", Some(5), true).unwrap().wait().unwrap();
     sky.autostop("c", None, false).unwrap().wait().unwrap();
-    assert_eq!(fake.seen("POST /start").len(), 1);
+    let start: Vec<_> = fake
+        .seen("POST /start")
+        .into_iter()
+        .map(|s| s.body)
+        .collect();
+    assert_eq!(
+        (
+            &start[0]["retry_until_up"],
+            &start[0]["idle_minutes_to_autostop"]
+        ),
+        (&json!(true), &json!(9))
+    );
+    assert_eq!(
+        (
+            &start[1]["retry_until_up"],
+            &start[1]["idle_minutes_to_autostop"]
+        ),
+        (&json!(false), &Value::Null)
+    );
     assert_eq!(fake.seen("POST /stop").len(), 1);
     let purge: Vec<_> = fake
         .seen("POST /down")
         .iter()
         .map(|s| s.body["purge"].clone())
         .collect();
-    assert_eq!(purge, [Value::Null, true.into()]);
+    assert_eq!(purge, [json!(false), json!(true)]);
     let idle = fake.seen("POST /autostop");
     assert_eq!(
         (&idle[0].body["idle_minutes"], &idle[0].body["down"]),
@@ -301,6 +333,10 @@ fn an_estimate_is_the_chosen_row_and_exact_where_the_catalogue_agrees() {
     let estimate = sky.estimate_cost("run: x", 8.0).unwrap();
     assert!(estimate.is_exact, "{estimate:?}");
     assert_eq!((estimate.cost_per_hour, estimate.total), (1.624, 12.992));
+    assert_eq!(
+        (estimate.currency, estimate.printed_cost.as_str()),
+        ("USD", "1.62")
+    );
     assert_eq!(estimate.region.as_deref(), Some("us-east-1"));
     let query = &fake.seen("POST /list_accelerators")[0].body;
     assert_eq!(
@@ -359,7 +395,9 @@ fn prices_costs_and_clouds_are_read() {
         (Some(16.0), None, Some(64.0))
     );
     assert_eq!((offer.price, offer.spot_price), (Some(1.624), Some(0.65)));
-    assert_eq!(sky.cost_report(7).unwrap()[0].per_hour(), Some(1.5));
+    assert_eq!(offer.currency, "USD");
+    let cost = sky.cost_report(7).unwrap().remove(0);
+    assert_eq!((cost.cost_per_hour(), cost.currency), (Some(1.5), "USD"));
     assert_eq!(sky.check(&[]).unwrap()["default"]["Slurm"], ["compute"]);
     assert_eq!(sky.enabled_clouds().unwrap(), ["slurm"]);
     fake.returns("/check", Value::Null);
@@ -471,8 +509,223 @@ fn a_command_that_outlasts_the_limit_may_still_go_on() {
     });
     let mut limits = TimeLimits::default();
     limits.work = Duration::from_millis(1500);
-    let sky = fake.builder().limits(limits).build().unwrap();
+    // By the real clock: nothing but reading takes time here.
+    let sky = SkyPilotClient::builder()
+        .variables(Variables::from_lookup(|_| None))
+        .url(fake.url())
+        .limits(limits);
+    let sky = sky.build().unwrap();
     let error = sky.exec(&Exec::new("c", "sleep 1000")).unwrap_err();
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
+    assert!(
+        !error.is_retryable(),
+        "the command would run twice: {error}"
+    );
     assert!(error.to_string().contains("may still go on"), "{error}");
+}
+
+#[test]
+fn the_credentials_of_a_client_go_with_every_operation() {
+    let fake = Fake::start();
+    fake.returns("/status", json!([{ "name": "c", "status": "UP" }]));
+    fake.returns("/queue", json!([]));
+    fake.returns("/job_status", json!({}));
+    fake.returns("/cost_report", json!([{ "name": "c" }]));
+    fake.returns("/list_accelerators", json!({}));
+    fake.returns("/exec", json!({ "job_id": 1 }));
+    let sky = fake.client();
+    let tenant = sky.with_credentials(CloudCredentials::aws("AKIA", "hush-hush"));
+    let _ = tenant.launch(&Launch::new("c", "run: x")).unwrap();
+    let _ = tenant.start("c").unwrap();
+    let _ = tenant.stop("c").unwrap();
+    let _ = tenant.terminate("c").unwrap();
+    let _ = tenant.autostop("c", None, false).unwrap();
+    let _ = tenant.submit_job("c", "run: x").unwrap();
+    let _ = tenant.cancel_jobs("c", &[1]).unwrap();
+    tenant.status("c").unwrap();
+    tenant.queue("c", true).unwrap();
+    tenant.job_status("c", &[1]).unwrap();
+    tenant.logs(&Logs::new("c")).unwrap().for_each(drop);
+    tenant.cost_report(1).unwrap();
+    tenant.cost_per_hour("c").unwrap();
+    tenant.accelerators(&Accelerators::new()).unwrap();
+    tenant.check(&[]).unwrap();
+    tenant.validate("run: x").unwrap();
+    tenant.cancel_request("r").unwrap();
+    let posts = [
+        "launch",
+        "start",
+        "stop",
+        "down",
+        "autostop",
+        "exec",
+        "cancel",
+        "status",
+        "queue",
+        "job_status",
+        "logs",
+        "cost_report",
+        "list_accelerators",
+        "check",
+        "validate",
+        "api/cancel",
+    ];
+    for path in posts {
+        let seen = fake.seen(&format!("POST /{path}"));
+        assert!(!seen.is_empty(), "{path}");
+        for seen in seen {
+            let variables = &seen.body["env_vars"];
+            assert_eq!(variables["AWS_SECRET_ACCESS_KEY"], "hush-hush", "{path}");
+            assert!(variables["SKYPILOT_USER_ID"].is_string(), "{path}");
+        }
+    }
+    let shown = format!("{tenant:?}");
+    assert!(
+        !shown.contains("hush") && !shown.contains("AKIA"),
+        "{shown}"
+    );
+
+    // The client that it came from is left without them.
+    let _ = sky.terminate("c").unwrap();
+    assert_eq!(fake.seen("POST /down")[1].body["env_vars"], Value::Null);
+}
+
+#[test]
+fn credentials_go_with_one_call() {
+    let fake = Fake::start();
+    fake.returns("/exec", json!({ "job_id": 1 }));
+    let sky = fake.client();
+    let keys = || CloudCredentials::aws("AKIA", "hush-hush");
+    let sky_calls = [
+        ("start", sky.start(Start::new("c").credentials(keys()))),
+        ("stop", sky.stop(Stop::new("c").credentials(keys()))),
+        (
+            "down",
+            sky.terminate(Terminate::new("c").credentials(keys())),
+        ),
+    ];
+    let _ = sky
+        .spawn(&Exec::new("c", "true").credentials(keys()))
+        .unwrap();
+    sky.logs(&Logs::new("c").credentials(keys()))
+        .unwrap()
+        .for_each(drop);
+    for (path, call) in sky_calls {
+        call.unwrap().wait().unwrap();
+        let sent = &fake.seen(&format!("POST /{path}"))[0].body["env_vars"];
+        assert_eq!(sent["AWS_SECRET_ACCESS_KEY"], "hush-hush", "{path}");
+    }
+    for path in ["exec", "logs"] {
+        let sent = &fake.seen(&format!("POST /{path}"))[0].body["env_vars"];
+        assert_eq!(sent["AWS_SECRET_ACCESS_KEY"], "hush-hush", "{path}");
+    }
+    let gcp = Terminate::new("c").credentials(CloudCredentials::gcp("{}"));
+    assert!(sky.terminate(gcp).unwrap_err().is_unsupported());
+}
+
+#[test]
+fn a_client_without_a_token_is_the_same_user_in_every_call() {
+    let fake = Fake::start();
+    fake.returns("/status", json!([]));
+    let sky = fake.builder().build().unwrap();
+    let _ = sky.launch(&Launch::new("c", "run: x")).unwrap();
+    sky.list_clusters().unwrap();
+    let launched = &fake.seen("POST /launch")[0].body["env_vars"];
+    assert!(launched["SKYPILOT_USER_ID"].is_string());
+    assert_eq!(fake.seen("POST /status")[0].body["env_vars"], *launched);
+}
+
+#[test]
+fn no_value_that_is_handed_out_holds_a_pickle() {
+    let fake = Fake::start();
+    let cluster = json!({ "name": "c", "status": "UP", "handle": PICKLE, "kept": "text",
+        "storage_mounts_metadata": PICKLE });
+    fake.returns("/status", json!([cluster]));
+    let cost = json!({ "name": "c", "resources": PICKLE, "resources_str": "1x(cpus=1)" });
+    fake.returns("/cost_report", json!([cost]));
+    let job = json!({ "job_id": 1, "status": "RUNNING", "resources": "1x[CPU:1]", "x": PICKLE });
+    fake.returns("/queue", json!([job]));
+    fake.returns("/launch", json!({ "job_id": 1, "handle": PICKLE }));
+    let sky = fake.client();
+    sky.start("c").unwrap().wait().unwrap();
+    let launched = sky
+        .launch(&Launch::new("c", "run: x"))
+        .unwrap()
+        .wait()
+        .unwrap();
+    let (cluster, costs) = (sky.status("c").unwrap(), sky.cost_report(1).unwrap());
+    let jobs = sky.queue("c", false).unwrap();
+    assert_eq!(cluster.extra["kept"], "text");
+    assert_eq!(costs[0].extra["resources_str"], "1x(cpus=1)");
+    assert_eq!(jobs[0].extra["resources"], "1x[CPU:1]");
+    let shown = format!("{launched:?} {cluster:?} {costs:?} {jobs:?}");
+    assert!(!shown.contains(PICKLE), "{shown}");
+}
+
+#[test]
+fn the_price_of_a_cluster_is_that_of_its_last_life() {
+    let fake = Fake::start();
+    let life = |launched_at: u64, total_cost: f64| {
+        json!({ "name": "c", "launched_at": launched_at, "duration": 1800,
+            "total_cost": total_cost })
+    };
+    fake.returns("/cost_report", json!([life(9, 0.812), life(3, 7.0)]));
+    let sky = fake.client();
+    assert_eq!(sky.cost_per_hour("c").unwrap(), Some(1.624));
+    let sent = &fake.seen("POST /cost_report")[0].body;
+    assert_eq!(sent["cluster_names"], json!(["c"]));
+    fake.returns("/cost_report", json!([]));
+    assert!(sky.cost_per_hour("c").unwrap_err().is_not_found());
+}
+
+#[test]
+fn one_time_limit_holds_for_all_calls_of_an_operation() {
+    let fake = Fake::start();
+    fake.once("POST /status", || {
+        shutting_down().header("retry-after", "60")
+    });
+    for _ in 0..200 {
+        fake.once("GET /api/get", || Response::text(502, "bad gateway"));
+    }
+    let clock = satellite_sdk::testing::ManualClock::default();
+    let mut limits = TimeLimits::default();
+    limits.request = Duration::from_secs(100);
+    let sky = fake.builder().limits(limits).clock(clock.clone());
+    let error = sky.build().unwrap().list_clusters().unwrap_err();
+    assert_eq!(error.status(), Some(502), "{error}");
+    let took = clock.elapsed();
+    assert!(
+        took > Duration::from_secs(60) && took <= limits.request,
+        "{took:?}"
+    );
+}
+
+#[test]
+fn an_exec_that_is_cancelled_cancels_its_job() {
+    let fake = Fake::start();
+    fake.returns("/exec", json!({ "job_id": 9 }));
+    fake.streams(|| {
+        struct Silent;
+        impl std::io::Read for Silent {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                std::thread::sleep(Duration::from_secs(30));
+                Ok(0)
+            }
+        }
+        Response::new(200).reader(Silent, None)
+    });
+    let sky = fake.client();
+    let running = sky.spawn(&Exec::new("c", "sleep 1000")).unwrap();
+    assert_eq!(running.job_id(), 9);
+    let cancel = Cancel::new();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| running.wait_cancelled_by(&cancel));
+        while fake.seen("POST /logs").is_empty() {
+            std::thread::yield_now();
+        }
+        cancel.cancel();
+        assert!(waits.join().unwrap().unwrap_err().is_stopped());
+    });
+    running.cancel().unwrap();
+    assert_eq!(fake.seen("POST /cancel")[0].body["job_ids"], json!([9]));
 }

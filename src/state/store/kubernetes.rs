@@ -17,7 +17,6 @@ use crate::wake::Waiter;
 static KUBERNETES: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[],
     explain,
 };
 
