@@ -32,6 +32,7 @@ mod mock_platform;
 mod recorder;
 mod secrecy;
 mod serve;
+mod skypilot_accounts;
 mod skypilot_calls;
 mod skypilot_errors;
 mod skypilot_server;
