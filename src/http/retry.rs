@@ -34,12 +34,14 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// What an error status means. Only a 429, and a 503 in the server's own
-    /// words, say that nothing was done: a gateway's 502, 503 or 504 says that
-    /// the gateway lost the server's answer.
+    /// What an error status means. Only a rate limit, and a 503 in the server's
+    /// own words, say that nothing was done: a gateway's 502, 503 or 504 says
+    /// that the gateway lost the server's answer.
     pub(crate) fn of_status(status: u16, class: Class, is_own: bool) -> Self {
         match status {
             429 => Outcome::Undone,
+            // Some servers tell it by a code in the body of a 400.
+            _ if class == Class::RateLimited => Outcome::Undone,
             503 if is_own => Outcome::Undone,
             _ if class.is_passing() => Outcome::Passing,
             _ => Outcome::Final,
