@@ -33,8 +33,10 @@ fn main() -> satellite_sdk::Result<()> {
         "rounded to cents"
     };
     println!(
-        "${} an hour ({how}), ${:.2} for {hours} h",
-        estimate.cost_per_hour, estimate.total
+        "{} {currency} an hour ({how}), {:.2} {currency} for {hours} h",
+        estimate.cost_per_hour,
+        estimate.total,
+        currency = estimate.currency,
     );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Runs a command on a cluster, prints both of its streams, and ends with its
-//! exit code.
+//! Runs a command on a cluster, says which job it is, prints both of its streams,
+//! and ends with its exit code.
 //!
 //!     cargo run --example sky_exec --features skypilot -- NAME nvidia-smi -L
 
@@ -16,7 +16,9 @@ fn main() -> satellite_sdk::Result<ExitCode> {
     let command = arguments.collect::<Vec<_>>().join(" ");
 
     let sky = SkyPilotClient::from_env()?;
-    let output = sky.exec(&Exec::new(name, command).timeout(Duration::from_secs(600)))?;
+    let running = sky.spawn(&Exec::new(name, command).timeout(Duration::from_secs(600)))?;
+    eprintln!("job {}", running.job_id());
+    let output = running.wait()?;
     print!("{}", output.stdout);
     eprint!("{}", output.stderr);
     Ok(ExitCode::from(output.exit_code as u8))

@@ -1,4 +1,4 @@
-//! Launches a cluster and waits for it, with a line that tells how far it is.
+//! Launches a cluster and waits for it, with a line for each change of its status.
 //!
 //!     cargo run --example sky_launch --features skypilot -- NAME task.yaml [--dry-run]
 //!
@@ -24,9 +24,8 @@ fn main() -> satellite_sdk::Result<()> {
     let launched = request.wait_with(|record| {
         let at = record.status_msg.as_deref().unwrap_or_default();
         let seconds = begun.elapsed().as_secs();
-        eprint!("\r{name}: {} {seconds} s {at}\u{1b}[K", record.status);
+        eprintln!("{name}: {} after {seconds} s {at}", record.status);
     });
-    eprintln!();
     match launched?.job_id {
         Some(job) => println!("{name} is up and runs job {job}"),
         None => println!("{name} could be launched"),

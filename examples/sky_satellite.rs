@@ -4,7 +4,8 @@
 //!
 //!     LUML_SATELLITE_TOKEN=… SKYPILOT_API_SERVER_URL=… cargo run --example sky_satellite --features skypilot
 
-use satellite_sdk::compute::Cancel;
+use std::time::Duration;
+
 use satellite_sdk::compute::skypilot::{Launch, SkyPilotClient, Task as SkyTask};
 use satellite_sdk::{Builder, Context, Exit, OnStop, Result, Task, done};
 use serde_json::json;
@@ -34,28 +35,24 @@ fn main() -> Exit {
             other.terminate(&task.payload.cluster)?.wait()?;
             done(json!({ "cluster": task.payload.cluster }))
         })
-        .on_stop(OnStop::Drain(std::time::Duration::from_secs(20)))
+        .on_stop(OnStop::Drain(Duration::from_secs(20)))
         .run()
 }
 
 fn launch(sky: &SkyPilotClient, payload: LaunchPayload, cx: &Context) -> Result<serde_json::Value> {
     let task = SkyTask::yaml(payload.yaml);
     sky.validate(task.clone())?;
-    let cancel = Cancel::new();
     let launch = Launch::new(&payload.cluster, task).idle_minutes_to_stop(30);
-    let request = sky.cancelled_by(&cancel)?.launch(&launch)?;
+    let request = sky.launch(&launch)?;
     log::info!("{}: request {}", payload.cluster, request.id());
-    let launched = request.wait_with(|_| {
-        if cx.is_stopping() {
-            cancel.cancel();
+    while !request.record()?.status.is_final() {
+        if !cx.sleep(Duration::from_secs(2)) {
+            return Err(satellite_sdk::Error::new(format_args!(
+                "{} is still being launched, by request {}",
+                payload.cluster,
+                request.id(),
+            )));
         }
-    });
-    match launched {
-        Err(error) if error.is_stopped() => Err(satellite_sdk::Error::new(format_args!(
-            "{} is still being launched, by request {}",
-            payload.cluster,
-            request.id(),
-        ))),
-        launched => done(json!({ "cluster": payload.cluster, "job": launched?.job_id })),
     }
+    done(json!({ "cluster": payload.cluster, "job": request.wait()?.job_id }))
 }

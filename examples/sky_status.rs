@@ -1,22 +1,25 @@
-//! All clusters, as a table.
+//! One's own clusters as a table, or those of all users with their owners.
 //!
-//!     cargo run --example sky_status --features skypilot
+//!     cargo run --example sky_status --features skypilot [-- --all-users]
 
-use satellite_sdk::compute::skypilot::SkyPilotClient;
+use satellite_sdk::compute::skypilot::{Clusters, SkyPilotClient};
 
 fn main() -> satellite_sdk::Result<()> {
-    let clusters = SkyPilotClient::from_env()?.list_clusters()?;
+    let all_users = std::env::args().any(|argument| argument == "--all-users");
+    let asked = Clusters::new().all_users(all_users);
+    let clusters = SkyPilotClient::from_env()?.clusters(&asked)?;
     println!(
-        "{:24} {:8} {:24} {:>5}  RESOURCES",
-        "NAME", "STATUS", "WHERE", "NODES"
+        "{:24} {:8} {:12} {:24} {:>5}  RESOURCES",
+        "NAME", "STATUS", "OWNER", "WHERE", "NODES"
     );
     for cluster in &clusters {
         let place = [&cluster.cloud, &cluster.region];
         let place: Vec<_> = place.into_iter().flatten().map(String::as_str).collect();
         println!(
-            "{:24} {:8} {:24} {:>5}  {}",
+            "{:24} {:8} {:12} {:24} {:>5}  {}",
             cluster.name,
             cluster.status,
+            cluster.user_name,
             place.join("/"),
             cluster.nodes,
             cluster.resources_str.as_deref().unwrap_or("-"),

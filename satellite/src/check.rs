@@ -4,7 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use satellite_sdk::{Builder, PlatformClient, Variables};
+use satellite_sdk::{Builder, PlatformClient, SatelliteStatus, Variables};
+use serde_json::Value;
 
 use crate::engine::{Engine, Fault};
 use crate::settings::Settings;

@@ -8,7 +8,6 @@ use satellite_core::http::{Dialect, Problem, detail, excerpt};
 pub(crate) static LUML: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[],
     explain,
 };
 

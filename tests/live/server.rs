@@ -29,6 +29,7 @@ impl Server {
             return None;
         }
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        install();
         let port = free_port();
         let mut command = script("run", port);
         if takes_tokens {
@@ -36,28 +37,29 @@ impl Server {
         }
         let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = format!("http://{}", nowhere.local_addr().unwrap());
-        command.env("HTTPS_PROXY", proxy).env_remove("https_proxy");
+        // What it needs was installed before.
+        command
+            .env("LIVE_DEAD_PROXY", proxy)
+            .env_remove("https_proxy");
         let log = std::fs::File::create(folder().join("server.log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        let server = Server {
+        let mut server = Server {
             child: command.stdin(Stdio::null()).spawn().unwrap(),
             port,
             _nowhere: nowhere,
             _alone: alone,
         };
         let begun = Instant::now();
-        while server
-            .client()
-            .max_retries(0)
-            .build()
-            .unwrap()
-            .health()
-            .is_err()
-        {
-            // The first time it is installed as well.
+        let sky = server.client().max_retries(0).build().unwrap();
+        while sky.health().is_err() {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server has ended with {status}: {}", end_of_its_log());
+            }
+            let waited = begun.elapsed();
             assert!(
-                begun.elapsed() < Duration::from_secs(300),
-                "no server came up"
+                waited < Duration::from_secs(180),
+                "no server: {}",
+                end_of_its_log()
             );
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -89,11 +91,22 @@ pub fn client(url: &str) -> SkyPilotBuilder {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The script is `timeout` by now, which passes the signal on.
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").arg(pid).status();
+        // Its first process is gone with this one, and all others with that.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server, the node and what they need; once for all.
+fn install() {
+    let status = script("install", 0).status().unwrap();
+    assert!(status.success(), "not installed: {status}");
+}
+
+/// What the server said last.
+fn end_of_its_log() -> String {
+    let log = std::fs::read(folder().join("server.log")).unwrap_or_default();
+    String::from_utf8_lossy(&log[log.len().saturating_sub(2000)..]).into_owned()
 }
 
 fn script(command: &str, port: u16) -> Command {

@@ -8,7 +8,6 @@ use satellite_core::http::{Class, Dialect, Problem, excerpt, shortened};
 pub(super) static GATEWAY: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[429],
     explain,
 };
 
@@ -16,7 +15,6 @@ pub(super) static GATEWAY: Dialect = Dialect {
 pub(super) static OAUTH: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[429],
     explain: explain_grant,
 };
 

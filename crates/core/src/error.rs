@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::http::{Class, Fault, Problem};
+use crate::http::{Class, Fault, Op, Outcome, Problem, Verdict};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -27,6 +27,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     /// `GET /path at http://host`, where a request was made.
     asked: Option<String>,
+    /// What the call does at the other end: whether it may be sent again.
+    op: Op,
     kind: Kind,
 }
 
@@ -38,6 +40,8 @@ enum Kind {
         retry_after: Option<Duration>,
     },
     Fault(Fault, String),
+    /// The server accepted the work, and it failed there.
+    Failed(Problem),
     Answer(String),
     Stopped,
     Unsupported(String),
@@ -93,7 +97,7 @@ impl Error {
     }
 
     /// The server does not know this route, being an older or a newer one, or
-    /// offers no such thing.
+    /// neither it nor this client offers such a thing.
     pub fn is_unsupported(&self) -> bool {
         if let Kind::Unsupported(_) = self.0.kind {
             return true;
@@ -116,20 +120,42 @@ impl Error {
         matches!(&self.0.kind, Kind::Fault(fault, _) if fault.never_opened())
     }
 
-    /// The request may or may not have been carried out: it left, and no
-    /// complete answer came back.
-    pub fn is_outcome_unknown(&self) -> bool {
-        matches!(&self.0.kind, Kind::Fault(fault, _) if !fault.never_opened())
+    /// What was asked for cannot be had at the moment: the cloud or the host has
+    /// no machine, GPU or quota left. Another region, or a later time, may do.
+    #[doc(alias = "ResourcesUnavailableError")]
+    #[doc(alias = "insufficient capacity")]
+    pub fn is_out_of_capacity(&self) -> bool {
+        self.class() == Some(Class::NoCapacity)
     }
 
-    /// The same request may go well later: a fault on the way, an overloaded
-    /// or failing server.
-    pub fn is_retryable(&self) -> bool {
+    /// The request may or may not have been carried out: it left, and no
+    /// complete answer came back, or, where sending it again would do it twice,
+    /// an answer that does not say that nothing was done, such as a gateway's
+    /// 502, 503 or 504.
+    pub fn is_outcome_unknown(&self) -> bool {
         match &self.0.kind {
-            Kind::Fault(fault, _) => fault.is_passing(),
-            Kind::Status { problem, .. } => problem.class.is_passing(),
-            _ => false,
+            Kind::Fault(fault, _) => !fault.never_opened(),
+            _ => self.verdict() == Verdict::Unknown,
         }
+    }
+
+    /// The same request may be sent again and succeed: a fault on the way, an
+    /// overloaded or failing server. Never true where it may have been carried
+    /// out and would then be carried out twice: see
+    /// [`is_outcome_unknown`](Self::is_outcome_unknown).
+    pub fn is_retryable(&self) -> bool {
+        self.verdict() == Verdict::Retry
+    }
+
+    fn verdict(&self) -> Verdict {
+        let outcome = match &self.0.kind {
+            Kind::Fault(fault, _) => Outcome::Fault(*fault),
+            Kind::Status {
+                status, problem, ..
+            } => Outcome::of_status(*status, problem.class, problem.is_own),
+            _ => Outcome::Final,
+        };
+        outcome.verdict(self.0.op)
     }
 
     /// The worker is stopping, or the call was cancelled, and was given up for
@@ -152,7 +178,8 @@ impl Error {
         matches!(self.0.kind, Kind::Corrupt(_))
     }
 
-    /// The HTTP status that came back, if one did.
+    /// The HTTP status of a refusal, if one came back. Work that the server
+    /// accepted and that failed there has none.
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
             Kind::Status { status, .. } => Some(status),
@@ -162,18 +189,13 @@ impl Error {
 
     /// The server's own name for what went wrong, where it has one: `ClusterDoesNotExist`.
     pub fn server_type(&self) -> Option<&str> {
-        match &self.0.kind {
-            Kind::Status { problem, .. } => problem.kind.as_deref(),
-            _ => None,
-        }
+        self.problem()?.kind.as_deref()
     }
 
-    /// What the server said, in one line.
+    /// What the server said, with its line breaks and its lists, up to 4000
+    /// characters; without other control characters.
     pub fn server_message(&self) -> Option<&str> {
-        match &self.0.kind {
-            Kind::Status { problem, .. } => Some(&problem.message),
-            _ => None,
-        }
+        Some(&self.problem()?.message)
     }
 
     /// How long the server asked to be left alone (`Retry-After`).
@@ -219,8 +241,13 @@ impl Error {
     }
 
     fn class(&self) -> Option<Class> {
+        Some(self.problem()?.class)
+    }
+
+    fn problem(&self) -> Option<&Problem> {
         match &self.0.kind {
-            Kind::Status { problem, .. } => Some(problem.class),
+            Kind::Status { problem, .. } => Some(problem),
+            Kind::Failed(problem) => Some(problem),
             _ => None,
         }
     }
@@ -233,6 +260,19 @@ impl Error {
     /// An error for work given up because of a stop; `is_stopped()`.
     pub fn stopped() -> Self {
         Self::of(Kind::Stopped)
+    }
+
+    /// The server accepted the work, and it failed there.
+    #[allow(dead_code)] // not every server runs work after its answer
+    pub fn failed(asked: String, problem: Problem) -> Self {
+        Self::of(Kind::Failed(problem)).asked(asked)
+    }
+
+    /// What the failed call does at the other end; otherwise it is taken for
+    /// one that may be sent again.
+    pub fn for_op(mut self, op: Op) -> Self {
+        self.0.op = op;
+        self
     }
 
     /// Nothing was sent: no server offers it.
@@ -277,7 +317,11 @@ impl Error {
     }
 
     fn of(kind: Kind) -> Self {
-        Error(Box::new(Inner { asked: None, kind }))
+        Error(Box::new(Inner {
+            asked: None,
+            op: Op::Idempotent,
+            kind,
+        }))
     }
 
     fn asked(mut self, asked: String) -> Self {
@@ -303,16 +347,15 @@ impl fmt::Display for Error {
                 status, problem, ..
             } => {
                 write!(f, "answered {status}")?;
-                if let Some(kind) = &problem.kind {
-                    write!(f, " {kind}")?;
-                }
-                if !problem.message.is_empty() {
-                    write!(f, ": {}", problem.message)?;
-                }
-                if self.is_unsupported() {
+                tell(f, problem)?;
+                if self.is_unsupported() && !problem.is_own {
                     f.write_str(" (this server does not offer the route)")?;
                 }
                 Ok(())
+            }
+            Kind::Failed(problem) => {
+                f.write_str("failed")?;
+                tell(f, problem)
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
             Kind::Unsupported(text) => f.write_str(text),
@@ -320,6 +363,19 @@ impl fmt::Display for Error {
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }
+}
+
+/// The server's name for a problem and its message, in one line.
+fn tell(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+    if let Some(kind) = &problem.kind {
+        write!(f, " {kind}")?;
+    }
+    let lines = problem.message.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty());
+    if let Some(line) = lines.next() {
+        write!(f, ": {line}")?;
+    }
+    lines.try_for_each(|line| write!(f, "; {line}"))
 }
 
 impl fmt::Debug for Error {

@@ -31,14 +31,12 @@ impl FaasDialect {
 static GATEWAY: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[429],
     explain,
 };
 
 static SERVER: Dialect = Dialect {
     token: (HeaderName::from_static("x-api-key"), ""),
     headers: &[],
-    undone: &[429],
     explain,
 };
 

@@ -1,25 +1,36 @@
 //! The client: how it is built, and how a request is handed in and waited for.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::credentials::CloudCredentials;
 use super::dialect::{self, API_VERSION, OLDEST_API_VERSION};
 use super::models::{Health, RequestRecord, RequestStatus};
-use super::request::Request;
+use super::request::{Request, RequestResult};
 use super::user::User;
 use satellite_core::Variables;
 use satellite_core::client::{Cancel, TimeLimits};
 use satellite_core::client::{Client, Connection};
 use satellite_core::http::{
-    Call, Class, Credentials, Method, Op, Problem, Response, Secret, Transport, retry, with_query,
+    Call, Credentials, Method, Op, Pace, Response, Secret, Transport, retry, with_query,
 };
 use satellite_core::{Error, Result};
+
+/// How long a request is looked for whose answer was lost.
+const LOOK_FOR: Duration = Duration::from_secs(10);
+
+const LOOK_PACE: Pace = Pace {
+    first: Duration::from_millis(500),
+    max: Duration::from_secs(4),
+};
 
 /// A SkyPilot API server, one method for each operation. Clones share one
 /// connection.
@@ -38,7 +49,15 @@ pub struct SkyPilotClient {
     pub(super) transport: Arc<Transport>,
     pub(super) limits: TimeLimits,
     pub(super) user: Arc<User>,
+    /// On whose cloud account its operations work.
+    pub(super) credentials: Option<Arc<CloudCredentials>>,
+    /// The server has nothing but the request to know the caller by.
+    pub(super) is_anonymous: bool,
 }
+
+/// When an operation with all of its calls is to be over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline(Instant);
 
 impl Client for SkyPilotClient {
     type Options = User;
@@ -61,18 +80,21 @@ impl Client for SkyPilotClient {
             }
             None => (&dialect::BEARER, connection.token.clone()),
         };
+        let is_anonymous = token.expose().is_empty();
         let credentials = Credentials::Token(token);
         Ok(SkyPilotClient {
             transport: connection.transport(&connection.url, dialect, credentials)?,
             limits: connection.limits,
             user: Arc::new(user),
+            credentials: None,
+            is_anonymous,
         })
     }
 }
 
 satellite_core::client_builder! {
-    /// Builds a [`SkyPilotClient`] from its own settings and from `SKYPILOT_*` environment variables, in that
-    /// order.
+    /// Builds a [`SkyPilotClient`] from its own settings and from `SKYPILOT_*` environment
+    /// variables, in that order.
     pub struct SkyPilotBuilder for SkyPilotClient;
 }
 
@@ -111,7 +133,7 @@ impl SkyPilotClient {
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_skypilot::Cancel;
+    /// use satellite_core::client::Cancel;
     ///
     /// let cancel = Cancel::new();
     /// let mine = sky.cancelled_by(&cancel)?;
@@ -146,97 +168,161 @@ impl SkyPilotClient {
     /// # Errors
     /// `is_version_mismatch()` where this client and the server are too far apart.
     pub fn health(&self) -> Result<Health> {
-        let health: Health = self.get("/api/health", &[])?.json()?;
+        let health: Health = self.get("/api/health", &[], self.limits.request)?.json()?;
         match health.status == "version_mismatch" || health.api_version < OLDEST_API_VERSION {
             true => Err(mismatch("GET /api/health", health.api_version)),
             false => Ok(health),
         }
     }
 
-    /// Hands a request in that changes something: sent once, unless it is sure
-    /// that nothing came of it. Where the answer was lost the server is asked
-    /// whether it has the request.
-    pub(super) fn submit<T>(&self, path: &str, cluster: &str, body: &Value) -> Result<Request<T>> {
+    /// Hands in a request that changes something: sent once, unless it is sure
+    /// that nothing came of it. Where that is not known, the server is asked
+    /// whether it has the request, in a quarter of the time that is kept for it.
+    pub(super) fn submit<T>(&self, path: &str, cluster: &str, mut body: Value) -> Result<Request<T>>
+    where
+        T: RequestResult,
+    {
+        let deadline = self.deadline(self.limits.request);
         let mark = format!(
             "satellite-sdk {:016x}{:016x}",
             retry::random_bits(),
             retry::random_bits()
         );
-        let mut body = body.clone();
         body["entrypoint_command"] = mark.clone().into();
-        let id = self.hand_in(path, Op::Create, &body).or_else(|error| {
-            let is_open = error.is_outcome_unknown() && !error.is_stopped();
-            let found = is_open.then(|| self.find(cluster, &mark)).flatten();
-            found.ok_or(error)
-        })?;
+        let limit = self.limits.request.mul_f64(0.75);
+        let id = self
+            .hand_in(path, Op::Create, body, self.deadline(limit))
+            .or_else(|error| {
+                let is_open = error.is_outcome_unknown() && !error.is_stopped();
+                let found = is_open.then(|| self.find(cluster, &mark, deadline));
+                found.flatten().ok_or(error)
+            })?;
         Ok(Request::new(self.clone(), id))
     }
 
-    /// The request that bears this mark.
-    fn find(&self, cluster: &str, mark: &str) -> Option<String> {
-        let records = self.requests(cluster).ok()?;
-        let is_it = |record: &RequestRecord| {
-            let body = record.request_body.as_ref();
-            body.is_some_and(|body| body.expose().contains(mark))
+    /// The request that bears this mark; it may appear late.
+    fn find(&self, cluster: &str, mark: &str, deadline: Deadline) -> Option<String> {
+        let limit = self.left(deadline).min(LOOK_FOR);
+        let look = |left: Duration| {
+            let records = self.requests_within(cluster, left)?;
+            let bears_it = |record: &RequestRecord| {
+                let body = record.request_body.as_ref();
+                body.is_some_and(|body| body.expose().contains(mark))
+            };
+            let found = records.into_iter().find(bears_it);
+            Ok(found.map(|record| record.request_id))
         };
-        records
-            .into_iter()
-            .find(is_it)
-            .map(|record| record.request_id)
+        let what = format!("a request about {cluster}");
+        self.transport
+            .poll_until(&what, limit, LOOK_PACE, look)
+            .ok()
     }
 
-    /// Hands in a short request and waits for its result.
-    pub(super) fn ask<T: DeserializeOwned>(
+    /// Hands in a short request and waits for its result, both within the limit
+    /// of one call.
+    pub(super) fn ask<T: DeserializeOwned>(&self, path: &str, op: Op, body: Value) -> Result<T> {
+        let deadline = self.deadline(self.limits.request);
+        self.ask_by(deadline, path, op, body)
+    }
+
+    pub(super) fn ask_by<T: DeserializeOwned>(
+        &self,
+        deadline: Deadline,
+        path: &str,
+        op: Op,
+        body: Value,
+    ) -> Result<T> {
+        let id = self.hand_in(path, op, body, deadline)?;
+        self.value(self.result(&id, deadline)?)
+    }
+
+    /// Hands in a request, in the name of its user and on the account of its
+    /// credentials.
+    pub(super) fn hand_in(
         &self,
         path: &str,
         op: Op,
-        body: &impl Serialize,
-    ) -> Result<T> {
-        let id = self.hand_in(path, op, body)?;
-        self.value(self.result(&id)?)
+        body: Value,
+        deadline: Deadline,
+    ) -> Result<String> {
+        let call = self.call(path, op, body)?;
+        self.handed_in(path, call, deadline)
     }
 
-    pub(super) fn hand_in(&self, path: &str, op: Op, body: &impl Serialize) -> Result<String> {
-        let mut body = serde_json::to_value(body)?;
-        let identity = self.user.variables(false);
-        if !identity.is_empty() && body["env_vars"].is_null() {
-            body["env_vars"] = identity.into_iter().collect();
+    /// A call whose body says on whose behalf it is made.
+    pub(super) fn call<'a>(&self, path: &'a str, op: Op, mut body: Value) -> Result<Call<'a>> {
+        let is_needed = self.is_anonymous || self.credentials.is_some();
+        let mut variables: BTreeMap<_, _> = self.user.variables(is_needed).into_iter().collect();
+        if let Some(credentials) = &self.credentials {
+            variables.extend(credentials.variables()?);
         }
-        let call = Call::new(Method::POST, path).op(op).json(&body)?;
-        self.handed_in(path, call)
+        if !variables.is_empty() {
+            body["env_vars"] = json!(variables);
+        }
+        Call::new(Method::POST, path).op(op).json(&body)
     }
 
-    pub(super) fn handed_in(&self, path: &str, call: Call<'_>) -> Result<String> {
+    pub(super) fn handed_in(
+        &self,
+        path: &str,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<String> {
         let answer = self
             .transport
-            .send(&call.within(self.limits.request))?
+            .send(&call.within(self.left(deadline)))?
             .ok()?;
         id_of(path, &answer)
     }
 
     /// What became of a request that has ended, or is about to.
-    pub(super) fn result(&self, request_id: &str) -> Result<RequestRecord> {
+    pub(super) fn result(&self, request_id: &str, deadline: Deadline) -> Result<RequestRecord> {
         let path = with_query("/api/get", &[("request_id", request_id)]);
         // It sends nothing before the request ends, not even a head.
-        let call = Call::new(Method::GET, &path).within(self.limits.request);
-        let record: RequestRecord = self.transport.send(&call.patient())?.json()?;
+        let call = Call::new(Method::GET, &path).within(self.left(deadline));
+        let answer = self.transport.send(&call.patient())?;
+        // A request that failed is a 500 with its record in it.
+        let record: RequestRecord = match answer.status() {
+            500 => match serde_json::from_slice::<FailedAnswer>(answer.body()) {
+                Ok(failed) => failed.detail,
+                Err(_) => return Err(answer.into_error()),
+            },
+            _ => answer.json()?,
+        };
         let asked = || format!("{} ({request_id}) at {}", record.name, self.url());
         match record.status {
             RequestStatus::Cancelled => {
-                let problem = dialect::failed("RequestCancelled", "it was cancelled");
-                Err(Error::from_status(asked(), 200, problem, None))
+                let problem = dialect::failure("RequestCancelled", "it was cancelled");
+                Err(Error::failed(asked(), problem))
             }
             RequestStatus::Failed => {
-                let failure: Value = record
-                    .error
-                    .and_then(|error| serde_json::from_str(error.expose()).ok())
+                let exception = record.error.as_ref().map(Secret::expose);
+                let exception: Value = exception
+                    .and_then(|text| serde_json::from_str(text).ok())
                     .unwrap_or_default();
-                let text = |name: &str| failure[name].as_str().unwrap_or_default();
-                let problem = dialect::failed(text("type"), text("message"));
-                Err(Error::from_status(asked(), 200, problem, None))
+                let text = |name: &str| exception[name].as_str().unwrap_or_default();
+                let message = match text("message") {
+                    "" => record
+                        .status_msg
+                        .as_deref()
+                        .unwrap_or("no reason was given"),
+                    message => message,
+                };
+                let problem = dialect::failure(text("type"), message);
+                Err(Error::failed(asked(), problem))
             }
             _ => Ok(record),
         }
+    }
+
+    /// So much time from now on.
+    pub(super) fn deadline(&self, limit: Duration) -> Deadline {
+        Deadline(self.transport.now() + limit)
+    }
+
+    /// What is left until a deadline.
+    pub(super) fn left(&self, deadline: Deadline) -> Duration {
+        deadline.0.saturating_duration_since(self.transport.now())
     }
 
     /// The value that a request returned.
@@ -251,9 +337,14 @@ impl SkyPilotClient {
         })
     }
 
-    pub(super) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response> {
+    pub(super) fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<Response> {
         let path = with_query(path, query);
-        let call = Call::new(Method::GET, &path).within(self.limits.request);
+        let call = Call::new(Method::GET, &path).within(within);
         self.transport.send(&call)?.ok()
     }
 }
@@ -273,27 +364,26 @@ pub(super) fn id_of(path: &str, answer: &Response) -> Result<String> {
     })
 }
 
-pub(super) fn absent(asked: String, kind: &str, message: String) -> Error {
-    let problem = Problem {
-        class: Class::NotFound,
-        kind: Some(kind.to_owned()),
-        message,
-        is_own: true,
-    };
-    Error::from_status(asked, 200, problem, None)
+/// The server answered well that there is no such thing.
+pub(super) fn absent(asked: String, kind: &str, message: &str) -> Error {
+    Error::failed(asked, dialect::failure(kind, message))
 }
 
 fn mismatch(asked: &str, theirs: u32) -> Error {
-    let problem = Problem {
-        class: Class::VersionMismatch,
-        kind: Some("version_mismatch".into()),
-        message: format!(
-            "the server speaks API version {theirs}, this client {API_VERSION} and down to \
-             {OLDEST_API_VERSION}"
-        ),
-        is_own: true,
-    };
-    Error::from_status(asked.to_owned(), 200, problem, None)
+    let message = format!(
+        "the server speaks API version {theirs}, this client {API_VERSION} and down to \
+         {OLDEST_API_VERSION}"
+    );
+    Error::failed(
+        asked.to_owned(),
+        dialect::failure("version_mismatch", &message),
+    )
+}
+
+/// `/api/get` of a request that failed.
+#[derive(Deserialize)]
+struct FailedAnswer {
+    detail: RequestRecord,
 }
 
 impl fmt::Debug for SkyPilotClient {

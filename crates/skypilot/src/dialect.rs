@@ -3,7 +3,8 @@
 use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use satellite_core::http::{Class, Dialect, Problem, detail, excerpt, shortened};
+use super::logs::cleaned;
+use satellite_core::http::{Class, Dialect, Problem, detail, excerpt, message, shortened};
 
 /// What this client speaks, and the oldest that it and its peers understand.
 pub(super) const API_VERSION: u32 = 62;
@@ -14,14 +15,9 @@ const HEADERS: &[(&str, &str)] = &[
     ("x-skypilot-version", "0.14.1"),
 ];
 
-/// The server schedules nothing that it answers 503; a 429 is a proxy's, in its
-/// place.
-const UNDONE: &[u16] = &[429, 503];
-
 pub(super) static BEARER: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: HEADERS,
-    undone: UNDONE,
     explain,
 };
 
@@ -29,7 +25,6 @@ pub(super) static BEARER: Dialect = Dialect {
 pub(super) static BASIC: Dialect = Dialect {
     token: (AUTHORIZATION, "Basic "),
     headers: HEADERS,
-    undone: UNDONE,
     explain,
 };
 
@@ -44,25 +39,20 @@ fn explain(status: u16, body: &[u8]) -> Problem {
         };
     }
     let told = &document["detail"];
-    let failure = match told["error"].as_str() {
-        Some(record) => serde_json::from_str(record).unwrap_or_default(),
-        None => told.clone(),
-    };
-    if let Some(kind) = failure["type"].as_str() {
-        return failed(kind, failure["message"].as_str().unwrap_or_default());
+    if let Some(kind) = told["type"].as_str() {
+        return failure(kind, told["message"].as_str().unwrap_or_default());
     }
+    // The record of a request that failed, which will not change: `result` reads it.
     if told.is_object() {
-        let message = told["status_msg"]
-            .as_str()
-            .unwrap_or("failed without a reason");
-        return failed("", message);
+        let message = told["status_msg"].as_str().unwrap_or("the request failed");
+        return failure("", message);
     }
     match (detail(told), document.as_str()) {
         (Some(message), _) => {
             let is_own = message != "Not Found";
             Problem::of_status(status, message, is_own)
         }
-        (None, Some(message)) => Problem::of_status(status, shortened(message), true),
+        (None, Some(text)) => Problem::of_status(status, message(text), true),
         // A crash is a traceback: its last line says what it was.
         (None, None) => {
             let last = body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
@@ -71,27 +61,63 @@ fn explain(status: u16, body: &[u8]) -> Problem {
     }
 }
 
-/// What became of an operation is final: asking again changes nothing, whatever
-/// the status that it came with.
-pub(super) fn failed(kind: &str, message: &str) -> Problem {
-    let class = match kind {
-        "ClusterDoesNotExist" | "PortDoesNotExistError" | "VolumeNotFoundError" => Class::NotFound,
-        "PermissionDeniedError" | "NoWorkspaceAccessError" => Class::Forbidden,
-        "ApiServerAuthenticationError" => Class::Unauthorized,
-        "APIVersionMismatchError" => Class::VersionMismatch,
-        "APINotSupportedError" => Class::Unsupported,
-        "ClusterNotUpError" => Class::Conflict,
-        "ValueError" | "InvalidClusterNameError" | "InvalidSkyPilotConfigError" => Class::Invalid,
-        _ => Class::Failed,
-    };
+/// An exception that the server raised, by its Python class. It is final: the
+/// same operation would fail again.
+pub(super) fn failure(kind: &str, text: &str) -> Problem {
     Problem {
-        class,
-        kind: (!kind.is_empty()).then(|| plain(kind)),
-        message: plain(message),
+        class: class_of(kind),
+        kind: (!kind.is_empty()).then(|| shortened(&cleaned(kind))),
+        message: plain(text),
         is_own: true,
     }
 }
 
-fn plain(message: &str) -> String {
-    shortened(&super::logs::cleaned(message))
+fn class_of(exception: &str) -> Class {
+    match exception {
+        "ClusterDoesNotExist"
+        | "PoolDoesNotExistError"
+        | "PortDoesNotExistError"
+        | "RequestDoesNotExist"
+        | "JobDoesNotExist"
+        | "VolumeNotFoundError" => Class::NotFound,
+        "CloudUserIdentityError"
+        | "ClusterOwnerIdentityMismatchError"
+        | "InvalidCloudCredentials"
+        | "NoWorkspaceAccessError"
+        | "PermissionDeniedError"
+        | "UserRequestRejectedByPolicy" => Class::Forbidden,
+        "ApiServerAuthenticationError" => Class::Unauthorized,
+        "APIVersionMismatchError" | "version_mismatch" => Class::VersionMismatch,
+        "APINotSupportedError"
+        | "NotImplementedError"
+        | "NotSupportedError"
+        | "ProvisionUnsupportedError"
+        | "SkyletMethodNotImplementedError" => Class::Unsupported,
+        "ClusterNotUpError" | "RequestAlreadyExistsError" | "ResourcesMismatchError" => {
+            Class::Conflict
+        }
+        "KubeAPIUnreachableError" | "ResourcesUnavailableError" => Class::NoCapacity,
+        // The server's own, those of its validators, and PyYAML's.
+        "InvalidCloudConfigs"
+        | "InvalidClusterNameError"
+        | "InvalidSkyPilotConfigError"
+        | "InvalidWorkspaceNameError"
+        | "KubernetesValidationError"
+        | "StorageModeError"
+        | "StorageNameError"
+        | "StorageSourceError"
+        | "StorageSpecError"
+        | "ValidationError"
+        | "ValueError"
+        | "ComposerError"
+        | "ConstructorError"
+        | "ParserError"
+        | "ReaderError"
+        | "ScannerError" => Class::Invalid,
+        _ => Class::Failed,
+    }
+}
+
+fn plain(text: &str) -> String {
+    message(&cleaned(text))
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::client::SkyPilotClient;
+use super::client::{Deadline, SkyPilotClient};
+use super::credentials::CloudCredentials;
 use super::task::{Envs, Task};
+use satellite_core::client::Cancel;
 use satellite_core::http::{Secret, retry};
 use satellite_core::{Error, Result};
 
@@ -29,6 +31,7 @@ pub struct Exec {
     command: String,
     timeout: Option<Duration>,
     envs: Envs,
+    credentials: Option<CloudCredentials>,
 }
 
 /// What came of a command.
@@ -39,7 +42,7 @@ pub struct Output {
     pub exit_code: i32,
     /// What it printed; what is not UTF-8 is replaced.
     pub stdout: String,
-    /// What it complained of.
+    /// What it printed to its standard error.
     pub stderr: String,
 }
 
@@ -51,6 +54,7 @@ impl Exec {
             command: command.into(),
             timeout: None,
             envs: Envs::new(),
+            credentials: None,
         }
     }
 
@@ -63,6 +67,12 @@ impl Exec {
     /// A variable of its environment.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
+        self
+    }
+
+    /// On whose cloud account: those that the cluster was launched with.
+    pub fn credentials(mut self, credentials: CloudCredentials) -> Self {
+        self.credentials = Some(credentials);
         self
     }
 
@@ -86,9 +96,90 @@ impl Exec {
     }
 }
 
+/// A command that runs on a cluster, as a job of it. It goes on whether or not
+/// somebody waits for it.
+///
+/// ```no_run
+/// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+/// use satellite_core::client::Cancel;
+/// use satellite_skypilot::Exec;
+///
+/// let cancel = Cancel::new(); // cancelled by another thread
+/// let running = sky.spawn(&Exec::new("llama3-8b-prod", "python train.py"))?;
+/// println!("job {}", running.job_id());
+/// match running.wait_cancelled_by(&cancel) {
+///     Err(error) if error.is_stopped() => running.cancel()?,
+///     output => println!("{}", output?.exit_code),
+/// }
+/// # Ok::<(), satellite_skypilot::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "the command goes on; `wait` tells what became of it"]
+pub struct RunningExec {
+    client: SkyPilotClient,
+    cluster_name: String,
+    job_id: u64,
+    mark: String,
+    deadline: Deadline,
+}
+
+impl RunningExec {
+    /// The number of its job on the cluster.
+    pub fn job_id(&self) -> u64 {
+        self.job_id
+    }
+
+    /// Waits for its end, for at most
+    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work) since it was
+    /// spawned.
+    ///
+    /// # Errors
+    /// Past the limit `is_timeout()` and `is_outcome_unknown()`: it may go on.
+    pub fn wait(&self) -> Result<Output> {
+        self.output(&self.client)
+    }
+
+    /// Waits for its end or for `cancel`, whichever comes first. The command
+    /// goes on: [`cancel`](Self::cancel) ends it.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait); `is_stopped()` when it was cancelled.
+    pub fn wait_cancelled_by(&self, cancel: &Cancel) -> Result<Output> {
+        self.output(&self.client.cancelled_by(cancel)?)
+    }
+
+    /// Cancels its job, and waits until the server has done that.
+    ///
+    /// # Errors
+    /// Faults on the way; `is_not_found()` where the cluster is gone.
+    pub fn cancel(&self) -> Result<()> {
+        let cancelled = self.client.cancel_jobs(&self.cluster_name, &[self.job_id]);
+        cancelled?.wait()
+    }
+
+    fn output(&self, client: &SkyPilotClient) -> Result<Output> {
+        let mut parts = Parts::default();
+        for line in client.job_log(&self.cluster_name, self.job_id, self.deadline)? {
+            if let Some(end) = parts.take(&line?, &self.mark) {
+                return end;
+            }
+        }
+        let statuses = client.job_status_by(self.deadline, &self.cluster_name, &[self.job_id]);
+        let status = statuses?.remove(&self.job_id).flatten();
+        let status = status.map_or("unknown".to_owned(), |status| status.to_string());
+        Err(Error::new(format_args!(
+            "job {} on {} at {} ended as {status} and told no exit code",
+            self.job_id,
+            self.cluster_name,
+            client.url(),
+        )))
+    }
+}
+
 impl SkyPilotClient {
     /// Runs a command and waits for its end, for at most
-    /// [`TimeLimits::work`](crate::TimeLimits::work).
+    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work). Where it may have
+    /// to be cancelled, [`spawn`](Self::spawn) it.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -103,29 +194,37 @@ impl SkyPilotClient {
     /// `is_not_found()` for the cluster; `is_conflict()` where it is not up. A
     /// command that fails is no error: see [`Output::exit_code`].
     pub fn exec(&self, exec: &Exec) -> Result<Output> {
+        self.spawn(exec)?.wait()
+    }
+
+    /// Starts a command and returns as soon as the server has made a job of it.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::Exec;
+    ///
+    /// let running = sky.spawn(&Exec::new("llama3-8b-prod", "python train.py"))?;
+    /// println!("job {}", running.job_id());
+    /// println!("{}", running.wait()?.exit_code);
+    /// # Ok::<(), satellite_skypilot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `is_not_found()` for the cluster; `is_conflict()` where it is not up.
+    pub fn spawn(&self, exec: &Exec) -> Result<RunningExec> {
+        let client = self.on_account(&exec.credentials);
+        let deadline = client.deadline(client.limits.work);
         let mark = format!("@{:016x}", retry::random_bits());
-        let job = self
-            .submit_job(&exec.cluster_name, exec.task(&mark))?
-            .wait()?;
-        let job = job
-            .job_id
-            .ok_or_else(|| Error::new("the server made no job of the command"))?;
-        let mut parts = Parts::default();
-        for line in self.job_log(&exec.cluster_name, job, self.limits.work)? {
-            if let Some(end) = parts.take(&line?, &mark) {
-                return end;
-            }
-        }
-        let status = self
-            .job_status(&exec.cluster_name, &[job])?
-            .remove(&job)
-            .flatten();
-        let status = status.map_or("unknown".to_owned(), |status| status.to_string());
-        Err(Error::new(format_args!(
-            "job {job} on {} at {} ended as {status} and told no exit code",
-            exec.cluster_name,
-            self.url(),
-        )))
+        let request = client.submit_job(&exec.cluster_name, exec.task(&mark))?;
+        let job_id = request.wait_by(deadline)?.job_id;
+        let job_id = job_id.ok_or_else(|| Error::new("the server made no job of the command"))?;
+        Ok(RunningExec {
+            client,
+            cluster_name: exec.cluster_name.clone(),
+            job_id,
+            mark,
+            deadline,
+        })
     }
 }
 

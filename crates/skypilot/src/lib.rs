@@ -32,6 +32,10 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
+//! What is launched with credentials is used and terminated with them. A client
+//! of the tenant's, which shares the connection, bears them with all it does:
+//! `sky.with_credentials(tenant).terminate("tenant-abc")`.
+//!
 //! # 3. Wait for it
 //!
 //! ```no_run
@@ -58,12 +62,16 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # 5. List all
+//! # 5. List them
 //!
 //! ```no_run
-//! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
-//! for cluster in sky.list_clusters()? {
-//!     println!("{:30} {}", cluster.name, cluster.status);
+//! # use satellite_skypilot::{Clusters, SkyPilotClient};
+//! # let sky = SkyPilotClient::from_env()?;
+//! for mine in sky.list_clusters()? {
+//!     println!("{:30} {}", mine.name, mine.status);
+//! }
+//! for any in sky.clusters(&Clusters::new().all_users(true))? {
+//!     println!("{:30} {} of {}", any.name, any.status, any.user_name);
 //! }
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
@@ -114,10 +122,12 @@
 //!
 //! A failure bears the server's own name for it ([`Error::server_type`]) and
 //! answers `is_not_found()`, `is_unauthorized()`, `is_forbidden()`,
-//! `is_rate_limited()`, `is_version_mismatch()` and `is_retryable()`. What
-//! changes something is sent once; where its answer is lost, the server is asked
-//! whether it has the request, and only if it does not tell is the error
-//! `is_outcome_unknown()`.
+//! `is_rate_limited()`, `is_out_of_capacity()`, `is_unsupported()`,
+//! `is_version_mismatch()` and `is_retryable()`. What changes something is sent
+//! once, unless the server said that it did nothing. Where the answer is lost, or
+//! a gateway answers in the server's place, the server is asked whether it has
+//! the request; only if it does not tell is the error `is_outcome_unknown()`,
+//! and then it is not `is_retryable()`.
 //!
 //! [`Error::server_type`]: satellite_core::Error::server_type
 
@@ -125,27 +135,34 @@
 
 mod client;
 mod clusters;
+mod credentials;
 mod dialect;
+mod estimate;
 mod exec;
+mod job_log;
 mod jobs;
+mod launch;
 mod logs;
 mod models;
+mod options;
 mod prices;
 mod request;
 mod task;
 mod user;
 
-pub use client::SkyPilotBuilder;
-pub use client::SkyPilotClient;
-pub use clusters::{CloudCredentials, Launch, Refresh};
-pub use exec::{Exec, Output};
-pub use jobs::Logs;
+pub use client::{SkyPilotBuilder, SkyPilotClient};
+pub use credentials::CloudCredentials;
+pub use estimate::Estimate;
+pub use exec::{Exec, Output, RunningExec};
+pub use job_log::{JobLog, Logs};
+pub use launch::Launch;
 pub use models::{
     Cluster, ClusterCost, ClusterStatus, EnabledClouds, Health, Job, JobStatus, Launched, Offer,
     Offers, RequestRecord, RequestStatus,
 };
-pub use prices::{Accelerators, Estimate};
-pub use request::Request;
+pub use options::{Clusters, Refresh, Start, Stop, Terminate};
+pub use prices::Accelerators;
+pub use request::{Request, RequestResult};
 pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
 pub use satellite_core::{Error, Result, Secret, Variables};
 pub use task::{Resources, Task};
@@ -163,7 +180,7 @@ pub fn answer(status: u16, body: &[u8]) -> satellite_core::http::Response {
 pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Estimate>)> {
     let lines = logs::readable(answer(200, body).into_lines()?, false);
     let lines: Vec<String> = lines.collect::<satellite_core::Result<_>>()?;
-    let chosen = prices::chosen(&lines);
+    let chosen = estimate::chosen(&lines);
     Ok((lines, chosen))
 }
 

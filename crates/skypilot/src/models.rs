@@ -1,8 +1,11 @@
 //! What the server speaks of. Fields that this version does not know are kept
-//! in `extra`, words as `Other`; pickles are let be.
+//! in `extra`, unknown words as `Other`. Pickles, which only Python can read and
+//! nobody should, are left out.
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -32,7 +35,7 @@ pub struct Health {
     #[serde(default)]
     pub user: Option<Value>,
     /// The rest of what the server says of itself.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
 
@@ -170,12 +173,22 @@ pub struct Cluster {
     /// The task that it was made from, which may hold secrets.
     #[serde(default)]
     pub last_creation_yaml: Option<Secret>,
-    /// Who launched it.
+    /// The name of its owner, who launched it.
     #[serde(default, deserialize_with = "or_default")]
     pub user_name: String,
+    /// The id of its owner.
+    #[serde(default, deserialize_with = "or_default")]
+    pub user_hash: String,
     /// The rest of what the server says of it.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
+}
+
+/// What all of SkyPilot's catalogues are in.
+pub(super) const CURRENCY: &str = "USD";
+
+fn usd() -> &'static str {
+    CURRENCY
 }
 
 fn never() -> i64 {
@@ -235,7 +248,7 @@ pub struct Job {
     /// Where it stands.
     pub status: JobStatus,
     /// The rest of what the server says of it.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
 
@@ -248,25 +261,31 @@ pub struct ClusterCost {
     /// How long it ran, in seconds.
     #[serde(default, deserialize_with = "or_default")]
     pub duration: f64,
-    /// What that cost, in US dollars.
+    /// What that cost, in its [`currency`](Self::currency).
     #[serde(default, deserialize_with = "or_default")]
     pub total_cost: f64,
+    /// In what the costs are: `USD`, as all of SkyPilot's catalogues.
+    #[serde(skip, default = "usd")]
+    pub currency: &'static str,
+    /// When it was launched, in seconds since 1970.
+    #[serde(default, deserialize_with = "or_default")]
+    pub launched_at: f64,
     /// The rest of what the server says of it.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
 
 impl ClusterCost {
-    /// US dollars for an hour; none where it has not run.
+    /// What it cost for an hour, all of its nodes; none where it has not run.
     ///
     /// ```
     /// # use satellite_skypilot::ClusterCost;
     /// let cost: ClusterCost =
     ///     serde_json::from_str(r#"{"name": "c", "duration": 1800, "total_cost": 0.75}"#)?;
-    /// assert_eq!(cost.per_hour(), Some(1.5));
+    /// assert_eq!((cost.cost_per_hour(), cost.currency), (Some(1.5), "USD"));
     /// # Ok::<(), serde_json::Error>(())
     /// ```
-    pub fn per_hour(&self) -> Option<f64> {
+    pub fn cost_per_hour(&self) -> Option<f64> {
         (self.duration > 0.0).then(|| self.total_cost / self.duration * 3600.0)
     }
 }
@@ -289,10 +308,12 @@ pub struct Offer {
     pub device_memory: Option<f64>,
     /// Memory of the machine, in GB.
     pub memory: Option<f64>,
-    /// US dollars for an hour.
+    /// For an hour, exactly as the server's catalogue has it.
     pub price: Option<f64>,
     /// The same for a spot machine.
     pub spot_price: Option<f64>,
+    /// In what the prices are: `USD`, as all of SkyPilot's catalogues.
+    pub currency: &'static str,
     /// The region.
     pub region: Option<String>,
 }
@@ -313,6 +334,7 @@ impl<'de> Deserialize<'de> for Offer {
             memory: number(6),
             price: number(7),
             spot_price: number(8),
+            currency: CURRENCY,
             region: text(9),
         })
     }
@@ -331,4 +353,37 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::
         other => other.as_u64().and_then(|number| number.try_into().ok()),
     };
     number.ok_or_else(|| serde::de::Error::custom("expected a version number"))
+}
+
+/// What else the server says, without pickles: base64 that begins with the
+/// opcode of a pickle's protocol and ends with the one of its end.
+fn without_pickles<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
+    let mut fields = Map::deserialize(deserializer)?;
+    fields.retain(|_, value| !value.as_str().is_some_and(is_pickle));
+    Ok(fields)
+}
+
+fn is_pickle(text: &str) -> bool {
+    let bytes = match text.starts_with("gA") {
+        true => BASE64.decode(text).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    matches!(bytes[..], [0x80, 2..=5, .., b'.'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pickles_are_known_by_their_first_and_last_opcode() {
+        for pickle in ["gAROLg==", "gASVBAAAAAAAAACMAWOULg==", "gAJOLg=="] {
+            assert!(is_pickle(pickle), "{pickle}");
+        }
+        for text in ["", "gA", "gAROLh==", "1x(cpus=1)", "gateway"] {
+            assert!(!is_pickle(text), "{text}");
+        }
+    }
 }

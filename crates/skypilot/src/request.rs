@@ -5,12 +5,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::client::{SkyPilotClient, absent};
+use super::client::{Deadline, SkyPilotClient, absent};
 use super::logs::readable;
-use super::models::RequestRecord;
+use super::models::{Launched, RequestRecord};
 use satellite_core::Result;
 use satellite_core::client::Stream;
 use satellite_core::http::{Call, Method, Op, Pace, Source, behind, with_query};
@@ -78,7 +77,26 @@ impl<T> Request<T> {
     }
 }
 
-impl<T: DeserializeOwned> Request<T> {
+/// What a request returns, from its record. Not for implementing outside.
+pub trait RequestResult: Sized {
+    #[doc(hidden)]
+    fn read(client: &SkyPilotClient, record: RequestRecord) -> Result<Self>;
+}
+
+/// Whatever the server returns, a pickle for example, is left alone.
+impl RequestResult for () {
+    fn read(_: &SkyPilotClient, _: RequestRecord) -> Result<Self> {
+        Ok(())
+    }
+}
+
+impl RequestResult for Launched {
+    fn read(client: &SkyPilotClient, record: RequestRecord) -> Result<Self> {
+        client.value(record)
+    }
+}
+
+impl<T: RequestResult> Request<T> {
     /// Waits for its end.
     ///
     /// # Errors
@@ -87,21 +105,28 @@ impl<T: DeserializeOwned> Request<T> {
         self.wait_with(|_| ())
     }
 
-    /// Waits for its end, and tells what is known of it on the way.
+    /// Waits for its end, and calls `progress` each time that its status or its
+    /// message has changed.
     ///
     /// # Errors
     /// As [`SkyPilotClient::wait_for_request`].
     pub fn wait_with(&self, progress: impl FnMut(&RequestRecord)) -> Result<T> {
         let record = self.client.wait_for_request(&self.id, progress)?;
-        self.client.value(record)
+        T::read(&self.client, record)
+    }
+
+    pub(super) fn wait_by(&self, deadline: Deadline) -> Result<T> {
+        let record = self.client.wait_by(&self.id, deadline, |_| ())?;
+        T::read(&self.client, record)
     }
 }
 
 /// Requests, by their ids.
 impl SkyPilotClient {
     /// Waits for a request to end, for at most
-    /// [`TimeLimits::work`](crate::TimeLimits::work), and calls
-    /// `progress` with what is known of it, each time that it is asked after.
+    /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work), and calls
+    /// `progress` with what is known of it at first and whenever its status or
+    /// its message has changed.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -117,16 +142,31 @@ impl SkyPilotClient {
     pub fn wait_for_request(
         &self,
         request_id: &str,
+        progress: impl FnMut(&RequestRecord),
+    ) -> Result<RequestRecord> {
+        let deadline = self.deadline(self.limits.work);
+        self.wait_by(request_id, deadline, progress)
+    }
+
+    pub(super) fn wait_by(
+        &self,
+        request_id: &str,
+        deadline: Deadline,
         mut progress: impl FnMut(&RequestRecord),
     ) -> Result<RequestRecord> {
         let what = format!("request {request_id}");
+        let mut last = None;
         self.transport
-            .poll_until(&what, self.limits.work, PACE, |left| {
+            .poll_until(&what, self.left(deadline), PACE, |left| {
                 let record = self.request_within(request_id, left)?;
-                progress(&record);
+                let seen = Some((record.status.clone(), record.status_msg.clone()));
+                if seen != last {
+                    progress(&record);
+                    last = seen;
+                }
                 Ok(record.status.is_final().then_some(()))
             })?;
-        self.result(request_id)
+        self.result(request_id, deadline)
     }
 
     /// Where a request stands.
@@ -150,11 +190,8 @@ impl SkyPilotClient {
         let records: Vec<RequestRecord> = answer.json()?;
         records.into_iter().next().ok_or_else(|| {
             let message = format!("there is no request {request_id}");
-            absent(
-                format!("GET {path} at {}", self.url()),
-                "RequestDoesNotExist",
-                message,
-            )
+            let asked = format!("GET {path} at {}", self.url());
+            absent(asked, "RequestDoesNotExist", &message)
         })
     }
 
@@ -172,8 +209,16 @@ impl SkyPilotClient {
     /// # Errors
     /// Faults on the way.
     pub fn requests(&self, cluster_name: &str) -> Result<Vec<RequestRecord>> {
+        self.requests_within(cluster_name, self.limits.request)
+    }
+
+    pub(super) fn requests_within(
+        &self,
+        cluster_name: &str,
+        within: Duration,
+    ) -> Result<Vec<RequestRecord>> {
         let query = [("all_status", "true"), ("cluster_name", cluster_name)];
-        self.get("/api/status", &query)?.json()
+        self.get("/api/status", &query, within)?.json()
     }
 
     /// Cancels a request; what it has made so far stays. The ids of those that
@@ -190,7 +235,7 @@ impl SkyPilotClient {
     pub fn cancel_request(&self, request_id: &str) -> Result<Vec<String>> {
         // Null in place of the list would cancel everybody's.
         let body = json!({ "request_ids": [request_id] });
-        let killed: Option<_> = self.ask("/api/cancel", Op::Idempotent, &body)?;
+        let killed: Option<_> = self.ask("/api/cancel", Op::Idempotent, body)?;
         Ok(killed.unwrap_or_default())
     }
 
@@ -208,6 +253,15 @@ impl SkyPilotClient {
     /// # Errors
     /// `is_not_found()`.
     pub fn request_log(&self, request_id: &str, follow: bool) -> Result<Stream<String>> {
+        self.request_log_within(request_id, follow, self.limits.request)
+    }
+
+    pub(super) fn request_log_within(
+        &self,
+        request_id: &str,
+        follow: bool,
+        within: Duration,
+    ) -> Result<Stream<String>> {
         let follow = if follow { "true" } else { "false" };
         let query = [
             ("request_id", request_id),
@@ -217,7 +271,7 @@ impl SkyPilotClient {
         let path = with_query("/api/stream", &query);
         let client = self.clone();
         let open = move |delivered: u64| -> Result<Source<String>> {
-            let call = Call::new(Method::GET, &path).within(client.limits.request);
+            let call = Call::new(Method::GET, &path).within(within);
             let answer = client.transport.send(&call.streamed(client.limits.idle))?;
             let lines = readable(answer.into_lines()?, false);
             Ok(Box::new(behind(lines, delivered)))

@@ -329,6 +329,8 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
             .unwrap_err()
             .is_retryable()
     );
+    // It is a 503 in the gateway's own words: nothing was done.
+    assert_eq!(count(&mock, "POST", ""), 1 + 3);
     assert_eq!(
         short.health().unwrap().total_validators,
         2,

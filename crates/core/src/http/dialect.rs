@@ -8,9 +8,6 @@ pub struct Dialect {
     pub token: (HeaderName, &'static str),
     /// Headers of every call.
     pub headers: &'static [(&'static str, &'static str)],
-    /// Statuses by which the server says that nothing was done: even a create
-    /// may be sent again after them.
-    pub undone: &'static [u16],
     /// What an answer outside of 2xx means, from its status and its body.
     pub explain: fn(u16, &[u8]) -> Problem,
 }
@@ -23,7 +20,8 @@ pub struct Problem {
     pub kind: Option<String>,
     /// One line, fit to be shown.
     pub message: String,
-    /// In the words of the server itself, not of a box on the way.
+    /// In the server's own form, not that of a proxy or gateway before it: a 503
+    /// is then the server's word that nothing was done.
     pub is_own: bool,
 }
 
@@ -46,6 +44,8 @@ pub enum Class {
     RateLimited,
     /// Client and server versions are incompatible.
     VersionMismatch,
+    /// What was asked for cannot be had at the moment: no capacity.
+    NoCapacity,
     /// The server may do better later.
     Passing,
     /// Any other failure; a retry would not help.
@@ -88,16 +88,31 @@ impl Problem {
     }
 }
 
-/// One line of at most 200 characters, nothing in it that a terminal obeys.
+/// One line of at most 200 characters, without control characters.
 pub fn shortened(text: &str) -> String {
-    let clean = text.trim().chars().take(200);
-    let mut line: String = clean
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.trim().chars().nth(200).is_some() {
-        line.push('…');
+    let (text, is_cut) = cut(text.trim(), 200);
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    line.chain(is_cut.then_some('…')).collect()
+}
+
+/// A server's message with its lists: its lines are kept, up to 4000 characters;
+/// no other control characters.
+pub fn message(text: &str) -> String {
+    let (text, is_cut) = cut(text.trim(), 4_000);
+    let clean = text.chars().map(|c| match c {
+        '\n' => c,
+        c if c.is_control() => ' ',
+        c => c,
+    });
+    clean.chain(is_cut.then_some('…')).collect()
+}
+
+/// The first `most` characters, and whether there were more.
+fn cut(text: &str, most: usize) -> (&str, bool) {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => (&text[..at], true),
+        None => (text, false),
     }
-    line
 }
 
 /// The beginning of a body, in one line.
@@ -111,10 +126,10 @@ pub fn excerpt(body: &[u8]) -> String {
 /// only where and what is told.
 pub fn detail(detail: &serde_json::Value) -> Option<String> {
     match detail {
-        serde_json::Value::String(text) => Some(shortened(text)),
+        serde_json::Value::String(text) => Some(message(text)),
         serde_json::Value::Array(items) => {
             let items: Vec<_> = items.iter().map(validation_item).collect();
-            Some(shortened(&items.join("; ")))
+            Some(message(&items.join("; ")))
         }
         _ => None,
     }

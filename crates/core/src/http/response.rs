@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::dialect::{Dialect, Problem, excerpt, shortened};
-use super::retry::Outcome;
+use super::retry::{Op, Outcome};
 use crate::error::{Error, Result};
 
 /// A complete answer of a server, whatever its status.
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 pub struct Response {
     pub(super) asked: String,
     pub(super) dialect: &'static Dialect,
+    pub(super) op: Op,
     pub(super) status: u16,
     pub(super) headers: ureq::http::HeaderMap,
     pub(super) body: Vec<u8>,
@@ -98,6 +99,7 @@ impl Response {
         Response {
             asked: "GET /".into(),
             dialect,
+            op: Op::Read,
             status,
             headers,
             body: body.to_vec(),
@@ -114,15 +116,17 @@ impl Response {
     pub(super) fn outcome(&self) -> Outcome {
         match self.status {
             200..=299 => Outcome::Final,
-            status if self.dialect.undone.contains(&status) => Outcome::Undone,
-            _ if self.problem().class.is_passing() => Outcome::Passing,
-            _ => Outcome::Final,
+            status => {
+                let problem = self.problem();
+                Outcome::of_status(status, problem.class, problem.is_own)
+            }
         }
     }
 
-    pub(super) fn into_error(self) -> Error {
+    /// The error that this response stands for.
+    pub fn into_error(self) -> Error {
         let (problem, after) = (self.problem(), self.retry_after());
-        Error::from_status(self.asked, self.status, problem, after)
+        Error::from_status(self.asked, self.status, problem, after).for_op(self.op)
     }
 
     fn problem(&self) -> Problem {

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use super::dialect::Class;
 use super::fault::Fault;
 
 /// The first wait after a failure.
@@ -30,6 +31,49 @@ pub enum Outcome {
     Undone,
     /// No complete answer came back.
     Fault(Fault),
+}
+
+impl Outcome {
+    /// What an error status means. Only a rate limit, and a 503 in the server's
+    /// own words, say that nothing was done: a gateway's 502, 503 or 504 says
+    /// that the gateway lost the server's answer.
+    pub fn of_status(status: u16, class: Class, is_own: bool) -> Self {
+        match status {
+            429 => Outcome::Undone,
+            // Some servers tell it by a code in the body of a 400.
+            _ if class == Class::RateLimited => Outcome::Undone,
+            503 if is_own => Outcome::Undone,
+            _ if class.is_passing() => Outcome::Passing,
+            _ => Outcome::Final,
+        }
+    }
+
+    /// What may follow from it for a call of this kind: the one rule for all
+    /// servers, which both the resends and the errors obey.
+    pub fn verdict(self, op: Op) -> Verdict {
+        match (op, self) {
+            (_, Outcome::Final) => Verdict::Final,
+            (_, Outcome::Undone) => Verdict::Retry,
+            (_, Outcome::Fault(fault)) if fault.never_opened() => match fault.is_passing() {
+                true => Verdict::Retry,
+                false => Verdict::Final,
+            },
+            (Op::Create, _) => Verdict::Unknown,
+            (_, Outcome::Fault(fault)) if !fault.is_passing() => Verdict::Final,
+            (_, Outcome::Fault(_) | Outcome::Passing) => Verdict::Retry,
+        }
+    }
+}
+
+/// What may follow from a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same call would fail again.
+    Final,
+    /// The same call may be sent again.
+    Retry,
+    /// It may have been carried out, and twice would do it twice: look first.
+    Unknown,
 }
 
 /// How often a call is sent again, and how patiently.
@@ -65,14 +109,7 @@ pub fn delay(
     retry_after: Option<Duration>,
     retries: Retries,
 ) -> Option<Duration> {
-    let again = match (op, outcome) {
-        (_, Outcome::Fault(fault)) if fault.never_opened() => fault.is_passing(),
-        (_, Outcome::Undone) => true,
-        (Op::Create, _) => false,
-        (_, Outcome::Fault(fault)) => fault.is_passing(),
-        (_, Outcome::Passing) => true,
-        (_, Outcome::Final) => false,
-    };
+    let again = outcome.verdict(op) == Verdict::Retry;
     let wait = exponential(retries.first, attempt, retries.max);
     let least = retry_after.unwrap_or_default().min(retries.max);
     (again && attempt <= retries.most).then(|| wait.max(least))
@@ -177,6 +214,34 @@ mod tests {
         }
         assert!(delay(Op::Create, Outcome::Passing, 1, None).is_none());
         assert!(delay(Op::Create, Outcome::Undone, 1, None).is_some());
+    }
+
+    #[test]
+    fn only_429_and_the_servers_own_503_say_that_a_create_did_nothing() {
+        let verdict = |status, is_own| {
+            let class = Class::of_status(status, is_own);
+            Outcome::of_status(status, class, is_own).verdict(Op::Create)
+        };
+        for is_own in [true, false] {
+            assert_eq!(verdict(429, is_own), Verdict::Retry);
+            for status in [408, 500, 502, 504, 520] {
+                assert_eq!(verdict(status, is_own), Verdict::Unknown, "{status}");
+            }
+            for status in [400, 401, 403, 404, 409, 422, 501] {
+                assert_eq!(verdict(status, is_own), Verdict::Final, "{status}");
+            }
+        }
+        assert_eq!(verdict(503, true), Verdict::Retry);
+        assert_eq!(verdict(503, false), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_read_is_sent_again_whoever_answered() {
+        for status in [429, 500, 502, 503, 504] {
+            let class = Class::of_status(status, false);
+            let outcome = Outcome::of_status(status, class, false);
+            assert_eq!(outcome.verdict(Op::Read), Verdict::Retry, "{status}");
+        }
     }
 
     #[test]

@@ -14,8 +14,7 @@ use satellite_serve::{Limits, Request, Response as Answer, Server as Http};
 static PLAIN: Dialect = Dialect {
     token: (ureq::http::header::AUTHORIZATION, "Bearer "),
     headers: &[("x-version", "7")],
-    undone: &[503],
-    explain: |status, body| Problem::of_status(status, excerpt(body), true),
+    explain: |status, body| Problem::of_status(status, excerpt(body), !body.is_empty()),
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -132,20 +131,35 @@ fn an_empty_token_is_not_sent_and_the_dialects_headers_are() {
 }
 
 #[test]
-fn a_create_is_sent_again_after_the_dialects_own_no_and_after_no_other() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
-    let server = http(move |_| {
-        Answer::new(match counted.fetch_add(1, Ordering::SeqCst) {
-            0 | 1 => 503,
-            2 => 502,
-            _ => 200,
-        })
-    });
+fn a_create_is_sent_again_only_where_the_server_says_that_it_did_nothing() {
+    for gateways in [502, 503, 504] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let server = http(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => Answer::new(429),
+            1 => Answer::text(503, "shutting down"),
+            2 => Answer::new(gateways),
+            _ => Answer::new(200),
+        });
+        let transport = transport(&server, token("t"));
+        let answer = transport.send(&Call::new(Method::POST, "/")).unwrap();
+        let error = answer.ok().unwrap_err();
+        assert_eq!(error.status(), Some(gateways));
+        assert!(error.is_outcome_unknown(), "{error}");
+        assert!(!error.is_retryable(), "{error}");
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_is_not_retryable_and_a_read_is() {
+    let server = http(|_| Answer::reset());
     let transport = transport(&server, token("t"));
-    let answer = transport.send(&Call::new(Method::POST, "/")).unwrap();
-    assert_eq!(answer.status(), 502);
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let lost = transport.send(&Call::new(Method::POST, "/")).unwrap_err();
+    assert!(lost.is_outcome_unknown() && !lost.is_retryable(), "{lost}");
+    let read = Call::new(Method::GET, "/").effort(Effort::Once);
+    let lost = transport.send(&read).unwrap_err();
+    assert!(lost.is_retryable(), "{lost}");
 }
 
 #[test]

@@ -134,6 +134,11 @@ impl Transport {
         &self.server.base
     }
 
+    /// The time, by the clock that it waits by.
+    pub fn now(&self) -> Instant {
+        self.waiter.now()
+    }
+
     /// One attempt; a token that the server refuses is renewed where that can
     /// be done, and the call replayed once.
     fn attempt(&self, call: &Call<'_>, limit: Duration) -> Result<Result<Response, Failure>> {
@@ -223,6 +228,7 @@ impl Transport {
         let mut response = Response {
             asked: self.asked(call),
             dialect: self.server.dialect,
+            op: call.op,
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: Vec::new(),
@@ -243,7 +249,7 @@ impl Transport {
 
     fn error(&self, call: &Call<'_>, failure: Failure) -> Error {
         let text = self.server.credentials.redact(&failure.text);
-        Error::from_fault(self.asked(call), failure.fault, text)
+        Error::from_fault(self.asked(call), failure.fault, text).for_op(call.op)
     }
 
     /// Whether a [`Cancel`](super::Cancel) broke it off.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say so
 
+mod skypilot_accounts;
 mod skypilot_calls;
 mod skypilot_errors;
 mod skypilot_server;

@@ -6,8 +6,8 @@ use satellite_core::Variables;
 use satellite_core::client::TimeLimits;
 use satellite_serve::Response;
 use satellite_skypilot::{
-    Accelerators, CloudCredentials, ClusterStatus, Exec, JobStatus, Launch, Refresh, RequestStatus,
-    SkyPilotClient, Task,
+    Accelerators, CloudCredentials, ClusterStatus, Clusters, Exec, JobStatus, Launch, Refresh,
+    RequestStatus, SkyPilotClient, Start, Task, Terminate,
 };
 use serde_json::{Value, json};
 
@@ -31,8 +31,8 @@ fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
         .wait_with(|record| seen.push(record.status.clone()))
         .unwrap();
     assert_eq!(launched.job_id, Some(3));
-    assert_eq!(seen.first(), Some(&RequestStatus::Running));
-    assert_eq!(seen.last(), Some(&RequestStatus::Succeeded));
+    // It was asked after three times; only changes are told.
+    assert_eq!(seen, [RequestStatus::Running, RequestStatus::Succeeded]);
 
     let sent = &fake.seen("POST /launch")[0];
     assert_eq!(sent.headers["authorization"], "Bearer sky_token");
@@ -98,6 +98,7 @@ fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
     let fake = Fake::start();
     let launch = Launch::new("c", "run: x").credentials(CloudCredentials::gcp("{}"));
     let error = fake.client().launch(&launch).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
     assert!(error.to_string().contains("file of its own"), "{error}");
     assert!(fake.seen("POST /launch").is_empty());
 }
@@ -105,25 +106,35 @@ fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
 #[test]
 fn clusters_are_read_without_their_private_keys_and_with_what_is_new() {
     let fake = Fake::start();
-    let cluster =
-        json!({ "name": "c", "status": "HIBERNATING", "cloud": "AWS", "nodes": 2, "moon": 1 });
+    let cluster = json!({ "name": "c", "status": "HIBERNATING", "cloud": "AWS", "nodes": 2, "moon": 1,
+            "user_name": "ada", "user_hash": "00c0ffee" });
     fake.returns("/status", json!([cluster]));
     let sky = fake.client();
     let cluster = sky.status("c").unwrap();
     assert_eq!(cluster.status, ClusterStatus::Other("HIBERNATING".into()));
     assert_eq!((cluster.cloud.as_deref(), cluster.nodes), (Some("AWS"), 2));
     assert_eq!((cluster.autostop, &cluster.extra["moon"]), (-1, &json!(1)));
-    sky.clusters(None, Refresh::Force).unwrap();
+    assert_eq!(
+        (cluster.user_name.as_str(), cluster.user_hash.as_str()),
+        ("ada", "00c0ffee")
+    );
+    sky.clusters(&Clusters::new().refresh(Refresh::Force))
+        .unwrap();
+    sky.list_clusters().unwrap();
+    sky.clusters(&Clusters::new().all_users(true)).unwrap();
     let sent = fake.seen("POST /status");
     let expected = json!({
         "cluster_names": ["c"],
         "refresh": "NONE",
+        "all_users": true,
         "include_credentials": false,
         "include_handle": false,
     });
     assert_eq!(sent[0].body, expected);
     assert_eq!(sent[1].body["cluster_names"], Value::Null);
     assert_eq!(sent[1].body["refresh"], "FORCE");
+    let all_users: Vec<_> = sent.iter().map(|s| s.body["all_users"].clone()).collect();
+    assert_eq!(all_users, [true, false, false, true]);
 }
 
 #[test]
@@ -139,20 +150,41 @@ fn a_cluster_that_is_not_there_is_an_empty_answer_and_not_found() {
 fn start_stop_terminate_and_autostop_say_what_they_mean() {
     let fake = Fake::start();
     let sky = fake.client();
+    let start = Start::new("c").retry_until_up(true).idle_minutes_to_stop(9);
+    sky.start(&start).unwrap().wait().unwrap();
     sky.start("c").unwrap().wait().unwrap();
     sky.stop("c").unwrap().wait().unwrap();
     sky.terminate("c").unwrap().wait().unwrap();
-    sky.purge("c").unwrap().wait().unwrap();
+    let purge = Terminate::new("c").purge(true);
+    sky.terminate(purge).unwrap().wait().unwrap();
     sky.autostop("c", Some(5), true).unwrap().wait().unwrap();
     sky.autostop("c", None, false).unwrap().wait().unwrap();
-    assert_eq!(fake.seen("POST /start").len(), 1);
+    let start: Vec<_> = fake
+        .seen("POST /start")
+        .into_iter()
+        .map(|s| s.body)
+        .collect();
+    assert_eq!(
+        (
+            &start[0]["retry_until_up"],
+            &start[0]["idle_minutes_to_autostop"]
+        ),
+        (&json!(true), &json!(9))
+    );
+    assert_eq!(
+        (
+            &start[1]["retry_until_up"],
+            &start[1]["idle_minutes_to_autostop"]
+        ),
+        (&json!(false), &Value::Null)
+    );
     assert_eq!(fake.seen("POST /stop").len(), 1);
     let purge: Vec<_> = fake
         .seen("POST /down")
         .iter()
         .map(|s| s.body["purge"].clone())
         .collect();
-    assert_eq!(purge, [Value::Null, true.into()]);
+    assert_eq!(purge, [json!(false), json!(true)]);
     let idle = fake.seen("POST /autostop");
     assert_eq!(
         (&idle[0].body["idle_minutes"], &idle[0].body["down"]),
@@ -301,6 +333,10 @@ fn an_estimate_is_the_chosen_row_and_exact_where_the_catalogue_agrees() {
     let estimate = sky.estimate_cost("run: x", 8.0).unwrap();
     assert!(estimate.is_exact, "{estimate:?}");
     assert_eq!((estimate.cost_per_hour, estimate.total), (1.624, 12.992));
+    assert_eq!(
+        (estimate.currency, estimate.printed_cost.as_str()),
+        ("USD", "1.62")
+    );
     assert_eq!(estimate.region.as_deref(), Some("us-east-1"));
     let query = &fake.seen("POST /list_accelerators")[0].body;
     assert_eq!(
@@ -359,7 +395,9 @@ fn prices_costs_and_clouds_are_read() {
         (Some(16.0), None, Some(64.0))
     );
     assert_eq!((offer.price, offer.spot_price), (Some(1.624), Some(0.65)));
-    assert_eq!(sky.cost_report(7).unwrap()[0].per_hour(), Some(1.5));
+    assert_eq!(offer.currency, "USD");
+    let cost = sky.cost_report(7).unwrap().remove(0);
+    assert_eq!((cost.cost_per_hour(), cost.currency), (Some(1.5), "USD"));
     assert_eq!(sky.check(&[]).unwrap()["default"]["Slurm"], ["compute"]);
     assert_eq!(sky.enabled_clouds().unwrap(), ["slurm"]);
     fake.returns("/check", Value::Null);
@@ -471,8 +509,17 @@ fn a_command_that_outlasts_the_limit_may_still_go_on() {
     });
     let mut limits = TimeLimits::default();
     limits.work = Duration::from_millis(1500);
-    let sky = fake.builder().limits(limits).build().unwrap();
+    // By the real clock: nothing but reading takes time here.
+    let sky = SkyPilotClient::builder()
+        .variables(Variables::from_lookup(|_| None))
+        .url(fake.url())
+        .limits(limits);
+    let sky = sky.build().unwrap();
     let error = sky.exec(&Exec::new("c", "sleep 1000")).unwrap_err();
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
+    assert!(
+        !error.is_retryable(),
+        "the command would run twice: {error}"
+    );
     assert!(error.to_string().contains("may still go on"), "{error}");
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use satellite_core::Error;
 use satellite_core::client::TimeLimits;
 use satellite_serve::Response;
-use satellite_skypilot::Launch;
+use satellite_skypilot::{Launch, RequestStatus};
 use serde_json::{Value, json};
 
-use crate::skypilot_server::Fake;
+use crate::skypilot_server::{Fake, shutting_down};
 
 type Is = fn(&Error) -> bool;
 
@@ -18,14 +18,19 @@ fn launch() -> Launch {
 
 #[test]
 fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again() {
-    let kinds: [(&str, Is); 7] = [
+    let kinds: [(&str, Is); 12] = [
         ("ClusterDoesNotExist", Error::is_not_found),
         ("PermissionDeniedError", Error::is_forbidden),
         ("APIVersionMismatchError", Error::is_version_mismatch),
         ("ClusterNotUpError", Error::is_conflict),
         ("ValueError", Error::is_invalid),
-        ("ResourcesUnavailableError", |e| e.status() == Some(500)),
-        ("SomethingNew", |e| e.status() == Some(500)),
+        ("ParserError", Error::is_invalid),
+        ("ValidationError", Error::is_invalid),
+        ("NotSupportedError", Error::is_unsupported),
+        ("ProvisionUnsupportedError", Error::is_unsupported),
+        ("ClusterOwnerIdentityMismatchError", Error::is_forbidden),
+        ("ResourcesUnavailableError", Error::is_out_of_capacity),
+        ("SomethingNew", |e| !e.is_invalid() && !e.is_unsupported()),
     ];
     for (kind, is) in kinds {
         let fake = Fake::start();
@@ -34,6 +39,14 @@ fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again
         assert!(is(&error) && !error.is_retryable(), "{kind}: {error}");
         assert_eq!(error.server_type(), Some(kind));
         assert_eq!(error.server_message(), Some("no cluster"));
+        // It was accepted, and failed there: that is no answer of HTTP.
+        assert_eq!(error.status(), None);
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("failed {kind}: no cluster")),
+            "{error}"
+        );
         assert!(!error.to_string().contains("pickle"), "{error}");
         assert_eq!(fake.seen("GET /api/get").len(), 1, "{kind}");
     }
@@ -126,14 +139,17 @@ fn a_crash_shows_the_last_line_of_its_traceback_and_is_asked_again_where_that_is
     fake.once("POST /launch", crash);
     let error = fake.client().launch(&launch()).unwrap_err();
     assert_eq!(error.server_message(), Some("KeyError: 'a'"));
-    assert!(error.is_retryable(), "{error}");
+    assert!(
+        error.is_outcome_unknown() && !error.is_retryable(),
+        "{error}"
+    );
     assert_eq!(fake.seen("POST /launch").len(), 1);
 }
 
 #[test]
-fn a_launch_is_sent_again_after_503_and_429_and_only_so_often() {
+fn a_launch_is_sent_again_after_the_servers_own_503_and_429_and_only_so_often() {
     let fake = Fake::start();
-    fake.once("POST /launch", || Response::new(503));
+    fake.once("POST /launch", shutting_down);
     fake.once("POST /launch", || {
         Response::new(429).header("retry-after", "7")
     });
@@ -166,6 +182,7 @@ fn a_launch_whose_reply_was_lost_is_not_sent_again() {
         fake.once("POST /launch", lost);
         let error = fake.client().launch(&launch()).unwrap_err();
         assert!(error.is_outcome_unknown() && !error.is_connect(), "{error}");
+        assert!(!error.is_retryable(), "{error}");
         assert_eq!(fake.seen("POST /launch").len(), 1);
         let looked = &fake.seen("GET /api/status")[0].query;
         assert!(
@@ -173,6 +190,52 @@ fn a_launch_whose_reply_was_lost_is_not_sent_again() {
             "{looked}"
         );
     }
+}
+
+#[test]
+fn a_gateway_in_the_servers_place_leaves_the_outcome_of_a_launch_unknown() {
+    for status in [502, 503, 504] {
+        let page = move || Response::text(status, "<html>gateway</html>");
+        let fake = Fake::start();
+        fake.once("POST /launch", page);
+        let error = fake.client().launch(&launch()).unwrap_err();
+        assert!(error.is_outcome_unknown(), "{status}: {error}");
+        assert!(!error.is_retryable(), "{status}: {error}");
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(fake.seen("POST /launch").len(), 1, "{status}");
+        assert!(!fake.seen("GET /api/status").is_empty(), "not looked for");
+    }
+}
+
+#[test]
+fn a_launch_behind_a_gateways_error_is_found_at_the_server() {
+    for status in [502, 503, 504] {
+        let fake = Fake::start();
+        fake.once_carried_out("POST /launch", move || Response::new(status));
+        // The first look is lost as well.
+        fake.once("GET /api/status", move || Response::new(status));
+        let request = fake.client().launch(&launch()).unwrap();
+        assert_eq!(request.record().unwrap().status, RequestStatus::Succeeded);
+        assert_eq!(fake.seen("POST /launch").len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn a_long_message_keeps_its_list_and_is_shown_in_one_line() {
+    let fake = Fake::start();
+    let places: Vec<_> = (1..=40)
+        .map(|n| format!("  zone-{n}: no capacity"))
+        .collect();
+    let message = format!("No resources:\n{}", places.join("\n"));
+    fake.fails("/down", "ResourcesUnavailableError", &message);
+    let error = fake.client().terminate("c").unwrap().wait().unwrap_err();
+    assert_eq!(error.server_message(), Some(message.as_str()));
+    let shown = error.to_string();
+    assert!(shown.contains("zone-1: no capacity; zone-2:"), "{shown}");
+    assert!(
+        shown.ends_with("zone-40: no capacity") && !shown.contains('\n'),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use satellite_core::ManualClock;
 use satellite_core::Variables;
-use satellite_serve::{Limits, Request, Response, Server};
 use satellite_skypilot::SkyPilotBuilder;
+use satellite_serve::{Limits, Request, Response, Server};
 use satellite_skypilot::SkyPilotClient;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub struct Fake {
 #[derive(Default)]
 struct World {
     outcomes: HashMap<String, Outcome>,
-    faults: Vec<(String, Answer)>,
+    faults: Vec<(String, When, Answer)>,
     streams: Vec<Answer>,
     records: Vec<Value>,
     seen: Vec<Seen>,
@@ -36,6 +36,15 @@ struct Outcome {
 }
 
 type Answer = Box<dyn Fn() -> Response + Send>;
+
+/// Whether a call with a fault reaches the server.
+#[derive(Clone, Copy, PartialEq)]
+enum When {
+    /// It does not.
+    Before,
+    /// It does, and the server's answer is lost.
+    After,
+}
 
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -97,7 +106,16 @@ impl Fake {
 
     /// The next call of this kind, `POST /launch`, is answered so.
     pub fn once(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
-        self.world().faults.push((call.into(), Box::new(answer)));
+        self.fault(call, When::Before, Box::new(answer));
+    }
+
+    /// The next call of this kind is carried out, and answered so.
+    pub fn once_carried_out(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
+        self.fault(call, When::After, Box::new(answer));
+    }
+
+    fn fault(&self, call: &str, when: When, answer: Answer) {
+        self.world().faults.push((call.into(), when, answer));
     }
 
     /// The next stream of `/logs` or `/api/stream`; the last one again and again.
@@ -132,8 +150,9 @@ fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
     };
     let mut world = world.lock().unwrap();
     world.seen.push(seen.clone());
-    if let Some(at) = world.faults.iter().position(|(of, _)| *of == call) {
-        let (_, fault) = world.faults.remove(at);
+    let at = world.faults.iter().position(|(of, ..)| *of == call);
+    let fault = at.map(|at| world.faults.remove(at));
+    if let Some((_, When::Before, fault)) = &fault {
         return fault();
     }
     let asked = query
@@ -155,8 +174,20 @@ fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
             response.header("x-skypilot-request-id", id)
         }
     };
-    response.header("x-skypilot-api-version", "62")
+    match fault {
+        Some((_, _, fault)) => fault(),
+        None => response.header("x-skypilot-api-version", "62"),
+    }
 }
+
+/// A 503 in the server's own words: nothing was done.
+pub fn shutting_down() -> Response {
+    let detail = "Server is shutting down, please try again later.";
+    Response::json(503, json!({ "detail": detail }).to_string())
+}
+
+/// `None`, pickled, as the server puts it into many a field.
+pub const PICKLE: &str = "gAROLg==";
 
 pub fn health(version: &str) -> String {
     json!({ "status": "healthy", "api_version": version, "version": "0.14.1", "new": 1 })
@@ -167,7 +198,11 @@ fn hand_in(world: &mut World, path: &str, body: &Value) -> String {
     let id = format!("id-{}", world.records.len());
     let outcome = world.outcomes.get(path).cloned().unwrap_or(Outcome {
         status: "SUCCEEDED",
-        value: Value::Null,
+        value: match path {
+            "/logs" => json!(0), // the exit code
+            "/start" => json!(PICKLE),
+            _ => Value::Null,
+        },
         error: Value::Null,
         polls: 0,
     });

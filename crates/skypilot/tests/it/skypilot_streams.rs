@@ -3,14 +3,14 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use satellite_core::client::{Cancel, Ended, Stream};
+use satellite_core::client::{Cancel, Ended};
 use satellite_serve::Response;
 use satellite_skypilot::Logs;
 use serde_json::json;
 
 use crate::skypilot_server::Fake;
 
-fn all(stream: &mut Stream<String>) -> Vec<String> {
+fn all(stream: &mut impl Iterator<Item = satellite_core::Result<String>>) -> Vec<String> {
     stream.by_ref().map(Result::unwrap).collect()
 }
 
@@ -91,6 +91,53 @@ fn what_begins_with_a_tail_is_not_resumed() {
     assert!(items[2].as_ref().unwrap_err().is_retryable());
     assert_eq!(log.ended(), Some(Ended::Cut));
     assert_eq!(fake.seen("POST /logs").len(), 1);
+}
+
+#[test]
+fn a_tail_is_asked_for_again_while_no_line_of_it_has_come() {
+    let fake = Fake::start();
+    fake.streams(|| cut(""));
+    fake.streams(|| Response::text(200, "two\nthree\n"));
+    let mut log = fake.client().logs(&Logs::new("c").tail(2)).unwrap();
+    assert_eq!(all(&mut log), ["two", "three"]);
+    assert_eq!(fake.seen("POST /logs")[1].body["tail"], 2);
+}
+
+#[test]
+fn a_complete_log_tells_the_exit_code_of_its_job() {
+    for code in [0, 100, 101, 103] {
+        let fake = Fake::start();
+        fake.streams(|| Response::text(200, "(t, pid=1) hi\n"));
+        fake.returns("/logs", json!(code));
+        let mut log = fake.client().logs(&Logs::new("c").job(1)).unwrap();
+        assert_eq!(log.exit_code(), None);
+        assert_eq!(all(&mut log), ["(t, pid=1) hi"]);
+        assert_eq!(log.exit_code(), Some(code));
+    }
+}
+
+#[test]
+fn the_log_of_a_job_that_does_not_exist_is_an_error() {
+    let fake = Fake::start();
+    // As the server answers: 200, and a line in the log.
+    fake.streams(|| {
+        let line = "Job 99 not found (see `sky queue`).";
+        Response::text(
+            200,
+            format!("{line}\nsrun: error: Exited with exit code 102\n"),
+        )
+    });
+    fake.returns("/logs", json!(102));
+    let sky = fake.client();
+    let mut log = sky.logs(&Logs::new("c").job(99).follow(true)).unwrap();
+    let error = log.next().unwrap().unwrap_err();
+    assert!(error.is_not_found() && !error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("no job 99 on c"), "{error}");
+    assert!(log.next().is_none());
+
+    // The last job of a cluster that has run none.
+    let mut log = sky.logs(&Logs::new("c")).unwrap();
+    assert!(log.find_map(Result::err).unwrap().is_not_found());
 }
 
 #[test]

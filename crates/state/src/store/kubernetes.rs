@@ -17,7 +17,6 @@ use satellite_core::{Error, Result};
 static KUBERNETES: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
-    undone: &[],
     explain,
 };
 

@@ -27,7 +27,6 @@ const WITHIN: Duration = Duration::from_secs(30);
 static S3: Dialect = Dialect {
     token: (AUTHORIZATION, ""),
     headers: &[],
-    undone: &[],
     explain,
 };
 

@@ -1,0 +1,124 @@
+//! On whose cloud account an operation works.
+
+use super::client::SkyPilotClient;
+use satellite_core::http::Secret;
+use satellite_core::{Error, Result};
+
+/// A cloud account. The server applies it to one operation, keeps it with the
+/// request, and shows it to the request's owner.
+///
+/// ```
+/// use satellite_skypilot::CloudCredentials;
+///
+/// let aws = CloudCredentials::aws("AKIA…", "secret").session_token("token");
+/// let azure = CloudCredentials::azure("tenant", "client", "secret", "subscription");
+/// # let _ = (aws, azure);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct CloudCredentials {
+    variables: Vec<(&'static str, Secret)>,
+    refused: Option<&'static str>,
+}
+
+impl CloudCredentials {
+    /// An access key of AWS.
+    pub fn aws(access_key_id: impl Into<Secret>, secret_access_key: impl Into<Secret>) -> Self {
+        Self::of(vec![
+            ("AWS_ACCESS_KEY_ID", access_key_id.into()),
+            ("AWS_SECRET_ACCESS_KEY", secret_access_key.into()),
+        ])
+    }
+
+    /// A service principal of Azure.
+    pub fn azure(
+        tenant_id: impl Into<Secret>,
+        client_id: impl Into<Secret>,
+        client_secret: impl Into<Secret>,
+        subscription_id: impl Into<Secret>,
+    ) -> Self {
+        Self::of(vec![
+            ("AZURE_TENANT_ID", tenant_id.into()),
+            ("AZURE_CLIENT_ID", client_id.into()),
+            ("AZURE_CLIENT_SECRET", client_secret.into()),
+            ("AZURE_SUBSCRIPTION_ID", subscription_id.into()),
+        ])
+    }
+
+    /// A service account of Google Cloud, which no server takes with a request:
+    /// every operation with it is refused as `is_unsupported()`, before anything
+    /// is sent.
+    pub fn gcp(_service_account: impl Into<Secret>) -> Self {
+        CloudCredentials {
+            variables: Vec::new(),
+            refused: Some(
+                "the server takes GCP credentials from a file of its own only: configure them \
+                 there with `gcloud auth application-default login`",
+            ),
+        }
+    }
+
+    /// The session token of temporary AWS keys.
+    pub fn session_token(mut self, token: impl Into<Secret>) -> Self {
+        self.variables.push(("AWS_SESSION_TOKEN", token.into()));
+        self
+    }
+
+    /// The region in which AWS is called.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        let region = Secret::from(region.into());
+        self.variables.push(("AWS_DEFAULT_REGION", region));
+        self
+    }
+
+    fn of(variables: Vec<(&'static str, Secret)>) -> Self {
+        CloudCredentials {
+            variables,
+            refused: None,
+        }
+    }
+
+    /// The variables of the request, in plain text.
+    pub(super) fn variables(&self) -> Result<Vec<(&'static str, String)>> {
+        if let Some(why) = self.refused {
+            return Err(Error::unsupported(why));
+        }
+        let plain = |(name, value): &(&'static str, Secret)| (*name, value.expose().to_owned());
+        Ok(self.variables.iter().map(plain).collect())
+    }
+}
+
+impl SkyPilotClient {
+    /// The same client on a cloud account: all of its operations bear these
+    /// credentials. It shares this client's connection and costs little, so one
+    /// may be made for each tenant, or for one call.
+    ///
+    /// A cluster that was launched with credentials can be stopped, used and
+    /// terminated with the same ones only: with others the server answers
+    /// `ClusterOwnerIdentityMismatchError`, which `is_forbidden()`. They cannot
+    /// go with [`enabled_clouds`](Self::enabled_clouds), which has no body.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::CloudCredentials;
+    ///
+    /// let tenant = sky.with_credentials(CloudCredentials::aws("AKIA…", "secret"));
+    /// tenant.terminate("tenant-abc")?.wait()?;
+    /// # Ok::<(), satellite_skypilot::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_credentials(&self, credentials: CloudCredentials) -> Self {
+        SkyPilotClient {
+            credentials: Some(credentials.into()),
+            ..self.clone()
+        }
+    }
+
+    /// With the credentials of one call, where it has any.
+    pub(super) fn on_account(&self, credentials: &Option<CloudCredentials>) -> Self {
+        match credentials {
+            Some(credentials) => self.with_credentials(credentials.clone()),
+            None => self.clone(),
+        }
+    }
+}
