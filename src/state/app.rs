@@ -141,6 +141,9 @@ impl App {
         if self.owns_process {
             logs::start(&settings);
         }
+        for warning in &settings.warnings {
+            log::warn!("{warning}");
+        }
         let (schema, migrate) = match self.migration {
             Some(migration) => migration,
             None => {

@@ -127,6 +127,11 @@ impl Core {
         self.saving().generation
     }
 
+    /// Without waiting; `None` while it is being saved.
+    pub(super) fn generation_now(&self) -> Option<u64> {
+        self.saving.try_lock().ok().map(|last| last.generation)
+    }
+
     /// Tells by `/metrics` who this is.
     pub(super) fn describe(&self) {
         let labels = [

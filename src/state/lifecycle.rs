@@ -28,8 +28,6 @@ use crate::serve::Server;
 use crate::wake::Stage;
 use crate::worker::Failure;
 
-/// So many unclean starts in a row are more than bad luck.
-const RAPID: u32 = 3;
 /// How long an answer of `/prestop` has to get out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a process that handed over has for leaving its address.
@@ -121,18 +119,35 @@ impl<P: Processor> Process<P> {
         let core = &self.cx.core;
         let took = begun.elapsed().as_secs_f64();
         core.metrics().set(&figures::LOAD, &[], took);
-        if core.attempt() >= RAPID {
-            let count = core.attempt();
-            log::warn!("the last {count} starts came to no clean end");
-            let remedy = self.processor.on_rapid_restart_detected(&self.cx, count);
-            if remedy == Remedy::StartFresh {
-                self.start_fresh()?;
-            }
-        }
+        self.after_unclean_starts()?;
         self.cx.core.restored();
         // All that can be wrong about saving shows before anybody counts on it;
         // and whoever comes next sees who holds the state.
         self.cx.core.checkpoint()
+    }
+
+    /// Asks what to do after several starts in a row that came to no clean end.
+    fn after_unclean_starts(&mut self) -> Result<()> {
+        let core = &self.cx.core;
+        let (count, settings) = (core.attempt(), &core.settings);
+        if settings
+            .golden_image_threshold
+            .is_some_and(|limit| count >= limit)
+        {
+            log::warn!(
+                "the last {count} starts came to no clean end, which reaches \
+                 DORY_GOLDEN_IMAGE_THRESHOLD"
+            );
+            return self.start_fresh();
+        }
+        if count >= settings.max_restart_attempts {
+            log::warn!("the last {count} starts came to no clean end");
+            let remedy = self.processor.on_rapid_restart_detected(&self.cx, count);
+            if remedy == Remedy::StartFresh {
+                return self.start_fresh();
+            }
+        }
+        Ok(())
     }
 
     /// On one host the process before had the address, and is going now.

@@ -41,6 +41,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | `GET /` | a page about this processor; a list of the endpoints for `Accept: application/json` |
 //! | `GET /healthz` | 200, or 503 when a turn lasts longer than the stall limit |
 //! | `GET /ready`, `/readyz` | 200, or 503 with the reasons |
 //! | `GET /metrics` | for Prometheus |
@@ -50,14 +51,17 @@
 
 //! # Settings
 //!
-//! From the environment, else from `dory.yaml` (`/etc/dory/config.yaml`, or the file
-//! that `DORY_CONFIG_FILE` names), where they have the same names in lower case without
-//! `DORY_`; an [`App`]'s own go before both.
+//! From the environment, else from a YAML file, where they have the same names in lower
+//! case without `DORY_`, else from a preset; an [`App`]'s own go before all of them. The
+//! file is the one that `DORY_CONFIG_FILE` names, or the first there is of
+//! `/etc/dory/config.yaml`, `/app/config/dory.yaml` and `./dory.yaml`. Its keys that are
+//! no settings are logged as warnings.
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `DORY_PROCESSOR_ID` | the Deployment's name, or the StatefulSet's pod's; elsewhere the program's | what the state goes by |
-//! | `DORY_POD_NAME`, `DORY_POD_NAMESPACE` | the host's name; that of the service account, `default` | |
+//! | `DORY_PRESET` | | what dory-sdk's preset sets: `development` (log `DEBUG` as text, backend `local`), `production` (`INFO` as JSON, `configmap`), `high-availability` (`INFO` as JSON, `pvc`, timeouts of 60 seconds, 5 restart attempts) |
+//! | `DORY_PROCESSOR_ID`, `PROCESSOR_ID` | the Deployment's name, or the StatefulSet's pod's; elsewhere the program's | what the state goes by |
+//! | `DORY_POD_NAME`, `DORY_POD_NAMESPACE`; `POD_NAME`, `POD_NAMESPACE` | the host's name; that of the service account, `default` | |
 //! | `DORY_STATE_BACKEND` | `configmap` in a cluster, `local` elsewhere | or `pvc`, `s3` |
 //! | `DORY_STATE_DIR` | the first of a systemd unit's `STATE_DIRECTORY`, `dory-state` | the folder for `local` |
 //! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
@@ -70,6 +74,9 @@
 //! | `DORY_STATE_TOKEN` | | the bearer for `/state` and `/prestop` |
 //! | `DORY_MAX_STATE_SIZE` | 10 MiB | bytes that `POST /state` takes |
 //! | `DORY_HEALTH_HOST`, `DORY_HEALTH_PORT` | 0.0.0.0 in a cluster, 127.0.0.1 elsewhere; 8080 | |
+//! | `DORY_HEALTH_PATH`, `DORY_READY_PATH`, `DORY_METRICS_PATH` | `/healthz`, `/ready`, `/metrics` | in place of these paths |
+//! | `DORY_MAX_RESTART_ATTEMPTS` | 3 | 1 to 10; unclean starts in a row before [`on_rapid_restart_detected`](Processor::on_rapid_restart_detected) is asked |
+//! | `DORY_GOLDEN_IMAGE_THRESHOLD` | never | 1 to 10; unclean starts in a row before the state is set aside without asking, and begins with its default |
 //! | `DORY_IS_MIGRATING`, `DORY_MIGRATED_FROM`, `RESTART_COUNT` | | set by whoever moves or restarts the pod |
 //! | `DORY_LOG_LEVEL`, `DORY_LOG_FORMAT` | `INFO`; `json` in a cluster, `text` elsewhere | where the program brings no logger |
 
@@ -85,6 +92,8 @@ mod import;
 mod lifecycle;
 mod logs;
 mod memory;
+mod page;
+mod preset;
 mod processor;
 mod settings;
 mod store;
