@@ -44,6 +44,8 @@ enum Kind {
     Fenced(String),
     #[cfg(feature = "state")]
     Corrupt(String),
+    #[cfg(feature = "state")]
+    TooLarge(String),
     Other(String),
 }
 
@@ -202,6 +204,10 @@ impl Error {
 
     /// The body is more than the platform takes, or somebody on the way to it (413).
     pub(crate) fn is_too_large(&self) -> bool {
+        #[cfg(feature = "state")]
+        if let Kind::TooLarge(_) = self.0.kind {
+            return true;
+        }
         self.status() == Some(413)
     }
 
@@ -255,6 +261,11 @@ impl Error {
     #[cfg(feature = "state")]
     pub(crate) fn corrupt(message: impl fmt::Display) -> Self {
         Self::of(Kind::Corrupt(message.to_string()))
+    }
+
+    #[cfg(feature = "state")]
+    pub(crate) fn too_large(message: impl fmt::Display) -> Self {
+        Self::of(Kind::TooLarge(message.to_string()))
     }
 
     pub(crate) fn from_fault(asked: String, fault: Fault, text: String) -> Self {
@@ -322,7 +333,7 @@ impl fmt::Display for Error {
             #[cfg(feature = "compute")]
             Kind::Unsupported(text) => f.write_str(text),
             #[cfg(feature = "state")]
-            Kind::Fenced(text) | Kind::Corrupt(text) => f.write_str(text),
+            Kind::Fenced(text) | Kind::Corrupt(text) | Kind::TooLarge(text) => f.write_str(text),
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }

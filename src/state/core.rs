@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::document::Content;
+use super::document::{Content, Snapshot};
 use super::figures;
 use super::memory::Keep;
+use super::outage::Outage;
 use super::settings::Settings;
 use super::store::{Opened, Opening, Status, Store, pod_of};
 use super::turns::Turns;
@@ -19,7 +20,7 @@ use super::way_out::Why;
 use crate::error::{Error, Result};
 use crate::health::Health;
 use crate::health::metrics::Metrics;
-use crate::wake::Waiter;
+use crate::wake::{Stage, Waiter};
 use crate::worker::Failure;
 
 /// The name under which a processor tells why it is not ready.
@@ -28,6 +29,8 @@ pub(super) const PROCESSOR: &str = "processor";
 const STATE: &str = "state";
 /// Up for this long, a processor has left its crashes behind.
 pub(super) const STABLE: Duration = Duration::from_secs(300);
+/// How long to wait before an attempt to open the store is repeated.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 pub(super) type Migrate = Box<dyn Fn(u32, Value) -> Result<Value, Failure> + Send + Sync>;
 
 pub(super) struct Core {
@@ -55,6 +58,9 @@ pub(super) struct Core {
     progress: Mutex<Progress>,
     pub(super) changed: Condvar,
     pub(super) wakers: Mutex<Vec<Waker>>,
+    opening: Mutex<Outage>,
+    saves: Mutex<Outage>,
+    tending: Mutex<Outage>,
 }
 
 pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
@@ -108,6 +114,9 @@ impl Core {
             progress: Mutex::default(),
             changed: Condvar::new(),
             wakers: Mutex::default(),
+            opening: Mutex::new(Outage::of("opening the store")),
+            saves: Mutex::new(Outage::of("saving the state")),
+            tending: Mutex::new(Outage::of("renewing the lease")),
         }
     }
 
@@ -171,7 +180,7 @@ impl Core {
             waiter: &self.waiter,
             status: self,
         };
-        let opened = self.store().open(&opening)?;
+        let opened = self.with_patience(|| self.store().open(&opening))?;
         if let Some(snapshot) = &opened.snapshot {
             let before = snapshot.content.unclean_starts;
             let attempt = self.settings.restart_count.unwrap_or(before);
@@ -184,6 +193,73 @@ impl Core {
         self.metrics()
             .set(&figures::RESTARTS, &[], self.attempt().into());
         Ok(opened)
+    }
+
+    /// Repeats a step of the start while the store says 403, for as long as a
+    /// start may take: a role that was granted a moment ago is not known to all
+    /// API servers yet. The last refusal is the error.
+    fn with_patience<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
+        let since = self.waiter.now();
+        loop {
+            match step() {
+                Err(e) if e.is_forbidden() => {
+                    self.failing_to_open(&e);
+                    let waited = self.waiter.now().saturating_duration_since(since);
+                    if waited >= self.settings.startup_timeout {
+                        return Err(e);
+                    }
+                    self.wait_to_open(OPEN_AGAIN, &e.to_string())?;
+                }
+                done => {
+                    if done.is_ok() {
+                        self.ended(&self.opening);
+                    }
+                    return done;
+                }
+            }
+        }
+    }
+
+    fn failing_to_open(&self, error: &Error) {
+        self.failed(&self.opening, log::Level::Warn, error);
+    }
+
+    /// Waits; `/ready` tells the reason.
+    fn wait_to_open(&self, duration: Duration, reason: &str) -> Result<()> {
+        self.waiting(reason);
+        match self.waiter.sleep(duration, Stage::Draining) {
+            true => Ok(()),
+            false => Err(Error::stopped()),
+        }
+    }
+
+    /// The first save of this process, which shows that it may save at all.
+    pub(super) fn first_checkpoint(&self) -> Result<()> {
+        self.with_patience(|| self.checkpoint())
+    }
+
+    /// Puts a state that was kept into memory, migrated if it is older.
+    pub(super) fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        let (from, to) = (snapshot.content.schema, self.schema);
+        if from > to {
+            return Err(Error::new(format_args!(
+                "the state has schema version {from}, this program knows {to} and older ones"
+            )));
+        }
+        if from == to {
+            return self.memory.replace(&snapshot.content.state, false);
+        }
+        let stored = serde_json::from_slice(&snapshot.content.state)?;
+        let migrated = (self.migrate)(from, stored).map_err(|failure| {
+            Error::new(format_args!(
+                "no migration from schema version {from} to {to}: {}",
+                failure.error()
+            ))
+        })?;
+        self.memory
+            .replace(&serde_json::to_vec(&migrated)?, false)?;
+        log::info!("migrated from schema version {from} to {to}");
+        Ok(())
     }
 
     /// The state in memory is the one to keep from now on. Until then nothing is
@@ -239,6 +315,7 @@ impl Core {
                     .set(&figures::GENERATION, &[], generation as f64);
                 self.metrics().add(&figures::SAVES, &[("outcome", "ok")], 1);
                 self.health.clear(STATE);
+                self.ended(&self.saves);
                 Ok(generation)
             }
             Err(e) => {
@@ -253,7 +330,7 @@ impl Core {
         self.metrics().add(&figures::SAVES, &outcome, 1);
         self.health
             .problem(STATE, format_args!("not saved: {error}"));
-        log::error!("the state was not saved: {error}");
+        self.failed(&self.saves, log::Level::Error, error);
         if error.is_fenced() {
             self.leave(Why::Fenced(error.to_string()));
         }
@@ -291,9 +368,23 @@ impl Core {
             Ok(Some(claim)) => {
                 self.leave(Why::HandOver(claim.by));
             }
-            Ok(None) => {}
+            Ok(None) => self.ended(&self.tending),
             Err(e) if e.is_fenced() => self.not_saved(&e),
-            Err(e) => log::warn!("no word from the store: {e}"),
+            Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
+        }
+    }
+
+    fn failed(&self, outage: &Mutex<Outage>, level: log::Level, error: &Error) {
+        let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = outage.failed(self.waiter.now(), error) {
+            log::log!(level, "{line}");
+        }
+    }
+
+    fn ended(&self, outage: &Mutex<Outage>) {
+        let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = outage.ended(self.waiter.now()) {
+            log::info!("{line}");
         }
     }
 

@@ -114,7 +114,7 @@ impl<P: Processor> Process<P> {
                 }
             }
             (None, Some(failure)) => self.remedy(failure)?,
-            (None, None) => log::info!("nothing was kept: the state begins"),
+            (None, None) => log::info!("no state was found: it begins with its default"),
         }
         let core = &self.cx.core;
         let took = begun.elapsed().as_secs_f64();
@@ -123,7 +123,7 @@ impl<P: Processor> Process<P> {
         self.cx.core.restored();
         // All that can be wrong about saving shows before anybody counts on it;
         // and whoever comes next sees who holds the state.
-        self.cx.core.checkpoint()
+        self.cx.core.first_checkpoint()
     }
 
     /// Asks what to do after several starts in a row that came to no clean end.
@@ -164,27 +164,7 @@ impl<P: Processor> Process<P> {
     }
 
     fn restore(&self, snapshot: &Snapshot) -> Result<()> {
-        let core = &self.cx.core;
-        let (from, to) = (snapshot.content.schema, core.schema);
-        if from > to {
-            return Err(Error::new(format_args!(
-                "the state has schema version {from}, this program knows {to} and older ones"
-            )));
-        }
-        if from == to {
-            core.memory.replace(&snapshot.content.state, false)?;
-        } else {
-            let stored = serde_json::from_slice(&snapshot.content.state)?;
-            let migrated = (core.migrate)(from, stored).map_err(|failure| {
-                Error::new(format_args!(
-                    "no migration from schema version {from} to {to}: {}",
-                    failure.error()
-                ))
-            })?;
-            core.memory
-                .replace(&serde_json::to_vec(&migrated)?, false)?;
-            log::info!("migrated from schema version {from} to {to}");
-        }
+        self.cx.core.restore(snapshot)?;
         log::info!(
             "restored generation {} of {}",
             snapshot.stamp.generation,

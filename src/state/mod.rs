@@ -92,6 +92,7 @@ mod import;
 mod lifecycle;
 mod logs;
 mod memory;
+mod outage;
 mod page;
 mod preset;
 mod processor;

@@ -112,8 +112,10 @@ impl Core {
         loop {
             match self.release(&content) {
                 Ok(()) => return Ok(()),
-                Err(e) if e.is_fenced() || left() < 2 * pause => return Err(e),
-                Err(e) => log::warn!("the last save is tried again: {e}"),
+                // What the store refuses for good is not accepted a second later.
+                Err(e) if e.is_fenced() || e.is_too_large() || e.is_final() => return Err(e),
+                Err(e) if left() < 2 * pause => return Err(e),
+                Err(_) => {} // logged as the outage of the saves
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));

@@ -29,6 +29,8 @@ pub struct State {
     pub only_names: Option<Vec<String>>,
     /// The next requests are answered with these statuses, nothing done.
     pub failing: Vec<u16>,
+    /// The next writes are answered with these, nothing done.
+    pub failing_writes: Vec<u16>,
     /// The next writes are done, and their answers lost.
     pub losing: u32,
     /// `PUT /path`, and so on.
@@ -123,6 +125,10 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
     if !state.failing.is_empty() {
         let failure = state.failing.remove(0);
         return status(failure, "InternalError", "on purpose");
+    }
+    if method != "GET" && !state.failing_writes.is_empty() {
+        let failure = state.failing_writes.remove(0);
+        return status(failure, "Forbidden", "on purpose");
     }
     if request.content_length().is_some_and(|n| n > BODY_LIMIT) {
         return status(413, "RequestEntityTooLarge", "limit is 3145728");

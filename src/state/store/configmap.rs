@@ -173,7 +173,7 @@ impl ConfigMap {
             _ => {
                 let compressed = compress(document)?;
                 if compressed.len() > LIMIT {
-                    return Err(Error::new(format_args!(
+                    return Err(Error::too_large(format_args!(
                         "the state is too large for ConfigMap {name}: {} bytes, compressed {}, \
                          and {LIMIT} is all that one holds",
                         document.len(),

@@ -9,6 +9,7 @@ use super::register::{Cell, Lease, Put, Register};
 use super::{Claim, Opened, Opening, Store, check_owner, pod_of};
 use crate::error::{Error, Result};
 use crate::state::document::{self, Content, Snapshot, Stamp};
+use crate::state::outage::Outage;
 use crate::state::time;
 
 /// How often a lost race is run again within one save.
@@ -241,13 +242,21 @@ impl<R: Register, L: Register> Fenced<R, L> {
 
 impl<R: Register, L: Register> Store for Fenced<R, L> {
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+        let mut outage = Outage::of("reading the state");
         loop {
             let pause = Duration::from_secs(1).min(self.patience / 5);
             match self.try_open(opening) {
-                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Ok(opened)) => {
+                    if let Some(line) = outage.ended(opening.waiter.now()) {
+                        log::info!("{line}");
+                    }
+                    return Ok(opened);
+                }
                 Ok(Err(reason)) => opening.wait(pause, &reason)?,
                 Err(e) if e.is_retryable() => {
-                    log::warn!("the state cannot be read, trying again: {e}");
+                    if let Some(line) = outage.failed(opening.waiter.now(), &e) {
+                        log::warn!("{line}");
+                    }
                     opening.wait(pause, &e.to_string())?;
                 }
                 Err(e) => return Err(e),

@@ -1,5 +1,7 @@
 //! The doorbell in a cluster: a Lease, which `kubectl get lease` shows.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Map, Value, json};
 
 use super::configmap::{ConfigMap, kept_metadata, metadata, put_of, version};
@@ -17,8 +19,13 @@ pub(super) struct LeaseObject {
     name: String,
     metadata: Map<String, Value>,
     instead: ConfigMap,
-    is_forbidden: bool,
+    /// When the API first said so; see [`SETTLED`].
+    forbidden_since: Option<Instant>,
 }
+
+/// A role that was granted a moment ago is not known to all API servers yet:
+/// after the first refusal, Leases are tried for this long before they are given up.
+const SETTLED: Duration = Duration::from_secs(30);
 
 impl LeaseObject {
     pub(super) fn new(cluster: &Cluster, namespace: &str, processor: &str) -> Self {
@@ -28,7 +35,7 @@ impl LeaseObject {
             name: format!("dory-state-{processor}"),
             metadata: Map::new(),
             instead: ConfigMap::new(cluster, namespace, &format!("dory-lease-{processor}")),
-            is_forbidden: false,
+            forbidden_since: None,
         }
     }
 
@@ -49,26 +56,43 @@ impl LeaseObject {
         object
     }
 
+    fn is_forbidden(&self) -> bool {
+        self.forbidden_since
+            .is_some_and(|since| since.elapsed() > SETTLED)
+    }
+
     fn forbidden(&mut self) {
-        self.is_forbidden = true;
-        log::warn!(
-            "Leases are forbidden to this pod, a ConfigMap takes their place: \
-             grant get, create and update of leases in coordination.k8s.io"
-        );
+        if self.forbidden_since.is_none() {
+            self.forbidden_since = Some(Instant::now());
+            log::warn!(
+                "Leases are forbidden to this pod, a ConfigMap takes their place: \
+                 grant get, create and update of leases in coordination.k8s.io"
+            );
+        }
+    }
+
+    fn allowed(&mut self) {
+        if self.forbidden_since.take().is_some() {
+            log::info!("Leases are no longer forbidden to this pod");
+        }
     }
 }
 
 impl Register for LeaseObject {
     fn get(&mut self) -> Result<Option<Cell>> {
-        if !self.is_forbidden {
+        if !self.is_forbidden() {
             let answer = self
                 .api
                 .get(&format!("{}/{}", self.collection, self.name))?;
             match answer.status() {
-                404 => return Ok(None),
+                404 => {
+                    self.allowed();
+                    return Ok(None);
+                }
                 403 => self.forbidden(),
                 _ => {
                     let object: Value = answer.json()?;
+                    self.allowed();
                     self.metadata = kept_metadata(&object);
                     return Ok(Some(Cell {
                         document: serde_json::to_vec(&lease_of(&object))?,
@@ -81,7 +105,7 @@ impl Register for LeaseObject {
     }
 
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
-        if !self.is_forbidden {
+        if !self.is_forbidden() {
             let object = self.object(&serde_json::from_slice(document)?, over);
             let answer = match over {
                 Some(_) => {
