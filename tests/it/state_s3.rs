@@ -2,7 +2,7 @@
 //! `SATELLITE_S3_ENDPOINT` of a real one (bucket `states`, keys `key`, `secret`).
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use satellite_sdk::serve::{Limits, Request, Response, Server};
 
@@ -14,6 +14,9 @@ use crate::state_child::{bare_command, counts, last_count, number};
 struct Objects {
     by_path: BTreeMap<String, (u64, Vec<u8>)>,
     writes: u64,
+    /// A condition that has no effect, or is refused with 501.
+    ignored: Option<&'static str>,
+    refuses: bool,
 }
 
 enum Bucket {
@@ -26,11 +29,16 @@ impl Bucket {
         if let Ok(endpoint) = std::env::var("SATELLITE_S3_ENDPOINT") {
             return Bucket::Real(endpoint);
         }
-        let objects = Mutex::new(Objects::default());
+        Bucket::of(Objects::default()).0
+    }
+
+    fn of(objects: Objects) -> (Self, Arc<Mutex<Objects>>) {
+        let objects = Arc::new(Mutex::new(objects));
+        let shared = Arc::clone(&objects);
         let server = Server::bind("127.0.0.1:0", Limits::default(), move |request| {
-            answer(&mut objects.lock().unwrap(), request)
+            answer(&mut shared.lock().unwrap(), request)
         });
-        Bucket::Own(server.unwrap())
+        (Bucket::Own(server.unwrap()), objects)
     }
 
     fn endpoint(&self) -> String {
@@ -67,14 +75,22 @@ fn answer(objects: &mut Objects, request: &mut Request<'_>) -> Response {
             None => refusal(404, "NoSuchKey"),
         },
         "PUT" => {
-            match (request.header("if-match"), &there) {
+            let has = |name: &str| request.header(name).is_some();
+            if objects.refuses && (has("if-match") || has("if-none-match")) {
+                return refusal(501, "NotImplemented");
+            }
+            let condition = |name: &str| {
+                let is_ignored = objects.ignored == Some(name);
+                request.header(name).filter(|_| !is_ignored)
+            };
+            match (condition("if-match"), &there) {
                 (Some(_), None) => return refusal(404, "NoSuchKey"),
                 (Some(wanted), Some(there)) if wanted != there => {
                     return refusal(412, "PreconditionFailed");
                 }
                 _ => {}
             }
-            if request.header("if-none-match") == Some("*") && there.is_some() {
+            if condition("if-none-match") == Some("*") && there.is_some() {
                 return refusal(412, "PreconditionFailed");
             }
             objects.writes += 1;
@@ -169,4 +185,36 @@ fn a_bucket_that_is_not_there_is_told_of() {
     ] {
         assert!(told.contains(name), "{name} is missing in {told}");
     }
+}
+
+#[test]
+fn a_bucket_that_ignores_conditions_is_found_out_before_anything_is_kept_in_it() {
+    for (ignored, refuses) in [
+        (Some("if-none-match"), false),
+        (Some("if-match"), false),
+        (None, true),
+    ] {
+        let (bucket, objects) = Bucket::of(Objects {
+            ignored,
+            refuses,
+            ..Objects::default()
+        });
+        let mut process = on_host(&bucket, "host-a", "orders");
+        assert_eq!(process.end().0.code(), Some(1), "{:#?}", process.log);
+        let told = process.log.last().unwrap().to_lowercase();
+        let condition = ignored.unwrap_or("if-none-match");
+        let expected = format!("ignores {condition} on put, by which two writers are kept apart");
+        assert!(told.contains(&expected), "{told}");
+        assert!(objects.lock().unwrap().by_path.is_empty(), "nothing stays");
+    }
+    // A good one is left as clean.
+    let (bucket, objects) = Bucket::of(Objects::default());
+    let mut process = on_host(&bucket, "host-a", "orders");
+    process.line("count ");
+    let objects = objects.lock().unwrap();
+    let names: Vec<_> = objects.by_path.keys().collect();
+    assert!(
+        names.iter().all(|name| !name.contains("probe")),
+        "{names:?}"
+    );
 }

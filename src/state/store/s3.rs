@@ -10,12 +10,14 @@ use super::fenced::Fenced;
 use super::register::{Cell, Put, Register};
 use super::{Claim, Opened, Opening, Store};
 use crate::error::{Error, Result};
+use crate::http::retry::random;
 use crate::http::{
     Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
     Transport, Trust, excerpt,
 };
 use crate::settings::Variables;
 use crate::state::document::Content;
+use crate::state::outage::Outage;
 use crate::state::time;
 use crate::wake::Waiter;
 
@@ -55,7 +57,9 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 /// beside it for the handover.
 ///
 /// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and
-/// most of those after its model do: that is what keeps two writers apart.
+/// most of those after its model do: that is what keeps two writers apart. It is
+/// asked to prove that whenever the store is opened, by a few writes to
+/// `<processor>.probe-…`, which is removed again.
 ///
 /// ```no_run
 /// use satellite_sdk::state::{App, S3Store};
@@ -183,6 +187,9 @@ impl Store for S3Store {
         let name = format!("{prefix}{namespace}/{}", opening.processor());
         let state = Object::new(&self.place, format!("{name}.state"))?;
         let lease = Object::new(&self.place, format!("{name}.lease"))?;
+        let unique = (random() * (1u64 << 48) as f64) as u64;
+        let probe = Object::new(&self.place, format!("{name}.probe-{unique:012x}"))?;
+        check_conditions(&probe, self.place.bucket.name(), opening)?;
         let fenced = Fenced::new(state, lease, self.patience);
         self.opened.insert(fenced).open(opening)
     }
@@ -209,6 +216,30 @@ impl Store for S3Store {
 
     fn is_free(&mut self) -> Result<bool> {
         self.opened()?.is_free()
+    }
+}
+
+/// Refuses a bucket in which two writers could not be kept apart.
+fn check_conditions(probe: &Object, bucket: &str, opening: &Opening<'_>) -> Result<()> {
+    let mut outage = Outage::of("opening the bucket");
+    loop {
+        match probe.ignored_condition() {
+            Ok(None) => return Ok(()),
+            Ok(Some(condition)) => {
+                return Err(Error::new(format_args!(
+                    "bucket {bucket:?} at {} ignores {condition} on PUT, by which two writers \
+                     are kept apart: use a server that honours conditional writes",
+                    probe.transport.base()
+                )));
+            }
+            Err(e) if e.is_retryable() => {
+                if let Some(line) = outage.failed(opening.waiter.now(), &e) {
+                    log::warn!("{line}");
+                }
+                opening.wait(Duration::from_secs(1), &e.to_string())?;
+            }
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -260,6 +291,39 @@ impl Object {
             call = call.header(name, value);
         }
         self.transport.send(&call)
+    }
+
+    /// The condition on a `PUT` that has no effect, if there is one. The object
+    /// is new, and gone afterwards.
+    fn ignored_condition(&self) -> Result<Option<&'static str>> {
+        let first = self.write(&self.name, b"probe", ("if-none-match", "*"))?;
+        if first.status() == 501 {
+            return Ok(Some("If-None-Match"));
+        }
+        first.ok()?;
+        let never = format!("\"{}\"", "0".repeat(32));
+        let mut ignored = None;
+        for condition in [("if-none-match", "*"), ("if-match", never.as_str())] {
+            let answer = self.write(&self.name, b"probe again", condition)?;
+            match answer.status() {
+                412 | 409 => {}
+                200..300 | 501 => ignored = Some(condition.0),
+                _ => answer.ok().map(drop)?,
+            }
+        }
+        if let Err(e) = self.delete().and_then(Response::ok) {
+            log::debug!("{} stays: {e}", self.name);
+        }
+        Ok(ignored.map(|name| match name {
+            "if-match" => "If-Match",
+            _ => "If-None-Match",
+        }))
+    }
+
+    fn delete(&self) -> Result<Response> {
+        let delete = DeleteObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
+        let url = delete.sign(SIGNED_FOR);
+        self.send(Method::DELETE, url.as_str(), None, None)
     }
 
     fn write(
@@ -315,9 +379,7 @@ impl Register for Object {
         let aside = format!("{}.corrupt-{}", self.name, time::for_a_name());
         self.write(&aside, &cell.document, ("if-none-match", "*"))?
             .ok()?;
-        let delete = DeleteObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
-        let url = delete.sign(SIGNED_FOR);
-        self.send(Method::DELETE, url.as_str(), None, None)?.ok()?;
+        self.delete()?.ok()?;
         Ok(aside)
     }
 }
