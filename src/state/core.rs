@@ -14,7 +14,7 @@ use super::figures;
 use super::memory::Keep;
 use super::outage::Outage;
 use super::settings::Settings;
-use super::store::{Opened, Opening, Status, Store, pod_of};
+use super::store::{Opened, Opening, Original, Status, Store, pod_of};
 use super::turns::Turns;
 use super::way_out::Why;
 use crate::error::{Error, Result};
@@ -195,14 +195,14 @@ impl Core {
         Ok(opened)
     }
 
-    /// Repeats a step of the start while the store says 403, for as long as a
-    /// start may take: a role that was granted a moment ago is not known to all
-    /// API servers yet. The last refusal is the error.
+    /// Repeats a step of the start while the store is away or says 403, for as long
+    /// as a start may take: a role that was granted a moment ago is not known to
+    /// all API servers yet. The last failure is the error.
     fn with_patience<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
         let since = self.waiter.now();
         loop {
             match step() {
-                Err(e) if e.is_forbidden() => {
+                Err(e) if e.is_forbidden() || e.is_retryable() => {
                     self.failing_to_open(&e);
                     let waited = self.waiter.now().saturating_duration_since(since);
                     if waited >= self.settings.startup_timeout {
@@ -220,12 +220,12 @@ impl Core {
         }
     }
 
-    fn failing_to_open(&self, error: &Error) {
+    pub(super) fn failing_to_open(&self, error: &Error) {
         self.failed(&self.opening, log::Level::Warn, error);
     }
 
     /// Waits; `/ready` tells the reason.
-    fn wait_to_open(&self, duration: Duration, reason: &str) -> Result<()> {
+    pub(super) fn wait_to_open(&self, duration: Duration, reason: &str) -> Result<()> {
         self.waiting(reason);
         match self.waiter.sleep(duration, Stage::Draining) {
             true => Ok(()),
@@ -236,6 +236,10 @@ impl Core {
     /// The first save of this process, which shows that it may save at all.
     pub(super) fn first_checkpoint(&self) -> Result<()> {
         self.with_patience(|| self.checkpoint())
+    }
+
+    pub(super) fn read_original(&self, namespace: &str, id: &str) -> Result<Option<Original>> {
+        self.store().read_original(namespace, id)
     }
 
     /// Puts a state that was kept into memory, migrated if it is older.

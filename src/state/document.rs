@@ -106,6 +106,25 @@ pub(super) fn document(stamp: &Stamp, content: &Content) -> Vec<u8> {
     body.reserve_exact(1 + content.state.len());
     body.push(b'\n');
     body.extend_from_slice(&content.state);
+    sealed(body)
+}
+
+/// Whether this kit wrote it, whole or damaged.
+pub(super) fn is_own(document: &[u8]) -> bool {
+    document.starts_with(MAGIC.as_bytes())
+}
+
+/// The header of a document, from which [`of_header`] makes one without a state.
+pub(super) fn header(document: &[u8]) -> Option<&[u8]> {
+    let (_, body) = split_line(document)?;
+    split_line(body).map(|(header, _)| header)
+}
+
+pub(super) fn of_header(header: &[u8]) -> Vec<u8> {
+    sealed([header, b"\n"].concat())
+}
+
+fn sealed(mut body: Vec<u8>) -> Vec<u8> {
     let mut document = format!("{MAGIC}{}\n", hex_sha256(&body)).into_bytes();
     document.append(&mut body);
     document

@@ -38,7 +38,7 @@ pub(super) fn processor_id(
 
 /// The name of the Deployment; the pod's whole name in a StatefulSet, each of
 /// whose pods has a state of its own.
-fn of_pod(name: &str) -> Option<String> {
+pub(super) fn of_pod(name: &str) -> Option<String> {
     let (rest, last) = name.rsplit_once('-')?;
     if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) && last.len() < 5 {
         return Some(name.to_owned());
@@ -48,6 +48,24 @@ fn of_pod(name: &str) -> Option<String> {
     let is_pod = last.len() == 5 && is_made_up(last);
     let is_hash = (6..=10).contains(&hash.len()) && is_made_up(hash);
     (is_pod && is_hash && !deployment.is_empty()).then(|| deployment.to_owned())
+}
+
+/// The id that dory-sdk derives from a pod's name. It drops all parts at the end
+/// that may be hashes, which most words are as well: `my-app-7d9f8b6c5d-x2x4z`
+/// becomes `my`.
+pub(super) fn of_original(pod_name: &str) -> String {
+    let parts: Vec<&str> = pod_name.split('-').collect();
+    let may_be_hash = |part: &&str| {
+        (1..=10).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let kept = match parts.len() {
+        0..=2 => 1,
+        count => {
+            let dropped = parts.iter().rev().take_while(|part| may_be_hash(part));
+            (count - dropped.count()).max(1)
+        }
+    };
+    parts[..kept].join("-")
 }
 
 fn of_program() -> Option<String> {
@@ -60,7 +78,7 @@ fn of_program() -> Option<String> {
     Some(id.trim_matches(['-', '.']).to_owned())
 }
 
-fn is_name(id: &str) -> bool {
+pub(super) fn is_name(id: &str) -> bool {
     let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     id.len() <= LONGEST
         && id.chars().all(is_name_char)

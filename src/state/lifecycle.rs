@@ -96,7 +96,8 @@ impl<P: Processor> Process<P> {
     /// Gets hold of the state.
     fn begin(&mut self) -> Result<()> {
         let core = &self.cx.core;
-        let opened = core.open()?;
+        let mut opened = core.open()?;
+        let original = core.take_over_original(&mut opened)?;
         self.take_over_address()?;
         let core = &self.cx.core;
         for failure in &opened.failures {
@@ -123,7 +124,11 @@ impl<P: Processor> Process<P> {
         self.cx.core.restored();
         // All that can be wrong about saving shows before anybody counts on it;
         // and whoever comes next sees who holds the state.
-        self.cx.core.first_checkpoint()
+        self.cx.core.first_checkpoint()?;
+        match original {
+            Some(watch) => self.cx.core.watch_original(watch),
+            None => Ok(()),
+        }
     }
 
     /// Asks what to do after several starts in a row that came to no clean end.

@@ -80,6 +80,20 @@
 //! | `DORY_IS_MIGRATING`, `DORY_MIGRATED_FROM`, `RESTART_COUNT` | | set by whoever moves or restarts the pod |
 //! | `DORY_LOG_LEVEL`, `DORY_LOG_FORMAT` | `INFO`; `json` in a cluster, `text` elsewhere | where the program brings no logger |
 
+//! # Coming from dory-sdk
+//!
+//! Where no state of this kit is kept, the newest one of dory-sdk, the Python original,
+//! is taken over: from ConfigMap `dory-state-<id>` in this pod's namespace or the one
+//! that dory-sdk would use, from `dory-state-<id>.json` in the store's folder, in `/data`
+//! or in `/tmp`. `<id>` is this processor's, or the one that dory-sdk derives from the
+//! pod's name, such as `my` for `my-app-7d9f8b6c5d-x2x4z`. The original is not
+//! removed. What is found and not taken is logged as a warning with the reason.
+//!
+//! In a rolling update dory-sdk saves when its pod stops, which is after this one became
+//! ready. For ten minutes after its first start a processor takes such a save as well:
+//! it replaces the state in memory, and what was done to that in between is lost. A
+//! state of dory-sdk has schema version 0.
+
 mod app;
 mod config_file;
 mod context;
@@ -92,6 +106,7 @@ mod import;
 mod lifecycle;
 mod logs;
 mod memory;
+mod original;
 mod outage;
 mod page;
 mod preset;
@@ -112,4 +127,4 @@ pub use memory::{State, StateGuard};
 pub use processor::{Ended, Outcome, Processor, Remedy};
 #[cfg(feature = "s3")]
 pub use store::S3Store;
-pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Store};
+pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Original, Store};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::config_file::ConfigFile;
 use super::identity;
+use super::original::Places;
 use super::preset::preset;
 use super::store::{ConfigMapStore, FileStore, Store};
 use crate::error::Result;
@@ -50,6 +51,8 @@ pub(super) struct Settings {
     /// Unclean starts in a row before the state is set aside without asking;
     /// `None`: never.
     pub(super) golden_image_threshold: Option<u32>,
+    /// Where dory-sdk would have kept the state of this processor.
+    pub(super) original: Places,
     pub(super) is_migrating: bool,
     pub(super) migrated_from: Option<String>,
     pub(super) log_level: log::LevelFilter,
@@ -152,6 +155,7 @@ impl Draft {
             .clone()
             .or_else(|| read.text("DORY_PROCESSOR_ID"))
             .or_else(|| read.text("PROCESSOR_ID"));
+        let has_told_id = told_id.is_some();
         let processor_id = match identity::processor_id(told_id, &pod_name, in_cluster) {
             Ok(id) => id,
             Err(expected) => {
@@ -163,8 +167,16 @@ impl Draft {
             true => Backend::Local,
             false => backend(&mut read, in_cluster),
         };
+        let original = Places::of(
+            &processor_id,
+            has_told_id,
+            told_pod_name.as_deref(),
+            &pod_namespace,
+            read.text("POD_NAMESPACE"),
+        );
         let settings =
             Settings {
+                original,
                 processor_id,
                 pod_name,
                 pod_namespace,

@@ -545,9 +545,9 @@ fn a_refusal_while_it_opens_is_retried_for_as_long_as_a_start_may_take() {
 }
 
 #[test]
-fn one_refusal_of_the_first_save_does_not_end_the_start() {
+fn a_failure_of_the_first_save_does_not_end_the_start() {
     let cluster = FakeKubernetes::start();
-    cluster.state().failing_writes = vec![403];
+    cluster.state().failing_writes = vec![403, 503];
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 3");
     old.signal("TERM");

@@ -47,6 +47,8 @@ mod state_kills;
 #[cfg(unix)]
 mod state_migration;
 #[cfg(unix)]
+mod state_original;
+#[cfg(unix)]
 mod state_s3;
 #[cfg(unix)]
 mod state_settings;

@@ -42,6 +42,10 @@ impl<R: Register, L: Register> Fenced<R, L> {
         }
     }
 
+    pub(super) fn state(&mut self) -> &mut R {
+        &mut self.state
+    }
+
     /// Looks once. `Some` when the state is this process's.
     fn try_open(&mut self, opening: &Opening<'_>) -> Result<Result<Opened, String>> {
         let Some(cell) = self.state.get()? else {

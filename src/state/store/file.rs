@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::generations::Generations;
-use super::{Claim, Opened, Opening, Store, check_owner, lock};
+use super::{Claim, Opened, Opening, Original, Store, check_owner, lock};
 use crate::error::{Error, Result};
 use crate::state::document::{self, Content, Snapshot, Stamp};
+use crate::state::original;
 
 const LOCK: &str = "lock";
 const CLAIM: &str = "claim";
@@ -26,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 ///
 /// A process that finds the state held asks for it, and has it as soon as the
 /// other has saved and let go. Where nothing of its own is there yet, a
-/// `dory-state-<processor>.json` of the Python reference is taken over.
+/// `dory-state-<id>.json` of dory-sdk, the Python original, is taken over.
 ///
 /// ```
 /// use satellite_sdk::state::{App, FileStore};
@@ -87,9 +88,6 @@ impl FileStore {
                 Err(e) => return Err(e),
             }
         }
-        if opened.snapshot.is_none() && damaged.is_empty() {
-            opened.snapshot = self.read_reference(processor)?;
-        }
         for (number, error) in damaged {
             // Where nothing older is left, the damaged one stays in its place:
             // to begin anew is not for a store to decide.
@@ -107,20 +105,6 @@ impl FileStore {
             )));
         }
         Ok(opened)
-    }
-
-    fn read_reference(&self, processor: &str) -> Result<Option<Snapshot>> {
-        let path = self.folder.join(format!("dory-state-{processor}.json"));
-        let document = match fs::read(&path) {
-            Ok(document) => document,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(told(&path, e)),
-        };
-        let snapshot = Snapshot::from_document(&document)
-            .map_err(|e| Error::corrupt(format_args!("{}: {e}", path.display())))?;
-        check_owner(&snapshot.stamp, processor)?;
-        log::info!("taken over from {}", path.display());
-        Ok(Some(snapshot))
     }
 }
 
@@ -173,6 +157,16 @@ impl Store for FileStore {
             names.push(generations.set_aside(number)?.display().to_string());
         }
         Ok(names.join(", "))
+    }
+
+    fn read_original(&mut self, _: &str, id: &str) -> Result<Option<Original>> {
+        let path = self.folder.join(original::file_name(id));
+        let found = original::read_file(&path);
+        let document = found.map_err(|e| Error::new(format_args!("{}: {e}", path.display())))?;
+        Ok(document.map(|document| Original {
+            place: path.display().to_string(),
+            document,
+        }))
     }
 
     fn is_free(&mut self) -> Result<bool> {

@@ -73,6 +73,17 @@ pub trait Store: Send + fmt::Debug {
     /// When that fails, nothing is changed.
     fn set_aside(&mut self) -> Result<String>;
 
+    /// Reads what dory-sdk, the Python original, kept for the processor `id` in
+    /// `namespace`, if this store is a place where dory-sdk keeps states. The
+    /// store was opened before.
+    ///
+    /// # Errors
+    /// When there is something that cannot be read.
+    fn read_original(&mut self, namespace: &str, id: &str) -> Result<Option<Original>> {
+        let _ = (namespace, id);
+        Ok(None)
+    }
+
     /// After [`release`](Self::release): whether nobody holds the state.
     ///
     /// # Errors
@@ -87,6 +98,15 @@ pub trait Store: Send + fmt::Debug {
 pub struct Claim {
     /// Who asks.
     pub by: String,
+}
+
+/// A state of dory-sdk, the Python original, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Where it is, for the log.
+    pub place: String,
+    /// Its bytes.
+    pub document: Vec<u8>,
 }
 
 /// What was found when a store was opened.
