@@ -98,7 +98,6 @@ fn a_default_rolling_update_goes_on_at_the_last_count_that_the_original_saved() 
         new.line("count ");
         // Once for the preStop hook, and once for the signal.
         save_as_the_original(&cluster, "my", 1000);
-        new.line("dory-sdk saved its state again");
         new.line("count 1001");
         let last = save_as_the_original(&cluster, "my", 2000);
         new.line("count 2001");
@@ -106,6 +105,12 @@ fn a_default_rolling_update_goes_on_at_the_last_count_that_the_original_saved() 
         let new = stop(new);
         assert_eq!(kept(&cluster, "my-app"), last_count(&new));
         assert!(last_count(&new) > 2000);
+        let told = warnings(&new);
+        assert!(told.len() == 2, "{told:?}");
+        assert!(
+            told[0].contains("dory-sdk saved its state again"),
+            "{told:?}"
+        );
         assert_eq!(data(&cluster, "dory-state-my"), Some(last));
     }
 }
