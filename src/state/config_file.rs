@@ -14,12 +14,14 @@ pub(super) struct ConfigFile {
 
 const PLACES: [&str; 2] = ["/etc/dory/config.yaml", "dory.yaml"];
 
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 24] = [
     "checkpoint_sec",
     "health_host",
     "health_port",
     "is_migrating",
     "lease_sec",
+    "takeover_ready_sec",
+    "revision",
     "log_format",
     "log_level",
     "max_state_size",

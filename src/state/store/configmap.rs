@@ -12,10 +12,11 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::fenced::Fenced;
+use super::keeper::{self, LeaseKeeper};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::lease::LeaseObject;
 use super::register::{Cell, Put, Register};
-use super::{Claim, Opened, Opening, Store};
+use super::{Keeper, Opened, Opening, Store};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::state::document::Content;
@@ -88,6 +89,20 @@ impl ConfigMapStore {
         self
     }
 
+    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
+        if self.opened.is_none() {
+            let (namespace, id) = (opening.namespace(), opening.processor());
+            let within = keeper::call_limit(self.patience);
+            let name = format!("dory-state-{id}");
+            let state = || ConfigMap::new(&self.cluster, namespace, &name);
+            let lease = LeaseObject::new(&self.cluster, namespace, id, within);
+            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            let seen = state().within(within);
+            self.opened = Some(Fenced::new(state(), seen, lease, self.patience));
+        }
+        self.opened()
+    }
+
     fn opened(&mut self) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
         self.opened
             .as_mut()
@@ -102,12 +117,20 @@ impl Default for ConfigMapStore {
 }
 
 impl Store for ConfigMapStore {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        self.connected(opening)?.look(opening)
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        self.connected(opening)?.give_up(opening, why)
+    }
+
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let (namespace, id) = (opening.namespace(), opening.processor());
-        let state = ConfigMap::new(&self.cluster, namespace, &format!("dory-state-{id}"));
-        let lease = LeaseObject::new(&self.cluster, namespace, id);
-        let fenced = Fenced::new(state, lease, self.patience);
-        self.opened.insert(fenced).open(opening)
+        self.connected(opening)?.open(opening)
+    }
+
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        self.opened.as_mut()?.keeper()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -118,8 +141,8 @@ impl Store for ConfigMapStore {
         self.opened()?.release(last)
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
-        self.opened()?.tend()
+    fn let_go(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
     }
 
     /// As often as the holders of Leases usually do.
@@ -155,6 +178,11 @@ impl ConfigMap {
             name: name.to_owned(),
             metadata: Map::new(),
         }
+    }
+
+    pub(super) fn within(mut self, within: Duration) -> Self {
+        self.api = self.api.within(within);
+        self
     }
 
     fn path(&self) -> String {

@@ -7,8 +7,9 @@ use rusty_s3::{Bucket, Credentials as Keys, S3Action, UrlStyle};
 use ureq::http::header::AUTHORIZATION;
 
 use super::fenced::Fenced;
+use super::keeper::{self, LeaseKeeper};
 use super::register::{Cell, Put, Register};
-use super::{Claim, Opened, Opening, Store};
+use super::{Keeper, Opened, Opening, Store};
 use crate::error::{Error, Result};
 use crate::http::{
     Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
@@ -170,6 +171,20 @@ impl S3Store {
         self
     }
 
+    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<Object, Object>> {
+        if self.opened.is_none() {
+            let (prefix, namespace) = (&self.prefix, opening.namespace());
+            let name = format!("{prefix}{namespace}/{}", opening.processor());
+            let within = keeper::call_limit(self.patience);
+            let state = Object::new(&self.place, format!("{name}.state"), WITHIN)?;
+            let seen = Object::new(&self.place, format!("{name}.state"), within)?;
+            let lease = Object::new(&self.place, format!("{name}.lease"), within)?;
+            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+        }
+        self.opened()
+    }
+
     fn opened(&mut self) -> Result<&mut Fenced<Object, Object>> {
         self.opened
             .as_mut()
@@ -178,13 +193,20 @@ impl S3Store {
 }
 
 impl Store for S3Store {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        self.connected(opening)?.look(opening)
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        self.connected(opening)?.give_up(opening, why)
+    }
+
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let (prefix, namespace) = (&self.prefix, opening.namespace());
-        let name = format!("{prefix}{namespace}/{}", opening.processor());
-        let state = Object::new(&self.place, format!("{name}.state"))?;
-        let lease = Object::new(&self.place, format!("{name}.lease"))?;
-        let fenced = Fenced::new(state, lease, self.patience);
-        self.opened.insert(fenced).open(opening)
+        self.connected(opening)?.open(opening)
+    }
+
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        self.opened.as_mut()?.keeper()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -195,8 +217,8 @@ impl Store for S3Store {
         self.opened()?.release(last)
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
-        self.opened()?.tend()
+    fn let_go(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
     }
 
     fn tend_every(&self) -> Duration {
@@ -222,11 +244,13 @@ struct Place {
 struct Object {
     place: Place,
     name: String,
+    /// A call fails when there is no answer within this time.
+    within: Duration,
     transport: Transport,
 }
 
 impl Object {
-    fn new(place: &Place, name: String) -> Result<Self> {
+    fn new(place: &Place, name: String, within: Duration) -> Result<Self> {
         let origin = place.bucket.base_url().origin().ascii_serialization();
         let server = Server {
             base: origin,
@@ -239,6 +263,7 @@ impl Object {
         Ok(Object {
             place: place.clone(),
             name,
+            within: within.min(WITHIN),
             // A waiter of its own: a stop does not keep the last save from being sent.
             transport: Transport::new(server, Waiter::default())?,
         })
@@ -255,7 +280,7 @@ impl Object {
         let mut call = Call::new(method, path)
             .presigned(body)
             .effort(Effort::Once)
-            .within(WITHIN);
+            .within(self.within);
         if let Some((name, value)) = condition {
             call = call.header(name, value);
         }
