@@ -178,6 +178,7 @@ impl App {
             processor,
             cx: ExecutionContext { core, memory },
             owns_process: self.owns_process,
+            is_started: false,
         })
     }
 }

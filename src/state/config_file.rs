@@ -22,7 +22,7 @@ const PLACES: [&str; 3] = [
     "dory.yaml",
 ];
 
-const KNOWN: [&str; 28] = [
+const KNOWN: [&str; 30] = [
     "checkpoint_sec",
     "golden_image_threshold",
     "health_host",
@@ -30,6 +30,8 @@ const KNOWN: [&str; 28] = [
     "health_port",
     "is_migrating",
     "lease_sec",
+    "takeover_ready_sec",
+    "revision",
     "log_format",
     "log_level",
     "max_restart_attempts",

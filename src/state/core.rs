@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::document::{Content, Snapshot};
+use super::document::{Content, Snapshot, pod_of};
 use super::figures;
 use super::memory::Keep;
 use super::outage::Outage;
 use super::settings::Settings;
-use super::store::{Opened, Opening, Original, Status, Store, pod_of};
+use super::store::{Keeper, Opened, Opening, Original, Status as _, Store, Tenure};
 use super::turns::Turns;
 use super::way_out::Why;
 use crate::error::{Error, Result};
@@ -46,7 +46,17 @@ pub(super) struct Core {
     pub(super) begun: Instant,
     /// Answers of `/prestop` that are not out yet.
     pub(super) prestops: AtomicUsize,
-    store: Mutex<Box<dyn Store>>,
+    pub(super) store: Mutex<Box<dyn Store>>,
+    /// Beside the store, which a save may keep busy.
+    pub(super) keeper: Mutex<Option<Box<dyn Keeper>>>,
+    /// Until when this process may act on the state.
+    pub(super) tenure: Tenure,
+    /// The state in memory is a copy, to prepare with.
+    pub(super) is_preparing: AtomicBool,
+    /// It may ask another process for the state.
+    pub(super) is_prepared: AtomicBool,
+    /// It would have had to ask, unprepared.
+    pub(super) has_to_prepare: AtomicBool,
     /// One save at a time, from taking the state to keeping it: no older state
     /// overtakes a newer one.
     saving: Mutex<LastSave>,
@@ -60,7 +70,7 @@ pub(super) struct Core {
     pub(super) wakers: Mutex<Vec<Waker>>,
     opening: Mutex<Outage>,
     saves: Mutex<Outage>,
-    tending: Mutex<Outage>,
+    pub(super) tending: Mutex<Outage>,
 }
 
 pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
@@ -96,7 +106,7 @@ impl Core {
         health.problem(PROCESSOR, "starting");
         health.metrics().show(figures::ALL);
         Core {
-            holder: super::identity::holder(&settings.pod_name),
+            holder: super::identity::holder(&settings.pod_name, settings.in_cluster),
             settings,
             schema,
             migrate,
@@ -107,6 +117,11 @@ impl Core {
             begun,
             prestops: AtomicUsize::new(0),
             store: Mutex::new(store),
+            keeper: Mutex::default(),
+            tenure: Tenure::default(),
+            is_preparing: AtomicBool::new(false),
+            is_prepared: AtomicBool::new(false),
+            has_to_prepare: AtomicBool::new(false),
             saving: Mutex::default(),
             attempt: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
@@ -156,8 +171,12 @@ impl Core {
         self.health.clear(PROCESSOR);
     }
 
-    fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
+    pub(super) fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keeper(&self) -> MutexGuard<'_, Option<Box<dyn Keeper>>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saving(&self) -> MutexGuard<'_, LastSave> {
@@ -173,22 +192,16 @@ impl Core {
 impl Core {
     /// Becomes the one writer.
     pub(super) fn open(&self) -> Result<Opened> {
-        let opening = Opening {
-            processor: &self.settings.processor_id,
-            namespace: &self.settings.pod_namespace,
-            holder: &self.holder,
-            waiter: &self.waiter,
-            status: self,
-        };
-        let opened = self.with_patience(|| self.store().open(&opening))?;
+        self.tenure.unlimited(); // unless the store says otherwise
+        let opened = self.with_patience(|| {
+            let mut store = self.store();
+            let opened = store.open(&self.opening())?;
+            *self.keeper() = store.keeper();
+            Ok(opened)
+        })?;
         if let Some(snapshot) = &opened.snapshot {
-            let before = snapshot.content.unclean_starts;
-            let attempt = self.settings.restart_count.unwrap_or(before);
-            self.attempt.store(attempt, Ordering::Relaxed);
             self.saving().generation = snapshot.stamp.generation;
-            let pod = pod_of(snapshot.stamp.writer());
-            let is_another = !pod.is_empty() && pod != self.settings.pod_name;
-            self.progress().migrated_from = is_another.then(|| pod.to_owned());
+            self.came_from(snapshot, snapshot.content.unclean_starts);
         }
         self.metrics()
             .set(&figures::RESTARTS, &[], self.attempt().into());
@@ -266,6 +279,28 @@ impl Core {
         Ok(())
     }
 
+    /// Who had the state before, and how often it came to no clean end.
+    pub(super) fn came_from(&self, snapshot: &Snapshot, unclean_starts: u32) {
+        let attempt = self.settings.restart_count.unwrap_or(unclean_starts);
+        self.attempt.store(attempt, Ordering::Relaxed);
+        let pod = pod_of(snapshot.stamp.writer());
+        let is_another = !pod.is_empty() && pod != self.settings.pod_name;
+        self.progress().migrated_from = is_another.then(|| pod.to_owned());
+    }
+
+    pub(super) fn opening(&self) -> Opening<'_> {
+        Opening {
+            processor: &self.settings.processor_id,
+            namespace: &self.settings.pod_namespace,
+            holder: &self.holder,
+            in_cluster: self.settings.in_cluster,
+            revision: self.settings.revision,
+            tenure: &self.tenure,
+            waiter: &self.waiter,
+            status: self,
+        }
+    }
+
     /// The state in memory is the one to keep from now on. Until then nothing is
     /// saved: what could not be restored is not written over.
     pub(super) fn restored(&self) {
@@ -300,6 +335,7 @@ impl Core {
         self.check_open()?;
         last.generation = self.timed_save(content, |store| store.release(content))?;
         self.is_open.store(false, Ordering::SeqCst);
+        self.tenure.end();
         Ok(())
     }
 
@@ -336,6 +372,7 @@ impl Core {
             .problem(STATE, format_args!("not saved: {error}"));
         self.failed(&self.saves, log::Level::Error, error);
         if error.is_fenced() {
+            self.tenure.end();
             self.leave(Why::Fenced(error.to_string()));
         }
     }
@@ -353,51 +390,27 @@ impl Core {
         }
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         match self.is_open.load(Ordering::SeqCst) {
             true => Ok(()),
             false => Err(Error::new(
-                "the state is not this process's, not yet or not any more",
+                "the state is not this process's, not yet or not any more: nothing is saved",
             )),
         }
     }
 
-    /// Keeps hold of the state, and hears who asks for it.
-    pub(super) fn tend(&self) {
-        if self.check_open().is_err() {
-            return;
-        }
-        let answer = self.store().tend();
-        match answer {
-            Ok(Some(claim)) => {
-                self.leave(Why::HandOver(claim.by));
-            }
-            Ok(None) => self.ended(&self.tending),
-            Err(e) if e.is_fenced() => self.not_saved(&e),
-            Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
-        }
-    }
-
-    fn failed(&self, outage: &Mutex<Outage>, level: log::Level, error: &Error) {
+    pub(super) fn failed(&self, outage: &Mutex<Outage>, level: log::Level, error: &Error) {
         let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = outage.failed(self.waiter.now(), error) {
             log::log!(level, "{line}");
         }
     }
 
-    fn ended(&self, outage: &Mutex<Outage>) {
+    pub(super) fn ended(&self, outage: &Mutex<Outage>) {
         let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = outage.ended(self.waiter.now()) {
             log::info!("{line}");
         }
-    }
-
-    pub(super) fn tend_every(&self) -> Duration {
-        self.store().tend_every()
-    }
-
-    pub(super) fn is_free(&self) -> Result<bool> {
-        self.store().is_free()
     }
 }
 
@@ -405,12 +418,6 @@ fn sum_of(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
-}
-
-impl Status for Core {
-    fn waiting(&self, reason: &str) {
-        self.health.problem(PROCESSOR, reason);
-    }
 }
 
 impl fmt::Debug for Core {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::core::Core;
+use super::holding::{LAPSED, LEASE};
 use super::page;
 use super::time;
 use super::way_out::Why;
@@ -109,7 +110,10 @@ impl Face {
     }
 
     fn ready(&self) -> Response {
-        let problems = self.core.health.problems();
+        let mut problems = self.core.health.problems();
+        if self.core.has_lapsed() {
+            problems.insert(LEASE.to_owned(), LAPSED.to_owned());
+        }
         match problems.is_empty() {
             true => health(true, "ready", json!({})),
             false => health(false, "not ready", json!(problems)),

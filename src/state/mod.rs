@@ -33,9 +33,43 @@
 //! - **One writer**: whoever starts second asks the first for the state, and has
 //!   exactly what that one saved last. A writer that was cut off and comes back
 //!   finds that it is fenced, and writes nothing.
+//! - **One that acts**: where a lease keeps others away (a ConfigMap, a bucket), its
+//!   holder begins no turn, and `/ready` fails, from 8/10 of the lease after the last
+//!   renewal that succeeded; others wait for 11/10. Both measure with clocks of their
+//!   own, which may differ by 15 %. See [`ExecutionContext::may_act`] for what is left
+//!   to a turn that is under way. In a folder the lock of the operating system keeps
+//!   others away for as long as the process exists.
+//! - **No way back**: a pod that another one has taken the state from never asks for
+//!   it again, after any number of handovers. It takes the state only when nobody has
+//!   held or changed it for 11/10 of the lease. Which pod is newer is decided by
+//!   `DORY_REVISION` where both have one, else by who came first; the state remembers
+//!   256 pods.
+//! - **A bad release takes nothing over**: see [below](#a-new-release).
 //! - **Kept**: keys that this program does not know stay where they are, for a
 //!   newer one. Nothing that is stored is thrown away unless the processor's own
 //!   hook says so, and even then it is set aside.
+//!
+//! # A new release
+//!
+//! A process that finds the state held by another one does not ask for it at once:
+//!
+//! 1. it restores a copy of the state and calls [`Processor::startup`], while the
+//!    other one works on;
+//! 2. it holds ready for `DORY_TAKEOVER_READY_SEC`: nothing but the wait itself is a
+//!    reason in its [`Health`](crate::Health);
+//! 3. it asks. The other one ends its turn, calls `shutdown`, saves and lets go;
+//! 4. it restores exactly that save, calls [`Processor::restored`], is ready, and calls
+//!    `run`.
+//!
+//! If it fails, panics or ends before the third step, the other one has not stopped
+//! for a moment, and says at WARN which release failed and why. Until the fourth,
+//! [`ExecutionContext::may_act`] is false, and nothing can be saved. Where nobody holds
+//! the state, the order is: restore, `startup`, `restored`, ready, `run`. Releases of
+//! this kit that know nothing of this hand over, and are handed over to, as before.
+//!
+//! On one host both processes exist for a time: a port or a file that `startup` opens
+//! must not be one that the other still has. `DORY_TAKEOVER_READY_SEC=off` asks at
+//! once, and calls `startup` with the state in hand.
 //!
 //! # Endpoints
 //!
@@ -67,7 +101,9 @@
 //! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
 //! | `DORY_STATE_S3_BUCKET`, `…_PREFIX`, `…_ENDPOINT` | | the bucket for `s3`, beside `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` |
 //! | `DORY_CHECKPOINT_SEC` | 5 | between two saves, where something has changed |
-//! | `DORY_LEASE_SEC` | 15, in a bucket 60 | a holder without a sign of life for so long is taken for dead |
+//! | `DORY_LEASE_SEC` | 15, in a bucket 60 | whole seconds; a holder without a sign of life for so long is taken for dead |
+//! | `DORY_TAKEOVER_READY_SEC` | 5 | 0 to 3600, or `off`; how long a new process holds ready before it asks for the state |
+//! | `DORY_REVISION` | | a number that grows with each release, such as Helm's `.Release.Revision`: older ones never ask newer ones for the state |
 //! | `DORY_STARTUP_TIMEOUT_SEC` | 30 | 1 to 300; for `startup` |
 //! | `DORY_SHUTDOWN_TIMEOUT_SEC` | 30 | 1 to 300; from the word to stop to the last save: less than the pod's grace period |
 //! | `DORY_STALL_LIMIT_SEC` | 3600 | how long a turn may last |
@@ -101,6 +137,7 @@ mod core;
 mod document;
 mod endpoints;
 mod figures;
+mod holding;
 mod identity;
 mod import;
 mod lifecycle;
@@ -109,6 +146,7 @@ mod memory;
 mod original;
 mod outage;
 mod page;
+mod prepare;
 mod preset;
 mod processor;
 mod settings;
@@ -127,4 +165,4 @@ pub use memory::{State, StateGuard};
 pub use processor::{Ended, Outcome, Processor, Remedy};
 #[cfg(feature = "s3")]
 pub use store::S3Store;
-pub use store::{Claim, ConfigMapStore, FileStore, Opened, Opening, Original, Store};
+pub use store::{Claim, ConfigMapStore, FileStore, Keeper, Opened, Opening, Original, Store};

@@ -45,6 +45,10 @@ pub(super) struct Settings {
     pub(super) shutdown_timeout: Duration,
     pub(super) checkpoint_every: Duration,
     pub(super) stall_limit: Duration,
+    /// How long to hold ready before the state is asked for; `None` asks at once.
+    pub(super) takeover_ready: Option<Duration>,
+    /// Grows from release to release.
+    pub(super) revision: Option<u64>,
     pub(super) restart_count: Option<u32>,
     /// Unclean starts in a row before the hook for rapid restarts is called.
     pub(super) max_restart_attempts: u32,
@@ -203,6 +207,10 @@ impl Draft {
                 stall_limit: self.stall_limit.unwrap_or_else(|| {
                     read.seconds("DORY_STALL_LIMIT_SEC", Duration::from_secs(3600))
                 }),
+                takeover_ready: takeover_ready(&mut read),
+                revision: read.value("DORY_REVISION", None, "a number", |text| {
+                    text.parse().ok().map(Some)
+                }),
                 restart_count: read.value("RESTART_COUNT", None, "a number", |text| {
                     text.parse().ok().map(Some)
                 }),
@@ -329,6 +337,19 @@ fn timeout(read: &mut Variables, name: &str) -> Duration {
         (1.0..=300.0)
             .contains(&seconds)
             .then(|| Duration::from_secs_f64(seconds))
+    })
+}
+
+fn takeover_ready(read: &mut Variables) -> Option<Duration> {
+    let default = Some(Duration::from_secs(5));
+    let expected = "0 to 3600 seconds, or off";
+    read.value("DORY_TAKEOVER_READY_SEC", default, expected, |text| {
+        if text.eq_ignore_ascii_case("off") {
+            return Some(None);
+        }
+        let seconds: f64 = text.parse().ok()?;
+        let is_allowed = (0.0..=3600.0).contains(&seconds);
+        is_allowed.then(|| Some(Duration::from_secs_f64(seconds)))
     })
 }
 

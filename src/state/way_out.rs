@@ -97,13 +97,28 @@ impl Core {
         end
     }
 
+    /// Where there is no last save, the state is let go of as it was saved before:
+    /// others need not wait until they take this process for dead.
     fn last_save(&self, deadline: Instant) -> Result<()> {
-        if !self.is_open.load(Ordering::SeqCst) {
-            return Ok(()); // it ended before there was a state to keep
-        }
         if let Some(Why::Fenced(how)) = self.why() {
-            return Err(Error::fenced(how));
+            return match self.is_open.load(Ordering::SeqCst) {
+                true => Err(Error::fenced(how)),
+                false => Ok(()), // it ended before there was a state to keep
+            };
         }
+        if !self.is_open.load(Ordering::SeqCst) {
+            self.let_go();
+            return Ok(());
+        }
+        let saved = self.save_and_release(deadline);
+        let is_lost = |e: &Error| e.is_fenced() || e.is_retryable();
+        if saved.as_ref().is_err_and(|e| !is_lost(e)) {
+            self.let_go();
+        }
+        saved
+    }
+
+    fn save_and_release(&self, deadline: Instant) -> Result<()> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let taken = self.memory.take_within(left().min(Duration::from_secs(5)));
         let taken = taken.inspect_err(|e| self.not_saved(e))?;

@@ -22,6 +22,9 @@ use crate::luml::{PlatformClient, Registration};
 use crate::settings::Settings;
 use crate::wake::Stage;
 
+/// How often a worker looks whether its processor may act again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// A worker, built and ready to run: what [`Builder::build`] makes.
 ///
 /// [`Builder::build`]: super::Builder::build
@@ -128,6 +131,11 @@ impl Satellite {
     fn turn_while(&mut self, wanted: impl Fn(bool) -> bool) -> Result<()> {
         let mut turn = Turn::new(self.shared.waiter.now(), self.settings.max_backoff);
         while self.stage() == Stage::Running {
+            if !self.shared.may_act() {
+                self.notifier.alive();
+                self.shared.waiter.sleep(PAUSE, Stage::Draining);
+                continue;
+            }
             self.register_if_due(&mut turn)?;
             self.ask_again_for_unclear_claims()?;
             self.do_what_is_due()?;

@@ -89,7 +89,7 @@ impl Satellite {
             if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
                 continue;
             }
-            if self.stage() > Stage::Running {
+            if self.stage() > Stage::Running || !self.shared.may_act() {
                 break;
             }
             let backoff = Backoff::new(self.settings.max_backoff);

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
 
 use satellite_sdk::extras::{TempDirectory, temp_directory};
 use satellite_sdk::serve::{Limits, Request, Response, Server};
@@ -33,6 +35,8 @@ pub struct State {
     pub failing_writes: Vec<u16>,
     /// The next writes are done, and their answers lost.
     pub losing: u32,
+    /// Requests of this method, to a path with this part, are answered this late.
+    pub slow: Option<(&'static str, String, Duration)>,
     /// `PUT /path`, and so on.
     pub requests: Vec<String>,
 }
@@ -49,6 +53,12 @@ impl FakeKubernetes {
         };
         let shared = state.clone();
         let server = Server::bind("127.0.0.1:0", limits, move |request| {
+            let slow = shared.lock().unwrap().slow.clone();
+            if let Some((method, part, late)) = slow {
+                if request.method() == method && request.path().contains(&part) {
+                    thread::sleep(late);
+                }
+            }
             let state = &mut shared.lock().unwrap();
             answer(state, request)
         });

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::child::{Satellite, start};
 use crate::fake_kubernetes::{FakeKubernetes, collection};
 use crate::state_child::{
-    Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, number,
-    request,
+    Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, request,
+    started_with,
 };
 
 pub const NAMESPACE: &str = "shop";
@@ -21,9 +21,14 @@ pub const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
 const LEASE_SECONDS: u64 = 2;
 
 pub fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
+    pod_at(&cluster.url(), cluster, name, env)
+}
+
+/// A pod that reaches the cluster's API at this URL.
+pub fn pod_at(url: &str, cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
     let mut command = bare_command();
     command
-        .env("CHILD_KUBERNETES", cluster.url())
+        .env("CHILD_KUBERNETES", url)
         .env("CHILD_ACCOUNT", cluster.account())
         .env("CHILD_LEASE_SECONDS", LEASE_SECONDS.to_string())
         .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
@@ -37,21 +42,17 @@ pub fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satell
     start(command)
 }
 
-fn kept(cluster: &FakeKubernetes) -> Option<Snapshot> {
+pub fn kept(cluster: &FakeKubernetes) -> Option<Snapshot> {
     let object = cluster.object("configmaps", NAMESPACE, "dory-state-my-app")?;
     let text = object["data"]["state"].as_str()?.to_owned();
     Some(Snapshot::from_document(text.as_bytes()).unwrap())
 }
 
-fn kept_count(cluster: &FakeKubernetes) -> u64 {
+pub fn kept_count(cluster: &FakeKubernetes) -> u64 {
     let snapshot = kept(cluster).expect("something should be kept");
     serde_json::from_slice::<Counts>(&snapshot.content.state)
         .unwrap()
         .count
-}
-
-pub fn started_with(pod: &mut Satellite) -> u64 {
-    number(pod.line("startup with").split(',').next().unwrap())
 }
 
 /// A small API client of the test's own.

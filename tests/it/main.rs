@@ -30,6 +30,8 @@ mod kills;
 mod kubernetes;
 mod mock_platform;
 mod recorder;
+#[cfg(unix)]
+mod relay;
 mod secrecy;
 mod serve;
 mod skypilot_calls;
@@ -43,7 +45,11 @@ mod state_child;
 #[cfg(unix)]
 mod state_faults;
 #[cfg(unix)]
+mod state_handover;
+#[cfg(unix)]
 mod state_kills;
+#[cfg(unix)]
+mod state_lease;
 #[cfg(unix)]
 mod state_migration;
 #[cfg(unix)]

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::child::{Satellite, start};
 use crate::fake_kubernetes::FakeKubernetes;
-use crate::kubernetes::{NAMESPACE, NEW, OLD, pod, started_with};
+use crate::kubernetes::{NAMESPACE, NEW, OLD, pod};
+use crate::state_child::started_with;
 use crate::state_child::{Counts, command, counts, eventually, last_count};
 
 const CONFIG_MAP: &str = include_str!("../original/configmap.json");

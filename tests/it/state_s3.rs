@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use satellite_sdk::serve::{Limits, Request, Response, Server};
 
 use crate::child::{Satellite, start};
-use crate::state_child::{bare_command, counts, last_count, number};
+use crate::state_child::{bare_command, counts, last_count, started_with};
 
 /// A bucket with conditional writes, which every server must have.
 #[derive(Default)]
@@ -19,13 +19,13 @@ struct Objects {
     refuses: bool,
 }
 
-enum Bucket {
+pub enum Bucket {
     Own(Server),
     Real(String),
 }
 
 impl Bucket {
-    fn get() -> Self {
+    pub fn get() -> Self {
         if let Ok(endpoint) = std::env::var("SATELLITE_S3_ENDPOINT") {
             return Bucket::Real(endpoint);
         }
@@ -41,7 +41,7 @@ impl Bucket {
         (Bucket::Own(server.unwrap()), objects)
     }
 
-    fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         match self {
             Bucket::Own(server) => format!("http://{}", server.addr()),
             Bucket::Real(endpoint) => endpoint.clone(),
@@ -108,12 +108,17 @@ fn answer(objects: &mut Objects, request: &mut Request<'_>) -> Response {
 }
 
 fn on_host(bucket: &Bucket, host: &str, id: &str) -> Satellite {
+    on_host_at(&bucket.endpoint(), host, id, &[])
+}
+
+/// On a host that reaches the bucket at this URL.
+pub fn on_host_at(endpoint: &str, host: &str, id: &str, env: &[(&str, &str)]) -> Satellite {
     let mut command = bare_command();
     command
         .env("DORY_STATE_BACKEND", "s3")
         .env("DORY_STATE_S3_BUCKET", "states")
         .env("DORY_STATE_S3_PREFIX", "tests/")
-        .env("DORY_STATE_S3_ENDPOINT", bucket.endpoint())
+        .env("DORY_STATE_S3_ENDPOINT", endpoint)
         .env("DORY_LEASE_SEC", "3")
         .env("AWS_ACCESS_KEY_ID", "key")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
@@ -121,17 +126,14 @@ fn on_host(bucket: &Bucket, host: &str, id: &str) -> Satellite {
         .env("DORY_PROCESSOR_ID", id)
         .env("DORY_POD_NAME", host)
         .env("DORY_CHECKPOINT_SEC", "0.1")
-        .env("DORY_LOG_LEVEL", "DEBUG");
+        .env("DORY_LOG_LEVEL", "DEBUG")
+        .envs(env.iter().copied());
     start(command)
 }
 
 /// One that no run before this one has used: a real server remembers.
-fn id(name: &str) -> String {
+pub fn id(name: &str) -> String {
     format!("{name}-{}", crate::state_child::now_ms())
-}
-
-fn started_with(process: &mut Satellite) -> u64 {
-    number(process.line("startup with").split(',').next().unwrap())
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -12,10 +13,11 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::fenced::Fenced;
+use super::keeper::{self, LeaseKeeper};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::lease::LeaseObject;
 use super::register::{Cell, Put, Register};
-use super::{Claim, Opened, Opening, Original, Store};
+use super::{Keeper, Opened, Opening, Original, Store};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::state::document::{self, Content};
@@ -100,6 +102,21 @@ impl ConfigMapStore {
         self
     }
 
+    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
+        if self.opened.is_none() {
+            let (namespace, id) = (opening.namespace(), opening.processor());
+            let within = keeper::call_limit(self.patience);
+            let name = format!("dory-state-{id}");
+            let state = ConfigMap::new(&self.cluster, namespace, &name);
+            let lease = LeaseObject::new(&self.cluster, namespace, id, within);
+            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            let mut seen = ConfigMap::new(&self.cluster, namespace, &name).within(within);
+            seen.last = Arc::clone(&state.last);
+            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+        }
+        self.opened()
+    }
+
     fn opened(&mut self) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
         self.opened
             .as_mut()
@@ -114,17 +131,26 @@ impl Default for ConfigMapStore {
 }
 
 impl Store for ConfigMapStore {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        self.connected(opening)?.look(opening)
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        self.connected(opening)?.give_up(opening, why)
+    }
+
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let (namespace, id) = (opening.namespace(), opening.processor());
-        let state = ConfigMap::new(&self.cluster, namespace, &format!("dory-state-{id}"));
-        let lease = LeaseObject::new(&self.cluster, namespace, id);
-        let fenced = self.opened.insert(Fenced::new(state, lease, self.patience));
+        let fenced = self.connected(opening)?;
         let opened = fenced.open(opening)?;
         let own = opened.snapshot.as_ref();
         if own.is_none_or(|snapshot| snapshot.stamp.epoch == 0) {
-            fenced.state().expects_original_until = Some(Instant::now() + ORIGINAL);
+            fenced.state().last().expects_original_until = Some(Instant::now() + ORIGINAL);
         }
         Ok(opened)
+    }
+
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        self.opened.as_mut()?.keeper()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -135,8 +161,8 @@ impl Store for ConfigMapStore {
         self.opened()?.release(last)
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
-        self.opened()?.tend()
+    fn let_go(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
     }
 
     /// As often as the holders of Leases usually do.
@@ -182,14 +208,20 @@ pub(super) struct ConfigMap {
     name: String,
     /// Labels and the like that others have put on it.
     metadata: Map<String, Value>,
-    /// The header of the document that this process has written last.
-    written: Option<Vec<u8>>,
-    /// Until then dory-sdk may write its last state over this process's.
-    expects_original_until: Option<Instant>,
+    last: Arc<Mutex<LastWrite>>,
     /// A state of dory-sdk that was read here and is not copied yet.
     uncopied: Option<Vec<u8>>,
     /// A state of dory-sdk that was written over this process's.
     late: Option<Vec<u8>>,
+}
+
+/// What this process wrote last, for all that look at the same ConfigMap.
+#[derive(Debug, Default)]
+struct LastWrite {
+    /// The header of the document.
+    header: Option<Vec<u8>>,
+    /// Until then dory-sdk may write its last state over this process's.
+    expects_original_until: Option<Instant>,
 }
 
 impl ConfigMap {
@@ -199,11 +231,14 @@ impl ConfigMap {
             collection: collection(namespace),
             name: name.to_owned(),
             metadata: Map::new(),
-            written: None,
-            expects_original_until: None,
+            last: Arc::default(),
             uncopied: None,
             late: None,
         }
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastWrite> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_at(&self, namespace: &str, name: &str) -> bool {
@@ -227,10 +262,11 @@ impl ConfigMap {
     /// copied. To the fence it is as if the own document were still there.
     fn seen_original(&mut self, document: Vec<u8>) -> Vec<u8> {
         self.uncopied = Some(document.clone());
-        let is_expected = (self.expects_original_until).is_some_and(|end| Instant::now() < end);
-        match &self.written {
-            Some(header) if is_expected => {
-                let own = document::of_header(header);
+        let last = self.last();
+        let is_expected = (last.expects_original_until).is_some_and(|end| Instant::now() < end);
+        match last.header.as_deref().map(document::of_header) {
+            Some(own) if is_expected => {
+                drop(last);
                 self.late = Some(document);
                 own
             }
@@ -255,6 +291,11 @@ impl ConfigMap {
             Ok(_) => log::info!("what dory-sdk kept is now ConfigMap {name}"),
             Err(e) => log::warn!("what dory-sdk kept is not copied to ConfigMap {name}: {e}"),
         }
+    }
+
+    pub(super) fn within(mut self, within: Duration) -> Self {
+        self.api = self.api.within(within);
+        self
     }
 
     fn path(&self) -> String {
@@ -329,7 +370,7 @@ impl Register for ConfigMap {
         };
         let put = put_of(answer, over)?;
         if let Put::Done(_) = put {
-            self.written = document::header(document).map(<[u8]>::to_vec);
+            self.last().header = document::header(document).map(<[u8]>::to_vec);
         }
         Ok(put)
     }

@@ -7,8 +7,9 @@ use rusty_s3::{Bucket, Credentials as Keys, S3Action, UrlStyle};
 use ureq::http::header::AUTHORIZATION;
 
 use super::fenced::Fenced;
+use super::keeper::{self, LeaseKeeper};
 use super::register::{Cell, Put, Register};
-use super::{Claim, Opened, Opening, Store};
+use super::{Keeper, Opened, Opening, Store};
 use crate::error::{Error, Result};
 use crate::http::retry::random;
 use crate::http::{
@@ -174,6 +175,20 @@ impl S3Store {
         self
     }
 
+    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<Object, Object>> {
+        if self.opened.is_none() {
+            let (prefix, namespace) = (&self.prefix, opening.namespace());
+            let name = format!("{prefix}{namespace}/{}", opening.processor());
+            let within = keeper::call_limit(self.patience);
+            let state = Object::new(&self.place, format!("{name}.state"), WITHIN)?;
+            let seen = Object::new(&self.place, format!("{name}.state"), within)?;
+            let lease = Object::new(&self.place, format!("{name}.lease"), within)?;
+            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+        }
+        self.opened()
+    }
+
     fn opened(&mut self) -> Result<&mut Fenced<Object, Object>> {
         self.opened
             .as_mut()
@@ -182,16 +197,29 @@ impl S3Store {
 }
 
 impl Store for S3Store {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        self.connected(opening)?.look(opening)
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        self.connected(opening)?.give_up(opening, why)
+    }
+
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let (prefix, namespace) = (&self.prefix, opening.namespace());
-        let name = format!("{prefix}{namespace}/{}", opening.processor());
-        let state = Object::new(&self.place, format!("{name}.state"))?;
-        let lease = Object::new(&self.place, format!("{name}.lease"))?;
         let unique = (random() * (1u64 << 48) as f64) as u64;
-        let probe = Object::new(&self.place, format!("{name}.probe-{unique:012x}"))?;
+        let name = format!(
+            "{}{}/{}.probe-{unique:012x}",
+            self.prefix,
+            opening.namespace(),
+            opening.processor()
+        );
+        let probe = Object::new(&self.place, name, WITHIN)?;
         check_conditions(&probe, self.place.bucket.name(), opening)?;
-        let fenced = Fenced::new(state, lease, self.patience);
-        self.opened.insert(fenced).open(opening)
+        self.connected(opening)?.open(opening)
+    }
+
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        self.opened.as_mut()?.keeper()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -202,8 +230,8 @@ impl Store for S3Store {
         self.opened()?.release(last)
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
-        self.opened()?.tend()
+    fn let_go(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
     }
 
     fn tend_every(&self) -> Duration {
@@ -253,11 +281,13 @@ struct Place {
 struct Object {
     place: Place,
     name: String,
+    /// A call fails when there is no answer within this time.
+    within: Duration,
     transport: Transport,
 }
 
 impl Object {
-    fn new(place: &Place, name: String) -> Result<Self> {
+    fn new(place: &Place, name: String, within: Duration) -> Result<Self> {
         let origin = place.bucket.base_url().origin().ascii_serialization();
         let server = Server {
             base: origin,
@@ -270,6 +300,7 @@ impl Object {
         Ok(Object {
             place: place.clone(),
             name,
+            within: within.min(WITHIN),
             // A waiter of its own: a stop does not keep the last save from being sent.
             transport: Transport::new(server, Waiter::default())?,
         })
@@ -286,7 +317,7 @@ impl Object {
         let mut call = Call::new(method, path)
             .presigned(body)
             .effort(Effort::Once)
-            .within(WITHIN);
+            .within(self.within);
         if let Some((name, value)) = condition {
             call = call.header(name, value);
         }
