@@ -28,12 +28,20 @@ pub(super) struct Shared {
     /// True once a signal ends the process with work under way. Whatever that
     /// work answers from now on may be the signal's doing, and is not reported.
     pub(super) cut: AtomicBool,
+    /// Where there is a processor around: whether it may act.
+    pub(super) may_act: Option<MayAct>,
     /// The context of the processor around, an `ExecutionContext<S>`.
     #[cfg(feature = "state")]
     pub(super) processor: Option<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
+pub(super) type MayAct = Arc<dyn Fn() -> bool + Send + Sync>;
+
 impl Shared {
+    pub(super) fn may_act(&self) -> bool {
+        self.may_act.as_ref().is_none_or(|may_act| may_act())
+    }
+
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::{Context, MayAct};
 use satellite_core::{Error, Result};
 use satellite_health::Health;
 use satellite_state::{ExecutionContext, State, StateGuard};
@@ -15,6 +15,8 @@ pub(super) struct Embedding {
     pub(super) health: Health,
     /// Tells the processor whom to stop with itself.
     pub(super) on_stop: OnStop,
+    /// Whether the processor may act; no task is taken while it may not.
+    pub(super) may_act: MayAct,
 }
 
 type Stop = Box<dyn Fn() + Send + Sync>;
@@ -22,10 +24,11 @@ type OnStop = Box<dyn FnOnce(Stop) + Send>;
 
 impl Embedding {
     pub(super) fn new<S: State>(cx: &ExecutionContext<S>) -> Self {
-        let stopped_with = cx.clone();
+        let (stopped_with, acting) = (cx.clone(), cx.clone());
         Embedding {
             context: Arc::new(cx.clone()),
             health: cx.health().clone(),
+            may_act: Arc::new(move || acting.may_act()),
             on_stop: Box::new(move |stop| stopped_with.on_stop(stop)),
         }
     }
@@ -37,17 +40,23 @@ impl Context {
     /// not for a whole task: saving waits for it.
     ///
     /// # Errors
-    /// When there is no processor, or its state is of another type.
+    /// When there is no processor, or its state is of another type; when another
+    /// process may have taken the state over: see [`ExecutionContext::may_act`].
     pub fn state<S: State>(&self) -> Result<StateGuard<'_, S>> {
         let processor = self.shared.processor.as_ref();
-        processor
+        let processor = processor
             .and_then(|context| context.downcast_ref::<ExecutionContext<S>>())
-            .map(ExecutionContext::state)
             .ok_or_else(|| {
                 Error::new(format_args!(
                     "this worker is in no processor with a state of type {}",
                     std::any::type_name::<S>()
                 ))
-            })
+            })?;
+        match processor.may_act() {
+            true => Ok(processor.state()),
+            false => Err(Error::new(
+                "another process may have taken the state of this worker's processor over",
+            )),
+        }
     }
 }

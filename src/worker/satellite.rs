@@ -24,6 +24,9 @@ use satellite_core::wake::Stage;
 use satellite_health as health;
 use satellite_health::{self, Health};
 
+/// How often a worker looks whether its processor may act again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// A worker, built and ready to run: what [`Builder::build`] makes.
 ///
 /// [`Builder::build`]: super::Builder::build
@@ -189,6 +192,11 @@ impl Satellite {
             self.turn = Turn::new(self.now(), self.settings.max_backoff);
         }
         while self.stage() == Stage::Running {
+            if !self.shared.may_act() {
+                self.notifier.alive();
+                self.shared.waiter.sleep(PAUSE, Stage::Draining);
+                continue;
+            }
             self.register_if_due()?;
             self.ask_again_for_unclear_claims()?;
             self.do_what_is_due()?;

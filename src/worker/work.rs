@@ -95,7 +95,7 @@ impl Satellite {
             if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
                 continue;
             }
-            if self.stage() > Stage::Running {
+            if self.stage() > Stage::Running || !self.shared.may_act() {
                 break;
             }
             let fresh = Unclear::new(task, self.now(), self.settings.max_backoff);

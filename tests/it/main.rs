@@ -7,6 +7,10 @@ mod client;
 mod compiler_messages;
 mod door;
 mod extras;
+#[cfg(unix)]
+#[allow(dead_code)] // its own tests use all of it
+#[path = "../../crates/state/tests/it/fake_kubernetes.rs"]
+mod fake_kubernetes;
 mod fault_matrix;
 mod faults;
 mod handlers;
@@ -24,6 +28,10 @@ mod other_server;
 mod process;
 mod recorder;
 mod recovery;
+#[cfg(unix)]
+#[allow(dead_code)]
+#[path = "../../crates/state/tests/it/relay.rs"]
+mod relay;
 mod secrecy;
 mod settings;
 #[cfg(target_os = "linux")]

@@ -76,6 +76,46 @@ fn a_handler_has_the_processors_state_and_it_outlives_both() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_worker_takes_no_task_while_its_processor_may_not_act() {
+    use crate::fake_kubernetes::FakeKubernetes;
+    use crate::relay::Relay;
+    use satellite_sdk::state::ConfigMapStore;
+
+    let (cluster, platform) = (FakeKubernetes::start(), MockPlatform::start());
+    let relay = Relay::start(&cluster.address());
+    let store = ConfigMapStore::new()
+        .at(relay.url())
+        .service_account(cluster.account())
+        .patience(Duration::from_secs(2));
+    let process = App::new()
+        .processor_id("adding")
+        .store(store)
+        .endpoints(([127, 0, 0, 1], 0).into())
+        .no_signals()
+        .build(Adding(Some(platform.worker())))
+        .unwrap();
+    let cx = process.context();
+    let running = thread::spawn(move || process.run());
+    platform.add_task(mock_task("before", "add", json!(1)));
+    assert!(platform.wait_for("before", "done", PATIENCE));
+    relay.hang(true);
+    let end = std::time::Instant::now() + PATIENCE;
+    while cx.may_act() {
+        assert!(std::time::Instant::now() < end, "the lease does not lapse");
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(500)); // a poll that was under way ends
+    platform.add_task(mock_task("meanwhile", "add", json!(1)));
+    assert!(!platform.wait_for("meanwhile", "done", Duration::from_secs(2)));
+    relay.hang(false);
+    assert!(platform.wait_for("meanwhile", "done", PATIENCE));
+    cx.stop();
+    running.join().unwrap().unwrap();
+    assert_eq!(*cx.state(), 2);
+}
+
 #[test]
 fn a_state_of_another_type_fails_the_task_and_says_so() {
     let folder = temp_directory().unwrap();

@@ -47,6 +47,7 @@ enum Kind {
     Unsupported(String),
     Fenced(String),
     Corrupt(String),
+    TooLarge(String),
     Other(String),
 }
 
@@ -217,6 +218,9 @@ impl Error {
 
     /// The body is more than the platform takes, or somebody on the way to it (413).
     pub fn is_too_large(&self) -> bool {
+        if let Kind::TooLarge(_) = self.0.kind {
+            return true;
+        }
         self.status() == Some(413)
     }
 
@@ -291,6 +295,11 @@ impl Error {
         Self::of(Kind::Corrupt(message.to_string()))
     }
 
+    /// An error for a value that exceeds a store's limit.
+    pub fn too_large(message: impl fmt::Display) -> Self {
+        Self::of(Kind::TooLarge(message.to_string()))
+    }
+
     /// An error for a request that got no complete response. `asked` names method, path and server.
     pub fn from_fault(asked: String, fault: Fault, text: String) -> Self {
         Self::of(Kind::Fault(fault, text)).asked(asked)
@@ -359,7 +368,7 @@ impl fmt::Display for Error {
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
             Kind::Unsupported(text) => f.write_str(text),
-            Kind::Fenced(text) | Kind::Corrupt(text) => f.write_str(text),
+            Kind::Fenced(text) | Kind::Corrupt(text) | Kind::TooLarge(text) => f.write_str(text),
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }

@@ -13,13 +13,28 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// Makes the folder, and those above it, where they are not there.
+/// Makes the folder, and those above it, where they are not there. The folders
+/// that hold new ones are synced, so that a new folder outlasts a power failure.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
+    create_folder_with(folder, sync_folder)
+}
+
+fn create_folder_with(
+    folder: &Path,
+    mut sync: impl FnMut(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    builder.create(folder)?;
+    for made in missing.into_iter().rev() {
+        let parent = made.parent().filter(|path| !path.as_os_str().is_empty());
+        sync(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 /// What was made, renamed or removed in the folder is on the disk.
@@ -61,4 +76,32 @@ pub fn lock(path: &Path) -> io::Result<File> {
             Some(SHARING_VIOLATION) => io::ErrorKind::WouldBlock.into(),
             _ => e,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parents_of_all_new_folders_are_synced_from_the_top_down() {
+        let top = std::env::temp_dir().join(format!("private-{}", std::process::id()));
+        fs::create_dir(&top).unwrap();
+        let mut synced = Vec::new();
+        let mut make = |folder: &Path| {
+            synced.clear();
+            create_folder_with(folder, |parent| {
+                assert!(parent.is_dir());
+                synced.push(parent.to_owned());
+                Ok(())
+            })
+            .unwrap();
+            assert!(folder.is_dir());
+            synced.clone()
+        };
+        let (a, b) = (top.join("a"), top.join("a/b"));
+        assert_eq!(make(&b.join("c")), [top.clone(), a.clone(), b.clone()]);
+        assert!(make(&b.join("c")).is_empty());
+        assert_eq!(make(&b.join("d")), [b]);
+        fs::remove_dir_all(&top).unwrap();
+    }
 }

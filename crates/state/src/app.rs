@@ -141,8 +141,8 @@ impl App {
         if self.owns_process {
             logs::start(&settings);
         }
-        for misspelt in &settings.misspelt {
-            log::warn!("{misspelt}");
+        for warning in &settings.warnings {
+            log::warn!("{warning}");
         }
         let (schema, migrate) = match self.migration {
             Some(migration) => migration,
@@ -178,6 +178,7 @@ impl App {
             processor,
             cx: ExecutionContext { core, memory },
             owns_process: self.owns_process,
+            is_started: false,
         })
     }
 }

@@ -1,32 +1,48 @@
-//! `dory.yaml`: one setting on each line, which is all of YAML that it needs.
+//! `dory.yaml`: a YAML map of settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// The settings of a file, by their names without `DORY_`, in lower case.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConfigFile {
     path: PathBuf,
     values: BTreeMap<String, String>,
+    /// Keys whose value is a map or a list.
+    nested: BTreeSet<String>,
 }
 
-const PLACES: [&str; 2] = ["/etc/dory/config.yaml", "dory.yaml"];
+const PLACES: [&str; 3] = [
+    "/etc/dory/config.yaml",
+    "/app/config/dory.yaml",
+    "dory.yaml",
+];
 
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 30] = [
     "checkpoint_sec",
+    "golden_image_threshold",
     "health_host",
+    "health_path",
     "health_port",
     "is_migrating",
     "lease_sec",
+    "takeover_ready_sec",
+    "revision",
     "log_format",
     "log_level",
+    "max_restart_attempts",
     "max_state_size",
+    "metrics_path",
     "migrated_from",
     "pod_name",
     "pod_namespace",
+    "preset",
     "processor_id",
+    "ready_path",
     "shutdown_timeout_sec",
     "stall_limit_sec",
     "startup_timeout_sec",
@@ -39,9 +55,26 @@ const KNOWN: [&str; 22] = [
     "state_token",
 ];
 
+/// Keys that dory-sdk reads and this kit has no use for.
+const OF_THE_ORIGINAL: [&str; 13] = [
+    "app",
+    "bookkeeping",
+    "circuit_breaker",
+    "environment",
+    "error_classification",
+    "health_check_interval_sec",
+    "metrics_enabled",
+    "metrics_prefix",
+    "middleware",
+    "opentelemetry",
+    "rate_limit_rps",
+    "restart_backoff_sec",
+    "retry",
+];
+
 impl ConfigFile {
-    /// The file that was named, or the first that is there; or what is wrong
-    /// about it.
+    /// Reads the file that was named, or else the first that exists. The error
+    /// says what is wrong with it.
     pub(super) fn find(named: Option<String>) -> Result<Self, String> {
         if let Some(path) = named {
             let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
@@ -68,63 +101,143 @@ impl ConfigFile {
         self.values.get(&name.to_ascii_lowercase()).cloned()
     }
 
-    /// A misspelt setting is no setting, and should not go unnoticed.
-    pub(super) fn warn_of_strangers(&self) {
-        for name in self.values.keys().filter(|k| !KNOWN.contains(&k.as_str())) {
-            log::warn!("{}: {name} is not a setting", self.path.display());
+    /// What to log about keys that have no effect. The caller logs it once the
+    /// logger is set.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let path = self.path.display();
+        let keys = || self.values.keys().chain(&self.nested);
+        let (unused, unknown): (Vec<_>, Vec<_>) = keys()
+            .filter(|key| !KNOWN.contains(&key.as_str()))
+            .partition(|key| OF_THE_ORIGINAL.contains(&key.as_str()));
+        let mut warnings: Vec<_> = unknown
+            .into_iter()
+            .map(|key| format!("{path}: unknown setting {key:?} is ignored"))
+            .collect();
+        if !unused.is_empty() {
+            let unused: Vec<_> = unused.into_iter().map(String::as_str).collect();
+            warnings.push(format!(
+                "{path}: these settings of dory-sdk have no effect here: {}",
+                unused.join(", ")
+            ));
         }
+        warnings
     }
 
     fn parse(path: PathBuf, text: &str) -> Result<Self, String> {
-        let mut values = BTreeMap::new();
-        for (number, line) in text.lines().enumerate() {
-            let wrong = |what: &str| format!("{}:{}: {what}", path.display(), number + 1);
-            let meaning = line.trim_end();
-            if meaning.trim_start().starts_with('#') || ["", "---", "..."].contains(&meaning) {
-                continue;
-            }
-            let (name, value) = meaning
-                .split_once(':')
-                .filter(|(name, value)| {
-                    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                    name.chars().all(is_name)
-                        && !name.is_empty()
-                        && (value.is_empty() || value.starts_with([' ', '\t']))
-                })
-                .ok_or_else(|| wrong("expected a line such as health_port: 8080"))?;
-            let value = scalar(value.trim()).ok_or_else(|| wrong("expected a plain value"))?;
-            if values.insert(name.to_ascii_lowercase(), value).is_some() {
-                return Err(wrong("this setting was made before"));
-            }
+        let mut reader = Reader::default();
+        for event in Parser::new_from_str(text) {
+            let at = |line, problem: &str| format!("{}:{line}: {problem}", path.display());
+            let (event, span) = event.map_err(|e| at(e.marker().line(), e.info()))?;
+            reader
+                .take(event)
+                .map_err(|problem| at(span.start.line(), &problem))?;
         }
-        values.retain(|_, value| !value.is_empty());
-        Ok(ConfigFile { path, values })
+        reader.values.retain(|_, value| !value.is_empty());
+        Ok(ConfigFile {
+            path,
+            values: reader.values,
+            nested: reader.nested,
+        })
     }
 }
 
-/// A quoted or a plain text; empty for nothing. `None`: something of YAML's
-/// that no setting needs.
-fn scalar(text: &str) -> Option<String> {
-    for quote in ['"', '\''] {
-        if let Some(rest) = text.strip_prefix(quote) {
-            let (inside, after) = rest.split_once(quote)?;
-            let is_plain = !inside.contains('\\');
-            let after = after.trim_start();
-            return (is_plain && (after.is_empty() || after.starts_with('#')))
-                .then(|| inside.to_owned());
+/// Collects the top level of the first document; what is nested is skipped.
+#[derive(Default)]
+struct Reader {
+    values: BTreeMap<String, String>,
+    nested: BTreeSet<String>,
+    /// Collections that are open around the present event.
+    depth: usize,
+    /// The top-level key whose value comes next.
+    key: Option<String>,
+    /// Scalars that have an anchor.
+    anchors: HashMap<usize, String>,
+    documents: usize,
+}
+
+impl Reader {
+    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err("expected one document, found a second".to_owned());
+                }
+            }
+            Event::MappingStart(..) => self.open(true)?,
+            Event::SequenceStart(..) => self.open(false)?,
+            Event::MappingEnd | Event::SequenceEnd => self.depth = self.depth.saturating_sub(1),
+            Event::Scalar(text, style, anchor, _) => {
+                let is_null = style == ScalarStyle::Plain
+                    && ["", "~", "null", "Null", "NULL"].contains(&text.as_ref());
+                let text = match is_null {
+                    true => String::new(),
+                    false => text.into_owned(),
+                };
+                if anchor > 0 {
+                    self.anchors.insert(anchor, text.clone());
+                }
+                self.scalar(text)?;
+            }
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+                Some(text) => self.scalar(text)?,
+                // An alias of a map or a list.
+                None if self.depth == 1 => self.nest()?,
+                None => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, is_map: bool) -> Result<(), String> {
+        match self.depth {
+            0 if !is_map => return Err(EXPECTED.to_owned()),
+            1 => self.nest()?,
+            _ => {}
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// The value of the present key is a map or a list.
+    fn nest(&mut self) -> Result<(), String> {
+        let key = self.key.take().ok_or(EXPECTED)?;
+        if KNOWN.contains(&key.as_str()) {
+            return Err(format!("expected a plain value for {key}"));
+        }
+        self.check_new(&key)?;
+        self.nested.insert(key);
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: String) -> Result<(), String> {
+        match self.depth {
+            // An empty file is a document that is null.
+            0 if text.is_empty() => {}
+            0 => return Err(EXPECTED.to_owned()),
+            1 => match self.key.take() {
+                None if text.is_empty() => return Err(EXPECTED.to_owned()),
+                None => self.key = Some(text.to_ascii_lowercase()),
+                Some(key) => {
+                    self.check_new(&key)?;
+                    self.values.insert(key, text);
+                }
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_new(&self, key: &str) -> Result<(), String> {
+        match self.values.contains_key(key) || self.nested.contains(key) {
+            true => Err(format!("{key} is set twice")),
+            false => Ok(()),
         }
     }
-    let text = match text.starts_with('#') {
-        true => "",
-        false => text.split(" #").next().unwrap_or(text).trim_end(),
-    };
-    if ["~", "null"].contains(&text) {
-        return Some(String::new());
-    }
-    (!text.starts_with(['[', '{', '|', '>', '&', '*', '!', '%', '@', '`', '-'])
-        || text.parse::<f64>().is_ok())
-    .then(|| text.to_owned())
 }
+
+const EXPECTED: &str = "expected settings such as health_port: 8080";
 
 #[cfg(test)]
 mod tests {
@@ -146,18 +259,49 @@ mod tests {
         assert_eq!(file.value("STATE_BACKEND").as_deref(), Some("local"));
         assert_eq!(file.value("SHUTDOWN_TIMEOUT_SEC").as_deref(), Some("12.5"));
         assert_eq!(file.value("PROCESSOR_ID"), None);
+        assert_eq!(file.warnings(), [""; 0]);
+        assert_eq!(parse("").unwrap().warnings(), [""; 0]);
+        assert_eq!(parse("# nothing\n---\n").unwrap().warnings(), [""; 0]);
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_with_its_line() {
+    fn nested_maps_and_lists_are_accepted_and_reported() {
+        let file = parse(
+            "preset: production\nretry: {max_attempts: 3, jitter: true}\n\
+             middleware:\n  enabled: true\n  order:\n    - request_id\n    - {a: [1, 2]}\n\
+             colour: red\nmine: [health_port, 1]\n\
+             app:\n  name: &name orders\n  text: |\n    health_port: 1\nprocessor_id: *name\n\
+             \"health_port\": \"80\\x38\\\n  1\"\n",
+        )
+        .unwrap();
+        assert_eq!(file.value("HEALTH_PORT").as_deref(), Some("8081"));
+        assert_eq!(file.value("PROCESSOR_ID").as_deref(), Some("orders"));
+        assert_eq!(file.value("PRESET").as_deref(), Some("production"));
+        assert_eq!(
+            file.warnings(),
+            [
+                "dory.yaml: unknown setting \"colour\" is ignored",
+                "dory.yaml: unknown setting \"mine\" is ignored",
+                "dory.yaml: these settings of dory-sdk have no effect here: app, middleware, retry",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_map_of_settings_is_rejected_with_its_place() {
         for wrong in [
             "health_port 8080",
-            "a: [1]",
-            "a: |",
-            "  nested: 1",
+            "health_port: [1]",
+            "health_port: {a: 1}",
             "- item",
-            "a: \"open",
             "a: 1\na: 2",
+            "a: 1\na: {b: 2}",
+            "a: 1\n---\nb: 2",
+            "[1]: 2",
+            "a: \"open",
+            "a: 1\n  b: 2",
+            "a: {b",
+            "a: *b",
         ] {
             let told = parse(wrong).unwrap_err();
             assert!(told.starts_with("dory.yaml:"), "{wrong:?}: {told}");

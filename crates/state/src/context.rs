@@ -46,7 +46,8 @@ impl<S: State> ExecutionContext<S> {
     ///
     /// # Errors
     /// `is_fenced()` when somebody else holds the state by now; the store's
-    /// own; or this thread holds a guard.
+    /// own; this thread holds a guard; or the state is not this process's yet, in a
+    /// [`startup`](super::Processor::startup) that prepares to take it over.
     pub fn checkpoint(&self) -> Result<()> {
         self.core.checkpoint()
     }
@@ -56,6 +57,7 @@ impl<S: State> ExecutionContext<S> {
 impl<S> ExecutionContext<S> {
     /// Turns, numbered from 0: the first at once, the others when `interval` has
     /// passed since the one before. A stop ends the wait, and the loop, at once.
+    /// No turn begins while this process [may not act](Self::may_act).
     pub fn run_loop(&self, interval: Duration) -> RunLoop<'_> {
         RunLoop {
             core: &self.core,
@@ -75,10 +77,40 @@ impl<S> ExecutionContext<S> {
         self.core.is_migration_imminent()
     }
 
-    /// Waits for `duration`. False, and at once, when a stop is asked for.
+    /// Whether this process may act: the state is its own, and no other process can
+    /// have taken it yet. False during a [`startup`](super::Processor::startup) that
+    /// prepares to take the state over, and from the moment on in which others may
+    /// take it because its lease was not renewed. It is true again after a renewal.
+    ///
+    /// [`run_loop`](Self::run_loop) and [`sleep`](Self::sleep) ask this, and wait. Ask
+    /// it right before each action outside of this process in a turn that may last
+    /// longer than a tenth of the lease, or in a thread of your own: it costs no more
+    /// than reading the clock. A process that is stopped between the question and the
+    /// action, by `SIGSTOP` or a suspended machine, still acts when it goes on.
+    ///
+    /// ```
+    /// # use satellite_state::ExecutionContext;
+    /// fn send(cx: &ExecutionContext<u64>, orders: &[&str]) -> Result<(), String> {
+    ///     for order in orders {
+    ///         if !cx.may_act() {
+    ///             return Err("another process may send the rest".into());
+    ///         }
+    ///         println!("{order}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn may_act(&self) -> bool {
+        self.core.may_act()
+    }
+
+    /// Waits for `duration`, and for as long as the lease has lapsed: see
+    /// [`may_act`](Self::may_act). False, and at once, when a stop is asked for.
     pub fn sleep(&self, duration: Duration) -> bool {
         self.core.turns.end();
-        let waited_out = self.core.waiter.sleep(duration, Stage::Draining);
+        self.core.waiter.sleep(duration, Stage::Draining);
+        self.core.wait_until_it_may_act();
+        let waited_out = !self.is_shutdown_requested();
         if waited_out {
             self.core.turns.begin();
         }
@@ -189,6 +221,7 @@ impl Iterator for RunLoop<'_> {
         if self.turns > 0 {
             self.core.waiter.sleep(self.interval, Stage::Draining);
         }
+        self.core.wait_until_it_may_act();
         if self.core.waiter.wake.stage() >= Stage::Draining {
             return None;
         }

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::document::Content;
+use super::document::{Content, Snapshot, pod_of};
 use super::figures;
 use super::memory::Keep;
+use super::outage::Outage;
 use super::settings::Settings;
-use super::store::{Opened, Opening, Status, Store, pod_of};
+use super::store::{Keeper, Opened, Opening, Original, Status as _, Store, Tenure};
 use super::turns::Turns;
 use super::way_out::Why;
 use satellite_core::Failure;
-use satellite_core::wake::Waiter;
+use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 use satellite_health::Health;
 use satellite_health::metrics::Metrics;
@@ -28,6 +29,8 @@ pub(super) const PROCESSOR: &str = "processor";
 const STATE: &str = "state";
 /// Up for this long, a processor has left its crashes behind.
 pub(super) const STABLE: Duration = Duration::from_secs(300);
+/// How long to wait before an attempt to open the store is repeated.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 pub(super) type Migrate = Box<dyn Fn(u32, Value) -> Result<Value, Failure> + Send + Sync>;
 
 pub(super) struct Core {
@@ -43,7 +46,17 @@ pub(super) struct Core {
     pub(super) begun: Instant,
     /// Answers of `/prestop` that are not out yet.
     pub(super) prestops: AtomicUsize,
-    store: Mutex<Box<dyn Store>>,
+    pub(super) store: Mutex<Box<dyn Store>>,
+    /// Beside the store, which a save may keep busy.
+    pub(super) keeper: Mutex<Option<Box<dyn Keeper>>>,
+    /// Until when this process may act on the state.
+    pub(super) tenure: Tenure,
+    /// The state in memory is a copy, to prepare with.
+    pub(super) is_preparing: AtomicBool,
+    /// It may ask another process for the state.
+    pub(super) is_prepared: AtomicBool,
+    /// It would have had to ask, unprepared.
+    pub(super) has_to_prepare: AtomicBool,
     /// One save at a time, from taking the state to keeping it: no older state
     /// overtakes a newer one.
     saving: Mutex<LastSave>,
@@ -55,6 +68,9 @@ pub(super) struct Core {
     progress: Mutex<Progress>,
     pub(super) changed: Condvar,
     pub(super) wakers: Mutex<Vec<Waker>>,
+    opening: Mutex<Outage>,
+    saves: Mutex<Outage>,
+    pub(super) tending: Mutex<Outage>,
 }
 
 pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
@@ -90,7 +106,7 @@ impl Core {
         health.starting(PROCESSOR, "starting");
         health.metrics().show(figures::ALL);
         Core {
-            holder: super::identity::holder(&settings.pod_name),
+            holder: super::identity::holder(&settings.pod_name, settings.in_cluster),
             settings,
             schema,
             migrate,
@@ -101,6 +117,11 @@ impl Core {
             begun,
             prestops: AtomicUsize::new(0),
             store: Mutex::new(store),
+            keeper: Mutex::default(),
+            tenure: Tenure::default(),
+            is_preparing: AtomicBool::new(false),
+            is_prepared: AtomicBool::new(false),
+            has_to_prepare: AtomicBool::new(false),
             saving: Mutex::default(),
             attempt: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
@@ -108,6 +129,9 @@ impl Core {
             progress: Mutex::default(),
             changed: Condvar::new(),
             wakers: Mutex::default(),
+            opening: Mutex::new(Outage::of("opening the store")),
+            saves: Mutex::new(Outage::of("saving the state")),
+            tending: Mutex::new(Outage::of("renewing the lease")),
         }
     }
 
@@ -127,6 +151,11 @@ impl Core {
         self.saving().generation
     }
 
+    /// Without waiting; `None` while it is being saved.
+    pub(super) fn generation_now(&self) -> Option<u64> {
+        self.saving.try_lock().ok().map(|last| last.generation)
+    }
+
     /// Tells by `/metrics` who this is.
     pub(super) fn describe(&self) {
         let labels = [
@@ -142,8 +171,12 @@ impl Core {
         self.health.clear(PROCESSOR);
     }
 
-    fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
+    pub(super) fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keeper(&self) -> MutexGuard<'_, Option<Box<dyn Keeper>>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saving(&self) -> MutexGuard<'_, LastSave> {
@@ -159,26 +192,113 @@ impl Core {
 impl Core {
     /// Becomes the one writer.
     pub(super) fn open(&self) -> Result<Opened> {
-        let opening = Opening {
-            processor: &self.settings.processor_id,
-            namespace: &self.settings.pod_namespace,
-            holder: &self.holder,
-            waiter: &self.waiter,
-            status: self,
-        };
-        let opened = self.store().open(&opening)?;
+        self.tenure.unlimited(); // unless the store says otherwise
+        let opened = self.with_patience(|| {
+            let mut store = self.store();
+            let opened = store.open(&self.opening())?;
+            *self.keeper() = store.keeper();
+            Ok(opened)
+        })?;
         if let Some(snapshot) = &opened.snapshot {
-            let before = snapshot.content.unclean_starts;
-            let attempt = self.settings.restart_count.unwrap_or(before);
-            self.attempt.store(attempt, Ordering::Relaxed);
             self.saving().generation = snapshot.stamp.generation;
-            let pod = pod_of(snapshot.stamp.writer());
-            let is_another = !pod.is_empty() && pod != self.settings.pod_name;
-            self.progress().migrated_from = is_another.then(|| pod.to_owned());
+            self.came_from(snapshot, snapshot.content.unclean_starts);
         }
         self.metrics()
             .set(&figures::RESTARTS, &[], self.attempt().into());
         Ok(opened)
+    }
+
+    /// Repeats a step of the start while the store is away or says 403, for as long
+    /// as a start may take: a role that was granted a moment ago is not known to
+    /// all API servers yet. The last failure is the error.
+    fn with_patience<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
+        let since = self.waiter.now();
+        loop {
+            match step() {
+                Err(e) if e.is_forbidden() || e.is_retryable() => {
+                    self.failing_to_open(&e);
+                    let waited = self.waiter.now().saturating_duration_since(since);
+                    if waited >= self.settings.startup_timeout {
+                        return Err(e);
+                    }
+                    self.wait_to_open(OPEN_AGAIN, &e.to_string())?;
+                }
+                done => {
+                    if done.is_ok() {
+                        self.ended(&self.opening);
+                    }
+                    return done;
+                }
+            }
+        }
+    }
+
+    pub(super) fn failing_to_open(&self, error: &Error) {
+        self.failed(&self.opening, log::Level::Warn, error);
+    }
+
+    /// Waits; `/ready` tells the reason.
+    pub(super) fn wait_to_open(&self, duration: Duration, reason: &str) -> Result<()> {
+        self.waiting(reason);
+        match self.waiter.sleep(duration, Stage::Draining) {
+            true => Ok(()),
+            false => Err(Error::stopped()),
+        }
+    }
+
+    /// The first save of this process, which shows that it may save at all.
+    pub(super) fn first_checkpoint(&self) -> Result<()> {
+        self.with_patience(|| self.checkpoint())
+    }
+
+    pub(super) fn read_original(&self, namespace: &str, id: &str) -> Result<Option<Original>> {
+        self.store().read_original(namespace, id)
+    }
+
+    /// Puts a state that was kept into memory, migrated if it is older.
+    pub(super) fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        let (from, to) = (snapshot.content.schema, self.schema);
+        if from > to {
+            return Err(Error::new(format_args!(
+                "the state has schema version {from}, this program knows {to} and older ones"
+            )));
+        }
+        if from == to {
+            return self.memory.replace(&snapshot.content.state, false);
+        }
+        let stored = serde_json::from_slice(&snapshot.content.state)?;
+        let migrated = (self.migrate)(from, stored).map_err(|failure| {
+            Error::new(format_args!(
+                "no migration from schema version {from} to {to}: {}",
+                failure.error()
+            ))
+        })?;
+        self.memory
+            .replace(&serde_json::to_vec(&migrated)?, false)?;
+        log::info!("migrated from schema version {from} to {to}");
+        Ok(())
+    }
+
+    /// Who had the state before, and how often it came to no clean end.
+    pub(super) fn came_from(&self, snapshot: &Snapshot, unclean_starts: u32) {
+        let attempt = self.settings.restart_count.unwrap_or(unclean_starts);
+        self.attempt.store(attempt, Ordering::Relaxed);
+        let pod = pod_of(snapshot.stamp.writer());
+        let is_another = !pod.is_empty() && pod != self.settings.pod_name;
+        self.progress().migrated_from = is_another.then(|| pod.to_owned());
+    }
+
+    pub(super) fn opening(&self) -> Opening<'_> {
+        Opening {
+            processor: &self.settings.processor_id,
+            namespace: &self.settings.pod_namespace,
+            holder: &self.holder,
+            in_cluster: self.settings.in_cluster,
+            revision: self.settings.revision,
+            tenure: &self.tenure,
+            waiter: &self.waiter,
+            status: self,
+        }
     }
 
     /// The state in memory is the one to keep from now on. Until then nothing is
@@ -215,6 +335,7 @@ impl Core {
         self.check_open()?;
         last.generation = self.timed_save(content, |store| store.release(content))?;
         self.is_open.store(false, Ordering::SeqCst);
+        self.tenure.end();
         Ok(())
     }
 
@@ -234,6 +355,7 @@ impl Core {
                     .set(&figures::GENERATION, &[], generation as f64);
                 self.metrics().add(&figures::SAVES, &[("outcome", "ok")], 1);
                 self.health.clear(STATE);
+                self.ended(&self.saves);
                 Ok(generation)
             }
             Err(e) => {
@@ -248,8 +370,9 @@ impl Core {
         self.metrics().add(&figures::SAVES, &outcome, 1);
         self.health
             .set_problem(STATE, format_args!("not saved: {error}"));
-        log::error!("the state was not saved: {error}");
+        self.failed(&self.saves, log::Level::Error, error);
         if error.is_fenced() {
+            self.tenure.end();
             self.leave(Why::Fenced(error.to_string()));
         }
     }
@@ -267,37 +390,27 @@ impl Core {
         }
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         match self.is_open.load(Ordering::SeqCst) {
             true => Ok(()),
             false => Err(Error::new(
-                "the state is not this process's, not yet or not any more",
+                "the state is not this process's, not yet or not any more: nothing is saved",
             )),
         }
     }
 
-    /// Keeps hold of the state, and hears who asks for it.
-    pub(super) fn tend(&self) {
-        if self.check_open().is_err() {
-            return;
-        }
-        let answer = self.store().tend();
-        match answer {
-            Ok(Some(claim)) => {
-                self.leave(Why::HandOver(claim.by));
-            }
-            Ok(None) => {}
-            Err(e) if e.is_fenced() => self.not_saved(&e),
-            Err(e) => log::warn!("no word from the store: {e}"),
+    pub(super) fn failed(&self, outage: &Mutex<Outage>, level: log::Level, error: &Error) {
+        let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = outage.failed(self.waiter.now(), error) {
+            log::log!(level, "{line}");
         }
     }
 
-    pub(super) fn tend_every(&self) -> Duration {
-        self.store().tend_every()
-    }
-
-    pub(super) fn is_free(&self) -> Result<bool> {
-        self.store().is_free()
+    pub(super) fn ended(&self, outage: &Mutex<Outage>) {
+        let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = outage.ended(self.waiter.now()) {
+            log::info!("{line}");
+        }
     }
 }
 
@@ -305,12 +418,6 @@ fn sum_of(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
-}
-
-impl Status for Core {
-    fn waiting(&self, reason: &str) {
-        self.health.starting(PROCESSOR, reason);
-    }
 }
 
 impl fmt::Debug for Core {

@@ -7,6 +7,8 @@
 //! {"count":17}
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -43,7 +45,17 @@ pub struct Stamp {
     pub previous: String,
     /// When it was saved, RFC 3339.
     pub saved_at: String,
+    /// The release of its writer (`DORY_REVISION`), where it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The pods that have held it, by name, with the epoch in which each came
+    /// first: a pod never asks for the state while one of a higher rank holds it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks: BTreeMap<String, u64>,
 }
+
+/// So many pods are remembered, those of the highest ranks.
+const RANKS: usize = 256;
 
 /// A state that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +118,25 @@ pub(super) fn document(stamp: &Stamp, content: &Content) -> Vec<u8> {
     body.reserve_exact(1 + content.state.len());
     body.push(b'\n');
     body.extend_from_slice(&content.state);
+    sealed(body)
+}
+
+/// Whether this kit wrote it, whole or damaged.
+pub(super) fn is_own(document: &[u8]) -> bool {
+    document.starts_with(MAGIC.as_bytes())
+}
+
+/// The header of a document, from which [`of_header`] makes one without a state.
+pub(super) fn header(document: &[u8]) -> Option<&[u8]> {
+    let (_, body) = split_line(document)?;
+    split_line(body).map(|(header, _)| header)
+}
+
+pub(super) fn of_header(header: &[u8]) -> Vec<u8> {
+    sealed([header, b"\n"].concat())
+}
+
+fn sealed(mut body: Vec<u8>) -> Vec<u8> {
     let mut document = format!("{MAGIC}{}\n", hex_sha256(&body)).into_bytes();
     document.append(&mut body);
     document
@@ -125,15 +156,73 @@ impl Stamp {
         }
     }
 
-    /// The stamp of the next writer, before its first save.
-    pub(super) fn succeeded_by(&self, processor: &str, holder: &str) -> Self {
+    /// Whether its writer is newer than this pod, which then waits until nobody
+    /// holds the state, and never asks for it. The revisions decide where both are
+    /// known, otherwise which of the two pods came first. A pod that never held the
+    /// state is newer than all that did.
+    pub(super) fn is_newer_than(&self, pod: &str, revision: Option<u64>) -> bool {
+        let writer = pod_of(self.writer());
+        if writer.is_empty() || writer == pod {
+            return false;
+        }
+        match (self.revision, revision) {
+            (Some(writers), Some(own)) if writers != own => writers > own,
+            _ => self
+                .rank(pod)
+                .is_some_and(|own| self.rank(writer) > Some(own)),
+        }
+    }
+
+    /// Releases that know no ranks keep the last two writers only.
+    fn rank(&self, pod: &str) -> Option<u64> {
+        let known = self.ranks.get(pod).copied();
+        known
+            .or_else(|| (pod == pod_of(self.writer())).then_some(self.epoch))
+            .or_else(|| (pod == pod_of(&self.previous)).then_some(self.epoch.saturating_sub(1)))
+    }
+
+    /// The stamp of the next writer, of this epoch, before its first save.
+    pub(super) fn succeeded_by(
+        &self,
+        processor: &str,
+        holder: &str,
+        revision: Option<u64>,
+        epoch: u64,
+    ) -> Self {
+        let (pod, writer) = (pod_of(holder), pod_of(self.writer()));
+        let mut ranks = self.ranks.clone();
+        if let Some(rank) = self.rank(writer).filter(|_| !writer.is_empty()) {
+            ranks.insert(writer.to_owned(), rank);
+        }
+        // Who takes a state from a newer one that is gone stays older than that one.
+        let rank = match self.is_newer_than(pod, revision) {
+            true => self.rank(pod).unwrap_or_else(|| {
+                let writers = ranks.get(writer).copied().unwrap_or(epoch);
+                writers.saturating_sub(1)
+            }),
+            false => match self.rank(pod) {
+                Some(own) if Some(own) >= ranks.get(writer).copied() => own,
+                _ => epoch,
+            },
+        };
+        ranks.insert(pod.to_owned(), rank);
+        while ranks.len() > RANKS {
+            let lowest = ranks.iter().filter(|(name, _)| *name != pod);
+            let lowest = lowest.min_by_key(|(_, rank)| **rank);
+            let Some(lowest) = lowest.map(|(name, _)| name.clone()) else {
+                break;
+            };
+            ranks.remove(&lowest);
+        }
         Stamp {
             processor: processor.to_owned(),
             generation: self.generation,
-            epoch: self.epoch + 1,
+            epoch,
             holder: holder.to_owned(),
             previous: self.writer().to_owned(),
             saved_at: time::now(),
+            revision,
+            ranks,
         }
     }
 
@@ -151,6 +240,11 @@ impl Stamp {
         self.previous = std::mem::take(&mut self.holder);
         self
     }
+}
+
+/// The name of the pod or host in a holder's name.
+pub(super) fn pod_of(holder: &str) -> &str {
+    holder.split(' ').next().unwrap_or(holder)
 }
 
 pub(super) fn hex_sha256(bytes: &[u8]) -> String {
@@ -183,6 +277,8 @@ mod tests {
                 holder: "orders-1 4f".into(),
                 previous: String::new(),
                 saved_at: time::now(),
+                revision: Some(7),
+                ranks: BTreeMap::from([("orders-1".to_owned(), 3)]),
             },
             content: Content {
                 schema: 2,
@@ -205,6 +301,52 @@ mod tests {
             let cut = Snapshot::from_document(&document[..at]);
             assert!(cut.unwrap_err().is_corrupt(), "cut at {at}");
         }
+    }
+
+    fn taken(stamp: &Stamp, pod: &str, revision: Option<u64>) -> Stamp {
+        let holder = format!("{pod} 1-1");
+        stamp.succeeded_by("orders", &holder, revision, stamp.epoch + 1)
+    }
+
+    #[test]
+    fn a_pod_stays_older_than_those_that_came_after_it() {
+        let mut stamp = taken(&Stamp::default(), "a", None);
+        for next in ["b", "c", "d", "e"] {
+            assert!(!stamp.is_newer_than(next, None), "{next} is new");
+            stamp = taken(&stamp, next, None);
+            assert!(stamp.is_newer_than("a", None));
+        }
+        // All newer ones are gone for a while: it takes the state, and stays older.
+        stamp = taken(&stamp.released(), "a", None);
+        assert!(!stamp.is_newer_than("e", None));
+        assert!(!stamp.is_newer_than("b", None));
+        stamp = taken(&stamp, "b", None);
+        assert!(stamp.is_newer_than("a", None));
+        assert!(!stamp.is_newer_than("e", None));
+    }
+
+    #[test]
+    fn a_known_revision_goes_before_the_order_of_arrival() {
+        let stamp = taken(&Stamp::default(), "a", Some(2));
+        assert!(
+            stamp.is_newer_than("b", Some(1)),
+            "a new pod, an old release"
+        );
+        assert!(!stamp.is_newer_than("b", Some(2)));
+        let later = taken(&stamp, "b", Some(3));
+        assert!(later.is_newer_than("a", Some(2)));
+        assert!(!later.is_newer_than("a", Some(4)), "updated in its place");
+        assert!(!taken(&later, "a", Some(4)).is_newer_than("c", None));
+    }
+
+    #[test]
+    fn as_many_pods_as_may_be_are_remembered() {
+        let mut stamp = Stamp::default();
+        for n in 0..600 {
+            stamp = taken(&stamp, &format!("pod-{n}"), None);
+        }
+        assert_eq!(stamp.ranks.len(), RANKS);
+        assert!(stamp.is_newer_than("pod-400", None));
     }
 
     proptest! {

@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::core::Core;
+use super::holding::{LAPSED, LEASE};
+use super::page;
 use super::time;
 use super::way_out::Why;
 use satellite_core::{Error, Result};
@@ -50,6 +52,16 @@ pub(super) fn serve(core: &Arc<Core>) -> Result<Server> {
     Ok(server)
 }
 
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Page,
+    Health,
+    Ready,
+    Metrics,
+    State,
+    PreStop,
+}
+
 struct Face {
     core: Arc<Core>,
     slow: Arc<AtomicUsize>,
@@ -57,19 +69,37 @@ struct Face {
 
 impl Face {
     fn answer(&self, request: &mut Request<'_>) -> Response {
-        let response = match (request.path(), request.method()) {
-            ("/healthz", "GET" | "HEAD") => self.alive(),
-            ("/ready" | "/readyz", "GET" | "HEAD") => self.ready(),
-            ("/metrics", "GET" | "HEAD") => return metrics::page(self.core.health.metrics()),
-            ("/state", "GET" | "HEAD") => self.slowly(|face| face.show(request)),
-            ("/state", "POST") => self.slowly(|face| face.replace(request)),
-            ("/prestop", "GET" | "POST") => self.slowly(|face| face.prestop(request)),
-            ("/healthz" | "/ready" | "/readyz" | "/metrics", _) => not_allowed("GET, HEAD"),
-            ("/state", _) => not_allowed("GET, HEAD, POST"),
-            ("/prestop", _) => not_allowed("GET, POST"),
-            _ => answer(404, json!({ "error": "not found" })),
+        let is_read = matches!(request.method(), "GET" | "HEAD");
+        let response = match (self.endpoint(request.path()), request.method()) {
+            (Some(Endpoint::Page), _) if is_read => page::answer(&self.core, request),
+            (Some(Endpoint::Health), _) if is_read => self.alive(),
+            (Some(Endpoint::Ready), _) if is_read => self.ready(),
+            (Some(Endpoint::Metrics), _) if is_read => {
+                return metrics::page(self.core.health.metrics());
+            }
+            (Some(Endpoint::State), _) if is_read => self.slowly(|face| face.show(request)),
+            (Some(Endpoint::State), "POST") => self.slowly(|face| face.replace(request)),
+            (Some(Endpoint::PreStop), "GET" | "POST") => self.slowly(|face| face.prestop(request)),
+            (Some(Endpoint::State), _) => not_allowed("GET, HEAD, POST"),
+            (Some(Endpoint::PreStop), _) => not_allowed("GET, POST"),
+            (Some(_), _) => not_allowed("GET, HEAD"),
+            (None, _) => answer(404, json!({ "error": "not found" })),
         };
         response.header("cache-control", "no-store")
+    }
+
+    fn endpoint(&self, path: &str) -> Option<Endpoint> {
+        let paths = &self.core.settings.paths;
+        match path {
+            "/" => Some(Endpoint::Page),
+            "/state" => Some(Endpoint::State),
+            "/prestop" => Some(Endpoint::PreStop),
+            _ if path == paths.health => Some(Endpoint::Health),
+            _ if path == paths.ready => Some(Endpoint::Ready),
+            _ if path == paths.metrics => Some(Endpoint::Metrics),
+            "/readyz" if paths.ready == "/ready" => Some(Endpoint::Ready),
+            _ => None,
+        }
     }
 
     fn alive(&self) -> Response {
@@ -80,7 +110,10 @@ impl Face {
     }
 
     fn ready(&self) -> Response {
-        let problems = self.core.health.problems();
+        let mut problems = self.core.health.problems();
+        if self.core.has_lapsed() {
+            problems.insert(LEASE.to_owned(), LAPSED.to_owned());
+        }
         match problems.is_empty() {
             true => health(true, "ready", json!({})),
             false => health(false, "not ready", json!(problems)),

@@ -38,7 +38,7 @@ pub(super) fn processor_id(
 
 /// The name of the Deployment; the pod's whole name in a StatefulSet, each of
 /// whose pods has a state of its own.
-fn of_pod(name: &str) -> Option<String> {
+pub(super) fn of_pod(name: &str) -> Option<String> {
     let (rest, last) = name.rsplit_once('-')?;
     if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) && last.len() < 5 {
         return Some(name.to_owned());
@@ -48,6 +48,24 @@ fn of_pod(name: &str) -> Option<String> {
     let is_pod = last.len() == 5 && is_made_up(last);
     let is_hash = (6..=10).contains(&hash.len()) && is_made_up(hash);
     (is_pod && is_hash && !deployment.is_empty()).then(|| deployment.to_owned())
+}
+
+/// The id that dory-sdk derives from a pod's name. It drops all parts at the end
+/// that may be hashes, which most words are as well: `my-app-7d9f8b6c5d-x2x4z`
+/// becomes `my`.
+pub(super) fn of_original(pod_name: &str) -> String {
+    let parts: Vec<&str> = pod_name.split('-').collect();
+    let may_be_hash = |part: &&str| {
+        (1..=10).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let kept = match parts.len() {
+        0..=2 => 1,
+        count => {
+            let dropped = parts.iter().rev().take_while(|part| may_be_hash(part));
+            (count - dropped.count()).max(1)
+        }
+    };
+    parts[..kept].join("-")
 }
 
 fn of_program() -> Option<String> {
@@ -60,7 +78,7 @@ fn of_program() -> Option<String> {
     Some(id.trim_matches(['-', '.']).to_owned())
 }
 
-fn is_name(id: &str) -> bool {
+pub(super) fn is_name(id: &str) -> bool {
     let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     id.len() <= LONGEST
         && id.chars().all(is_name_char)
@@ -78,11 +96,72 @@ pub(super) fn host_name() -> Option<String> {
     Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// One name for this process: the pod's, and what no other process has.
-pub(super) fn holder(pod_name: &str) -> String {
+/// One name for this process: the pod's, what no other process has, and where it runs.
+pub(super) fn holder(pod_name: &str, in_cluster: bool) -> String {
     let unique = (random() * (1u64 << 48) as f64) as u64;
     let pod: String = pod_name.split_whitespace().collect();
-    format!("{pod} {}-{unique:012x}", std::process::id())
+    let place = place(in_cluster).map(|place| format!(" @{place}"));
+    let place = place.unwrap_or_default();
+    format!("{pod} {}-{unique:012x}{place}", std::process::id())
+}
+
+/// Whether the process of this holder is gone for certain, as seen by `own`: it ran
+/// in this very pod, whose containers run one after the other, or on this host,
+/// where it is not any more.
+pub(super) fn is_gone(holder: &str, own: &str, in_cluster: bool) -> bool {
+    let parts = |holder: &str| {
+        let mut parts = holder.splitn(3, ' ').map(str::to_owned);
+        let mut next = || parts.next().unwrap_or_default();
+        (next(), next(), next())
+    };
+    let ((pod, process, place), (own_pod, _, own_place)) = (parts(holder), parts(own));
+    if pod != own_pod {
+        return false;
+    }
+    match in_cluster {
+        // Releases that tell no place trust the name.
+        true => place == own_place || place.is_empty(),
+        false => {
+            let pid = process.split('-').next().unwrap_or_default();
+            let is_here = !place.is_empty() && place == own_place && !pid.is_empty();
+            is_here && !Path::new("/proc").join(pid).exists()
+        }
+    }
+}
+
+/// This boot of the machine, and what tells one pod from another on it, or one set
+/// of process ids. `None` where that cannot be found out.
+fn place(in_cluster: bool) -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let names: &[&str] = match in_cluster {
+        true => &["net", "ipc", "uts"],
+        false => &["pid"],
+    };
+    let mut text = boot;
+    for name in names {
+        let namespace = std::fs::read_link(Path::new("/proc/self/ns").join(name)).ok()?;
+        text.push_str(namespace.to_str()?);
+    }
+    let mut sum = super::document::hex_sha256(text.as_bytes());
+    sum.truncate(12);
+    Some(sum)
+}
+
+/// A holder by its release: the revision that it was told, or what its pod's name
+/// tells of its template.
+pub(super) fn release_of(holder: &str, revision: Option<u64>) -> String {
+    let pod = super::document::pod_of(holder);
+    let template = || {
+        let (rest, _) = pod.rsplit_once('-')?;
+        of_pod(pod).filter(|id| id != pod)?;
+        rest.rsplit_once('-').map(|(_, hash)| hash)
+    };
+    let process = holder.split(" @").next().unwrap_or(holder);
+    match (revision, template()) {
+        (Some(revision), _) => format!("revision {revision} in {process}"),
+        (None, Some(hash)) => format!("pod template {hash} in {process}"),
+        (None, None) => process.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +193,35 @@ mod tests {
             let told = processor_id(Some("orders".into()), pod, true);
             assert_eq!(told.as_deref(), Ok("orders"));
         }
+    }
+
+    #[test]
+    fn a_holder_is_gone_only_where_that_is_certain() {
+        let own = holder("a", true);
+        assert!(is_gone(&holder("a", true), &own, true), "its own container");
+        assert!(is_gone("a 1-2", &own, true), "of an older release");
+        assert!(
+            !is_gone("a 1-2 @elsewhere", &own, true),
+            "the pod's namesake"
+        );
+        assert!(!is_gone(&holder("b", true), &own, true));
+
+        let own = holder("h", false);
+        let gone = own.replacen(&format!(" {}-", std::process::id()), " 4194999-", 1);
+        assert!(!is_gone(&own, &own, false), "it runs");
+        assert_eq!(is_gone(&gone, &own, false), cfg!(target_os = "linux"));
+        assert!(!is_gone("h 4194999-2 @elsewhere", &own, false));
+        assert!(!is_gone("h 4194999-2", &own, false));
+    }
+
+    #[test]
+    fn a_release_goes_by_its_revision_or_its_pod_template() {
+        let pod = "my-app-7d9f8b6c5d-x2x4z 1-2 @3";
+        let told = "revision 7 in my-app-7d9f8b6c5d-x2x4z 1-2";
+        assert_eq!(release_of(pod, Some(7)), told);
+        let told = "pod template 7d9f8b6c5d in my-app-7d9f8b6c5d-x2x4z 1-2";
+        assert_eq!(release_of(pod, None), told);
+        assert_eq!(release_of("app-0 1-2 @3", None), "app-0 1-2");
     }
 
     #[test]

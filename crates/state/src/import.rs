@@ -31,10 +31,17 @@ struct Metadata {
     timestamp_iso: String,
     #[serde(default)]
     processor_id: String,
+    #[serde(default)]
+    pod_name: String,
 }
 
 /// Reads an envelope of the reference.
 pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
+    with_pod(document).map(|(snapshot, _)| snapshot)
+}
+
+/// Reads an envelope, and the name of the pod that wrote it.
+pub(super) fn with_pod(document: &[u8]) -> Result<(Snapshot, String)> {
     let envelope: Envelope<'_> = serde_json::from_slice(document)
         .map_err(|e| Error::corrupt(format_args!("it is not a state: {e}")))?;
     let is_as_written = [Order::Text, Order::Numbers].into_iter().any(|order| {
@@ -47,7 +54,7 @@ pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
             "its checksum is not that of its payload (an envelope of the Python reference)",
         ));
     }
-    Ok(Snapshot {
+    let snapshot = Snapshot {
         stamp: Stamp {
             processor: envelope.metadata.processor_id,
             saved_at: envelope.metadata.timestamp_iso,
@@ -58,7 +65,8 @@ pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
             unclean_starts: 0,
             state: envelope.payload.get().as_bytes().to_vec(),
         },
-    })
+    };
+    Ok((snapshot, envelope.metadata.pod_name))
 }
 
 #[derive(Clone, Copy)]
@@ -129,31 +137,4 @@ fn dump_text(text: &str, out: &mut String) {
         }
     }
     out.push('"');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Written by Python 3.11: `json.dumps` of the payload, hashed.
-    const WRITTEN: &str = include_str!("import_example.json");
-
-    #[test]
-    fn an_envelope_of_the_reference_is_taken_over() {
-        let snapshot = Snapshot::from_document(WRITTEN.as_bytes()).unwrap();
-        assert_eq!(snapshot.stamp.processor, "my-app");
-        let state: serde_json::Value = serde_json::from_slice(&snapshot.content.state).unwrap();
-        assert_eq!(state["counter"], 7);
-        assert_eq!(state["name"], "Zoë 🦀\n\"\\/\u{7f}");
-        assert_eq!(state["by_number"]["10"], "ten");
-        assert!(snapshot.stamp.is_released());
-    }
-
-    #[test]
-    fn a_changed_one_is_not() {
-        let changed = WRITTEN.replace("\"counter\": 7", "\"counter\": 8");
-        assert_ne!(changed, WRITTEN);
-        let error = Snapshot::from_document(changed.as_bytes()).unwrap_err();
-        assert!(error.is_corrupt());
-    }
 }

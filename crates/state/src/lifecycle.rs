@@ -1,8 +1,15 @@
-//! From the start to the one way out:
+//! From the start to the one way out. Where nobody else holds the state:
 //!
 //! ```text
-//! open the store → restore → startup → first save → ready → run
+//! open the store → restore → first save → startup → restored → ready → run
 //!   → shutdown → last save and release → the end
+//! ```
+//!
+//! Where another process holds it (`prepare`), which goes on until it is asked:
+//!
+//! ```text
+//! a copy → startup → hold ready → ask → open the store → restore → first save
+//!   → restored → ready → run → …
 //! ```
 //!
 //! A signal, the preStop hook, another process that asks for the state, and the
@@ -21,6 +28,7 @@ use super::document::Snapshot;
 use super::endpoints;
 use super::figures;
 use super::processor::{Outcome, Processor, Remedy};
+use super::store::Opened;
 use super::threads::{self, Threads};
 use super::way_out::Why;
 use satellite_core::Failure;
@@ -28,8 +36,6 @@ use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 use satellite_serve::Server;
 
-/// So many unclean starts in a row are more than bad luck.
-const RAPID: u32 = 3;
 /// How long an answer of `/prestop` has to get out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a process that handed over has for leaving its address.
@@ -46,6 +52,8 @@ pub struct Process<P: Processor> {
     /// `None` while the address is still that of the process before.
     pub(super) server: Option<Server>,
     pub(super) owns_process: bool,
+    /// `startup` was called.
+    pub(super) is_started: bool,
 }
 
 impl<P: Processor> Process<P> {
@@ -70,12 +78,22 @@ impl<P: Processor> Process<P> {
     pub fn run(mut self) -> Result<()> {
         let core = Arc::clone(&self.cx.core);
         let threads = Threads::start(&self.cx, P::on_health_check_failed, self.owns_process)?;
-        let worked = match self.begin() {
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin()));
+        let begun = begun.unwrap_or_else(|panic| Err(panicked("the start", &*panic)));
+        let worked = match begun {
             Err(e) if e.is_stopped() => Ok(()), // before there was anything to do
             Err(e) => Err(e),
             Ok(()) => self.work(),
         };
         core.leave(Why::Returned);
+        core.turns.end();
+        let worked = match self.is_started {
+            true => {
+                let (processor, cx) = (&mut self.processor, &self.cx);
+                worked.and(step("shutdown", || processor.shutdown(cx)))
+            }
+            false => worked,
+        };
         let saved = core.finish(threads::deadline(&core));
         if let (Ok(()), Some(Why::HandOver(to))) = (&saved, core.why()) {
             self.stand_by(&to);
@@ -97,8 +115,8 @@ impl<P: Processor> Process<P> {
 
     /// Gets hold of the state.
     fn begin(&mut self) -> Result<()> {
-        let core = &self.cx.core;
-        let opened = core.open()?;
+        let mut opened = self.open()?;
+        let original = self.cx.core.take_over_original(&mut opened)?;
         self.take_over_address()?;
         let core = &self.cx.core;
         for failure in &opened.failures {
@@ -116,23 +134,60 @@ impl<P: Processor> Process<P> {
                 }
             }
             (None, Some(failure)) => self.remedy(failure)?,
-            (None, None) => log::info!("nothing was kept: the state begins"),
+            (None, None) => {
+                if self.is_started {
+                    self.forget()?; // the copy that it prepared with is gone
+                }
+                log::info!("no state was found: it begins with its default");
+            }
         }
         let core = &self.cx.core;
         let took = begun.elapsed().as_secs_f64();
         core.metrics().set(&figures::LOAD, &[], took);
-        if core.attempt() >= RAPID {
-            let count = core.attempt();
-            log::warn!("the last {count} starts came to no clean end");
-            let remedy = self.processor.on_rapid_restart_detected(&self.cx, count);
-            if remedy == Remedy::StartFresh {
-                self.start_fresh()?;
-            }
-        }
+        self.after_unclean_starts()?;
         self.cx.core.restored();
         // All that can be wrong about saving shows before anybody counts on it;
         // and whoever comes next sees who holds the state.
-        self.cx.core.checkpoint()
+        self.cx.core.first_checkpoint()?;
+        match original {
+            Some(watch) => self.cx.core.watch_original(watch),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks what to do after several starts in a row that came to no clean end.
+    fn after_unclean_starts(&mut self) -> Result<()> {
+        let core = &self.cx.core;
+        let (count, settings) = (core.attempt(), &core.settings);
+        if settings
+            .golden_image_threshold
+            .is_some_and(|limit| count >= limit)
+        {
+            log::warn!(
+                "the last {count} starts came to no clean end, which reaches \
+                 DORY_GOLDEN_IMAGE_THRESHOLD"
+            );
+            return self.start_fresh();
+        }
+        if count >= settings.max_restart_attempts {
+            log::warn!("the last {count} starts came to no clean end");
+            let remedy = self.processor.on_rapid_restart_detected(&self.cx, count);
+            if remedy == Remedy::StartFresh {
+                return self.start_fresh();
+            }
+        }
+        Ok(())
+    }
+
+    /// Becomes the one writer; prepares first where another one has to be asked.
+    fn open(&mut self) -> Result<Opened> {
+        loop {
+            self.prepare()?;
+            match self.cx.core.open() {
+                Err(_) if self.cx.core.has_to_prepare() => {}
+                opened => return opened,
+            }
+        }
     }
 
     /// On one host the process before had the address, and is going now.
@@ -148,28 +203,8 @@ impl<P: Processor> Process<P> {
         Ok(())
     }
 
-    fn restore(&self, snapshot: &Snapshot) -> Result<()> {
-        let core = &self.cx.core;
-        let (from, to) = (snapshot.content.schema, core.schema);
-        if from > to {
-            return Err(Error::new(format_args!(
-                "the state has schema version {from}, this program knows {to} and older ones"
-            )));
-        }
-        if from == to {
-            core.memory.replace(&snapshot.content.state, false)?;
-        } else {
-            let stored = serde_json::from_slice(&snapshot.content.state)?;
-            let migrated = (core.migrate)(from, stored).map_err(|failure| {
-                Error::new(format_args!(
-                    "no migration from schema version {from} to {to}: {}",
-                    failure.error()
-                ))
-            })?;
-            core.memory
-                .replace(&serde_json::to_vec(&migrated)?, false)?;
-            log::info!("migrated from schema version {from} to {to}");
-        }
+    pub(super) fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        self.cx.core.restore(snapshot)?;
         log::info!(
             "restored generation {} of {}",
             snapshot.stamp.generation,
@@ -192,34 +227,43 @@ impl<P: Processor> Process<P> {
     fn start_fresh(&mut self) -> Result<()> {
         let aside = self.cx.core.set_aside()?;
         log::warn!("the state begins anew; what was kept is now {aside}");
-        let fresh = serde_json::to_vec(&P::State::default())?;
-        self.cx.core.memory.replace(&fresh, false)?;
+        self.forget()?;
         self.processor.reset_caches(&self.cx);
         Ok(())
     }
 
+    /// The state in memory begins.
+    fn forget(&self) -> Result<()> {
+        let fresh = serde_json::to_vec(&P::State::default())?;
+        self.cx.core.memory.replace(&fresh, false)
+    }
+
     /// The user's part.
     fn work(&mut self) -> Result<()> {
+        if !self.is_started {
+            self.start()?;
+        }
         let (processor, cx) = (&mut self.processor, &self.cx);
-        let started = {
-            let _limit = threads::StartupLimit::watch(&cx.core, self.owns_process)?;
-            step("startup", || processor.startup(cx))
-        };
-        let is_stopping = cx.is_shutdown_requested();
-        let worked = match started {
-            Ok(()) if !is_stopping => {
-                let took = cx.core.begun.elapsed().as_secs_f64();
-                cx.core.metrics().set(&figures::STARTUP, &[], took);
-                cx.core.ready();
-                log::info!("ready");
-                step("run", || processor.run(cx))
-            }
-            started => started,
-        };
-        cx.core.leave(Why::Returned);
-        cx.core.turns.end();
-        let shut_down = step("shutdown", || processor.shutdown(cx));
-        worked.and(shut_down)
+        if cx.is_shutdown_requested() {
+            return Ok(());
+        }
+        step("restored", || processor.restored(cx))?;
+        if cx.is_shutdown_requested() {
+            return Ok(());
+        }
+        let took = cx.core.begun.elapsed().as_secs_f64();
+        cx.core.metrics().set(&figures::STARTUP, &[], took);
+        cx.core.ready();
+        log::info!("ready");
+        step("run", || processor.run(cx))
+    }
+
+    /// `startup`, within its time.
+    pub(super) fn start(&mut self) -> Result<()> {
+        self.is_started = true;
+        let (processor, cx) = (&mut self.processor, &self.cx);
+        let _limit = threads::StartupLimit::watch(&cx.core, self.owns_process)?;
+        step("startup", || processor.startup(cx))
     }
 
     /// The state is another's now. In a cluster the pod stays until it is told
@@ -245,13 +289,20 @@ impl<P: Processor> Process<P> {
 
 /// Runs a step of the user's; a panic is an error like another.
 fn step(name: &str, step: impl FnOnce() -> Outcome) -> Result<()> {
-    let failed = |why: &str| Err(Error::new(format_args!("{name} failed: {why}")));
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(failure)) => failed(&told(&failure)),
-        Err(panic) => failed(&format!("it panicked: {}", text_of(&*panic))),
+        Ok(Err(failure)) => {
+            let why = told(&failure);
+            Err(Error::new(format_args!("{name} failed: {why}")))
+        }
+        Err(panic) => Err(panicked(name, &*panic)),
     }
     .inspect_err(|e| log::error!("{e}"))
+}
+
+pub(super) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
+    let text = text_of(panic);
+    Error::new(format_args!("{name} failed: it panicked: {text}"))
 }
 
 fn told(failure: &Failure) -> String {

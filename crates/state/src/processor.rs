@@ -62,9 +62,28 @@ pub trait Processor {
 
     /// Gets ready. The state is there already.
     ///
+    /// Where another process holds the state, as in a rolling update, that one works
+    /// on: this is called with a copy of the state, and the state is asked for only
+    /// when this has returned and the process has held ready for
+    /// `DORY_TAKEOVER_READY_SEC`. Until then
+    /// [`may_act`](ExecutionContext::may_act) is false, nothing can be saved, and what
+    /// this changes in the copy is not kept.
+    ///
     /// # Errors
-    /// An error ends the processor; `run` is not called.
+    /// An error ends the processor; `run` is not called. Another process that holds
+    /// the state goes on.
     fn startup(&mut self, cx: &ExecutionContext<Self::State>) -> Outcome {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Called once, after [`startup`](Self::startup) and before [`run`](Self::run),
+    /// with the state in hand: exactly as it was saved last, and this process's own.
+    /// The place for what has to be made of the state, or changed in it.
+    ///
+    /// # Errors
+    /// As [`startup`](Self::startup); the state was taken over by then.
+    fn restored(&mut self, cx: &ExecutionContext<Self::State>) -> Outcome {
         let _ = cx;
         Ok(())
     }
@@ -76,7 +95,7 @@ pub trait Processor {
     fn run(&mut self, cx: &ExecutionContext<Self::State>) -> Outcome;
 
     /// Cleans up: called once when `run` is over, however it ended, and before
-    /// the last save.
+    /// the last save; also where `run` was not called, but `startup` was.
     ///
     /// # Errors
     /// An error ends the processor, after the last save.

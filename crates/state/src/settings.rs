@@ -1,5 +1,5 @@
-//! `DORY_*` and `dory.yaml` → settings: parsed once, all that is wrong named
-//! at once.
+//! `DORY_*`, `dory.yaml` and a preset → settings: parsed once, all that is wrong
+//! named at once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::config_file::ConfigFile;
 use super::identity;
+use super::original::Places;
+use super::preset::preset;
 use super::store::{ConfigMapStore, FileStore, Store};
 use satellite_core::Result;
 use satellite_core::http::Secret;
@@ -34,6 +36,7 @@ pub(super) struct Settings {
     pub(super) backend: Backend,
     pub(super) folder: PathBuf,
     pub(super) health: SocketAddr,
+    pub(super) paths: Paths,
     /// Whoever shows it may read and set the state.
     pub(super) state_token: Option<Secret>,
     /// Bytes of a state that may be given by `POST /state`.
@@ -42,13 +45,32 @@ pub(super) struct Settings {
     pub(super) shutdown_timeout: Duration,
     pub(super) checkpoint_every: Duration,
     pub(super) stall_limit: Duration,
+    /// How long to hold ready before the state is asked for; `None` asks at once.
+    pub(super) takeover_ready: Option<Duration>,
+    /// Grows from release to release.
+    pub(super) revision: Option<u64>,
     pub(super) restart_count: Option<u32>,
+    /// Unclean starts in a row before the hook for rapid restarts is called.
+    pub(super) max_restart_attempts: u32,
+    /// Unclean starts in a row before the state is set aside without asking;
+    /// `None`: never.
+    pub(super) golden_image_threshold: Option<u32>,
+    /// Where dory-sdk would have kept the state of this processor.
+    pub(super) original: Places,
     pub(super) is_migrating: bool,
     pub(super) migrated_from: Option<String>,
     pub(super) log_level: log::LevelFilter,
     pub(super) log_json: bool,
-    /// Variables that may be misspelt, a sentence each: told once there is a logger.
-    pub(super) misspelt: Vec<String>,
+    /// What to log once the logger is set.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The paths of the probes and of the metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Paths {
+    pub(super) health: String,
+    pub(super) ready: String,
+    pub(super) metrics: String,
 }
 
 /// What the app was told, which goes before environment and file.
@@ -94,10 +116,19 @@ impl Draft {
             }
         };
         let told_by_file = file.clone();
-        let mut read = Variables::from_lookup(move |name| {
+        let told = move |name: &str| {
             env(name)
                 .filter(|value| !value.trim().is_empty())
                 .or_else(|| told_by_file.value(name.strip_prefix("DORY_")?))
+        };
+        let preset_name = told("DORY_PRESET");
+        let preset = preset_name.as_deref().map(str::trim).map(preset);
+        let of_preset = preset.flatten().unwrap_or_default();
+        let mut read = Variables::from_lookup(move |name| {
+            told(name).or_else(|| {
+                let (_, value) = of_preset.iter().find(|(key, _)| *key == name)?;
+                Some((*value).to_owned())
+            })
         })
         .listed(names_in_env());
         // Which of these are asked for depends on the others.
@@ -105,23 +136,33 @@ impl Draft {
         if let Some(problem) = unfound {
             read.problem("DORY_CONFIG_FILE", problem);
         }
-        file.warn_of_strangers();
+        if let (Some(None), Some(name)) = (preset, &preset_name) {
+            read.problem(
+                "DORY_PRESET",
+                format_args!(
+                    "expected development, production or high-availability, found {name:?}"
+                ),
+            );
+        }
 
         let in_cluster = read.text("KUBERNETES_SERVICE_HOST").is_some();
-        let pod_name = read
-            .text("DORY_POD_NAME")
-            .or_else(|| read.text("POD_NAME"))
+        let told_pod_name = read.text("DORY_POD_NAME").or_else(|| read.text("POD_NAME"));
+        let pod_name = told_pod_name
+            .clone()
             .or_else(|| read.text("HOSTNAME"))
             .or_else(identity::host_name)
             .unwrap_or_else(|| "localhost".to_owned());
         let pod_namespace = read
             .text("DORY_POD_NAMESPACE")
+            .or_else(|| read.text("POD_NAMESPACE"))
             .or_else(|| namespace_of(&around.service_account))
             .unwrap_or_else(|| "default".to_owned());
         let told_id = self
             .processor_id
             .clone()
-            .or_else(|| read.text("DORY_PROCESSOR_ID"));
+            .or_else(|| read.text("DORY_PROCESSOR_ID"))
+            .or_else(|| read.text("PROCESSOR_ID"));
+        let has_told_id = told_id.is_some();
         let processor_id = match identity::processor_id(told_id, &pod_name, in_cluster) {
             Ok(id) => id,
             Err(expected) => {
@@ -133,8 +174,16 @@ impl Draft {
             true => Backend::Local,
             false => backend(&mut read, in_cluster),
         };
+        let original = Places::of(
+            &processor_id,
+            has_told_id,
+            told_pod_name.as_deref(),
+            &pod_namespace,
+            read.text("POD_NAMESPACE"),
+        );
         let mut settings =
             Settings {
+                original,
                 processor_id,
                 pod_name,
                 pod_namespace,
@@ -142,6 +191,7 @@ impl Draft {
                 backend,
                 folder: folder(&read, backend),
                 health: self.health.unwrap_or_else(|| health(&mut read, in_cluster)),
+                paths: paths(&mut read),
                 state_token: (self.state_token.clone())
                     .or_else(|| read.text("DORY_STATE_TOKEN").map(Secret::from)),
                 max_state_bytes: read.value(
@@ -160,9 +210,15 @@ impl Draft {
                 stall_limit: self.stall_limit.unwrap_or_else(|| {
                     read.seconds("DORY_STALL_LIMIT_SEC", Duration::from_secs(3600))
                 }),
+                takeover_ready: takeover_ready(&mut read),
+                revision: read.value("DORY_REVISION", None, "a number", |text| {
+                    text.parse().ok().map(Some)
+                }),
                 restart_count: read.value("RESTART_COUNT", None, "a number", |text| {
                     text.parse().ok().map(Some)
                 }),
+                max_restart_attempts: restarts(&mut read, "DORY_MAX_RESTART_ATTEMPTS").unwrap_or(3),
+                golden_image_threshold: restarts(&mut read, "DORY_GOLDEN_IMAGE_THRESHOLD"),
                 is_migrating: read.flag("DORY_IS_MIGRATING", false),
                 migrated_from: read.text("DORY_MIGRATED_FROM"),
                 log_level: log_level(&mut read),
@@ -173,10 +229,10 @@ impl Draft {
                         _ => None,
                     }
                 }),
-                misspelt: Vec::new(),
+                warnings: file.warnings(),
             };
         let store = store(&mut read, &settings);
-        settings.misspelt = read.misspelt();
+        settings.warnings.extend(read.misspelt());
         read.finish()?;
         Ok((settings, store))
     }
@@ -244,6 +300,40 @@ fn health(read: &mut Variables, in_cluster: bool) -> SocketAddr {
     SocketAddr::new(host, read.port("DORY_HEALTH_PORT", 8080))
 }
 
+fn paths(read: &mut Variables) -> Paths {
+    let mut path = |name: &str, default: &str| {
+        let expected = "a path such as /healthz";
+        read.value(name, default.to_owned(), expected, |text| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+            (text.starts_with('/') && text.chars().all(is_plain)).then(|| text.to_owned())
+        })
+    };
+    let paths = Paths {
+        health: path("DORY_HEALTH_PATH", "/healthz"),
+        ready: path("DORY_READY_PATH", "/ready"),
+        metrics: path("DORY_METRICS_PATH", "/metrics"),
+    };
+    let mut taken = vec!["/", "/state", "/prestop"];
+    for (name, path) in [
+        ("DORY_HEALTH_PATH", &paths.health),
+        ("DORY_READY_PATH", &paths.ready),
+        ("DORY_METRICS_PATH", &paths.metrics),
+    ] {
+        if taken.contains(&path.as_str()) {
+            read.problem(name, format_args!("{path} is the path of another endpoint"));
+        }
+        taken.push(path);
+    }
+    paths
+}
+
+fn restarts(read: &mut Variables, name: &str) -> Option<u32> {
+    read.value(name, None, "1 to 10 restarts", |text| {
+        let count = text.parse().ok().filter(|count| (1..=10).contains(count));
+        count.map(Some)
+    })
+}
+
 fn timeout(read: &mut Variables, name: &str) -> Duration {
     let default = Duration::from_secs(30);
     read.value(name, default, "1 to 300 seconds", |text| {
@@ -251,6 +341,19 @@ fn timeout(read: &mut Variables, name: &str) -> Duration {
         (1.0..=300.0)
             .contains(&seconds)
             .then(|| Duration::from_secs_f64(seconds))
+    })
+}
+
+fn takeover_ready(read: &mut Variables) -> Option<Duration> {
+    let default = Some(Duration::from_secs(5));
+    let expected = "0 to 3600 seconds, or off";
+    read.value("DORY_TAKEOVER_READY_SEC", default, expected, |text| {
+        if text.eq_ignore_ascii_case("off") {
+            return Some(None);
+        }
+        let seconds: f64 = text.parse().ok()?;
+        let is_allowed = (0.0..=3600.0).contains(&seconds);
+        is_allowed.then(|| Some(Duration::from_secs_f64(seconds)))
     })
 }
 
@@ -315,6 +418,41 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_goes_before_a_preset_and_a_preset_before_the_defaults() {
+        let settings = with(|name| match name {
+            "DORY_PRESET" => Some("high-availability".into()),
+            "DORY_SHUTDOWN_TIMEOUT_SEC" => Some("20".into()),
+            _ => None,
+        })
+        .unwrap();
+        assert_eq!(settings.backend, Backend::Volume);
+        assert_eq!(settings.startup_timeout, Duration::from_secs(60));
+        assert_eq!(settings.shutdown_timeout, Duration::from_secs(20));
+        assert_eq!(settings.max_restart_attempts, 5);
+        assert_eq!(settings.golden_image_threshold, None);
+        assert!(settings.log_json);
+    }
+
+    #[test]
+    fn the_names_of_the_original_are_understood() {
+        let settings = with(|name| match name {
+            "PROCESSOR_ID" => Some("orders".into()),
+            "POD_NAMESPACE" => Some("shop".into()),
+            "DORY_HEALTH_PATH" => Some("/live".into()),
+            "DORY_MAX_RESTART_ATTEMPTS" => Some("7".into()),
+            "DORY_GOLDEN_IMAGE_THRESHOLD" => Some("9".into()),
+            _ => None,
+        })
+        .unwrap();
+        assert_eq!(settings.processor_id, "orders");
+        assert_eq!(settings.pod_namespace, "shop");
+        assert_eq!(settings.paths.health, "/live");
+        assert_eq!(settings.paths.ready, "/ready");
+        assert_eq!(settings.max_restart_attempts, 7);
+        assert_eq!(settings.golden_image_threshold, Some(9));
+    }
+
+    #[test]
     fn every_wrong_value_is_named_at_once() {
         let error = with(|name| match name {
             "DORY_STATE_BACKEND" => Some("floppy".into()),
@@ -324,11 +462,17 @@ mod tests {
             "DORY_LOG_FORMAT" => Some("xml".into()),
             "DORY_PROCESSOR_ID" => Some("../etc".into()),
             "DORY_CONFIG_FILE" => Some("/nowhere/dory.yaml".into()),
+            "DORY_PRESET" => Some("staging".into()),
+            "DORY_HEALTH_PATH" => Some("live".into()),
+            "DORY_READY_PATH" => Some("/state".into()),
+            "DORY_METRICS_PATH" => Some("/healthz".into()),
+            "DORY_MAX_RESTART_ATTEMPTS" => Some("0".into()),
+            "DORY_GOLDEN_IMAGE_THRESHOLD" => Some("11".into()),
             _ => None,
         })
         .unwrap_err();
         assert!(error.is_settings());
         let told = error.to_string();
-        assert!(told.starts_with("7 settings are wrong:"), "{told}");
+        assert!(told.starts_with("13 settings are wrong:"), "{told}");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -156,7 +157,11 @@ impl StartupLimit {
         let running = spawn("startup", move |ended| {
             let limit = watched.settings.startup_timeout;
             if goes_on(&ended, limit) && watched.waiter.wake.stage() < Stage::Draining {
-                log::error!("startup lasted longer than {limit:.0?}");
+                let told = format!("startup lasted longer than {limit:.0?}");
+                log::error!("{told}");
+                if watched.is_preparing.load(Ordering::SeqCst) {
+                    watched.give_up(&told);
+                }
                 let _ = watched.finish(Instant::now() + Duration::from_secs(5));
                 end_process();
             }

@@ -97,13 +97,28 @@ impl Core {
         end
     }
 
+    /// Where there is no last save, the state is let go of as it was saved before:
+    /// others need not wait until they take this process for dead.
     fn last_save(&self, deadline: Instant) -> Result<()> {
-        if !self.is_open.load(Ordering::SeqCst) {
-            return Ok(()); // it ended before there was a state to keep
-        }
         if let Some(Why::Fenced(how)) = self.why() {
-            return Err(Error::fenced(how));
+            return match self.is_open.load(Ordering::SeqCst) {
+                true => Err(Error::fenced(how)),
+                false => Ok(()), // it ended before there was a state to keep
+            };
         }
+        if !self.is_open.load(Ordering::SeqCst) {
+            self.let_go();
+            return Ok(());
+        }
+        let saved = self.save_and_release(deadline);
+        let is_lost = |e: &Error| e.is_fenced() || e.is_retryable();
+        if saved.as_ref().is_err_and(|e| !is_lost(e)) {
+            self.let_go();
+        }
+        saved
+    }
+
+    fn save_and_release(&self, deadline: Instant) -> Result<()> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let taken = self.memory.take_within(left().min(Duration::from_secs(5)));
         let taken = taken.inspect_err(|e| self.not_saved(e))?;
@@ -112,8 +127,10 @@ impl Core {
         loop {
             match self.release(&content) {
                 Ok(()) => return Ok(()),
-                Err(e) if e.is_fenced() || left() < 2 * pause => return Err(e),
-                Err(e) => log::warn!("the last save is tried again: {e}"),
+                // What the store refuses for good is not accepted a second later.
+                Err(e) if e.is_fenced() || e.is_too_large() || e.is_final() => return Err(e),
+                Err(e) if left() < 2 * pause => return Err(e),
+                Err(_) => {} // logged as the outage of the saves
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));

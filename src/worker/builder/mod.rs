@@ -279,8 +279,10 @@ impl Builder {
             Some(processor) => processor.health.clone(),
             None => Health::good(),
         };
+        #[cfg(feature = "state")]
+        let may_act = processor.as_ref().map(|p| Arc::clone(&p.may_act));
         #[cfg(not(feature = "state"))]
-        let health = Health::good();
+        let (health, may_act) = (Health::good(), None);
         health.starting(health::PLATFORM, "not polled yet");
         health.metrics().show(figures::ALL);
         let registration = self.registration(settings.base_url.as_deref());
@@ -317,6 +319,7 @@ impl Builder {
                 journal: Mutex::new(journal),
                 polling: AtomicBool::new(false),
                 cut: AtomicBool::new(false),
+                may_act,
                 #[cfg(feature = "state")]
                 processor: processor.as_ref().map(|p| Arc::clone(&p.context)),
             }),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use satellite_core::ManualClock;
 use satellite_core::Variables;
-use satellite_skypilot::SkyPilotBuilder;
 use satellite_serve::{Limits, Request, Response, Server};
+use satellite_skypilot::SkyPilotBuilder;
 use satellite_skypilot::SkyPilotClient;
 use serde_json::{Value, json};
 

@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,11 +13,13 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::fenced::Fenced;
+use super::keeper::{self, LeaseKeeper};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::lease::LeaseObject;
 use super::register::{Cell, Put, Register};
-use super::{Claim, Opened, Opening, Store};
-use crate::document::Content;
+use super::{Keeper, Opened, Opening, Original, Store};
+use crate::document::{self, Content};
+use crate::import;
 use crate::time;
 use satellite_core::http::Response;
 use satellite_core::{Error, Result};
@@ -25,6 +28,10 @@ use satellite_core::{Error, Result};
 const LIMIT: usize = 1024 * 1024;
 /// Larger ones are compressed: every save goes through the cluster's store.
 const PLAIN: usize = 64 * 1024;
+/// How long after a takeover dory-sdk may still write its last state.
+const ORIGINAL: Duration = Duration::from_secs(600);
+/// By these, what dory-sdk keeps is removed after an hour.
+const OF_THE_ORIGINAL: [&str; 2] = ["dory.io/state-ttl", "dory.io/created-timestamp"];
 /// No state grows past this when it is taken out of its compression.
 const INFLATED: u64 = 256 * 1024 * 1024;
 
@@ -48,10 +55,16 @@ const INFLATED: u64 = 256 * 1024 * 1024;
 ///
 /// A ConfigMap holds 1 MiB: a state that is larger even when compressed is
 /// refused before anything is sent.
+///
+/// A state of dory-sdk, the Python original, is taken over from the ConfigMap that
+/// its generated manifests lead to. Where that has the name of this store's own,
+/// what dory-sdk kept is copied to `dory-original-<processor>` first.
 #[derive(Debug)]
 pub struct ConfigMapStore {
     cluster: Cluster,
     patience: Duration,
+    /// Those of dory-sdk that have been looked for.
+    originals: Vec<ConfigMap>,
     opened: Option<Fenced<ConfigMap, LeaseObject>>,
 }
 
@@ -61,6 +74,7 @@ impl ConfigMapStore {
         ConfigMapStore {
             cluster: Cluster::default(),
             patience: Duration::from_secs(15),
+            originals: Vec::new(),
             opened: None,
         }
     }
@@ -88,6 +102,21 @@ impl ConfigMapStore {
         self
     }
 
+    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
+        if self.opened.is_none() {
+            let (namespace, id) = (opening.namespace(), opening.processor());
+            let within = keeper::call_limit(self.patience);
+            let name = format!("dory-state-{id}");
+            let state = ConfigMap::new(&self.cluster, namespace, &name);
+            let lease = LeaseObject::new(&self.cluster, namespace, id, within);
+            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            let mut seen = ConfigMap::new(&self.cluster, namespace, &name).within(within);
+            seen.last = Arc::clone(&state.last);
+            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+        }
+        self.opened()
+    }
+
     fn opened(&mut self) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
         self.opened
             .as_mut()
@@ -102,12 +131,26 @@ impl Default for ConfigMapStore {
 }
 
 impl Store for ConfigMapStore {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        self.connected(opening)?.look(opening)
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        self.connected(opening)?.give_up(opening, why)
+    }
+
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let (namespace, id) = (opening.namespace(), opening.processor());
-        let state = ConfigMap::new(&self.cluster, namespace, &format!("dory-state-{id}"));
-        let lease = LeaseObject::new(&self.cluster, namespace, id);
-        let fenced = Fenced::new(state, lease, self.patience);
-        self.opened.insert(fenced).open(opening)
+        let fenced = self.connected(opening)?;
+        let opened = fenced.open(opening)?;
+        let own = opened.snapshot.as_ref();
+        if own.is_none_or(|snapshot| snapshot.stamp.epoch == 0) {
+            fenced.state().last().expects_original_until = Some(Instant::now() + ORIGINAL);
+        }
+        Ok(opened)
+    }
+
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        self.opened.as_mut()?.keeper()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -118,8 +161,8 @@ impl Store for ConfigMapStore {
         self.opened()?.release(last)
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
-        self.opened()?.tend()
+    fn let_go(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
     }
 
     /// As often as the holders of Leases usually do.
@@ -134,6 +177,26 @@ impl Store for ConfigMapStore {
     fn is_free(&mut self) -> Result<bool> {
         self.opened()?.is_free()
     }
+
+    fn read_original(&mut self, namespace: &str, id: &str) -> Result<Option<Original>> {
+        let name = format!("dory-state-{id}");
+        let own = self.opened()?.state();
+        if own.is_at(namespace, &name) {
+            return own.late_original();
+        }
+        let known = self
+            .originals
+            .iter()
+            .position(|m| m.is_at(namespace, &name));
+        let at = known.unwrap_or_else(|| {
+            let map = ConfigMap::new(&self.cluster, namespace, &name);
+            self.originals.push(map);
+            self.originals.len() - 1
+        });
+        let map = &mut self.originals[at];
+        let found = map.get()?.filter(|cell| !document::is_own(&cell.document));
+        Ok(found.map(|cell| map.original(cell.document)))
+    }
 }
 
 /// A document in a ConfigMap: as it is under `state`, or compressed under
@@ -145,16 +208,94 @@ pub(super) struct ConfigMap {
     name: String,
     /// Labels and the like that others have put on it.
     metadata: Map<String, Value>,
+    last: Arc<Mutex<LastWrite>>,
+    /// A state of dory-sdk that was read here and is not copied yet.
+    uncopied: Option<Vec<u8>>,
+    /// A state of dory-sdk that was written over this process's.
+    late: Option<Vec<u8>>,
+}
+
+/// What this process wrote last, for all that look at the same ConfigMap.
+#[derive(Debug, Default)]
+struct LastWrite {
+    /// The header of the document.
+    header: Option<Vec<u8>>,
+    /// Until then dory-sdk may write its last state over this process's.
+    expects_original_until: Option<Instant>,
 }
 
 impl ConfigMap {
     pub(super) fn new(cluster: &Cluster, namespace: &str, name: &str) -> Self {
         ConfigMap {
             api: Kubernetes::new(cluster.clone()),
-            collection: format!("/api/v1/namespaces/{namespace}/configmaps"),
+            collection: collection(namespace),
             name: name.to_owned(),
             metadata: Map::new(),
+            last: Arc::default(),
+            uncopied: None,
+            late: None,
         }
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastWrite> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_at(&self, namespace: &str, name: &str) -> bool {
+        self.name == name && self.collection == collection(namespace)
+    }
+
+    fn original(&self, document: Vec<u8>) -> Original {
+        Original {
+            place: format!("ConfigMap {} ({})", self.name, self.collection),
+            document,
+        }
+    }
+
+    /// The state that dory-sdk wrote over this process's, if it did.
+    fn late_original(&mut self) -> Result<Option<Original>> {
+        self.get()?;
+        Ok(self.late.clone().map(|document| self.original(document)))
+    }
+
+    /// A state of dory-sdk in the place of this process's: kept in mind and to be
+    /// copied. To the fence it is as if the own document were still there.
+    fn seen_original(&mut self, document: Vec<u8>) -> Vec<u8> {
+        self.uncopied = Some(document.clone());
+        let last = self.last();
+        let is_expected = (last.expects_original_until).is_some_and(|end| Instant::now() < end);
+        match last.header.as_deref().map(document::of_header) {
+            Some(own) if is_expected => {
+                drop(last);
+                self.late = Some(document);
+                own
+            }
+            _ => document,
+        }
+    }
+
+    /// Nothing of dory-sdk's is lost when this process writes over it.
+    fn copy_original(&mut self, document: &[u8]) {
+        let name = self.name.replacen("dory-state-", "dory-original-", 1);
+        let copied = self.object(&name, document, None).and_then(|object| {
+            let answer = self.api.post(&self.collection, &object)?;
+            match answer.status() {
+                409 => self
+                    .api
+                    .put(&format!("{}/{name}", self.collection), &object)?
+                    .ok(),
+                _ => answer.ok(),
+            }
+        });
+        match copied {
+            Ok(_) => log::info!("what dory-sdk kept is now ConfigMap {name}"),
+            Err(e) => log::warn!("what dory-sdk kept is not copied to ConfigMap {name}: {e}"),
+        }
+    }
+
+    pub(super) fn within(mut self, within: Duration) -> Self {
+        self.api = self.api.within(within);
+        self
     }
 
     fn path(&self) -> String {
@@ -173,7 +314,7 @@ impl ConfigMap {
             _ => {
                 let compressed = compress(document)?;
                 if compressed.len() > LIMIT {
-                    return Err(Error::new(format_args!(
+                    return Err(Error::too_large(format_args!(
                         "the state is too large for ConfigMap {name}: {} bytes, compressed {}, \
                          and {LIMIT} is all that one holds",
                         document.len(),
@@ -208,6 +349,10 @@ impl Register for ConfigMap {
                 return Err(Error::new(format_args!("ConfigMap {name} holds no state")));
             }
         };
+        let document = match import::envelope(&document) {
+            Ok(_) => self.seen_original(document),
+            Err(_) => document,
+        };
         Ok(Some(Cell {
             document,
             version: version(&object),
@@ -215,12 +360,19 @@ impl Register for ConfigMap {
     }
 
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
+        if let Some(original) = over.and_then(|_| self.uncopied.take()) {
+            self.copy_original(&original);
+        }
         let object = self.object(&self.name, document, over)?;
         let answer = match over {
             Some(_) => self.api.put(&self.path(), &object)?,
             None => self.api.post(&self.collection, &object)?,
         };
-        put_of(answer, over)
+        let put = put_of(answer, over)?;
+        if let Put::Done(_) = put {
+            self.last().header = document::header(document).map(<[u8]>::to_vec);
+        }
+        Ok(put)
     }
 
     fn set_aside(&mut self) -> Result<String> {
@@ -238,6 +390,10 @@ impl Register for ConfigMap {
         self.metadata.clear();
         Ok(format!("ConfigMap {name}"))
     }
+}
+
+fn collection(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
 /// What became of a write over `over`.
@@ -268,10 +424,14 @@ pub(super) fn metadata(kept: &Map<String, Value>, name: &str, over: Option<&str>
 }
 
 pub(super) fn kept_metadata(object: &Value) -> Map<String, Value> {
-    ["labels", "annotations", "ownerReferences", "finalizers"]
+    let mut kept: Map<_, _> = ["labels", "annotations", "ownerReferences", "finalizers"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), object["metadata"].get(name)?.clone())))
-        .collect()
+        .collect();
+    if let Some(Value::Object(annotations)) = kept.get_mut("annotations") {
+        annotations.retain(|name, _| !OF_THE_ORIGINAL.contains(&name.as_str()));
+    }
+    kept
 }
 
 fn compress(document: &[u8]) -> Result<Vec<u8>> {

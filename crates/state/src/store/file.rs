@@ -1,19 +1,17 @@
 //! States in a folder: of this host, or of a volume that moves between hosts.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::generations::Generations;
-use super::{Claim, Opened, Opening, Store, check_owner, lock};
+use super::queue::{self, CANDIDATE, CLAIM, Heard, LOCK};
+use super::{Claim, Opened, Opening, Original, Store, check_owner, lock};
 use crate::document::{self, Content, Snapshot, Stamp};
+use crate::original;
 use satellite_core::{Error, Result};
 
-const LOCK: &str = "lock";
-const CLAIM: &str = "claim";
 const KEPT: usize = 3;
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// States in a folder, one folder in it for each processor:
 ///
@@ -21,12 +19,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// orders/00000000000000000042.state       the newest, and two before it
 /// orders/lock                             locked by the process that writes
 /// orders/claim                            who asks it to hand over
+/// orders/candidate                        who prepares to take over, on a copy
 /// orders/….state.corrupt-20261121T050000Z set aside, not to be used
 /// ```
 ///
 /// A process that finds the state held asks for it, and has it as soon as the
 /// other has saved and let go. Where nothing of its own is there yet, a
-/// `dory-state-<processor>.json` of the Python reference is taken over.
+/// `dory-state-<id>.json` of dory-sdk, the Python original, is taken over.
 ///
 /// ```
 /// use satellite_state::{App, FileStore};
@@ -39,6 +38,9 @@ pub struct FileStore {
     folder: PathBuf,
     keep: usize,
     held: Option<Held>,
+    /// Locked from the first look on, until this process holds the state.
+    candidate: Option<File>,
+    heard: Heard,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ impl FileStore {
             folder: folder.into(),
             keep: KEPT,
             held: None,
+            candidate: None,
+            heard: Heard::default(),
         }
     }
 
@@ -87,9 +91,6 @@ impl FileStore {
                 Err(e) => return Err(e),
             }
         }
-        if opened.snapshot.is_none() && damaged.is_empty() {
-            opened.snapshot = self.read_reference(processor)?;
-        }
         for (number, error) in damaged {
             // Where nothing older is left, the damaged one stays in its place:
             // to begin anew is not for a store to decide.
@@ -108,37 +109,63 @@ impl FileStore {
         }
         Ok(opened)
     }
-
-    fn read_reference(&self, processor: &str) -> Result<Option<Snapshot>> {
-        let path = self.folder.join(format!("dory-state-{processor}.json"));
-        let document = match fs::read(&path) {
-            Ok(document) => document,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(told(&path, e)),
-        };
-        let snapshot = Snapshot::from_document(&document)
-            .map_err(|e| Error::corrupt(format_args!("{}: {e}", path.display())))?;
-        check_owner(&snapshot.stamp, processor)?;
-        log::info!("taken over from {}", path.display());
-        Ok(Some(snapshot))
-    }
 }
 
 impl Store for FileStore {
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
         let folder = self.folder.join(opening.processor());
         let generations =
             Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
-        let lock = take_lock(&folder, opening)?;
+        let lock = folder.join(LOCK);
+        if lock::try_lock(&lock).map_err(|e| told(&lock, e))?.is_some() {
+            return Ok(None);
+        }
+        // Damaged ones are the holder's to set aside; it removes old ones meanwhile.
+        let newest = queue::newest(&generations)?;
+        if let Some(snapshot) = &newest {
+            check_owner(&snapshot.stamp, opening.processor())?;
+        }
+        if queue::is_older(opening, newest.as_ref()) {
+            return Ok(None);
+        }
+        if self.candidate.is_none() {
+            self.candidate = queue::lock_as(&folder.join(CANDIDATE), &opening.candidate())?;
+        }
+        Ok(Some(Opened {
+            snapshot: newest,
+            failures: Vec::new(),
+        }))
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        if let Some(mut file) = self.candidate.take() {
+            let text = format!("{}\n{why}", opening.candidate());
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+        opening.tenure.unlimited(); // the lock ends with its process
+        let folder = self.folder.join(opening.processor());
+        let generations =
+            Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
+        let lock = queue::take_lock(&folder, &generations, opening, &mut self.candidate)?;
+        if self.candidate.take().is_some() {
+            let _ = fs::remove_file(folder.join(CANDIDATE));
+        }
         let opened = self.read(&generations, opening.processor())?;
         let before = opened.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
-        let stamp = before.cloned().unwrap_or_default();
+        let before = before.cloned().unwrap_or_default();
+        let (holder, epoch) = (opening.holder(), before.epoch + 1);
         self.held = Some(Held {
             lock: Some(lock),
             stamp: Stamp {
                 // Past the damaged ones too: a name is never used twice.
                 generation: generations.list()?.first().copied().unwrap_or(0),
-                ..stamp.succeeded_by(opening.processor(), opening.holder())
+                ..before.succeeded_by(opening.processor(), holder, opening.revision, epoch)
             },
             generations,
         });
@@ -157,8 +184,19 @@ impl Store for FileStore {
         Ok(generation)
     }
 
+    fn let_go(&mut self) -> Result<()> {
+        if let Some(held) = &mut self.held {
+            held.lock = None;
+        }
+        Ok(())
+    }
+
     fn tend(&mut self) -> Result<Option<Claim>> {
-        let path = self.held()?.generations.folder().join(CLAIM);
+        let held = self.held()?;
+        let folder = held.generations.folder().to_owned();
+        held.check_fence(&folder)?;
+        self.heard.look(&folder)?;
+        let path = folder.join(CLAIM);
         if !path.exists() || lock::try_lock(&path).map_err(|e| told(&path, e))?.is_some() {
             return Ok(None); // whoever asked is gone
         }
@@ -173,6 +211,16 @@ impl Store for FileStore {
             names.push(generations.set_aside(number)?.display().to_string());
         }
         Ok(names.join(", "))
+    }
+
+    fn read_original(&mut self, _: &str, id: &str) -> Result<Option<Original>> {
+        let path = self.folder.join(original::file_name(id));
+        let found = original::read_file(&path);
+        let document = found.map_err(|e| Error::new(format_args!("{}: {e}", path.display())))?;
+        Ok(document.map(|document| Original {
+            place: path.display().to_string(),
+            document,
+        }))
     }
 
     fn is_free(&mut self) -> Result<bool> {
@@ -214,40 +262,6 @@ impl Held {
     }
 }
 
-/// Waits for the lock, and asks whoever has it to let go. The claim is locked
-/// as well, so that nobody makes way for a process that is gone.
-fn take_lock(folder: &Path, opening: &Opening<'_>) -> Result<File> {
-    let (path, claim) = (folder.join(LOCK), folder.join(CLAIM));
-    let mut asking = None;
-    loop {
-        if let Some(lock) = lock_as(&path, opening.holder())? {
-            if asking.is_some() {
-                let _ = fs::remove_file(&claim); // the next claim is a new file
-            }
-            return Ok(lock);
-        }
-        let holder = fs::read_to_string(&path).unwrap_or_default();
-        if asking.is_none() {
-            asking = lock_as(&claim, opening.holder())?;
-            log::info!("the state is held by {holder}; asking for it");
-        }
-        let reason = format!("waiting for {holder} to hand its state over");
-        opening.wait(LOOK_AGAIN, &reason)?;
-    }
-}
-
-/// Locks the file, and leaves a name in it.
-fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
-    let Some(mut file) = lock::try_lock(path).map_err(|e| told(path, e))? else {
-        return Ok(None);
-    };
-    // On a full disk the lock counts, not the name.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| file.write_all(holder.as_bytes()));
-    Ok(Some(file))
-}
-
-fn told(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn told(path: &Path, error: std::io::Error) -> Error {
     Error::new(format_args!("{}: {error}", path.display()))
 }

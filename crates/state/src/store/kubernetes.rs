@@ -129,6 +129,7 @@ struct Read {
 /// The API, with the credentials of the moment.
 pub(super) struct Kubernetes {
     cluster: Cluster,
+    within: Duration,
     session: Option<Session>,
 }
 
@@ -142,8 +143,15 @@ impl Kubernetes {
     pub(super) fn new(cluster: Cluster) -> Self {
         Kubernetes {
             cluster,
+            within: WITHIN,
             session: None,
         }
+    }
+
+    /// A call fails when there is no answer within this time.
+    pub(super) fn within(mut self, within: Duration) -> Self {
+        self.within = within.min(WITHIN);
+        self
     }
 
     pub(super) fn get(&mut self, path: &str) -> Result<Response> {
@@ -165,7 +173,9 @@ impl Kubernetes {
     fn send(&mut self, method: Method, path: &str, object: Option<&Value>) -> Result<Response> {
         // Each has a backoff of its own above this; and a write is never sent
         // again blindly, since the answer to the first may be under way.
-        let mut call = Call::new(method, path).effort(Effort::Once).within(WITHIN);
+        let mut call = Call::new(method, path)
+            .effort(Effort::Once)
+            .within(self.within);
         if let Some(object) = object {
             call = call.json(object)?;
         }

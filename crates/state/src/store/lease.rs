@@ -1,5 +1,7 @@
 //! The doorbell in a cluster: a Lease, which `kubectl get lease` shows.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::configmap::{ConfigMap, kept_metadata, metadata, put_of, version};
@@ -8,6 +10,10 @@ use super::register::{Cell, Lease, Put, Register};
 use satellite_core::Result;
 
 const CLAIMED_BY: &str = "dory.io/claimed-by";
+const EPOCH: &str = "dory.io/epoch";
+const CANDIDATE: &str = "dory.io/candidate";
+const CANDIDATE_BEAT: &str = "dory.io/candidate-beat";
+const CANDIDATE_FAILED: &str = "dory.io/candidate-failed";
 
 /// A Lease, or where those are forbidden a ConfigMap in its place.
 #[derive(Debug)]
@@ -17,18 +23,26 @@ pub(super) struct LeaseObject {
     name: String,
     metadata: Map<String, Value>,
     instead: ConfigMap,
-    is_forbidden: bool,
+    /// Said once. Each call tries the Lease again: permissions may arrive late, and
+    /// all pods have to use the same object.
+    warned: bool,
 }
 
 impl LeaseObject {
-    pub(super) fn new(cluster: &Cluster, namespace: &str, processor: &str) -> Self {
+    pub(super) fn new(
+        cluster: &Cluster,
+        namespace: &str,
+        processor: &str,
+        within: Duration,
+    ) -> Self {
+        let name = format!("dory-lease-{processor}");
         LeaseObject {
-            api: Kubernetes::new(cluster.clone()),
+            api: Kubernetes::new(cluster.clone()).within(within),
             collection: format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"),
             name: format!("dory-state-{processor}"),
             metadata: Map::new(),
-            instead: ConfigMap::new(cluster, namespace, &format!("dory-lease-{processor}")),
-            is_forbidden: false,
+            instead: ConfigMap::new(cluster, namespace, &name).within(within),
+            warned: false,
         }
     }
 
@@ -45,57 +59,72 @@ impl LeaseObject {
                 "leaseTransitions": lease.transitions,
             },
         });
-        object["metadata"]["annotations"][CLAIMED_BY] = json!(lease.claimed_by);
+        let annotations = &mut object["metadata"]["annotations"];
+        annotations[CLAIMED_BY] = json!(lease.claimed_by);
+        annotations[EPOCH] = json!(lease.epoch.to_string());
+        annotations[CANDIDATE] = json!(lease.candidate);
+        annotations[CANDIDATE_BEAT] = json!(lease.candidate_beat.to_string());
+        annotations[CANDIDATE_FAILED] = json!(lease.candidate_failed);
         object
     }
 
     fn forbidden(&mut self) {
-        self.is_forbidden = true;
-        log::warn!(
-            "Leases are forbidden to this pod, a ConfigMap takes their place: \
-             grant get, create and update of leases in coordination.k8s.io"
-        );
+        if !std::mem::replace(&mut self.warned, true) {
+            log::warn!(
+                "Leases are forbidden to this pod, a ConfigMap takes their place: \
+                 grant get, create and update of leases in coordination.k8s.io"
+            );
+        }
+    }
+
+    fn allowed(&mut self) {
+        if std::mem::take(&mut self.warned) {
+            log::info!("Leases are no longer forbidden to this pod");
+        }
     }
 }
 
 impl Register for LeaseObject {
     fn get(&mut self) -> Result<Option<Cell>> {
-        if !self.is_forbidden {
-            let answer = self
-                .api
-                .get(&format!("{}/{}", self.collection, self.name))?;
-            match answer.status() {
-                404 => return Ok(None),
-                403 => self.forbidden(),
-                _ => {
-                    let object: Value = answer.json()?;
-                    self.metadata = kept_metadata(&object);
-                    return Ok(Some(Cell {
-                        document: serde_json::to_vec(&lease_of(&object))?,
-                        version: version(&object),
-                    }));
-                }
+        let path = format!("{}/{}", self.collection, self.name);
+        let answer = self.api.get(&path)?;
+        match answer.status() {
+            404 => {
+                self.allowed();
+                Ok(None)
+            }
+            403 => {
+                self.forbidden();
+                self.instead.get()
+            }
+            _ => {
+                let object: Value = answer.json()?;
+                self.allowed();
+                self.metadata = kept_metadata(&object);
+                Ok(Some(Cell {
+                    document: serde_json::to_vec(&lease_of(&object))?,
+                    version: version(&object),
+                }))
             }
         }
-        self.instead.get()
     }
 
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
-        if !self.is_forbidden {
-            let object = self.object(&serde_json::from_slice(document)?, over);
-            let answer = match over {
-                Some(_) => {
-                    let path = format!("{}/{}", self.collection, self.name);
-                    self.api.put(&path, &object)?
-                }
-                None => self.api.post(&self.collection, &object)?,
-            };
-            match answer.status() {
-                403 => self.forbidden(),
-                _ => return put_of(answer, over),
+        let object = self.object(&serde_json::from_slice(document)?, over);
+        let answer = match over {
+            Some(_) => {
+                let path = format!("{}/{}", self.collection, self.name);
+                self.api.put(&path, &object)?
             }
+            None => self.api.post(&self.collection, &object)?,
+        };
+        match answer.status() {
+            403 => {
+                self.forbidden();
+                self.instead.put(document, over)
+            }
+            _ => put_of(answer, over),
         }
-        self.instead.put(document, over)
     }
 
     fn set_aside(&mut self) -> Result<String> {
@@ -105,13 +134,19 @@ impl Register for LeaseObject {
 
 fn lease_of(object: &Value) -> Lease {
     let spec = &object["spec"];
+    let annotations = &object["metadata"]["annotations"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| text(value).parse().unwrap_or(0);
     Lease {
         holder: text(&spec["holderIdentity"]),
-        claimed_by: text(&object["metadata"]["annotations"][CLAIMED_BY]),
+        claimed_by: text(&annotations[CLAIMED_BY]),
         acquired: text(&spec["acquireTime"]),
         renewed: text(&spec["renewTime"]),
         seconds: spec["leaseDurationSeconds"].as_u64().unwrap_or(0),
         transitions: spec["leaseTransitions"].as_u64().unwrap_or(0),
+        epoch: number(&annotations[EPOCH]),
+        candidate: text(&annotations[CANDIDATE]),
+        candidate_beat: number(&annotations[CANDIDATE_BEAT]),
+        candidate_failed: text(&annotations[CANDIDATE_FAILED]),
     }
 }

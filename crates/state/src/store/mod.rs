@@ -1,17 +1,21 @@
 //! Where states are kept.
 
+mod candidates;
 mod configmap;
 mod fenced;
 #[cfg(test)]
 mod fenced_model;
 mod file;
 mod generations;
+mod keeper;
 mod kubernetes;
 mod lease;
 mod lock;
+mod queue;
 mod register;
 #[cfg(feature = "s3")]
 mod s3;
+mod tenure;
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
@@ -21,7 +25,10 @@ pub use s3::S3Store;
 use std::fmt;
 use std::time::Duration;
 
+pub(super) use tenure::Tenure;
+
 use super::document::{Content, Snapshot, Stamp};
+use super::identity;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 
@@ -31,6 +38,28 @@ use satellite_core::{Error, Result};
 /// over what somebody else has written: it answers with an error whose
 /// `is_fenced()` is true instead.
 pub trait Store: Send + fmt::Debug {
+    /// A copy of what is kept, where this process would have to ask another one for
+    /// it; `None` where it is to [`open`](Self::open) the store at once. Tells the
+    /// holder that this process prepares to take over, and is called again from
+    /// time to time until it does. Nothing that is kept changes.
+    ///
+    /// # Errors
+    /// When what is kept cannot be read.
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        let _ = opening;
+        Ok(None)
+    }
+
+    /// Tells the holder that this process does not take over, after a
+    /// [`look`](Self::look), and why.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        let _ = (opening, why);
+        Ok(())
+    }
+
     /// Becomes the only writer, waiting until whoever holds the state has handed
     /// it over or is gone, and reads what is kept.
     ///
@@ -51,6 +80,22 @@ pub trait Store: Send + fmt::Debug {
     /// # Errors
     /// As [`save`](Self::save).
     fn release(&mut self, last: &Content) -> Result<u64>;
+
+    /// Lets go of the state as it was saved last: for a process that ends without a
+    /// last save. Does nothing where it is not held.
+    ///
+    /// # Errors
+    /// When others cannot be told; they wait until it expires.
+    fn let_go(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// After [`open`](Self::open): what keeps hold of the state from a thread of its
+    /// own, so that a save that takes long holds up no renewal. `None`: that is what
+    /// [`tend`](Self::tend) is for.
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        None
+    }
 
     /// Tells that this writer is alive, and hears whether another asks for the
     /// state. Called every [`tend_every`](Self::tend_every).
@@ -73,6 +118,17 @@ pub trait Store: Send + fmt::Debug {
     /// When that fails, nothing is changed.
     fn set_aside(&mut self) -> Result<String>;
 
+    /// Reads what dory-sdk, the Python original, kept for the processor `id` in
+    /// `namespace`, if this store is a place where dory-sdk keeps states. The
+    /// store was opened before.
+    ///
+    /// # Errors
+    /// When there is something that cannot be read.
+    fn read_original(&mut self, namespace: &str, id: &str) -> Result<Option<Original>> {
+        let _ = (namespace, id);
+        Ok(None)
+    }
+
     /// After [`release`](Self::release): whether nobody holds the state.
     ///
     /// # Errors
@@ -82,11 +138,29 @@ pub trait Store: Send + fmt::Debug {
     }
 }
 
+/// Keeps hold of a state for its writer: see [`Store::keeper`].
+pub trait Keeper: Send + fmt::Debug {
+    /// As [`Store::tend`].
+    ///
+    /// # Errors
+    /// `is_fenced()` when somebody else holds the state by now.
+    fn tend(&mut self) -> Result<Option<Claim>>;
+}
+
 /// Another process asks for the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// Who asks.
     pub by: String,
+}
+
+/// A state of dory-sdk, the Python original, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Where it is, for the log.
+    pub place: String,
+    /// Its bytes.
+    pub document: Vec<u8>,
 }
 
 /// What was found when a store was opened.
@@ -104,13 +178,23 @@ pub struct Opening<'a> {
     pub(crate) processor: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) holder: &'a str,
+    pub(crate) in_cluster: bool,
+    /// The release of this process, where it was told.
+    pub(crate) revision: Option<u64>,
+    pub(crate) tenure: &'a Tenure,
     pub(crate) waiter: &'a Waiter,
     pub(crate) status: &'a dyn Status,
 }
 
-/// Told why a processor is not ready yet.
+/// The process that opens a store.
 pub(crate) trait Status: fmt::Debug {
+    /// Told why it is not ready yet.
     fn waiting(&self, reason: &str);
+
+    /// Fails when it has to prepare before it asks another process for the state.
+    fn check_prepared(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Opening<'_> {
@@ -130,6 +214,20 @@ impl Opening<'_> {
         self.holder
     }
 
+    /// This process by its release: for people.
+    fn candidate(&self) -> String {
+        identity::release_of(self.holder, self.revision)
+    }
+
+    /// This holder's process is gone for certain.
+    fn is_gone(&self, holder: &str) -> bool {
+        identity::is_gone(holder, self.holder, self.in_cluster)
+    }
+
+    fn check_prepared(&self) -> Result<()> {
+        self.status.check_prepared()
+    }
+
     /// Waits; the reason is told by `/ready`.
     ///
     /// # Errors
@@ -141,11 +239,6 @@ impl Opening<'_> {
             false => Err(Error::stopped()),
         }
     }
-}
-
-/// The name of the pod or host in a holder's name.
-pub(super) fn pod_of(holder: &str) -> &str {
-    holder.split(' ').next().unwrap_or(holder)
 }
 
 /// Refuses a state that is another processor's.

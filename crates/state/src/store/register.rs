@@ -47,12 +47,24 @@ pub(super) struct Lease {
     pub(super) claimed_by: String,
     /// Since when it is held, RFC 3339.
     pub(super) acquired: String,
-    /// When the holder last told that it lives. Nobody reads it but people:
-    /// others see that it changes, by clocks of their own.
+    /// When the holder last renewed it. Others do not read it as a time: they see
+    /// that it changes, by clocks of their own.
     pub(super) renewed: String,
     /// Without a change for so long, the holder is taken for dead.
     pub(super) seconds: u64,
     /// How often it changed hands.
     #[serde(default)]
     pub(super) transitions: u64,
+    /// The epoch of the holder; 0 where an older release wrote it.
+    #[serde(default)]
+    pub(super) epoch: u64,
+    /// Who prepares to take the state over, on a copy of it; empty when nobody does.
+    #[serde(default)]
+    pub(super) candidate: String,
+    /// Counts the candidate's signs of life.
+    #[serde(default)]
+    pub(super) candidate_beat: u64,
+    /// Why the candidate gave up; empty while it did not.
+    #[serde(default)]
+    pub(super) candidate_failed: String,
 }

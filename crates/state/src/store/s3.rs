@@ -7,11 +7,14 @@ use rusty_s3::{Bucket, Credentials as Keys, S3Action, UrlStyle};
 use satellite_core::http::header::AUTHORIZATION;
 
 use super::fenced::Fenced;
+use super::keeper::{self, LeaseKeeper};
 use super::register::{Cell, Put, Register};
-use super::{Claim, Opened, Opening, Store};
+use super::{Keeper, Opened, Opening, Store};
 use crate::document::Content;
+use crate::outage::Outage;
 use crate::time;
 use satellite_core::Variables;
+use satellite_core::http::retry::random;
 use satellite_core::http::{
     Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
     Transport, Trust, excerpt,
@@ -54,7 +57,9 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 /// beside it for the handover.
 ///
 /// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and
-/// most of those after its model do: that is what keeps two writers apart.
+/// most of those after its model do: that is what keeps two writers apart. It is
+/// asked to prove that whenever the store is opened, by a few writes to
+/// `<processor>.probe-…`, which is removed again.
 ///
 /// ```no_run
 /// use satellite_state::{App, S3Store};
@@ -169,6 +174,20 @@ impl S3Store {
         self
     }
 
+    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<Object, Object>> {
+        if self.opened.is_none() {
+            let (prefix, namespace) = (&self.prefix, opening.namespace());
+            let name = format!("{prefix}{namespace}/{}", opening.processor());
+            let within = keeper::call_limit(self.patience);
+            let state = Object::new(&self.place, format!("{name}.state"), WITHIN)?;
+            let seen = Object::new(&self.place, format!("{name}.state"), within)?;
+            let lease = Object::new(&self.place, format!("{name}.lease"), within)?;
+            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+        }
+        self.opened()
+    }
+
     fn opened(&mut self) -> Result<&mut Fenced<Object, Object>> {
         self.opened
             .as_mut()
@@ -177,13 +196,29 @@ impl S3Store {
 }
 
 impl Store for S3Store {
+    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
+        self.connected(opening)?.look(opening)
+    }
+
+    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+        self.connected(opening)?.give_up(opening, why)
+    }
+
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let (prefix, namespace) = (&self.prefix, opening.namespace());
-        let name = format!("{prefix}{namespace}/{}", opening.processor());
-        let state = Object::new(&self.place, format!("{name}.state"))?;
-        let lease = Object::new(&self.place, format!("{name}.lease"))?;
-        let fenced = Fenced::new(state, lease, self.patience);
-        self.opened.insert(fenced).open(opening)
+        let unique = (random() * (1u64 << 48) as f64) as u64;
+        let name = format!(
+            "{}{}/{}.probe-{unique:012x}",
+            self.prefix,
+            opening.namespace(),
+            opening.processor()
+        );
+        let probe = Object::new(&self.place, name, WITHIN)?;
+        check_conditions(&probe, self.place.bucket.name(), opening)?;
+        self.connected(opening)?.open(opening)
+    }
+
+    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+        self.opened.as_mut()?.keeper()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -194,8 +229,8 @@ impl Store for S3Store {
         self.opened()?.release(last)
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
-        self.opened()?.tend()
+    fn let_go(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
     }
 
     fn tend_every(&self) -> Duration {
@@ -211,6 +246,30 @@ impl Store for S3Store {
     }
 }
 
+/// Refuses a bucket in which two writers could not be kept apart.
+fn check_conditions(probe: &Object, bucket: &str, opening: &Opening<'_>) -> Result<()> {
+    let mut outage = Outage::of("opening the bucket");
+    loop {
+        match probe.ignored_condition() {
+            Ok(None) => return Ok(()),
+            Ok(Some(condition)) => {
+                return Err(Error::new(format_args!(
+                    "bucket {bucket:?} at {} ignores {condition} on PUT, by which two writers \
+                     are kept apart: use a server that honours conditional writes",
+                    probe.transport.base()
+                )));
+            }
+            Err(e) if e.is_retryable() => {
+                if let Some(line) = outage.failed(opening.waiter.now(), &e) {
+                    log::warn!("{line}");
+                }
+                opening.wait(Duration::from_secs(1), &e.to_string())?;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Place {
     bucket: Bucket,
@@ -221,11 +280,13 @@ struct Place {
 struct Object {
     place: Place,
     name: String,
+    /// A call fails when there is no answer within this time.
+    within: Duration,
     transport: Transport,
 }
 
 impl Object {
-    fn new(place: &Place, name: String) -> Result<Self> {
+    fn new(place: &Place, name: String, within: Duration) -> Result<Self> {
         let origin = place.bucket.base_url().origin().ascii_serialization();
         let server = Server {
             base: origin,
@@ -238,6 +299,7 @@ impl Object {
         Ok(Object {
             place: place.clone(),
             name,
+            within: within.min(WITHIN),
             // A waiter of its own: a stop does not keep the last save from being sent.
             transport: Transport::new(server, Waiter::default())?,
         })
@@ -254,11 +316,44 @@ impl Object {
         let mut call = Call::new(method, path)
             .presigned(body)
             .effort(Effort::Once)
-            .within(WITHIN);
+            .within(self.within);
         if let Some((name, value)) = condition {
             call = call.header(name, value);
         }
         self.transport.send(&call)
+    }
+
+    /// The condition on a `PUT` that has no effect, if there is one. The object
+    /// is new, and gone afterwards.
+    fn ignored_condition(&self) -> Result<Option<&'static str>> {
+        let first = self.write(&self.name, b"probe", ("if-none-match", "*"))?;
+        if first.status() == 501 {
+            return Ok(Some("If-None-Match"));
+        }
+        first.ok()?;
+        let never = format!("\"{}\"", "0".repeat(32));
+        let mut ignored = None;
+        for condition in [("if-none-match", "*"), ("if-match", never.as_str())] {
+            let answer = self.write(&self.name, b"probe again", condition)?;
+            match answer.status() {
+                412 | 409 => {}
+                200..300 | 501 => ignored = Some(condition.0),
+                _ => answer.ok().map(drop)?,
+            }
+        }
+        if let Err(e) = self.delete().and_then(Response::ok) {
+            log::debug!("{} stays: {e}", self.name);
+        }
+        Ok(ignored.map(|name| match name {
+            "if-match" => "If-Match",
+            _ => "If-None-Match",
+        }))
+    }
+
+    fn delete(&self) -> Result<Response> {
+        let delete = DeleteObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
+        let url = delete.sign(SIGNED_FOR);
+        self.send(Method::DELETE, url.as_str(), None, None)
     }
 
     fn write(
@@ -314,9 +409,7 @@ impl Register for Object {
         let aside = format!("{}.corrupt-{}", self.name, time::for_a_name());
         self.write(&aside, &cell.document, ("if-none-match", "*"))?
             .ok()?;
-        let delete = DeleteObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
-        let url = delete.sign(SIGNED_FOR);
-        self.send(Method::DELETE, url.as_str(), None, None)?.ok()?;
+        self.delete()?.ok()?;
         Ok(aside)
     }
 }

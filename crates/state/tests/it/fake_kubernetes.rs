@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
 
 use satellite_serve::{Limits, Request, Response, Server};
 use serde_json::{Value, json};
@@ -29,8 +31,12 @@ pub struct State {
     pub only_names: Option<Vec<String>>,
     /// The next requests are answered with these statuses, nothing done.
     pub failing: Vec<u16>,
+    /// The next writes are answered with these, nothing done.
+    pub failing_writes: Vec<u16>,
     /// The next writes are done, and their answers lost.
     pub losing: u32,
+    /// Requests of this method, to a path with this part, are answered this late.
+    pub slow: Option<(&'static str, String, Duration)>,
     /// `PUT /path`, and so on.
     pub requests: Vec<String>,
 }
@@ -47,6 +53,12 @@ impl FakeKubernetes {
         };
         let shared = state.clone();
         let server = Server::bind("127.0.0.1:0", limits, move |request| {
+            let slow = shared.lock().unwrap().slow.clone();
+            if let Some((method, part, late)) = slow {
+                if request.method() == method && request.path().contains(&part) {
+                    thread::sleep(late);
+                }
+            }
             let state = &mut shared.lock().unwrap();
             answer(state, request)
         });
@@ -123,6 +135,10 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
     if !state.failing.is_empty() {
         let failure = state.failing.remove(0);
         return status(failure, "InternalError", "on purpose");
+    }
+    if method != "GET" && !state.failing_writes.is_empty() {
+        let failure = state.failing_writes.remove(0);
+        return status(failure, "Forbidden", "on purpose");
     }
     if request.content_length().is_some_and(|n| n > BODY_LIMIT) {
         return status(413, "RequestEntityTooLarge", "limit is 3145728");

@@ -10,20 +10,25 @@ use serde_json::{Value, json};
 use crate::fake_kubernetes::{FakeKubernetes, collection};
 use crate::process::{Satellite, start};
 use crate::state_child::{
-    Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, number,
-    request,
+    Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, request,
+    started_with,
 };
 
-const NAMESPACE: &str = "shop";
-const OLD: &str = "my-app-7d9f8b6c5d-x2x4z";
-const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
+pub const NAMESPACE: &str = "shop";
+pub const OLD: &str = "my-app-7d9f8b6c5d-x2x4z";
+pub const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
 /// Without a sign of life for this long a holder is taken for dead.
 const LEASE_SECONDS: u64 = 2;
 
-fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
+pub fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
+    pod_at(&cluster.url(), cluster, name, env)
+}
+
+/// A pod that reaches the cluster's API at this URL.
+pub fn pod_at(url: &str, cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
     let mut command = bare_command();
     command
-        .env("CHILD_KUBERNETES", cluster.url())
+        .env("CHILD_KUBERNETES", url)
         .env("CHILD_ACCOUNT", cluster.account())
         .env("CHILD_LEASE_SECONDS", LEASE_SECONDS.to_string())
         .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
@@ -37,21 +42,17 @@ fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite 
     start(command)
 }
 
-fn kept(cluster: &FakeKubernetes) -> Option<Snapshot> {
+pub fn kept(cluster: &FakeKubernetes) -> Option<Snapshot> {
     let object = cluster.object("configmaps", NAMESPACE, "dory-state-my-app")?;
     let text = object["data"]["state"].as_str()?.to_owned();
     Some(Snapshot::from_document(text.as_bytes()).unwrap())
 }
 
-fn kept_count(cluster: &FakeKubernetes) -> u64 {
+pub fn kept_count(cluster: &FakeKubernetes) -> u64 {
     let snapshot = kept(cluster).expect("something should be kept");
     serde_json::from_slice::<Counts>(&snapshot.content.state)
         .unwrap()
         .count
-}
-
-fn started_with(pod: &mut Satellite) -> u64 {
-    number(pod.line("startup with").split(',').next().unwrap())
 }
 
 /// A small API client of the test's own.
@@ -179,7 +180,9 @@ fn fault_10_the_state_is_in_the_pods_own_namespace() {
             .state()
             .requests
             .iter()
-            .all(|r| r.contains("/namespaces/shop/"))
+            .all(|r| r.contains("/namespaces/shop/")
+                // Where dory-sdk saves under its own manifests.
+                || r.starts_with("GET /api/v1/namespaces/default/configmaps/dory-state-"))
     );
     let lease = cluster
         .object("leases", NAMESPACE, "dory-state-my-app")
@@ -346,7 +349,7 @@ fn a_rotated_token_is_read_again() {
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
     let told = old.log.join("\n");
     assert!(
-        !told.contains("not saved") && !told.contains("token"),
+        !told.contains("saving the state") && !told.contains("token"),
         "{told}"
     );
 }
@@ -508,4 +511,104 @@ fn a_large_state_is_compressed_and_one_that_is_too_large_is_never_sent() {
     random.line("is too large for ConfigMap");
     let sent = cluster.object("configmaps", NAMESPACE, "dory-state-other");
     assert!(sent.is_some(), "the last one that fitted is there");
+}
+
+#[test]
+fn a_refusal_while_it_opens_is_retried_for_as_long_as_a_start_may_take() {
+    for (part, name) in [("/configmaps", "reading"), ("/leases", "the lease")] {
+        let cluster = FakeKubernetes::start();
+        cluster.state().forbidden.push(part.into());
+        let mut old = pod(&cluster, OLD, &[]);
+        let address = address(&mut old);
+        eventually(|| {
+            let requests = cluster.state().requests.clone();
+            requests.iter().any(|r| r.contains(part)).then_some(())
+        });
+        if part == "/configmaps" {
+            let reason = eventually(|| {
+                let (status, body) = get(&address, "/ready");
+                (status == 503 && body.contains("403")).then_some(body)
+            });
+            assert!(
+                reason.contains("no RBAC policy matched"),
+                "{name}: {reason}"
+            );
+        }
+        cluster.state().forbidden.clear();
+        assert_eq!(started_with(&mut old), 0);
+        old.line("count 3");
+        let lease = || cluster.object("leases", NAMESPACE, "dory-state-my-app");
+        eventually(|| Some(lease()?["spec"]["holderIdentity"].clone()));
+        old.signal("TERM");
+        assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+        assert_eq!(kept_count(&cluster), last_count(&old));
+    }
+}
+
+#[test]
+fn a_failure_of_the_first_save_does_not_end_the_start() {
+    let cluster = FakeKubernetes::start();
+    cluster.state().failing_writes = vec![403, 503];
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 3");
+    old.signal("TERM");
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    assert!(cluster.state().failing_writes.is_empty());
+}
+
+#[test]
+fn a_refusal_that_stays_ends_the_start_with_the_servers_own_words() {
+    let cluster = FakeKubernetes::start();
+    cluster.state().forbidden.push("/configmaps".into());
+    let mut old = pod(&cluster, OLD, &[("DORY_STARTUP_TIMEOUT_SEC", "2")]);
+    assert_eq!(old.end().0.code(), Some(77), "{:#?}", old.log);
+    let attempts = cluster.state().requests.len();
+    assert!(attempts > 1, "{attempts}");
+    let last = old.log.last().unwrap();
+    assert!(
+        last.contains("403") && last.contains("no RBAC policy matched"),
+        "{:#?}",
+        old.log
+    );
+}
+
+#[test]
+fn a_state_that_can_never_fit_is_reported_at_once_when_it_ends() {
+    let cluster = FakeKubernetes::start();
+    // Far more time for retries than the test waits.
+    let env = [
+        ("CHILD_DOES", "grow at random"),
+        ("DORY_SHUTDOWN_TIMEOUT_SEC", "300"),
+    ];
+    let mut old = pod(&cluster, OLD, &env);
+    let address = address(&mut old);
+    old.line("is too large for ConfigMap");
+    let (status, body) = get(&address, "/prestop");
+    assert_eq!(status, 500);
+    assert!(body.contains("is too large for ConfigMap"), "{body}");
+    assert_eq!(old.end().0.code(), Some(1), "{:#?}", old.log);
+}
+
+#[test]
+fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
+    let cluster = FakeKubernetes::start();
+    let mut old = pod(&cluster, OLD, &[]);
+    old.line("count 3");
+    cluster.state().forbidden.push("/".into());
+    let refused = cluster.state().requests.len();
+    eventually(|| {
+        let state = cluster.state();
+        let since = &state.requests[refused..];
+        let count = |part: &str| since.iter().filter(|r| r.contains(part)).count();
+        (count("/configmaps") > 20 && count("/leases") > 2).then_some(())
+    });
+    cluster.state().forbidden.clear();
+    // In either order.
+    old.line("works again");
+    old.line("works again");
+    old.signal("TERM");
+    assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
+    let lines = |text: &str| old.log.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("saving the state"), 2, "{:#?}", old.log);
+    assert_eq!(lines("renewing the lease"), 2, "{:#?}", old.log);
 }

@@ -7,10 +7,14 @@ mod fake_kubernetes;
 mod kubernetes;
 #[path = "../../../../tests/it/process.rs"]
 mod process;
+mod relay;
 mod state_child;
 mod state_faults;
+mod state_handover;
 mod state_kills;
+mod state_lease;
 mod state_migration;
+mod state_original;
 mod state_s3;
 mod state_settings;
 mod state_volume;

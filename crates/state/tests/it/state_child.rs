@@ -48,11 +48,32 @@ impl Processor for Counting {
             cx.state().count,
             cx.attempt_number()
         );
+        match self.does.as_str() {
+            "fail in startup" => return Err("on purpose".into()),
+            "panic in startup" => panic!("on purpose"),
+            "exit in startup" => std::process::exit(3),
+            "never ready" => cx.health().problem("engine", "it does not answer"),
+            "change the state in startup" => cx.state().count += 1000,
+            "save in startup" => {
+                assert!(!cx.may_act(), "the state is another's");
+                let error = cx.checkpoint().unwrap_err();
+                eprintln!("not saved: {error}");
+            }
+            _ => {}
+        }
         if self.does("start slowly") {
             cx.sleep(Duration::from_secs(600));
         }
         if self.does("start deaf") {
             thread::sleep(Duration::from_secs(600));
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, cx: &ExecutionContext<Counts>) -> Outcome {
+        eprintln!("restored with {}", cx.state().count);
+        if self.does("fail in restored") {
+            return Err("on purpose".into());
         }
         Ok(())
     }
@@ -64,6 +85,7 @@ impl Processor for Counting {
             thread::sleep(Duration::from_secs(600));
         }
         for _ in cx.run_loop(self.interval) {
+            let begun = monotonic_ns();
             let count = {
                 let mut state = cx.state();
                 state.count += 1;
@@ -83,6 +105,18 @@ impl Processor for Counting {
             };
             eprintln!("count {count}");
             match self.does.as_str() {
+                "tell the turns" => {
+                    thread::sleep(Duration::from_millis(5));
+                    eprintln!("turn {begun} {}", monotonic_ns());
+                }
+                "ask before acting" | "ask late in a turn" => {
+                    if self.does("ask late in a turn") {
+                        thread::sleep(Duration::from_millis(100));
+                    }
+                    if cx.may_act() {
+                        eprintln!("acted {}", monotonic_ns());
+                    }
+                }
                 "return" => return Ok(()),
                 "fail" => return Err("on purpose".into()),
                 "panic" => panic!("on purpose"),
@@ -136,6 +170,12 @@ impl Processor for Counting {
     fn reset_caches(&mut self, _: &ExecutionContext<Counts>) {
         eprintln!("hook: reset caches");
     }
+}
+
+/// The clock that all processes of this host share.
+fn monotonic_ns() -> u128 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u128 * 1_000_000_000 + now.tv_nsec as u128
 }
 
 pub fn now_ms() -> u128 {
@@ -199,6 +239,7 @@ pub fn bare_command() -> Command {
         ])
         .env("STATE_CHILD", "1")
         .env("DORY_HEALTH_PORT", "0")
+        .env("DORY_TAKEOVER_READY_SEC", "0.1")
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     command
@@ -241,6 +282,11 @@ pub fn files(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<std::path::
 pub fn number(line: &str) -> u64 {
     let digits = line.rsplit(' ').next().unwrap();
     digits.parse().unwrap_or_else(|_| panic!("{line:?}"))
+}
+
+/// The count with which a process begins to work.
+pub fn started_with(process: &mut Satellite) -> u64 {
+    number(&process.line("restored with"))
 }
 
 /// The last number that was counted before the end, which has come.

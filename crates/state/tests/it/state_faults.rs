@@ -255,7 +255,7 @@ fn fault_7_a_full_disk_leaves_the_last_good_state() {
         .env("DORY_SHUTDOWN_TIMEOUT_SEC", "2");
     let mut process = start(command);
     let address = address(&mut process);
-    process.line("not saved");
+    process.line("saving the state failed");
     let (status, body) = get(&address, "/ready");
     assert_eq!(status, 503);
     assert!(body.contains("not saved"), "{body}");

@@ -8,7 +8,8 @@ use tempfile::tempdir as temp_directory;
 
 use crate::process::start;
 use crate::state_child::{
-    command, counts, doing, eventually, generations, kept, kept_state, last_count, now_ms, number,
+    command, counts, doing, eventually, generations, kept, kept_state, last_count, now_ms,
+    started_with,
 };
 
 const CHECKPOINT: Duration = Duration::from_millis(20);
@@ -99,7 +100,7 @@ fn of_two_stray_processes_on_one_host_the_second_goes_on_where_the_first_ended()
     let mut first = doing(folder.path(), "");
     first.line("count 5");
     let mut second = doing(folder.path(), "");
-    let restored = number(second.line("startup with").split(',').next().unwrap());
+    let restored = started_with(&mut second);
     let (status, _) = first.end();
     assert_eq!(status.code(), Some(0), "{:#?}", first.log);
     assert_eq!(restored, last_count(&first));

@@ -2,38 +2,46 @@
 //! `SATELLITE_S3_ENDPOINT` of a real one (bucket `states`, keys `key`, `secret`).
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use satellite_serve::{Limits, Request, Response, Server};
 
 use crate::process::{Satellite, start};
-use crate::state_child::{bare_command, counts, last_count, number};
+use crate::state_child::{bare_command, counts, last_count, started_with};
 
 /// A bucket with conditional writes, which every server must have.
 #[derive(Default)]
 struct Objects {
     by_path: BTreeMap<String, (u64, Vec<u8>)>,
     writes: u64,
+    /// A condition that has no effect, or is refused with 501.
+    ignored: Option<&'static str>,
+    refuses: bool,
 }
 
-enum Bucket {
+pub enum Bucket {
     Own(Server),
     Real(String),
 }
 
 impl Bucket {
-    fn get() -> Self {
+    pub fn get() -> Self {
         if let Ok(endpoint) = std::env::var("SATELLITE_S3_ENDPOINT") {
             return Bucket::Real(endpoint);
         }
-        let objects = Mutex::new(Objects::default());
-        let server = Server::bind("127.0.0.1:0", Limits::default(), move |request| {
-            answer(&mut objects.lock().unwrap(), request)
-        });
-        Bucket::Own(server.unwrap())
+        Bucket::of(Objects::default()).0
     }
 
-    fn endpoint(&self) -> String {
+    fn of(objects: Objects) -> (Self, Arc<Mutex<Objects>>) {
+        let objects = Arc::new(Mutex::new(objects));
+        let shared = Arc::clone(&objects);
+        let server = Server::bind("127.0.0.1:0", Limits::default(), move |request| {
+            answer(&mut shared.lock().unwrap(), request)
+        });
+        (Bucket::Own(server.unwrap()), objects)
+    }
+
+    pub fn endpoint(&self) -> String {
         match self {
             Bucket::Own(server) => format!("http://{}", server.addr()),
             Bucket::Real(endpoint) => endpoint.clone(),
@@ -67,14 +75,22 @@ fn answer(objects: &mut Objects, request: &mut Request<'_>) -> Response {
             None => refusal(404, "NoSuchKey"),
         },
         "PUT" => {
-            match (request.header("if-match"), &there) {
+            let has = |name: &str| request.header(name).is_some();
+            if objects.refuses && (has("if-match") || has("if-none-match")) {
+                return refusal(501, "NotImplemented");
+            }
+            let condition = |name: &str| {
+                let is_ignored = objects.ignored == Some(name);
+                request.header(name).filter(|_| !is_ignored)
+            };
+            match (condition("if-match"), &there) {
                 (Some(_), None) => return refusal(404, "NoSuchKey"),
                 (Some(wanted), Some(there)) if wanted != there => {
                     return refusal(412, "PreconditionFailed");
                 }
                 _ => {}
             }
-            if request.header("if-none-match") == Some("*") && there.is_some() {
+            if condition("if-none-match") == Some("*") && there.is_some() {
                 return refusal(412, "PreconditionFailed");
             }
             objects.writes += 1;
@@ -92,12 +108,17 @@ fn answer(objects: &mut Objects, request: &mut Request<'_>) -> Response {
 }
 
 fn on_host(bucket: &Bucket, host: &str, id: &str) -> Satellite {
+    on_host_at(&bucket.endpoint(), host, id, &[])
+}
+
+/// On a host that reaches the bucket at this URL.
+pub fn on_host_at(endpoint: &str, host: &str, id: &str, env: &[(&str, &str)]) -> Satellite {
     let mut command = bare_command();
     command
         .env("DORY_STATE_BACKEND", "s3")
         .env("DORY_STATE_S3_BUCKET", "states")
         .env("DORY_STATE_S3_PREFIX", "tests/")
-        .env("DORY_STATE_S3_ENDPOINT", bucket.endpoint())
+        .env("DORY_STATE_S3_ENDPOINT", endpoint)
         .env("DORY_LEASE_SEC", "3")
         .env("AWS_ACCESS_KEY_ID", "key")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
@@ -105,17 +126,14 @@ fn on_host(bucket: &Bucket, host: &str, id: &str) -> Satellite {
         .env("DORY_PROCESSOR_ID", id)
         .env("DORY_POD_NAME", host)
         .env("DORY_CHECKPOINT_SEC", "0.1")
-        .env("DORY_LOG_LEVEL", "DEBUG");
+        .env("DORY_LOG_LEVEL", "DEBUG")
+        .envs(env.iter().copied());
     start(command)
 }
 
 /// One that no run before this one has used: a real server remembers.
-fn id(name: &str) -> String {
+pub fn id(name: &str) -> String {
     format!("{name}-{}", crate::state_child::now_ms())
-}
-
-fn started_with(process: &mut Satellite) -> u64 {
-    number(process.line("startup with").split(',').next().unwrap())
 }
 
 #[test]
@@ -169,4 +187,36 @@ fn a_bucket_that_is_not_there_is_told_of() {
     ] {
         assert!(told.contains(name), "{name} is missing in {told}");
     }
+}
+
+#[test]
+fn a_bucket_that_ignores_conditions_is_found_out_before_anything_is_kept_in_it() {
+    for (ignored, refuses) in [
+        (Some("if-none-match"), false),
+        (Some("if-match"), false),
+        (None, true),
+    ] {
+        let (bucket, objects) = Bucket::of(Objects {
+            ignored,
+            refuses,
+            ..Objects::default()
+        });
+        let mut process = on_host(&bucket, "host-a", "orders");
+        assert_eq!(process.end().0.code(), Some(1), "{:#?}", process.log);
+        let told = process.log.last().unwrap().to_lowercase();
+        let condition = ignored.unwrap_or("if-none-match");
+        let expected = format!("ignores {condition} on put, by which two writers are kept apart");
+        assert!(told.contains(&expected), "{told}");
+        assert!(objects.lock().unwrap().by_path.is_empty(), "nothing stays");
+    }
+    // A good one is left as clean.
+    let (bucket, objects) = Bucket::of(Objects::default());
+    let mut process = on_host(&bucket, "host-a", "orders");
+    process.line("count ");
+    let objects = objects.lock().unwrap();
+    let names: Vec<_> = objects.by_path.keys().collect();
+    assert!(
+        names.iter().all(|name| !name.contains("probe")),
+        "{names:?}"
+    );
 }

@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::tempdir as temp_directory;
 
 use crate::process::start;
-use crate::state_child::{address, command, get};
+use crate::state_child::{address, ask, command, get, request};
 
 #[test]
 fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
@@ -32,6 +32,13 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
     );
     process.line("count ");
     assert!(folder.path().join("from-the-file").exists());
+    // In the format that the file asks for: the logger was set before.
+    let told = process.log.iter().find(|line| line.contains("colour"));
+    let told = told.expect("the unknown setting should be named");
+    assert!(
+        told.contains("unknown setting") && told.contains("\"level\":\"WARN\""),
+        "{told}"
+    );
 }
 
 #[test]
@@ -54,6 +61,123 @@ fn what_is_wrong_is_named_at_once_with_exit_code_78() {
     ] {
         assert!(told.contains(name), "{name} is missing in {told}");
     }
+}
+
+#[test]
+fn the_probes_are_where_the_settings_say() {
+    let folder = temp_directory().unwrap();
+    let file = folder.path().join("settings.yaml");
+    let nested = "retry: {max_attempts: 3}\nmiddleware:\n  order: [a, b]\n";
+    fs::write(
+        &file,
+        format!("ready_path: /go\npreset: development\n{nested}"),
+    )
+    .unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("DORY_CONFIG_FILE", &file)
+        .env("DORY_HEALTH_PATH", "/live")
+        .env("DORY_METRICS_PATH", "/prometheus/figures");
+    let mut process = start(command);
+    process.line("no effect here: middleware, retry");
+    let address = address(&mut process);
+    process.line("count ");
+    for (path, status) in [
+        ("/live", 200),
+        ("/go", 200),
+        ("/prometheus/figures", 200),
+        ("/healthz", 404),
+        ("/ready", 404),
+        ("/readyz", 404),
+        ("/metrics", 404),
+    ] {
+        assert_eq!(get(&address, path).0, status, "{path}");
+    }
+    let (status, _) = ask(&address, &request("POST", "/live", "", ""));
+    assert_eq!(status, 405);
+}
+
+#[test]
+fn the_root_is_a_page_for_people_and_a_list_for_programs() {
+    let folder = temp_directory().unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("DORY_POD_NAME", "<script src=\"//evil\">&'pod")
+        .env("DORY_STATE_TOKEN", "very-secret");
+    let mut process = start(command);
+    let address = address(&mut process);
+    process.line("count ");
+    let raw = whole(&address, "");
+    let (head, page) = raw.split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    for expected in [
+        "http/1.1 200",
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'",
+        "x-content-type-options: nosniff",
+        "x-frame-options: deny",
+        "referrer-policy: no-referrer",
+        "cache-control: no-store",
+    ] {
+        assert!(head.contains(expected), "{expected} is missing in {head}");
+    }
+    assert!(
+        page.contains("<h1>counting</h1>") && page.contains("<p>Ready.</p>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("&lt;script src=&quot;//evil&quot;&gt;&amp;&#39;pod"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("<script") && !page.contains("very-secret"),
+        "{page}"
+    );
+    for path in ["/healthz", "/ready", "/metrics", "/state"] {
+        assert!(page.contains(&format!("<a href=\"{path}\">")), "{page}");
+    }
+    let list = whole(&address, "Accept: application/json\r\n");
+    let (_, list) = list.split_once("\r\n\r\n").unwrap();
+    let list: serde_json::Value = serde_json::from_str(list).unwrap();
+    assert_eq!(list["service"], "dory-processor");
+    assert_eq!(list["endpoints"][1], "/ready");
+}
+
+/// The answer to `GET /`, head and all.
+fn whole(address: &str, headers: &str) -> String {
+    use std::io::{Read, Write};
+
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .write_all(request("GET", "/", headers, "").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn rapid_restarts_are_counted_as_the_settings_say() {
+    let folder = temp_directory().unwrap();
+    let run = |env: &[(&str, &str)]| {
+        let mut command = command(folder.path());
+        command.envs(env.iter().copied());
+        let mut process = start(command);
+        process.line("count ");
+        process.signal("KILL");
+        process.end();
+        process.log.join("\n")
+    };
+    let hook = ("DORY_MAX_RESTART_ATTEMPTS", "2");
+    assert!(!run(&[hook]).contains("hook:"));
+    assert!(!run(&[hook]).contains("hook:"));
+    assert!(run(&[hook]).contains("hook: 2 rapid restarts"));
+    // The state is given up only where that is asked for, and set aside.
+    let log = run(&[("DORY_GOLDEN_IMAGE_THRESHOLD", "3")]);
+    assert!(log.contains("DORY_GOLDEN_IMAGE_THRESHOLD"), "{log}");
+    assert!(log.contains("startup with 0"), "{log}");
+    let aside = crate::state_child::files(folder.path(), |name| name.contains(".corrupt-"));
+    assert!(!aside.is_empty());
 }
 
 #[test]

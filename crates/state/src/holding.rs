@@ -1,0 +1,134 @@
+//! Holding the state: who may act on it, keeping hold of it, and letting go.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, PROCESSOR};
+use super::store::{Opened, Status};
+use super::way_out::Why;
+use satellite_core::wake::Stage;
+use satellite_core::{Error, Result};
+
+/// The name under which it tells that its lease has lapsed, and what that means.
+pub(super) const LEASE: &str = "lease";
+pub(super) const LAPSED: &str =
+    "the lease was not renewed in time, another process may take the state: turns wait";
+/// How often a process whose lease has lapsed looks whether it was renewed.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Before the state is this process's.
+impl Core {
+    /// A copy of the state, where another process has to be asked for it. Tells that
+    /// one that this process prepares to take over.
+    pub(super) fn look(&self) -> Result<Option<Opened>> {
+        self.store().look(&self.opening())
+    }
+
+    /// Tells the holder of the state why this process does not take over.
+    pub(super) fn give_up(&self, why: &str) {
+        if let Err(e) = self.store().give_up(&self.opening(), why) {
+            log::warn!("the holder of the state could not be told: {e}");
+        }
+    }
+
+    /// Whether [`open`](Self::open) failed because there is somebody to be asked
+    /// for the state, and this process has not prepared.
+    pub(super) fn has_to_prepare(&self) -> bool {
+        self.has_to_prepare.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// While it is.
+impl Core {
+    /// For a process that ends without a last save: others need not wait until
+    /// they take it for dead.
+    pub(super) fn let_go(&self) {
+        self.is_open.store(false, Ordering::SeqCst);
+        self.tenure.end();
+        let Ok(mut store) = self.store.try_lock() else {
+            return; // still busy with opening it
+        };
+        if let Err(e) = store.let_go() {
+            log::warn!("the state was not released, others wait until its lease expires: {e}");
+        }
+    }
+
+    /// The state is this process's, and no other process can have taken it yet.
+    pub(super) fn may_act(&self) -> bool {
+        self.is_open.load(Ordering::SeqCst) && self.tenure.is_valid()
+    }
+
+    /// Its lease has not been renewed for so long that others may take the state.
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.is_open.load(Ordering::SeqCst) && !self.tenure.is_valid()
+    }
+
+    /// Waits until this process may act; at once where it may, or is to stop.
+    pub(super) fn wait_until_it_may_act(&self) {
+        let is_running = || self.waiter.wake.stage() < Stage::Draining;
+        if !self.has_lapsed() || !is_running() {
+            return;
+        }
+        let since = Instant::now();
+        log::warn!("{LAPSED}");
+        while self.has_lapsed() && is_running() {
+            self.waiter.sleep(LOOK_AGAIN, Stage::Draining);
+        }
+        if is_running() {
+            let paused = since.elapsed();
+            log::info!("the lease was renewed after {paused:.1?}: turns go on");
+        }
+    }
+
+    /// Keeps hold of the state, and hears who asks for it; before it is this
+    /// process's, tells its holder that it goes on preparing.
+    pub(super) fn tend(&self) {
+        if self.is_preparing.load(Ordering::SeqCst) {
+            match self.look() {
+                Ok(_) => self.ended(&self.tending),
+                Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
+            }
+        }
+        if self.check_open().is_err() {
+            return;
+        }
+        let mut keeper = self.keeper();
+        let answer = match &mut *keeper {
+            Some(keeper) => keeper.tend(),
+            None => self.store().tend(),
+        };
+        drop(keeper);
+        if self.check_open().is_err() {
+            return; // it was released meanwhile
+        }
+        match answer {
+            Ok(Some(claim)) => {
+                self.leave(Why::HandOver(claim.by));
+            }
+            Ok(None) => self.ended(&self.tending),
+            Err(e) if e.is_fenced() => self.not_saved(&e),
+            Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
+        }
+    }
+
+    pub(super) fn tend_every(&self) -> Duration {
+        self.store().tend_every()
+    }
+
+    pub(super) fn is_free(&self) -> Result<bool> {
+        self.store().is_free()
+    }
+}
+
+impl Status for Core {
+    fn waiting(&self, reason: &str) {
+        self.health.starting(PROCESSOR, reason);
+    }
+
+    fn check_prepared(&self) -> Result<()> {
+        if self.is_prepared.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.has_to_prepare.store(true, Ordering::SeqCst);
+        Err(Error::new("the state is held by another process"))
+    }
+}

@@ -1,0 +1,107 @@
+//! One log line when something begins to fail, one a minute while it does, and
+//! one when it works again.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// How often a failure that goes on is logged again.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Counts the failures of one operation in a row and says which of them to log.
+#[derive(Debug)]
+pub(super) struct Outage {
+    /// What fails, such as `saving the state`.
+    what: &'static str,
+    present: Option<Present>,
+}
+
+#[derive(Debug)]
+struct Present {
+    since: Instant,
+    logged: Instant,
+    failures: u32,
+}
+
+impl Outage {
+    pub(super) fn of(what: &'static str) -> Self {
+        Outage {
+            what,
+            present: None,
+        }
+    }
+
+    /// Call at each failure. The line to log, if this failure is to be logged.
+    pub(super) fn failed(&mut self, now: Instant, error: impl Display) -> Option<String> {
+        let what = self.what;
+        let Some(present) = &mut self.present else {
+            self.present = Some(Present {
+                since: now,
+                logged: now,
+                failures: 1,
+            });
+            return Some(format!("{what} failed: {error}"));
+        };
+        present.failures = present.failures.saturating_add(1);
+        if now.saturating_duration_since(present.logged) < REMIND {
+            return None;
+        }
+        present.logged = now;
+        let lasts = now.saturating_duration_since(present.since).as_secs();
+        let failures = present.failures;
+        Some(format!(
+            "{what} still fails after {lasts} s and {failures} attempts: {error}"
+        ))
+    }
+
+    /// Call at each success. The line to log, if an outage ends with it.
+    pub(super) fn ended(&mut self, now: Instant) -> Option<String> {
+        let present = self.present.take()?;
+        let lasted = now.saturating_duration_since(present.since).as_secs_f64();
+        Some(format!(
+            "{} works again after {lasted:.1} s and {} failed attempts",
+            self.what, present.failures
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_of_five_minutes_is_six_lines_however_often_it_is_tried() {
+        let mut outage = Outage::of("saving the state");
+        let start = Instant::now();
+        let mut lines = Vec::new();
+        for tenth in 0..3_000 {
+            let now = start + Duration::from_millis(100 * tenth);
+            lines.extend(outage.failed(now, "answered 503"));
+        }
+        let end = start + Duration::from_secs(300);
+        lines.extend(outage.ended(end));
+        lines.extend(outage.ended(end));
+        assert_eq!(
+            lines,
+            [
+                "saving the state failed: answered 503",
+                "saving the state still fails after 60 s and 601 attempts: answered 503",
+                "saving the state still fails after 120 s and 1201 attempts: answered 503",
+                "saving the state still fails after 180 s and 1801 attempts: answered 503",
+                "saving the state still fails after 240 s and 2401 attempts: answered 503",
+                "saving the state works again after 300.0 s and 3000 failed attempts",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_next_outage_begins_with_a_line_of_its_own() {
+        let mut outage = Outage::of("reading the state");
+        let now = Instant::now();
+        assert!(outage.ended(now).is_none());
+        for _ in 0..2 {
+            assert!(outage.failed(now, "no route").is_some());
+            assert!(outage.failed(now, "no route").is_none());
+            assert!(outage.ended(now).is_some());
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a holder hears of processes that prepare to take its state over. Nothing
+//! depends on it but what the log says: the state moves when it is asked for.
+
+use std::time::Duration;
+
+use super::register::Lease;
+
+/// The candidate that was heard last.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    known: Option<Known>,
+    /// This one was told to have failed: its lines in the lease are cleared.
+    over: String,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    beat: u64,
+    since: Duration,
+}
+
+impl Candidates {
+    /// Says in the log who begins, fails, and falls silent for `limit`.
+    pub(super) fn look(&mut self, lease: &Lease, now: Duration, limit: Duration) {
+        let name = &lease.candidate;
+        let before = self.known.take();
+        if let Some(before) = &before {
+            if before.name != *name && *name != self.over {
+                self.failed(&before.name, "it ended before it was ready");
+            }
+        }
+        if name.is_empty() || *name == self.over {
+            return;
+        }
+        if !lease.candidate_failed.is_empty() {
+            return self.failed(name, &lease.candidate_failed);
+        }
+        let is_the_same = |known: &Known| known.name == *name && known.beat == lease.candidate_beat;
+        let since = match before.as_ref() {
+            Some(known) if is_the_same(known) => known.since,
+            Some(known) if known.name == *name => now,
+            _ => {
+                log::info!("{name} prepares to take over the state");
+                now
+            }
+        };
+        if now.saturating_sub(since) >= limit {
+            return self.failed(name, "no sign of life from it any more");
+        }
+        self.known = Some(Known {
+            name: name.clone(),
+            beat: lease.candidate_beat,
+            since,
+        });
+    }
+
+    /// The lease without what was heard for the last time.
+    pub(super) fn heard(&self, lease: Lease) -> Lease {
+        match !lease.candidate.is_empty() && lease.candidate == self.over {
+            true => Lease {
+                candidate: String::new(),
+                candidate_failed: String::new(),
+                ..lease
+            },
+            false => lease,
+        }
+    }
+
+    fn failed(&mut self, name: &str, why: &str) {
+        log::warn!("{name} failed to take over: {why}; this process goes on");
+        self.over = name.to_owned();
+    }
+}
