@@ -57,7 +57,7 @@ impl Shared {
         }
         self.journal().finished(&report);
         self.outbox().push(report, self.waiter.now());
-        self.waiter.wake.ring();
+        self.waiter.wake.notify();
     }
 }
 
@@ -289,7 +289,7 @@ impl Drop for Later {
             self.answer(|running| Report::failed(running, &forgotten()));
         }
         self.shared.outbox().promise_ended(&self.running.task_id);
-        self.shared.waiter.wake.ring();
+        self.shared.waiter.wake.notify();
     }
 }
 

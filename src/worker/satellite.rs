@@ -305,7 +305,7 @@ impl Satellite {
             let wait = due.saturating_duration_since(self.now());
             let longest = self.notifier.alive().unwrap_or(wait);
             let waiter = &self.shared.waiter;
-            waiter.wait_for_bell(wait.min(longest), Stage::Stopping);
+            waiter.wait_for_notification(wait.min(longest), Stage::Stopping);
         }
         Ok(())
     }
@@ -320,7 +320,9 @@ impl Satellite {
             .fold(self.turn.poll.due(), Instant::min);
         let wait = due.saturating_duration_since(self.now());
         let wait = longest.map_or(wait, |longest| wait.min(longest));
-        self.shared.waiter.wait_for_bell(wait, Stage::Draining);
+        self.shared
+            .waiter
+            .wait_for_notification(wait, Stage::Draining);
     }
 
     fn next_periodic(&self) -> Option<Instant> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::context::Shared;
 use satellite_core::Result;
 #[cfg(unix)]
-use satellite_core::wake::SAME_WORD;
+use satellite_core::wake::SIGNAL_DEBOUNCE;
 use satellite_core::wake::Stage;
 
 /// What a stop does to the task that is being handled.
@@ -72,7 +72,7 @@ impl Signals {
                             asked = Instant::now();
                             begin_stop(&shared, on_stop, ended, name);
                         }
-                        None if asked.elapsed() < SAME_WORD => {}
+                        None if asked.elapsed() < SIGNAL_DEBOUNCE => {}
                         None => end_process(&shared, &format!("a second signal ({name})")),
                     }
                 }

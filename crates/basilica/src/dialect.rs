@@ -37,8 +37,8 @@ fn class(status: u16, retryable: Option<bool>) -> Class {
     match (status, retryable) {
         (404, _) => Class::NotFound,
         // An outage of the key set is told as final, and is over in a minute.
-        (503, _) => Class::Passing,
-        (400..=499, Some(true)) => Class::Passing,
+        (503, _) => Class::Transient,
+        (400..=499, Some(true)) => Class::Transient,
         (500..=599, Some(false)) => Class::Failed,
         _ => Class::of_status(status, true),
     }
@@ -86,9 +86,9 @@ mod tests {
             (404, String::new(), Class::NotFound),
             (405, String::new(), Class::Unsupported),
             (422, "missing field `cpu_cores`".into(), Class::Invalid),
-            (500, told(true), Class::Passing),
+            (500, told(true), Class::Transient),
             (500, told(false), Class::Failed),
-            (503, told(false), Class::Passing),
+            (503, told(false), Class::Transient),
             (401, told(false), Class::Unauthorized),
         ] {
             assert_eq!(explain(status, body.as_bytes()).class, expected, "{status}");

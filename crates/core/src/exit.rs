@@ -3,7 +3,7 @@
 use std::process::{ExitCode, Termination};
 
 use crate::error::Error;
-use crate::printable::Printable;
+use crate::escaped_text::Escaped;
 
 /// How a satellite ended, as its exit code says it; `main` may return it.
 ///
@@ -55,7 +55,7 @@ impl<T> From<Result<T, Error>> for Exit {
             for line in text.split(end) {
                 match log::log_enabled!(log::Level::Error) {
                     true => log::error!("{line}"),
-                    false => eprintln!("{}", Printable(line)),
+                    false => eprintln!("{}", Escaped(line)),
                 }
             }
         }

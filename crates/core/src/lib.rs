@@ -7,13 +7,13 @@
 pub mod client;
 mod ended;
 mod error;
+pub mod escaped_text;
 mod exit;
 mod failure;
 pub mod http;
 pub mod lenient;
 #[cfg(feature = "testing")]
 mod manual_clock;
-pub mod printable;
 pub mod private;
 mod spelling;
 mod task_log;

@@ -10,7 +10,7 @@ use std::fmt;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::printable::Printable;
+use crate::escaped_text::Escaped;
 
 thread_local! {
     static CURRENT: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -87,10 +87,10 @@ impl<L: Log> Log for TaskLog<L> {
         let args = record.args();
         match id {
             Some(id) => {
-                let tagged = Printable(format_args!("[task {id}] {args}")).to_string();
+                let tagged = Escaped(format_args!("[task {id}] {args}")).to_string();
                 pass_on(format_args!("{tagged}"));
             }
-            None => pass_on(format_args!("{}", Printable(args))),
+            None => pass_on(format_args!("{}", Escaped(args))),
         }
     }
 

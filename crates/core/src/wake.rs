@@ -37,7 +37,7 @@ pub struct Wait<'a> {
     wake: &'a Wake,
     duration: Duration,
     until: Stage,
-    ends_when_rung: bool,
+    ends_when_notified: bool,
 }
 
 impl Wait<'_> {
@@ -49,17 +49,17 @@ impl Wait<'_> {
     /// Waits, by the system's clock.
     pub fn in_real_time(self) {
         let mut state = self.wake.wait_while(self.duration, |state| {
-            state.stage < self.until && !(state.rung && self.ends_when_rung)
+            state.stage < self.until && !(state.notified && self.ends_when_notified)
         });
-        if self.ends_when_rung {
-            state.rung = false;
+        if self.ends_when_notified {
+            state.notified = false;
         }
     }
 }
 
 /// Signals so close together are one word: `timeout` sends one to the process and
 /// one to its group.
-pub const SAME_WORD: Duration = Duration::from_millis(200);
+pub const SIGNAL_DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// How far a stop has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -81,7 +81,7 @@ pub struct Wake(Arc<(Mutex<State>, Condvar)>);
 #[derive(Default)]
 struct State {
     stage: Stage,
-    rung: bool,
+    notified: bool,
 }
 
 impl Wake {
@@ -98,8 +98,8 @@ impl Wake {
     }
 
     /// Ends the wait of the loop: there is something to do.
-    pub fn ring(&self) {
-        self.lock().rung = true;
+    pub fn notify(&self) {
+        self.lock().notified = true;
         self.0.1.notify_all();
     }
 
@@ -150,11 +150,11 @@ impl Waiter {
 
     /// Waits until `duration` is over, a stop has reached `until`, or the bell
     /// is rung.
-    pub fn wait_for_bell(&self, duration: Duration, until: Stage) {
+    pub fn wait_for_notification(&self, duration: Duration, until: Stage) {
         self.wait(duration, until, true);
     }
 
-    fn wait(&self, duration: Duration, until: Stage, ends_when_rung: bool) {
+    fn wait(&self, duration: Duration, until: Stage, ends_when_notified: bool) {
         if duration.is_zero() || self.wake.stage() >= until {
             return;
         }
@@ -162,7 +162,7 @@ impl Waiter {
             wake: &self.wake,
             duration,
             until,
-            ends_when_rung,
+            ends_when_notified,
         });
     }
 }

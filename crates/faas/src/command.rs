@@ -40,7 +40,7 @@ impl Form {
 
     /// The same, reading these bytes: any byte can be printed by a shell.
     pub(super) fn reading(&self, stdin: &[u8]) -> Result<Self> {
-        let printed = printable(stdin);
+        let printed = escaped_text(stdin);
         if printed.len() > LONGEST {
             let problem = "stdin: more than a command can hold".to_owned();
             return Err(Error::settings(vec![problem]));
@@ -90,7 +90,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// For the first argument of `printf`, in single quotes.
-fn printable(bytes: &[u8]) -> String {
+fn escaped_text(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {

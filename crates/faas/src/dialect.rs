@@ -87,15 +87,15 @@ mod tests {
                 Class::Unsupported,
                 false,
             ),
-            (503, r#"{"error":"overloaded"}"#, Class::Passing, true),
+            (503, r#"{"error":"overloaded"}"#, Class::Transient, true),
             (
                 503,
                 r#"{"message":"Service Unavailable"}"#,
-                Class::Passing,
+                Class::Transient,
                 false,
             ),
-            (502, "<html>Bad Gateway</html>", Class::Passing, false),
-            (500, "", Class::Passing, false),
+            (502, "<html>Bad Gateway</html>", Class::Transient, false),
+            (500, "", Class::Transient, false),
         ] {
             let problem = explain(status, body.as_bytes());
             assert_eq!((problem.class, problem.is_own), (class, is_own), "{body}");

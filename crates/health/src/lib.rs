@@ -117,7 +117,7 @@ impl Health {
     }
 
     /// Nothing stands in the way yet.
-    pub fn good() -> Self {
+    pub fn new() -> Self {
         let metrics = Default::default();
         let state = Arc::default();
         Health { state, metrics }
@@ -153,7 +153,7 @@ fn texts(reasons: &Reasons) -> BTreeMap<String, String> {
 impl Default for Health {
     /// Not ready: the platform has not answered yet.
     fn default() -> Self {
-        let health = Health::good();
+        let health = Health::new();
         health.starting(PLATFORM, "not polled yet");
         health
     }

@@ -102,7 +102,7 @@ impl Core {
         waiter: Waiter,
         begun: Instant,
     ) -> Self {
-        let health = Health::good();
+        let health = Health::new();
         health.starting(PROCESSOR, "starting");
         health.metrics().show(figures::ALL);
         Core {

@@ -12,7 +12,7 @@ use super::context::ExecutionContext;
 use super::core::Core;
 use super::figures;
 use super::memory::State;
-use satellite_core::wake::{SAME_WORD, Stage};
+use satellite_core::wake::{SIGNAL_DEBOUNCE, Stage};
 use satellite_core::{Error, Result};
 
 /// How often a stop is looked for, to see it to its end.
@@ -199,7 +199,7 @@ fn watch_signals(core: &Arc<Core>) -> Result<()> {
 
 /// The first signal begins the way out, a second one cuts it short.
 fn stop(core: &Core, first: &mut Option<Instant>) {
-    if first.get_or_insert_with(Instant::now).elapsed() > SAME_WORD {
+    if first.get_or_insert_with(Instant::now).elapsed() > SIGNAL_DEBOUNCE {
         log::error!("the second signal ends the process without the last save");
         end_process();
     }

@@ -277,12 +277,12 @@ impl Builder {
         #[cfg(feature = "state")]
         let health = match &processor {
             Some(processor) => processor.health.clone(),
-            None => Health::good(),
+            None => Health::new(),
         };
         #[cfg(feature = "state")]
         let may_act = processor.as_ref().map(|p| Arc::clone(&p.may_act));
         #[cfg(not(feature = "state"))]
-        let (health, may_act) = (Health::good(), None);
+        let (health, may_act) = (Health::new(), None);
         health.starting(health::PLATFORM, "not polled yet");
         health.metrics().show(figures::ALL);
         let registration = self.registration(settings.base_url.as_deref());

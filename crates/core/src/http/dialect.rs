@@ -47,7 +47,7 @@ pub enum Class {
     /// What was asked for cannot be had at the moment: no capacity.
     NoCapacity,
     /// The server may do better later.
-    Passing,
+    Transient,
     /// Any other failure; a retry would not help.
     Failed,
 }
@@ -65,14 +65,14 @@ impl Class {
             400 | 422 => Class::Invalid,
             429 => Class::RateLimited,
             505 => Class::Failed,
-            408 | 425 | 500..=599 => Class::Passing,
+            408 | 425 | 500..=599 => Class::Transient,
             _ => Class::Failed,
         }
     }
 
     /// The same request may go well later.
-    pub fn is_passing(self) -> bool {
-        matches!(self, Class::RateLimited | Class::Passing)
+    pub fn is_transient(self) -> bool {
+        matches!(self, Class::RateLimited | Class::Transient)
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_server_may_do_better_after_these_statuses_and_no_others() {
         let passing: Vec<_> = (100..600)
-            .filter(|status| Class::of_status(*status, true).is_passing())
+            .filter(|status| Class::of_status(*status, true).is_transient())
             .collect();
         let mut expected = vec![408, 425, 429];
         expected.extend((500..600).filter(|status| ![501, 505].contains(status)));

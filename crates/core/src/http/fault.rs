@@ -21,7 +21,7 @@ pub enum Fault {
     /// The answer is larger than the bound.
     TooLarge,
     /// What came back is not HTTP.
-    Garbled,
+    Malformed,
     /// It was broken off from this side.
     Cancelled,
     /// Work at the other end did not end within its time limit, and may go on.
@@ -38,7 +38,7 @@ impl Fault {
     }
 
     /// The same call may go well later.
-    pub fn is_passing(self) -> bool {
+    pub fn is_transient(self) -> bool {
         if self == Fault::WorkTimedOut {
             return false;
         }
@@ -73,7 +73,7 @@ impl Failure {
             Fault::Tls if is_plain(&error) => no_tls_at(base),
             Fault::Tls => format!("no trusted connection: {error}"),
             Fault::Broken => format!("the connection broke: {error}"),
-            Fault::Garbled => format!("the answer is not HTTP: {error}"),
+            Fault::Malformed => format!("the answer is not HTTP: {error}"),
             _ => error.to_string(),
         };
         Failure { fault, text }
@@ -138,6 +138,6 @@ pub(super) fn classify(error: &ureq::Error) -> Fault {
         Error::Tls(_) | Error::TlsRequired => Fault::Tls,
         Error::BodyExceedsLimit(_) => Fault::TooLarge,
         Error::BodyStalled => Fault::Broken,
-        _ => Fault::Garbled,
+        _ => Fault::Malformed,
     }
 }

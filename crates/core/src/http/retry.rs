@@ -26,7 +26,7 @@ pub enum Outcome {
     /// An answer that will not change.
     Final,
     /// The server may do better later.
-    Passing,
+    Transient,
     /// The server said that it did nothing, and may do it later.
     Undone,
     /// No complete answer came back.
@@ -43,7 +43,7 @@ impl Outcome {
             // Some servers tell it by a code in the body of a 400.
             _ if class == Class::RateLimited => Outcome::Undone,
             503 if is_own => Outcome::Undone,
-            _ if class.is_passing() => Outcome::Passing,
+            _ if class.is_transient() => Outcome::Transient,
             _ => Outcome::Final,
         }
     }
@@ -54,13 +54,13 @@ impl Outcome {
         match (op, self) {
             (_, Outcome::Final) => Verdict::Final,
             (_, Outcome::Undone) => Verdict::Retry,
-            (_, Outcome::Fault(fault)) if fault.never_opened() => match fault.is_passing() {
+            (_, Outcome::Fault(fault)) if fault.never_opened() => match fault.is_transient() {
                 true => Verdict::Retry,
                 false => Verdict::Final,
             },
             (Op::Create, _) => Verdict::Unknown,
-            (_, Outcome::Fault(fault)) if !fault.is_passing() => Verdict::Final,
-            (_, Outcome::Fault(_) | Outcome::Passing) => Verdict::Retry,
+            (_, Outcome::Fault(fault)) if !fault.is_transient() => Verdict::Final,
+            (_, Outcome::Fault(_) | Outcome::Transient) => Verdict::Retry,
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn doubles_from_one_second_to_the_maximum() {
         let waits: Vec<_> = (1..=9)
-            .map(|n| secs(delay(Op::Read, Outcome::Passing, n, None)))
+            .map(|n| secs(delay(Op::Read, Outcome::Transient, n, None)))
             .collect();
         let expected = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(Some);
         assert_eq!(waits, expected);
@@ -197,7 +197,7 @@ mod tests {
     fn retry_after_counts_where_it_asks_for_more_and_never_past_the_maximum() {
         let ask = |s| {
             let after = Some(Duration::from_secs(s));
-            secs(delay(Op::Read, Outcome::Passing, 2, after))
+            secs(delay(Op::Read, Outcome::Transient, 2, after))
         };
         assert_eq!(ask(0), Some(2));
         assert_eq!(ask(30), Some(30));
@@ -209,10 +209,10 @@ mod tests {
         for fault in [Fault::Unresolved, Fault::Refused, Fault::ConnectTimedOut] {
             assert!(delay(Op::Create, Outcome::Fault(fault), 1, None).is_some());
         }
-        for fault in [Fault::TimedOut, Fault::Broken, Fault::Garbled, Fault::Tls] {
+        for fault in [Fault::TimedOut, Fault::Broken, Fault::Malformed, Fault::Tls] {
             assert!(delay(Op::Create, Outcome::Fault(fault), 1, None).is_none());
         }
-        assert!(delay(Op::Create, Outcome::Passing, 1, None).is_none());
+        assert!(delay(Op::Create, Outcome::Transient, 1, None).is_none());
         assert!(delay(Op::Create, Outcome::Undone, 1, None).is_some());
     }
 
@@ -260,7 +260,7 @@ mod tests {
             max: MAX,
         };
         let waits: Vec<_> = (1..=3)
-            .map(|n| super::delay(Op::Read, Outcome::Passing, n, None, retries))
+            .map(|n| super::delay(Op::Read, Outcome::Transient, n, None, retries))
             .collect();
         let ms = |n| Some(Duration::from_millis(n));
         assert_eq!(waits, [ms(10), ms(20), None]);

@@ -8,9 +8,9 @@ use std::fmt;
 /// and paragraph separators, the characters that reorder text, and a `<` at the
 /// beginning that journald would read as a priority: `\n`, `\u{1b}`, `\u{2028}`.
 /// Everything else stays, backslashes too, so that ordinary text is not changed.
-pub struct Printable<T>(pub T);
+pub struct Escaped<T>(pub T);
 
-impl<T: fmt::Display> fmt::Display for Printable<T> {
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
         let mut rest = text.as_str();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        Printable(text).to_string()
+        Escaped(text).to_string()
     }
 
     #[test]
