@@ -240,7 +240,7 @@ impl<'a> Download<'a> {
     }
 
     fn fetch(&mut self, partial: &mut Partial, path: &Path) -> Result<()> {
-        let agent = FileAgent::new();
+        let agent = FileAgent::default();
         let mut backoff = Backoff::new(self.max_wait);
         let mut fruitless = 0;
         loop {

@@ -45,8 +45,7 @@ enum Kind {
     Answer(String),
     Stopped,
     Unsupported(String),
-    Fenced(String),
-    Corrupt(String),
+    Source(Box<dyn std::error::Error + Send + Sync>),
     TooLarge(String),
     Other(String),
 }
@@ -60,6 +59,19 @@ impl Error {
     /// ```
     pub fn new(message: impl fmt::Display) -> Self {
         Self::of(Kind::Other(message.to_string()))
+    }
+
+    /// An error that only one product knows. Its text is the message, and
+    /// [`source_as`](Self::source_as) finds it again.
+    ///
+    /// ```
+    /// use satellite_core::Error;
+    ///
+    /// let error = Error::with_source(std::fmt::Error);
+    /// assert!(error.source_as::<std::fmt::Error>().is_some());
+    /// ```
+    pub fn with_source(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::of(Kind::Source(Box::new(source)))
     }
 
     /// The settings are wrong: exit code 78. The message names each of them.
@@ -168,15 +180,13 @@ impl Error {
         )
     }
 
-    /// Somebody else writes this state now, or took it away: it is theirs, and
-    /// nothing may be written over it any more.
-    pub fn is_fenced(&self) -> bool {
-        matches!(self.0.kind, Kind::Fenced(_))
-    }
-
-    /// What is kept is damaged: it was cut short or changed.
-    pub fn is_corrupt(&self) -> bool {
-        matches!(self.0.kind, Kind::Corrupt(_))
+    /// The error that this one was made from by [`with_source`](Self::with_source), if it is of
+    /// this type.
+    pub fn source_as<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        match &self.0.kind {
+            Kind::Source(source) => source.downcast_ref(),
+            _ => None,
+        }
     }
 
     /// The HTTP status of a refusal, if one came back. Work that the server
@@ -285,16 +295,6 @@ impl Error {
         Self::of(Kind::Unsupported(text.to_string()))
     }
 
-    /// An error for a state that another process now owns.
-    pub fn fenced(message: impl fmt::Display) -> Self {
-        Self::of(Kind::Fenced(message.to_string()))
-    }
-
-    /// An error for damaged stored data.
-    pub fn corrupt(message: impl fmt::Display) -> Self {
-        Self::of(Kind::Corrupt(message.to_string()))
-    }
-
     /// An error for a value that exceeds a store's limit.
     pub fn too_large(message: impl fmt::Display) -> Self {
         Self::of(Kind::TooLarge(message.to_string()))
@@ -368,7 +368,8 @@ impl fmt::Display for Error {
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
             Kind::Unsupported(text) => f.write_str(text),
-            Kind::Fenced(text) | Kind::Corrupt(text) | Kind::TooLarge(text) => f.write_str(text),
+            Kind::TooLarge(text) => f.write_str(text),
+            Kind::Source(source) => write!(f, "{source}"),
             Kind::Stopped => f.write_str("given up, as it was asked to stop"),
         }
     }

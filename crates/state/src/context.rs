@@ -45,7 +45,7 @@ impl<S: State> ExecutionContext<S> {
     /// Saves the state now, if it has changed since the last time.
     ///
     /// # Errors
-    /// `is_fenced()` when somebody else holds the state by now; the store's
+    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now; the store's
     /// own; this thread holds a guard; or the state is not this process's yet, in a
     /// [`startup`](super::Processor::startup) that prepares to take it over.
     pub fn checkpoint(&self) -> Result<()> {

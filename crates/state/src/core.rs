@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::store::{Keeper, Opened, Opening, Original, Status as _, Store, Tenure};
 use super::turns::Turns;
 use super::way_out::Why;
+use crate::error::is_fenced;
 use satellite_core::Failure;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
@@ -371,7 +372,7 @@ impl Core {
         self.health
             .set_problem(STATE, format_args!("not saved: {error}"));
         self.failed(&self.saves, log::Level::Error, error);
-        if error.is_fenced() {
+        if is_fenced(error) {
             self.tenure.end();
             self.leave(Why::Fenced(error.to_string()));
         }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{import, time};
-use satellite_core::{Error, Result};
+use crate::error::corrupt;
+use satellite_core::Result;
 
 const MAGIC: &str = "satellite-state 1 ";
 
@@ -83,18 +84,18 @@ impl Snapshot {
     /// Reads a document of this kit, or an envelope of the Python reference.
     ///
     /// # Errors
-    /// `is_corrupt()` when a single bit of it is not as it was written.
+    /// [`is_corrupt`](crate::is_corrupt) when a single bit of it is not as it was written.
     pub fn from_document(document: &[u8]) -> Result<Self> {
         let Some(rest) = document.strip_prefix(MAGIC.as_bytes()) else {
             return import::envelope(document);
         };
-        let (sum, body) = split_line(rest).ok_or_else(|| Error::corrupt("it is cut short"))?;
+        let (sum, body) = split_line(rest).ok_or_else(|| corrupt("it is cut short"))?;
         if sum != hex_sha256(body).as_bytes() {
-            return Err(Error::corrupt("its checksum is not that of its content"));
+            return Err(corrupt("its checksum is not that of its content"));
         }
-        let (header, state) = split_line(body).ok_or_else(|| Error::corrupt("it has no state"))?;
-        let header: Header = serde_json::from_slice(header)
-            .map_err(|e| Error::corrupt(format_args!("its header: {e}")))?;
+        let (header, state) = split_line(body).ok_or_else(|| corrupt("it has no state"))?;
+        let header: Header =
+            serde_json::from_slice(header).map_err(|e| corrupt(format_args!("its header: {e}")))?;
         Ok(Snapshot {
             stamp: header.stamp,
             content: Content {
@@ -267,6 +268,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::is_corrupt;
 
     fn snapshot(state: Vec<u8>) -> Snapshot {
         Snapshot {
@@ -296,10 +298,10 @@ mod tests {
                 let mut flipped = document.clone();
                 flipped[at] ^= 1 << bit;
                 let error = Snapshot::from_document(&flipped).unwrap_err();
-                assert!(error.is_corrupt(), "byte {at}, bit {bit}: {error}");
+                assert!(is_corrupt(&error), "byte {at}, bit {bit}: {error}");
             }
             let cut = Snapshot::from_document(&document[..at]);
-            assert!(cut.unwrap_err().is_corrupt(), "cut at {at}");
+            assert!(is_corrupt(&cut.unwrap_err()), "cut at {at}");
         }
     }
 

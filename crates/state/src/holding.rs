@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, PROCESSOR};
 use super::store::{Opened, Status};
 use super::way_out::Why;
+use crate::error::is_fenced;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
@@ -105,7 +106,7 @@ impl Core {
                 self.leave(Why::HandOver(claim.by));
             }
             Ok(None) => self.ended(&self.tending),
-            Err(e) if e.is_fenced() => self.not_saved(&e),
+            Err(e) if is_fenced(&e) => self.not_saved(&e),
             Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
         }
     }

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::document::{Content, Snapshot, Stamp, hex_sha256};
-use satellite_core::{Error, Result};
+use crate::error::corrupt;
+use satellite_core::Result;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -43,14 +44,14 @@ pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
 /// Reads an envelope, and the name of the pod that wrote it.
 pub(super) fn with_pod(document: &[u8]) -> Result<(Snapshot, String)> {
     let envelope: Envelope<'_> = serde_json::from_slice(document)
-        .map_err(|e| Error::corrupt(format_args!("it is not a state: {e}")))?;
+        .map_err(|e| corrupt(format_args!("it is not a state: {e}")))?;
     let is_as_written = [Order::Text, Order::Numbers].into_iter().any(|order| {
         let mut dumped = String::new();
         dump(envelope.payload, order, &mut dumped).is_some()
             && hex_sha256(dumped.as_bytes()) == envelope.checksum
     });
     if !is_as_written {
-        return Err(Error::corrupt(
+        return Err(corrupt(
             "its checksum is not that of its payload (an envelope of the Python reference)",
         ));
     }

@@ -31,6 +31,7 @@ use super::processor::{Outcome, Processor, Remedy};
 use super::store::Opened;
 use super::threads::{self, Threads};
 use super::way_out::Why;
+use crate::error::fenced;
 use satellite_core::Failure;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
@@ -73,7 +74,7 @@ impl<P: Processor> Process<P> {
     ///
     /// # Errors
     /// What `startup`, `run` or `shutdown` returned; that the state could not be
-    /// restored, or not be saved at the end; `is_fenced()` when another process
+    /// restored, or not be saved at the end; [`is_fenced`](crate::is_fenced) when another process
     /// took it over.
     pub fn run(mut self) -> Result<()> {
         let core = Arc::clone(&self.cx.core);
@@ -105,7 +106,7 @@ impl<P: Processor> Process<P> {
         }
         match (worked, saved) {
             (worked, Ok(())) => worked,
-            (Ok(()), Err(e)) if matches!(core.why(), Some(Why::Fenced(_))) => Err(Error::fenced(e)),
+            (Ok(()), Err(e)) if matches!(core.why(), Some(Why::Fenced(_))) => Err(fenced(e)),
             (Ok(()), Err(e)) => Err(Error::new(format_args!("the state was not saved: {e}"))),
             (Err(failure), Err(e)) => Err(Error::new(format_args!(
                 "{failure}; and the state was not saved: {e}"

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, PROCESSOR, Waker};
 use super::figures;
+use crate::error::{fenced, is_fenced};
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
@@ -102,7 +103,7 @@ impl Core {
     fn last_save(&self, deadline: Instant) -> Result<()> {
         if let Some(Why::Fenced(how)) = self.why() {
             return match self.is_open.load(Ordering::SeqCst) {
-                true => Err(Error::fenced(how)),
+                true => Err(fenced(how)),
                 false => Ok(()), // it ended before there was a state to keep
             };
         }
@@ -111,7 +112,7 @@ impl Core {
             return Ok(());
         }
         let saved = self.save_and_release(deadline);
-        let is_lost = |e: &Error| e.is_fenced() || e.is_retryable();
+        let is_lost = |e: &Error| is_fenced(e) || e.is_retryable();
         if saved.as_ref().is_err_and(|e| !is_lost(e)) {
             self.let_go();
         }
@@ -128,7 +129,7 @@ impl Core {
             match self.release(&content) {
                 Ok(()) => return Ok(()),
                 // What the store refuses for good is not accepted a second later.
-                Err(e) if e.is_fenced() || e.is_too_large() || e.is_final() => return Err(e),
+                Err(e) if is_fenced(&e) || e.is_too_large() || e.is_final() => return Err(e),
                 Err(e) if left() < 2 * pause => return Err(e),
                 Err(_) => {} // logged as the outage of the saves
             }

@@ -29,12 +29,14 @@ pub struct Part {
     pub etag: Option<String>,
 }
 
-impl FileAgent {
+impl Default for FileAgent {
     /// An agent with its own connections.
-    pub fn new() -> Self {
+    fn default() -> Self {
         FileAgent(agent::for_files(SILENCE))
     }
+}
 
+impl FileAgent {
     /// The file from byte `from` on, if it is still the version called `etag`;
     /// from its beginning otherwise.
     pub fn get(&self, url: &str, from: u64, etag: Option<&str>) -> Result<Part> {

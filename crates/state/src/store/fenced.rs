@@ -11,6 +11,7 @@ use super::keeper::{LeaseKeeper, Renewing, Shared, There};
 use super::register::{Cell, Put, Register};
 use super::{Keeper, Opened, Opening, check_owner};
 use crate::document::{self, Content, Snapshot, Stamp, pod_of};
+use crate::error::fenced;
 use crate::outage::Outage;
 use satellite_core::{Error, Result};
 
@@ -373,7 +374,7 @@ pub(super) struct Fence<R> {
 
 impl<R: Register> Fence<R> {
     /// # Errors
-    /// `is_fenced()` when it is another's.
+    /// [`is_fenced`](crate::is_fenced) when it is another's.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.state.get()? {
             Some(cell) => own(&stamp_of(&cell)?, self.epoch, &self.holder),
@@ -385,7 +386,7 @@ impl<R: Register> Fence<R> {
 fn stamp_of(cell: &Cell) -> Result<Stamp> {
     let read = Snapshot::from_document(&cell.document);
     read.map(|snapshot| snapshot.stamp)
-        .map_err(|e| Error::fenced(format_args!("somebody else changed the state: {e}")))
+        .map_err(|e| fenced(format_args!("somebody else changed the state: {e}")))
 }
 
 fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
@@ -396,12 +397,12 @@ fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
         true => "nobody",
         false => &stamp.holder,
     };
-    Err(Error::fenced(format_args!(
+    Err(fenced(format_args!(
         "the state is held by {there}, epoch {}; this process is of epoch {epoch}",
         stamp.epoch
     )))
 }
 
 fn removed() -> Error {
-    Error::fenced("the state was removed by somebody else; it is not made anew")
+    fenced("the state was removed by somebody else; it is not made anew")
 }

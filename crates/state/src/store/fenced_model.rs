@@ -14,6 +14,7 @@ use super::register::{Cell, Lease, Put, Register};
 use super::tenure::Tenure;
 use super::{Keeper, Opened, Opening, Status};
 use crate::document::{Content, Snapshot};
+use crate::error::is_fenced;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 
@@ -216,7 +217,7 @@ impl Writer {
     fn save(&mut self, count: u64) {
         let saved = self.store.save(&content(count));
         match saved {
-            Err(e) if e.is_fenced() => self.restart(),
+            Err(e) if is_fenced(&e) => self.restart(),
             _ => self.count = Some(count), // it is in memory, whether it was kept or not
         }
     }
@@ -226,7 +227,7 @@ impl Writer {
             return;
         };
         match keeper.tend() {
-            Err(e) if e.is_fenced() => self.restart(),
+            Err(e) if is_fenced(&e) => self.restart(),
             Ok(Some(_)) => {
                 let count = self.count.unwrap_or_default();
                 let _ = self.store.release(&content(count));

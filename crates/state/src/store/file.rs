@@ -8,6 +8,7 @@ use super::generations::Generations;
 use super::queue::{self, CANDIDATE, CLAIM, Heard, LOCK};
 use super::{Claim, Opened, Opening, Original, Store, check_owner, lock};
 use crate::document::{self, Content, Snapshot, Stamp};
+use crate::error::{corrupt, fenced, is_corrupt};
 use crate::original;
 use satellite_core::{Error, Result};
 
@@ -87,7 +88,7 @@ impl FileStore {
                     opened.snapshot = Some(snapshot);
                     break;
                 }
-                Err(e) if e.is_corrupt() => damaged.push((number, e)),
+                Err(e) if is_corrupt(&e) => damaged.push((number, e)),
                 Err(e) => return Err(e),
             }
         }
@@ -102,7 +103,7 @@ impl FileStore {
                 ),
                 None => "nothing older is there".to_owned(),
             };
-            opened.failures.push(Error::corrupt(format_args!(
+            opened.failures.push(corrupt(format_args!(
                 "generation {number} in {}: {error}; {became}",
                 generations.folder().display()
             )));
@@ -244,15 +245,15 @@ impl Held {
     /// The lock is still the one that others would meet, and nobody has written
     /// since, as it may happen on a volume whose locks do not reach all hosts.
     fn check_fence(&self, folder: &Path) -> Result<()> {
-        let lock = (self.lock.as_ref()).ok_or_else(|| Error::fenced("the state was released"))?;
+        let lock = (self.lock.as_ref()).ok_or_else(|| fenced("the state was released"))?;
         if !lock::is_the_one(lock, &folder.join(LOCK)).unwrap_or(false) {
-            return Err(Error::fenced(format_args!(
+            return Err(fenced(format_args!(
                 "the state in {} was removed by somebody else; it is not made anew",
                 folder.display()
             )));
         }
         match self.generations.list()?.first() {
-            Some(newest) if *newest > self.stamp.generation => Err(Error::fenced(format_args!(
+            Some(newest) if *newest > self.stamp.generation => Err(fenced(format_args!(
                 "somebody else wrote generation {newest} in {}, this process wrote {}",
                 folder.display(),
                 self.stamp.generation

@@ -36,7 +36,7 @@ use satellite_core::{Error, Result};
 ///
 /// A store is asked from several threads, one after the other. It never writes
 /// over what somebody else has written: it answers with an error whose
-/// `is_fenced()` is true instead.
+/// [`is_fenced`](crate::is_fenced) is true instead.
 pub trait Store: Send + fmt::Debug {
     /// A copy of what is kept, where this process would have to ask another one for
     /// it; `None` where it is to [`open`](Self::open) the store at once. Tells the
@@ -64,14 +64,14 @@ pub trait Store: Send + fmt::Debug {
     /// it over or is gone, and reads what is kept.
     ///
     /// # Errors
-    /// `is_stopped()` when the wait was given up for a stop; `is_corrupt()` when
+    /// `is_stopped()` when the wait was given up for a stop; [`is_corrupt`](crate::is_corrupt) when
     /// nothing that is kept can be read.
     fn open(&mut self, opening: &Opening<'_>) -> Result<Opened>;
 
     /// Keeps `content`, for good once this returns. Returns its generation.
     ///
     /// # Errors
-    /// `is_fenced()` when somebody else holds the state by now. After any other
+    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now. After any other
     /// error what was kept before is kept still.
     fn save(&mut self, content: &Content) -> Result<u64>;
 
@@ -101,7 +101,7 @@ pub trait Store: Send + fmt::Debug {
     /// state. Called every [`tend_every`](Self::tend_every).
     ///
     /// # Errors
-    /// `is_fenced()` when somebody else holds the state by now.
+    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now.
     fn tend(&mut self) -> Result<Option<Claim>> {
         Ok(None)
     }
@@ -143,7 +143,7 @@ pub trait Keeper: Send + fmt::Debug {
     /// As [`Store::tend`].
     ///
     /// # Errors
-    /// `is_fenced()` when somebody else holds the state by now.
+    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now.
     fn tend(&mut self) -> Result<Option<Claim>>;
 }
 
