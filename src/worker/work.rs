@@ -17,7 +17,6 @@ use satellite_core::Failure;
 use satellite_core::TaskScope;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
-use satellite_health;
 use satellite_health as health;
 
 impl Satellite {
