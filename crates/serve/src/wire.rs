@@ -146,11 +146,12 @@ impl Wire {
     /// to be evicted.
     pub(super) fn close(self) {
         let mut stream = self.place.stream();
+        // First: a client that sees the end may come back at once, on a new connection.
+        self.place.enter(Stage::Linger);
+        self.place.wait();
         if stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
-        self.place.enter(Stage::Linger);
-        self.place.wait();
         let mut discarded = vec![0; 4 * PIECE];
         let (begun, mut bytes) = (Instant::now(), 0);
         loop {
