@@ -774,7 +774,7 @@ fn a_stall_ends_with_the_platform() {
     let begun = Instant::now();
     drop(platform);
     assert_eq!(waiting.join().unwrap(), "");
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

