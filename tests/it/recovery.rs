@@ -257,6 +257,7 @@ fn a_clock_runs_a_satellite_for_a_span_and_goes_on_where_it_ended() {
         .worker()
         .poll_interval(10 * SECOND)
         .clock(clock.clone())
+        .handler("echo", |task: Task| done(task.payload))
         .build()
         .unwrap();
     for _ in 0..60 {

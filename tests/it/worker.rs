@@ -327,7 +327,7 @@ fn two_thousand_tasks_in_one_list_are_each_run_once() {
 
 #[test]
 fn a_result_over_the_limit_is_cut_there_and_a_warning_names_the_task() {
-    recorder::record();
+    crate::secrecy::record();
     let platform = MockPlatform::start();
     for id in ["just-fits", "one-too-many", "ten-megabytes", "long-failure"] {
         platform.add_task(mock_task(id, "big", json!({})));
