@@ -13,7 +13,7 @@ use super::core::{Core, Migrate};
 use super::lifecycle::Process;
 use super::memory::{Memory, State};
 use super::processor::{Function, Processor, Tick};
-use super::settings::{Draft, Surroundings};
+use super::settings::{Environment, Overrides};
 use super::store::{FileStore, Store};
 use super::{endpoints, logs};
 use satellite_core::Result;
@@ -34,7 +34,7 @@ use satellite_core::{Ended, Exit, Failure};
 /// ```
 #[must_use = "an app does nothing until it is run"]
 pub struct App {
-    draft: Draft,
+    overrides: Overrides,
     store: Option<Box<dyn Store>>,
     migration: Option<(u32, Migrate)>,
     owns_process: bool,
@@ -136,8 +136,8 @@ impl App {
     /// # Ok::<(), satellite_state::Error>(())
     /// ```
     pub fn build<P: Processor>(mut self, processor: P) -> Result<Process<P>> {
-        self.draft.has_store = self.store.is_some();
-        let (settings, named) = self.draft.finish(&Surroundings::default())?;
+        self.overrides.has_store = self.store.is_some();
+        let (settings, named) = self.overrides.finish(&Environment::default())?;
         if self.owns_process {
             logs::start(&settings);
         }
@@ -188,7 +188,7 @@ impl App {
     /// With the settings of the environment and of `dory.yaml`.
     pub fn new() -> Self {
         App {
-            draft: Draft::default(),
+            overrides: Overrides::default(),
             store: None,
             migration: None,
             owns_process: true,
@@ -199,7 +199,7 @@ impl App {
 
     /// In place of `DORY_PROCESSOR_ID`: what the state goes by.
     pub fn processor_id(mut self, id: impl Into<String>) -> Self {
-        self.draft.processor_id = Some(id.into());
+        self.overrides.processor_id = Some(id.into());
         self
     }
 
@@ -217,35 +217,35 @@ impl App {
     /// Saves this often, when the state has changed: what a crash may cost at the
     /// most. In place of `DORY_CHECKPOINT_SEC`, 5 seconds.
     pub fn checkpoint_every(mut self, interval: Duration) -> Self {
-        self.draft.checkpoint_every = Some(interval);
+        self.overrides.checkpoint_every = Some(interval);
         self
     }
 
     /// How long a turn may last before `/healthz` fails. In place of
     /// `DORY_STALL_LIMIT_SEC`, an hour.
     pub fn stall_limit(mut self, limit: Duration) -> Self {
-        self.draft.stall_limit = Some(limit);
+        self.overrides.stall_limit = Some(limit);
         self
     }
 
     /// From the word to stop to the last save, at the most. In place of
     /// `DORY_SHUTDOWN_TIMEOUT_SEC`, 30 seconds: less than the pod's grace period.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.draft.shutdown_timeout = Some(limit);
+        self.overrides.shutdown_timeout = Some(limit);
         self
     }
 
     /// Where the endpoints are, in place of `DORY_HEALTH_HOST` and
     /// `DORY_HEALTH_PORT`; port 0 is of the system's choice.
     pub fn endpoints(mut self, address: SocketAddr) -> Self {
-        self.draft.health = Some(address);
+        self.overrides.health = Some(address);
         self
     }
 
     /// In place of `DORY_STATE_TOKEN`: whoever shows it may read and set the
     /// state. Without one, only this host may.
     pub fn state_token(mut self, token: impl Into<Secret>) -> Self {
-        self.draft.state_token = Some(token.into());
+        self.overrides.state_token = Some(token.into());
         self
     }
 

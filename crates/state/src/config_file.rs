@@ -16,7 +16,7 @@ pub(super) struct ConfigFile {
     nested: BTreeSet<String>,
 }
 
-const PLACES: [&str; 3] = [
+const DEFAULT_PATHS: [&str; 3] = [
     "/etc/dory/config.yaml",
     "/app/config/dory.yaml",
     "dory.yaml",
@@ -56,7 +56,7 @@ const KNOWN: [&str; 30] = [
 ];
 
 /// Keys that dory-sdk reads and this kit has no use for.
-const OF_THE_ORIGINAL: [&str; 13] = [
+const UNUSED_DORY_SDK_KEYS: [&str; 13] = [
     "app",
     "bookkeeping",
     "circuit_breaker",
@@ -80,7 +80,7 @@ impl ConfigFile {
             let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
             return Self::parse(path.into(), &text);
         }
-        for path in PLACES.map(PathBuf::from) {
+        for path in DEFAULT_PATHS.map(PathBuf::from) {
             match fs::read_to_string(&path) {
                 Ok(text) => return Self::parse(path, &text),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -108,7 +108,7 @@ impl ConfigFile {
         let keys = || self.values.keys().chain(&self.nested);
         let (unused, unknown): (Vec<_>, Vec<_>) = keys()
             .filter(|key| !KNOWN.contains(&key.as_str()))
-            .partition(|key| OF_THE_ORIGINAL.contains(&key.as_str()));
+            .partition(|key| UNUSED_DORY_SDK_KEYS.contains(&key.as_str()));
         let mut warnings: Vec<_> = unknown
             .into_iter()
             .map(|key| format!("{path}: unknown setting {key:?} is ignored"))
@@ -303,8 +303,8 @@ mod tests {
             "a: {b",
             "a: *b",
         ] {
-            let told = parse(wrong).unwrap_err();
-            assert!(told.starts_with("dory.yaml:"), "{wrong:?}: {told}");
+            let error = parse(wrong).unwrap_err();
+            assert!(error.starts_with("dory.yaml:"), "{wrong:?}: {error}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::memory::{Memory, State, StateGuard};
-use super::way_out::Why;
+use super::shutdown::StopReason;
 use satellite_core::Result;
 use satellite_core::wake::Stage;
 use satellite_health::Health;
@@ -126,7 +126,7 @@ impl<S> ExecutionContext<S> {
 
     /// Ends the processor as a signal would.
     pub fn stop(&self) {
-        self.core.leave(Why::Asked);
+        self.core.begin_shutdown(StopReason::Asked);
     }
 
     /// Does something when a stop is asked for, in the thread that asks: for
@@ -168,8 +168,8 @@ impl<S> ExecutionContext<S> {
     /// The pod that had the state before, where it was another one
     /// (`DORY_MIGRATED_FROM`, or as the state itself tells).
     pub fn migrated_from(&self) -> Option<String> {
-        let told = self.core.settings.migrated_from.clone();
-        told.or_else(|| self.core.migrated_from())
+        let configured = self.core.settings.migrated_from.clone();
+        configured.or_else(|| self.core.migrated_from())
     }
 
     /// The environment's variables, those of this kit (`DORY_…`) left out.

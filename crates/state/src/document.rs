@@ -56,7 +56,7 @@ pub struct Stamp {
 }
 
 /// So many pods are remembered, those of the highest ranks.
-const RANKS: usize = 256;
+const MAX_RANKS: usize = 256;
 
 /// A state that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +207,7 @@ impl Stamp {
             },
         };
         ranks.insert(pod.to_owned(), rank);
-        while ranks.len() > RANKS {
+        while ranks.len() > MAX_RANKS {
             let lowest = ranks.iter().filter(|(name, _)| *name != pod);
             let lowest = lowest.min_by_key(|(_, rank)| **rank);
             let Some(lowest) = lowest.map(|(name, _)| name.clone()) else {
@@ -347,7 +347,7 @@ mod tests {
         for n in 0..600 {
             stamp = taken(&stamp, &format!("pod-{n}"), None);
         }
-        assert_eq!(stamp.ranks.len(), RANKS);
+        assert_eq!(stamp.ranks.len(), MAX_RANKS);
         assert!(stamp.is_newer_than("pod-400", None));
     }
 

@@ -5,19 +5,19 @@ use std::path::Path;
 use satellite_core::http::retry::random;
 
 /// The letters and digits of names that Kubernetes makes up.
-const MADE_UP: &str = "bcdfghjklmnpqrstvwxz2456789";
+const GENERATED_NAME_CHARS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
 /// Longer ones would not fit into the name of a ConfigMap with room to spare.
-const LONGEST: usize = 200;
+const MAX_LENGTH: usize = 200;
 
 /// The id that was told, or one that is derived where that is safe; or what
 /// was expected.
 pub(super) fn processor_id(
-    told: Option<String>,
+    configured: Option<String>,
     pod_name: &str,
     in_cluster: bool,
 ) -> Result<String, String> {
-    let id = match told {
+    let id = match configured {
         Some(id) => id,
         None if in_cluster => of_pod(pod_name).ok_or_else(|| {
             format!(
@@ -30,7 +30,7 @@ pub(super) fn processor_id(
     match is_name(&id) {
         true => Ok(id),
         false => Err(format!(
-            "expected at most {LONGEST} lower case letters, digits, - and ., \
+            "expected at most {MAX_LENGTH} lower case letters, digits, - and ., \
              a letter or digit at both ends, found {id:?}"
         )),
     }
@@ -44,9 +44,9 @@ pub(super) fn of_pod(name: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     let (deployment, hash) = rest.rsplit_once('-')?;
-    let is_made_up = |text: &str| text.chars().all(|c| MADE_UP.contains(c));
-    let is_pod = last.len() == 5 && is_made_up(last);
-    let is_hash = (6..=10).contains(&hash.len()) && is_made_up(hash);
+    let is_generated = |text: &str| text.chars().all(|c| GENERATED_NAME_CHARS.contains(c));
+    let is_pod = last.len() == 5 && is_generated(last);
+    let is_hash = (6..=10).contains(&hash.len()) && is_generated(hash);
     (is_pod && is_hash && !deployment.is_empty()).then(|| deployment.to_owned())
 }
 
@@ -80,7 +80,7 @@ fn of_program() -> Option<String> {
 
 pub(super) fn is_name(id: &str) -> bool {
     let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    id.len() <= LONGEST
+    id.len() <= MAX_LENGTH
         && id.chars().all(is_name_char)
         && ends_well(id.chars().next())
         && ends_well(id.chars().last())
@@ -190,8 +190,8 @@ mod tests {
     fn where_it_does_not_follow_it_has_to_be_told() {
         for pod in ["app", "my-app-x2x4z", "my-app-aeiou1-x2x4z", "job-20260101"] {
             assert_eq!(derived(pod), None, "{pod}");
-            let told = processor_id(Some("orders".into()), pod, true);
-            assert_eq!(told.as_deref(), Ok("orders"));
+            let id = processor_id(Some("orders".into()), pod, true);
+            assert_eq!(id.as_deref(), Ok("orders"));
         }
     }
 
@@ -217,10 +217,10 @@ mod tests {
     #[test]
     fn a_release_goes_by_its_revision_or_its_pod_template() {
         let pod = "my-app-7d9f8b6c5d-x2x4z 1-2 @3";
-        let told = "revision 7 in my-app-7d9f8b6c5d-x2x4z 1-2";
-        assert_eq!(release_of(pod, Some(7)), told);
-        let told = "pod template 7d9f8b6c5d in my-app-7d9f8b6c5d-x2x4z 1-2";
-        assert_eq!(release_of(pod, None), told);
+        let expected = "revision 7 in my-app-7d9f8b6c5d-x2x4z 1-2";
+        assert_eq!(release_of(pod, Some(7)), expected);
+        let expected = "pod template 7d9f8b6c5d in my-app-7d9f8b6c5d-x2x4z 1-2";
+        assert_eq!(release_of(pod, None), expected);
         assert_eq!(release_of("app-0 1-2 @3", None), "app-0 1-2");
     }
 

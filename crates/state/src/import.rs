@@ -45,12 +45,12 @@ pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
 pub(super) fn with_pod(document: &[u8]) -> Result<(Snapshot, String)> {
     let envelope: Envelope<'_> = serde_json::from_slice(document)
         .map_err(|e| corrupt(format_args!("it is not a state: {e}")))?;
-    let is_as_written = [Order::Text, Order::Numbers].into_iter().any(|order| {
+    let is_intact = [Order::Text, Order::Numbers].into_iter().any(|order| {
         let mut dumped = String::new();
         dump(envelope.payload, order, &mut dumped).is_some()
             && hex_sha256(dumped.as_bytes()) == envelope.checksum
     });
-    if !is_as_written {
+    if !is_intact {
         return Err(corrupt(
             "its checksum is not that of its payload (an envelope of the Python reference)",
         ));

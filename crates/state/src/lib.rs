@@ -139,26 +139,27 @@ mod core;
 mod document;
 mod endpoints;
 mod error;
-mod figures;
-mod holding;
+
 mod identity;
 mod import;
 mod lifecycle;
 mod logs;
 mod memory;
+mod metrics;
 mod original;
 mod outage;
+mod ownership;
 mod page;
 mod prepare;
 mod preset;
 mod processor;
 mod settings;
+mod shutdown;
 mod store;
 mod threads;
 mod time;
 mod turns;
 mod unknown;
-mod way_out;
 
 pub use app::App;
 pub use context::{ExecutionContext, RunLoop};
@@ -170,7 +171,9 @@ pub use processor::{Outcome, Processor, Remedy};
 pub use satellite_core::Ended;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
-pub use store::{Claim, ConfigMapStore, FileStore, Keeper, Opened, Opening, Original, Store};
+pub use store::{
+    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Store,
+};
 
 /// The README's examples are tests as well.
 #[cfg(doctest)]

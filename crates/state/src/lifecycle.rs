@@ -26,11 +26,11 @@ use std::time::{Duration, Instant};
 use super::context::ExecutionContext;
 use super::document::Snapshot;
 use super::endpoints;
-use super::figures;
+use super::metrics;
 use super::processor::{Outcome, Processor, Remedy};
+use super::shutdown::StopReason;
 use super::store::Opened;
 use super::threads::{self, Threads};
-use super::way_out::Why;
 use crate::error::fenced;
 use satellite_core::Failure;
 use satellite_core::wake::Stage;
@@ -38,11 +38,11 @@ use satellite_core::{Error, Result};
 use satellite_serve::Server;
 
 /// How long an answer of `/prestop` has to get out.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const PRESTOP_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a process that handed over has for leaving its address.
-const LEAVING: Duration = Duration::from_secs(3);
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a process that handed over looks whether it is needed again.
-const STANDBY: Duration = Duration::from_secs(5);
+const STANDBY_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A processor, built and ready to run: what [`App::build`] makes.
 ///
@@ -79,34 +79,37 @@ impl<P: Processor> Process<P> {
     pub fn run(mut self) -> Result<()> {
         let core = Arc::clone(&self.cx.core);
         let threads = Threads::start(&self.cx, P::on_health_check_failed, self.owns_process)?;
-        let begun = catch_unwind(AssertUnwindSafe(|| self.begin()));
+        let begun = catch_unwind(AssertUnwindSafe(|| self.acquire_state()));
         let begun = begun.unwrap_or_else(|panic| Err(panicked("the start", &*panic)));
-        let worked = match begun {
+        let outcome = match begun {
             Err(e) if e.is_stopped() => Ok(()), // before there was anything to do
             Err(e) => Err(e),
-            Ok(()) => self.work(),
+            Ok(()) => self.run_processor(),
         };
-        core.leave(Why::Returned);
+        core.begin_shutdown(StopReason::Returned);
         core.turns.end();
-        let worked = match self.is_started {
+        let outcome = match self.is_started {
             true => {
                 let (processor, cx) = (&mut self.processor, &self.cx);
-                worked.and(step("shutdown", || processor.shutdown(cx)))
+                outcome.and(step("shutdown", || processor.shutdown(cx)))
             }
-            false => worked,
+            false => outcome,
         };
         let saved = core.finish(threads::deadline(&core));
-        if let (Ok(()), Some(Why::HandOver(to))) = (&saved, core.why()) {
+        if let (Ok(()), Some(StopReason::HandOver(to))) = (&saved, core.stop_reason()) {
             self.stand_by(&to);
         }
         drop(threads);
         let since = Instant::now();
-        while core.prestops.load(Ordering::SeqCst) > 0 && since.elapsed() < LAST_WORDS {
+        while core.prestops.load(Ordering::SeqCst) > 0 && since.elapsed() < PRESTOP_RESPONSE_TIMEOUT
+        {
             thread::sleep(Duration::from_millis(2));
         }
-        match (worked, saved) {
-            (worked, Ok(())) => worked,
-            (Ok(()), Err(e)) if matches!(core.why(), Some(Why::Fenced(_))) => Err(fenced(e)),
+        match (outcome, saved) {
+            (outcome, Ok(())) => outcome,
+            (Ok(()), Err(e)) if matches!(core.stop_reason(), Some(StopReason::Fenced(_))) => {
+                Err(fenced(e))
+            }
             (Ok(()), Err(e)) => Err(Error::new(format_args!("the state was not saved: {e}"))),
             (Err(failure), Err(e)) => Err(Error::new(format_args!(
                 "{failure}; and the state was not saved: {e}"
@@ -115,14 +118,14 @@ impl<P: Processor> Process<P> {
     }
 
     /// Gets hold of the state.
-    fn begin(&mut self) -> Result<()> {
+    fn acquire_state(&mut self) -> Result<()> {
         let mut opened = self.open()?;
         let original = self.cx.core.take_over_original(&mut opened)?;
         self.take_over_address()?;
         let core = &self.cx.core;
         for failure in &opened.failures {
             log::error!("the state: {failure}");
-            core.metrics().add(&figures::CORRUPT, &[], 1);
+            core.metrics().add(&metrics::CORRUPT, &[], 1);
         }
         let begun = Instant::now();
         match (&opened.snapshot, opened.failures.first()) {
@@ -131,21 +134,21 @@ impl<P: Processor> Process<P> {
                     self.processor.on_state_restore_failed(&self.cx, failure);
                 }
                 if let Err(error) = self.restore(snapshot) {
-                    self.remedy(&error)?;
+                    self.handle_restore_failure(&error)?;
                 }
             }
-            (None, Some(failure)) => self.remedy(failure)?,
+            (None, Some(failure)) => self.handle_restore_failure(failure)?,
             (None, None) => {
                 if self.is_started {
-                    self.forget()?; // the copy that it prepared with is gone
+                    self.reset_state()?; // the copy that it prepared with is gone
                 }
                 log::info!("no state was found: it begins with its default");
             }
         }
         let core = &self.cx.core;
         let took = begun.elapsed().as_secs_f64();
-        core.metrics().set(&figures::LOAD, &[], took);
-        self.after_unclean_starts()?;
+        core.metrics().set(&metrics::LOAD, &[], took);
+        self.handle_unclean_starts()?;
         self.cx.core.restored();
         // All that can be wrong about saving shows before anybody counts on it;
         // and whoever comes next sees who holds the state.
@@ -157,7 +160,7 @@ impl<P: Processor> Process<P> {
     }
 
     /// Asks what to do after several starts in a row that came to no clean end.
-    fn after_unclean_starts(&mut self) -> Result<()> {
+    fn handle_unclean_starts(&mut self) -> Result<()> {
         let core = &self.cx.core;
         let (count, settings) = (core.attempt(), &core.settings);
         if settings
@@ -197,7 +200,7 @@ impl<P: Processor> Process<P> {
         while self.server.is_none() {
             match endpoints::serve(&self.cx.core) {
                 Ok(server) => self.server = Some(server),
-                Err(e) if since.elapsed() > LEAVING => return Err(e),
+                Err(e) if since.elapsed() > ADDRESS_TIMEOUT => return Err(e),
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
@@ -215,7 +218,7 @@ impl<P: Processor> Process<P> {
     }
 
     /// Asks what to do about a state that cannot be used.
-    fn remedy(&mut self, error: &Error) -> Result<()> {
+    fn handle_restore_failure(&mut self, error: &Error) -> Result<()> {
         log::error!("the state cannot be restored: {error}");
         match self.processor.on_state_restore_failed(&self.cx, error) {
             Remedy::StartFresh => self.start_fresh(),
@@ -226,21 +229,21 @@ impl<P: Processor> Process<P> {
     }
 
     fn start_fresh(&mut self) -> Result<()> {
-        let aside = self.cx.core.set_aside()?;
+        let aside = self.cx.core.move_aside()?;
         log::warn!("the state begins anew; what was kept is now {aside}");
-        self.forget()?;
+        self.reset_state()?;
         self.processor.reset_caches(&self.cx);
         Ok(())
     }
 
     /// The state in memory begins.
-    fn forget(&self) -> Result<()> {
+    fn reset_state(&self) -> Result<()> {
         let fresh = serde_json::to_vec(&P::State::default())?;
         self.cx.core.memory.replace(&fresh, false)
     }
 
     /// The user's part.
-    fn work(&mut self) -> Result<()> {
+    fn run_processor(&mut self) -> Result<()> {
         if !self.is_started {
             self.start()?;
         }
@@ -253,7 +256,7 @@ impl<P: Processor> Process<P> {
             return Ok(());
         }
         let took = cx.core.begun.elapsed().as_secs_f64();
-        cx.core.metrics().set(&figures::STARTUP, &[], took);
+        cx.core.metrics().set(&metrics::STARTUP, &[], took);
         cx.core.ready();
         log::info!("ready");
         step("run", || processor.run(cx))
@@ -278,7 +281,7 @@ impl<P: Processor> Process<P> {
         if !core.settings.in_cluster {
             return;
         }
-        while core.waiter.sleep(STANDBY, Stage::Stopping) {
+        while core.waiter.sleep(STANDBY_POLL_INTERVAL, Stage::Stopping) {
             match core.is_free() {
                 Ok(false) => {}
                 Ok(true) => return log::info!("nobody holds the state any more"),
@@ -293,7 +296,7 @@ fn step(name: &str, step: impl FnOnce() -> Outcome) -> Result<()> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(failure)) => {
-            let why = told(&failure);
+            let why = describe(&failure);
             Err(Error::new(format_args!("{name} failed: {why}")))
         }
         Err(panic) => Err(panicked(name, &*panic)),
@@ -302,18 +305,18 @@ fn step(name: &str, step: impl FnOnce() -> Outcome) -> Result<()> {
 }
 
 pub(super) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
-    let text = text_of(panic);
+    let text = panic_message(panic);
     Error::new(format_args!("{name} failed: it panicked: {text}"))
 }
 
-fn told(failure: &Failure) -> String {
+fn describe(failure: &Failure) -> String {
     match failure.reason() == failure.error() {
         true => failure.error().to_owned(),
         false => format!("{}: {}", failure.reason(), failure.error()),
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")

@@ -21,16 +21,16 @@ pub trait State: Serialize + DeserializeOwned + Default + Send + 'static {}
 impl<S: Serialize + DeserializeOwned + Default + Send + 'static> State for S {}
 
 /// How long an onlooker waits for a state that is being worked on.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the processor lets onlookers go before.
-const COURTESY: Duration = Duration::from_millis(10);
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the processor lets waiting_readers go before.
+const YIELD_LIMIT: Duration = Duration::from_millis(10);
 
 pub(super) struct Memory<S> {
     held: Mutex<Held<S>>,
     /// The thread whose guard is alive: a second one would wait for itself.
     owner: Mutex<Option<ThreadId>>,
     /// Those who want the state but for a moment, to save or to show it.
-    onlookers: AtomicUsize,
+    waiting_readers: AtomicUsize,
 }
 
 struct Held<S> {
@@ -44,25 +44,25 @@ struct Held<S> {
 }
 
 /// A state as bytes, and which of its changes they hold.
-pub(super) struct Taken {
+pub(super) struct Serialized {
     pub(super) json: Vec<u8>,
-    pub(super) mark: u64,
+    pub(super) change: u64,
 }
 
 /// The state, whatever its type: for those who keep it and those who show it.
-pub(super) trait Keep: Send + Sync {
+pub(super) trait StateAccess: Send + Sync {
     /// The state as JSON, once nobody works on it; `None` when `only_changed`
     /// and nothing has changed since the last save.
-    fn take(&self, only_changed: bool) -> Result<Option<Taken>>;
+    fn take(&self, only_changed: bool) -> Result<Option<Serialized>>;
 
     /// The state as JSON, for the last save: waits no longer than this.
-    fn take_within(&self, patience: Duration) -> Result<Taken>;
+    fn take_within(&self, timeout: Duration) -> Result<Serialized>;
 
     /// The state as JSON, to be shown: waits no longer than this.
-    fn look(&self, patience: Duration) -> Result<Taken>;
+    fn peek(&self, timeout: Duration) -> Result<Serialized>;
 
-    /// What was taken with this mark is safe now.
-    fn saved(&self, mark: u64);
+    /// What was serialized with this change is safe now.
+    fn saved(&self, change: u64);
 
     /// Replaces the state by `json`, read whole before it is swapped. Keys that
     /// the type does not know are kept, or refused where `strict`.
@@ -79,7 +79,7 @@ impl<S: State> Memory<S> {
                 saved: None,
             }),
             owner: Mutex::new(None),
-            onlookers: AtomicUsize::new(0),
+            waiting_readers: AtomicUsize::new(0),
         }
     }
 
@@ -92,7 +92,7 @@ impl<S: State> Memory<S> {
         );
         // A loop that takes the state again at once would let nobody else have it.
         let since = Instant::now();
-        while self.onlookers.load(Ordering::SeqCst) > 0 && since.elapsed() < COURTESY {
+        while self.waiting_readers.load(Ordering::SeqCst) > 0 && since.elapsed() < YIELD_LIMIT {
             thread::sleep(Duration::from_micros(50));
         }
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,21 +105,21 @@ impl<S: State> Memory<S> {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Held<S>>> {
-        self.refuse_own_thread()?;
-        let _looking = Looking::begin(&self.onlookers);
-        self.held.lock().map_err(|_| torn())
+        self.check_not_held_by_this_thread()?;
+        let _waiting = WaitingReader::begin(&self.waiting_readers);
+        self.held.lock().map_err(|_| poisoned())
     }
 
-    fn lock_within(&self, patience: Duration) -> Result<MutexGuard<'_, Held<S>>> {
-        let _looking = Looking::begin(&self.onlookers);
+    fn lock_within(&self, timeout: Duration) -> Result<MutexGuard<'_, Held<S>>> {
+        let _waiting = WaitingReader::begin(&self.waiting_readers);
         let begun = Instant::now();
         loop {
             match self.held.try_lock() {
                 Ok(held) => return Ok(held),
-                Err(TryLockError::Poisoned(_)) => return Err(torn()),
-                Err(TryLockError::WouldBlock) if begun.elapsed() >= patience => {
+                Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
+                Err(TryLockError::WouldBlock) if begun.elapsed() >= timeout => {
                     return Err(Error::new(format_args!(
-                        "the state has been worked on for {patience:.1?} without a break"
+                        "the state has been worked on for {timeout:.1?} without a break"
                     )));
                 }
                 Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_micros(200)),
@@ -127,7 +127,7 @@ impl<S: State> Memory<S> {
         }
     }
 
-    fn refuse_own_thread(&self) -> Result<()> {
+    fn check_not_held_by_this_thread(&self) -> Result<()> {
         match *self.owner() == Some(thread::current().id()) {
             true => Err(Error::new(
                 "this thread holds the state: drop its guard before saving",
@@ -137,49 +137,49 @@ impl<S: State> Memory<S> {
     }
 }
 
-struct Looking<'a>(&'a AtomicUsize);
+struct WaitingReader<'a>(&'a AtomicUsize);
 
-impl<'a> Looking<'a> {
-    fn begin(onlookers: &'a AtomicUsize) -> Self {
-        onlookers.fetch_add(1, Ordering::SeqCst);
-        Looking(onlookers)
+impl<'a> WaitingReader<'a> {
+    fn begin(waiting_readers: &'a AtomicUsize) -> Self {
+        waiting_readers.fetch_add(1, Ordering::SeqCst);
+        WaitingReader(waiting_readers)
     }
 }
 
-impl Drop for Looking<'_> {
+impl Drop for WaitingReader<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl<S: State> Keep for Memory<S> {
-    fn take(&self, only_changed: bool) -> Result<Option<Taken>> {
+impl<S: State> StateAccess for Memory<S> {
+    fn take(&self, only_changed: bool) -> Result<Option<Serialized>> {
         let held = self.lock()?;
         if only_changed && held.saved == Some(held.changes) {
             return Ok(None);
         }
-        let taken = held.take()?;
+        let serialized = held.take()?;
         drop(held);
-        taken.readable::<S>().map(Some)
+        serialized.readable::<S>().map(Some)
     }
 
-    fn take_within(&self, patience: Duration) -> Result<Taken> {
-        self.look(patience)?.readable::<S>()
+    fn take_within(&self, timeout: Duration) -> Result<Serialized> {
+        self.peek(timeout)?.readable::<S>()
     }
 
-    fn look(&self, patience: Duration) -> Result<Taken> {
-        self.refuse_own_thread()?;
-        self.lock_within(patience)?.take()
+    fn peek(&self, timeout: Duration) -> Result<Serialized> {
+        self.check_not_held_by_this_thread()?;
+        self.lock_within(timeout)?.take()
     }
 
-    fn saved(&self, mark: u64) {
+    fn saved(&self, change: u64) {
         if let Ok(mut held) = self.held.lock() {
-            held.saved = Some(mark);
+            held.saved = Some(change);
         }
     }
 
     fn replace(&self, json: &[u8], strict: bool) -> Result<()> {
-        let (state, unknown) = Unknown::beside::<S>(json)?;
+        let (state, unknown) = Unknown::read::<S>(json)?;
         if strict && !unknown.is_empty() {
             return Err(Error::new(format_args!(
                 "unknown keys, nothing was changed: {unknown}"
@@ -190,7 +190,7 @@ impl<S: State> Keep for Memory<S> {
         }
         // Dropped after the lock is released: dropping may take long.
         let _before = {
-            let mut held = self.lock_within(PATIENCE)?;
+            let mut held = self.lock_within(REPLACE_TIMEOUT)?;
             held.changes += 1;
             held.unknown = unknown;
             std::mem::replace(&mut held.state, state)
@@ -200,19 +200,19 @@ impl<S: State> Keep for Memory<S> {
 }
 
 impl<S: State> Held<S> {
-    fn take(&self) -> Result<Taken> {
+    fn take(&self) -> Result<Serialized> {
         let json = self
             .unknown
             .write_with(&self.state)
             .map_err(|e| Error::new(format_args!("the state cannot be written as JSON: {e}")))?;
-        Ok(Taken {
+        Ok(Serialized {
             json,
-            mark: self.changes,
+            change: self.changes,
         })
     }
 }
 
-impl Taken {
+impl Serialized {
     /// Refuses to keep what could not be read back: a NaN becomes `null`, and
     /// whoever finds that out after the restart finds it out too late.
     fn readable<S: State>(self) -> Result<Self> {
@@ -225,7 +225,7 @@ impl Taken {
     }
 }
 
-fn torn() -> Error {
+fn poisoned() -> Error {
     Error::new("a panic left the state half changed; it is not saved")
 }
 

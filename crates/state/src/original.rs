@@ -30,13 +30,13 @@ const POLL: Duration = Duration::from_secs(2);
 /// How long to wait before an attempt that failed is repeated.
 const RETRY: Duration = Duration::from_secs(1);
 /// No state file is larger.
-const LARGEST: u64 = 256 * 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// The id that dory-sdk gives to all processors whose pod's name it is not told.
 const UNKNOWN: &str = "unknown";
 
 /// Where dory-sdk would have kept the state of this processor.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places {
+pub(super) struct OriginalLocations {
     /// The ids that it may have used, this processor's own first.
     ids: Vec<String>,
     /// It may have used [`UNKNOWN`], which says nothing about whose state it is.
@@ -47,11 +47,11 @@ pub(super) struct Places {
     deployment: Option<String>,
 }
 
-impl Places {
+impl OriginalLocations {
     /// From what dory-sdk reads in the environment.
     pub(super) fn of(
         processor_id: &str,
-        is_told: bool,
+        is_configured: bool,
         pod_name: Option<&str>,
         namespace: &str,
         pod_namespace: Option<String>,
@@ -65,9 +65,9 @@ impl Places {
         if other != namespace {
             namespaces.push(other);
         }
-        Places {
+        OriginalLocations {
             ids,
-            may_be_unknown: !is_told && pod_name.is_none(),
+            may_be_unknown: !is_configured && pod_name.is_none(),
             namespaces,
             deployment: pod_name.and_then(identity::of_pod),
         }
@@ -112,7 +112,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn refused(&self, why: &str) {
+    fn log_rejection(&self, why: &str) {
         let place = &self.place;
         log::warn!("{place}: this state of dory-sdk was not taken over: {why}");
     }
@@ -158,9 +158,9 @@ impl Core {
         let newest = found.iter().filter_map(saved_at).max();
         for candidate in &found {
             match &candidate.state {
-                Err(why) => candidate.refused(why),
+                Err(why) => candidate.log_rejection(why),
                 Ok(_) if opened.snapshot.is_some() || saved_at(candidate) != newest => {
-                    candidate.refused("another one is newer");
+                    candidate.log_rejection("another one is newer");
                 }
                 Ok(snapshot) => {
                     let (place, at) = (&candidate.place, &snapshot.stamp.saved_at);
@@ -177,7 +177,7 @@ impl Core {
         loop {
             match self.originals(namespaces) {
                 Err(e) if e.is_retryable() => {
-                    self.failing_to_open(&e);
+                    self.record_open_failure(&e);
                     self.wait_to_open(RETRY, &e.to_string())?;
                 }
                 found => return found,
@@ -248,7 +248,7 @@ impl Core {
                             continue;
                         }
                         watch.seen.insert(candidate.sum.clone());
-                        core.take_late(&candidate);
+                        core.take_late_save(&candidate);
                     }
                 }
             })?;
@@ -256,13 +256,13 @@ impl Core {
     }
 
     /// The last save of a pod that ran beside this process.
-    fn take_late(&self, candidate: &Candidate) {
+    fn take_late_save(&self, candidate: &Candidate) {
         let taken = match &candidate.state {
             Err(why) => Err(why.clone()),
             Ok(snapshot) => self.restore(snapshot).map_err(|e| e.to_string()),
         };
         match taken {
-            Err(why) => candidate.refused(&why),
+            Err(why) => candidate.log_rejection(&why),
             Ok(()) => {
                 log::warn!(
                     "{}: dory-sdk saved its state again after the takeover: it replaces the \
@@ -280,7 +280,7 @@ impl Core {
 fn warn_of_newer(found: &[Candidate], own: &Stamp) {
     for candidate in found {
         if saved_at(candidate).is_some_and(|at| at > to_the_second(&own.saved_at)) {
-            candidate.refused(&format!(
+            candidate.log_rejection(&format!(
                 "it is newer, but this processor has a state of its own, saved at {}; POST \
                  /state takes the payload if that is the one to go on with",
                 own.saved_at
@@ -315,7 +315,7 @@ pub(super) fn file_name(id: &str) -> String {
 
 /// Reads a state file, unless anybody on this host may have put it there.
 pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
-    let told = |e: &dyn std::fmt::Display| Error::new(e);
+    let error = |e: &dyn std::fmt::Display| Error::new(e);
     let mut options = fs::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -330,11 +330,11 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match options.open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(told(&e)),
+        Err(e) => return Err(error(&e)),
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(told(&"it is not a regular file"));
+        return Err(error(&"it is not a regular file"));
     }
     #[cfg(unix)]
     {
@@ -344,13 +344,13 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
         let is_open_to_all = folder.is_some_and(|folder| folder.mode() & 0o002 != 0);
         let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
         if is_open_to_all && owner != me && owner != 0 {
-            return Err(told(&format_args!(
+            return Err(error(&format_args!(
                 "it belongs to user {owner}, in a folder that everybody may write to"
             )));
         }
     }
     let mut document = Vec::new();
-    file.take(LARGEST).read_to_end(&mut document)?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut document)?;
     Ok(Some(document))
 }
 
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn a_state_is_taken_from_whom_it_belongs_to_and_refused_with_the_reason() {
         let app = "my-app-7d9f8b6c5d-x2x4z";
-        let places = Places::of("my-app", false, Some(app), "shop", None);
+        let places = OriginalLocations::of("my-app", false, Some(app), "shop", None);
         assert_eq!(places.ids().collect::<Vec<_>>(), ["my-app", "my"]);
         assert_eq!(places.namespaces, ["shop", "default"]);
         assert!(places.check("my", &save("my")).is_ok());
@@ -434,17 +434,23 @@ mod tests {
             )
         };
         assert!(places.check("my", of(app).as_bytes()).is_ok());
-        let told = refused("my", of("my-db-7d9f8b6c5d-x2x4z").as_bytes());
-        assert!(told.contains("belongs to my-db, not to my-app"), "{told}");
+        let reason = refused("my", of("my-db-7d9f8b6c5d-x2x4z").as_bytes());
+        assert!(
+            reason.contains("belongs to my-db, not to my-app"),
+            "{reason}"
+        );
         let changed = text.replace("\"count\": 41", "\"count\": 42");
         assert!(refused("my", changed.as_bytes()).contains("checksum"));
 
-        let local = Places::of("orders", false, None, "default", None);
+        let local = OriginalLocations::of("orders", false, None, "default", None);
         assert_eq!(local.ids().collect::<Vec<_>>(), ["orders", UNKNOWN]);
-        let told = local.check(UNKNOWN, &save(UNKNOWN)).unwrap_err();
-        assert!(told.contains("rename it to dory-state-orders"), "{told}");
+        let reason = local.check(UNKNOWN, &save(UNKNOWN)).unwrap_err();
+        assert!(
+            reason.contains("rename it to dory-state-orders"),
+            "{reason}"
+        );
         assert!(local.check("orders", &save(UNKNOWN)).is_ok(), "renamed");
-        let told = Places::of("orders", true, None, "default", None);
-        assert_eq!(told.ids().collect::<Vec<_>>(), ["orders"]);
+        let configured = OriginalLocations::of("orders", true, None, "default", None);
+        assert_eq!(configured.ids().collect::<Vec<_>>(), ["orders"]);
     }
 }

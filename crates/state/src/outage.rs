@@ -5,18 +5,18 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 /// How often a failure that goes on is logged again.
-const REMIND: Duration = Duration::from_secs(60);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Counts the failures of one operation in a row and says which of them to log.
 #[derive(Debug)]
 pub(super) struct Outage {
     /// What fails, such as `saving the state`.
     what: &'static str,
-    present: Option<Present>,
+    current: Option<Current>,
 }
 
 #[derive(Debug)]
-struct Present {
+struct Current {
     since: Instant,
     logged: Instant,
     failures: u32,
@@ -26,28 +26,28 @@ impl Outage {
     pub(super) fn of(what: &'static str) -> Self {
         Outage {
             what,
-            present: None,
+            current: None,
         }
     }
 
     /// Call at each failure. The line to log, if this failure is to be logged.
     pub(super) fn failed(&mut self, now: Instant, error: impl Display) -> Option<String> {
         let what = self.what;
-        let Some(present) = &mut self.present else {
-            self.present = Some(Present {
+        let Some(current) = &mut self.current else {
+            self.current = Some(Current {
                 since: now,
                 logged: now,
                 failures: 1,
             });
             return Some(format!("{what} failed: {error}"));
         };
-        present.failures = present.failures.saturating_add(1);
-        if now.saturating_duration_since(present.logged) < REMIND {
+        current.failures = current.failures.saturating_add(1);
+        if now.saturating_duration_since(current.logged) < REPEAT_INTERVAL {
             return None;
         }
-        present.logged = now;
-        let lasts = now.saturating_duration_since(present.since).as_secs();
-        let failures = present.failures;
+        current.logged = now;
+        let lasts = now.saturating_duration_since(current.since).as_secs();
+        let failures = current.failures;
         Some(format!(
             "{what} still fails after {lasts} s and {failures} attempts: {error}"
         ))
@@ -55,11 +55,11 @@ impl Outage {
 
     /// Call at each success. The line to log, if an outage ends with it.
     pub(super) fn ended(&mut self, now: Instant) -> Option<String> {
-        let present = self.present.take()?;
-        let lasted = now.saturating_duration_since(present.since).as_secs_f64();
+        let current = self.current.take()?;
+        let lasted = now.saturating_duration_since(current.since).as_secs_f64();
         Some(format!(
             "{} works again after {lasted:.1} s and {} failed attempts",
-            self.what, present.failures
+            self.what, current.failures
         ))
     }
 }

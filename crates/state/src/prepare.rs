@@ -15,11 +15,11 @@ use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
 /// How often it looks whether it is still ready.
-const LOOK: Duration = Duration::from_millis(50);
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it looks whether the holder has gone meanwhile.
-const LOOK_AT_HOLDER: Duration = Duration::from_millis(500);
+const HOLDER_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long it waits after a question that was not answered.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<P: Processor> Process<P> {
     /// Does nothing where nobody has to be asked for the state.
@@ -32,7 +32,7 @@ impl<P: Processor> Process<P> {
             core.is_prepared.store(true, Ordering::SeqCst);
             return Ok(());
         };
-        let Some(copy) = look(core)? else {
+        let Some(copy) = peek(core)? else {
             return Ok(());
         };
         core.is_preparing.store(true, Ordering::SeqCst);
@@ -54,7 +54,7 @@ impl<P: Processor> Process<P> {
             snapshot.stamp.writer().clone_into(&mut holder);
             // The start of the one that runs counts as unclean until it ends.
             let unclean_starts = snapshot.content.unclean_starts.saturating_sub(1);
-            core.came_from(snapshot, unclean_starts);
+            core.record_previous_writer(snapshot, unclean_starts);
             let waiting = format!("waiting for {holder} to hand its state over: preparing");
             core.health.starting(PROCESSOR, &waiting);
             log::info!("the state is held by {holder}; preparing with a copy of it");
@@ -84,7 +84,7 @@ impl<P: Processor> Process<P> {
     fn hold_ready(&self, hold: Duration, holder: &str) -> Result<()> {
         let core = &self.cx.core;
         let now = || core.waiter.now();
-        let (mut ready_since, mut looked) = (now(), now());
+        let (mut ready_since, mut last_peek) = (now(), now());
         loop {
             let mut problems = core.health.problems();
             problems.remove(PROCESSOR);
@@ -98,12 +98,16 @@ impl<P: Processor> Process<P> {
             };
             let waiting = format!("waiting for {holder} to hand its state over: {reason}");
             core.health.starting(PROCESSOR, &waiting);
-            if !core.waiter.sleep(LOOK.min(hold), Stage::Draining) || is_stopping(core) {
+            if !core
+                .waiter
+                .sleep(READY_POLL_INTERVAL.min(hold), Stage::Draining)
+                || is_stopping(core)
+            {
                 return Err(Error::stopped());
             }
-            if now().duration_since(looked) >= LOOK_AT_HOLDER {
-                looked = now();
-                if let Ok(None) = core.look() {
+            if now().duration_since(last_peek) >= HOLDER_POLL_INTERVAL {
+                last_peek = now();
+                if let Ok(None) = core.peek() {
                     return Ok(());
                 }
             }
@@ -111,7 +115,7 @@ impl<P: Processor> Process<P> {
     }
 
     fn sum(&self) -> Option<u64> {
-        let taken = self.cx.core.memory.look(TRY_AGAIN).ok()?;
+        let taken = self.cx.core.memory.peek(RETRY_INTERVAL).ok()?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&taken.json);
         Some(hasher.finish())
@@ -124,10 +128,10 @@ fn is_stopping(core: &Core) -> bool {
 
 /// Looks until there is an answer: whether to prepare is not left to a server that
 /// is away. Permissions may take a while to arrive.
-fn look(core: &Core) -> Result<Option<Opened>> {
+fn peek(core: &Core) -> Result<Option<Opened>> {
     let since = core.waiter.now();
     loop {
-        let error = match core.look() {
+        let error = match core.peek() {
             Ok(copy) => return Ok(copy),
             Err(e) => e,
         };
@@ -137,7 +141,7 @@ fn look(core: &Core) -> Result<Option<Opened>> {
         }
         log::warn!("the state cannot be read, trying again: {error}");
         core.health.starting(PROCESSOR, &error.to_string());
-        if !core.waiter.sleep(TRY_AGAIN, Stage::Draining) {
+        if !core.waiter.sleep(RETRY_INTERVAL, Stage::Draining) {
             return Err(Error::stopped());
         }
     }

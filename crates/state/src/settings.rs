@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::config_file::ConfigFile;
 use super::identity;
-use super::original::Places;
+use super::original::OriginalLocations;
 use super::preset::preset;
 use super::store::{ConfigMapStore, FileStore, Store};
 use satellite_core::Result;
@@ -56,7 +56,7 @@ pub(super) struct Settings {
     /// `None`: never.
     pub(super) golden_image_threshold: Option<u32>,
     /// Where dory-sdk would have kept the state of this processor.
-    pub(super) original: Places,
+    pub(super) original: OriginalLocations,
     pub(super) is_migrating: bool,
     pub(super) migrated_from: Option<String>,
     pub(super) log_level: log::LevelFilter,
@@ -75,7 +75,7 @@ pub(super) struct Paths {
 
 /// What the app was told, which goes before environment and file.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct Overrides {
     pub(super) processor_id: Option<String>,
     pub(super) health: Option<SocketAddr>,
     pub(super) state_token: Option<Secret>,
@@ -87,45 +87,45 @@ pub(super) struct Draft {
 }
 
 /// What is known beside the variables.
-pub(super) struct Surroundings {
+pub(super) struct Environment {
     pub(super) env: fn(&str) -> Option<String>,
     /// Where a pod finds its token, the cluster's authority and its namespace.
     pub(super) service_account: PathBuf,
 }
 
-impl Default for Surroundings {
+impl Default for Environment {
     fn default() -> Self {
-        Surroundings {
+        Environment {
             env: |name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()),
             service_account: "/var/run/secrets/kubernetes.io/serviceaccount".into(),
         }
     }
 }
 
-impl Draft {
+impl Overrides {
     /// The settings, and the store that they name.
-    pub(super) fn finish(self, around: &Surroundings) -> Result<(Settings, Box<dyn Store>)> {
-        let env = around.env;
-        let mut unfound = None;
+    pub(super) fn finish(self, environment: &Environment) -> Result<(Settings, Box<dyn Store>)> {
+        let env = environment.env;
+        let mut file_problem = None;
         let file = match ConfigFile::find(env("DORY_CONFIG_FILE").filter(|p| !p.trim().is_empty()))
         {
             Ok(file) => file,
             Err(problem) => {
-                unfound = Some(problem);
+                file_problem = Some(problem);
                 ConfigFile::default()
             }
         };
-        let told_by_file = file.clone();
-        let told = move |name: &str| {
+        let file_values = file.clone();
+        let lookup = move |name: &str| {
             env(name)
                 .filter(|value| !value.trim().is_empty())
-                .or_else(|| told_by_file.value(name.strip_prefix("DORY_")?))
+                .or_else(|| file_values.value(name.strip_prefix("DORY_")?))
         };
-        let preset_name = told("DORY_PRESET");
+        let preset_name = lookup("DORY_PRESET");
         let preset = preset_name.as_deref().map(str::trim).map(preset);
         let of_preset = preset.flatten().unwrap_or_default();
         let mut read = Variables::from_lookup(move |name| {
-            told(name).or_else(|| {
+            lookup(name).or_else(|| {
                 let (_, value) = of_preset.iter().find(|(key, _)| *key == name)?;
                 Some((*value).to_owned())
             })
@@ -133,7 +133,7 @@ impl Draft {
         .listed(names_in_env());
         // Which of these are asked for depends on the others.
         ConfigFile::variables().for_each(|name| read.knows(&name));
-        if let Some(problem) = unfound {
+        if let Some(problem) = file_problem {
             read.problem("DORY_CONFIG_FILE", problem);
         }
         if let (Some(None), Some(name)) = (preset, &preset_name) {
@@ -146,8 +146,8 @@ impl Draft {
         }
 
         let in_cluster = read.text("KUBERNETES_SERVICE_HOST").is_some();
-        let told_pod_name = read.text("DORY_POD_NAME").or_else(|| read.text("POD_NAME"));
-        let pod_name = told_pod_name
+        let explicit_pod_name = read.text("DORY_POD_NAME").or_else(|| read.text("POD_NAME"));
+        let pod_name = explicit_pod_name
             .clone()
             .or_else(|| read.text("HOSTNAME"))
             .or_else(identity::host_name)
@@ -155,15 +155,15 @@ impl Draft {
         let pod_namespace = read
             .text("DORY_POD_NAMESPACE")
             .or_else(|| read.text("POD_NAMESPACE"))
-            .or_else(|| namespace_of(&around.service_account))
+            .or_else(|| namespace_of(&environment.service_account))
             .unwrap_or_else(|| "default".to_owned());
-        let told_id = self
+        let explicit_id = self
             .processor_id
             .clone()
             .or_else(|| read.text("DORY_PROCESSOR_ID"))
             .or_else(|| read.text("PROCESSOR_ID"));
-        let has_told_id = told_id.is_some();
-        let processor_id = match identity::processor_id(told_id, &pod_name, in_cluster) {
+        let has_explicit_id = explicit_id.is_some();
+        let processor_id = match identity::processor_id(explicit_id, &pod_name, in_cluster) {
             Ok(id) => id,
             Err(expected) => {
                 read.problem("DORY_PROCESSOR_ID", expected);
@@ -174,10 +174,10 @@ impl Draft {
             true => Backend::Local,
             false => backend(&mut read, in_cluster),
         };
-        let original = Places::of(
+        let original = OriginalLocations::of(
             &processor_id,
-            has_told_id,
-            told_pod_name.as_deref(),
+            has_explicit_id,
+            explicit_pod_name.as_deref(),
             &pod_namespace,
             read.text("POD_NAMESPACE"),
         );
@@ -242,8 +242,8 @@ impl Draft {
 fn store(read: &mut Variables, settings: &Settings) -> Box<dyn Store> {
     match settings.backend {
         Backend::ConfigMap => {
-            let patience = read.seconds("DORY_LEASE_SEC", Duration::from_secs(15));
-            Box::new(ConfigMapStore::new().patience(patience))
+            let lease = read.seconds("DORY_LEASE_SEC", Duration::from_secs(15));
+            Box::new(ConfigMapStore::new().lease_duration(lease))
         }
         #[cfg(feature = "s3")]
         Backend::S3 => match super::store::S3Store::from_variables(read) {
@@ -384,12 +384,12 @@ mod tests {
     use super::*;
 
     fn with(env: fn(&str) -> Option<String>) -> Result<Settings> {
-        let around = Surroundings {
+        let environment = Environment {
             env,
             service_account: "/nowhere".into(),
         };
-        Draft::default()
-            .finish(&around)
+        Overrides::default()
+            .finish(&environment)
             .map(|(settings, _)| settings)
     }
 
@@ -472,7 +472,7 @@ mod tests {
         })
         .unwrap_err();
         assert!(error.is_settings());
-        let told = error.to_string();
-        assert!(told.starts_with("13 settings are wrong:"), "{told}");
+        let message = error.to_string();
+        assert!(message.starts_with("13 settings are wrong:"), "{message}");
     }
 }

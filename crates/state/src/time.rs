@@ -8,7 +8,7 @@ pub(super) fn now() -> String {
 }
 
 /// Now, fit for a file's name: `20261121T050000Z`.
-pub(super) fn for_a_name() -> String {
+pub(super) fn for_file_name() -> String {
     let text = rfc3339(since_1970());
     let seconds = text.split('.').next().unwrap_or(&text);
     let digits: String = seconds.chars().filter(|c| !"-:".contains(*c)).collect();
@@ -49,11 +49,14 @@ mod tests {
 
     #[test]
     fn known_moments_are_told_right() {
-        let told = |seconds, micros: u32| rfc3339(Duration::new(seconds, micros * 1000));
-        assert_eq!(told(0, 0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(told(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
-        assert_eq!(told(1_709_251_199, 999_999), "2024-02-29T23:59:59.999999Z");
-        assert_eq!(told(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
-        assert_eq!(for_a_name().len(), "20261121T050000Z".len());
+        let formatted = |seconds, micros: u32| rfc3339(Duration::new(seconds, micros * 1000));
+        assert_eq!(formatted(0, 0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(formatted(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
+        assert_eq!(
+            formatted(1_709_251_199, 999_999),
+            "2024-02-29T23:59:59.999999Z"
+        );
+        assert_eq!(formatted(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+        assert_eq!(for_file_name().len(), "20261121T050000Z".len());
     }
 }

@@ -11,14 +11,14 @@ pub(super) struct Turns(Mutex<State>);
 struct State {
     begun: Option<Instant>,
     /// The stall of this turn was told.
-    told: bool,
+    is_reported: bool,
 }
 
 impl Turns {
     pub(super) fn begin(&self) {
         *self.state() = State {
             begun: Some(Instant::now()),
-            told: false,
+            is_reported: false,
         };
     }
 
@@ -35,8 +35,8 @@ impl Turns {
     /// As [`stalled`](Self::stalled), once for each stall.
     pub(super) fn newly_stalled(&self, limit: Duration) -> Option<Duration> {
         let lasts = self.stalled(limit)?;
-        let told = std::mem::replace(&mut self.state().told, true);
-        (!told).then_some(lasts)
+        let was_reported = std::mem::replace(&mut self.state().is_reported, true);
+        (!was_reported).then_some(lasts)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,4 +1,4 @@
-//! What a holder hears of processes that prepare to take its state over. Nothing
+//! What a holder hears of processes that prepare to take its state finished. Nothing
 //! depends on it but what the log says: the state moves when it is asked for.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::register::Lease;
 pub(super) struct Candidates {
     known: Option<Known>,
     /// This one was told to have failed: its lines in the lease are cleared.
-    over: String,
+    finished: String,
 }
 
 #[derive(Debug)]
@@ -22,15 +22,15 @@ struct Known {
 
 impl Candidates {
     /// Says in the log who begins, fails, and falls silent for `limit`.
-    pub(super) fn look(&mut self, lease: &Lease, now: Duration, limit: Duration) {
+    pub(super) fn observe(&mut self, lease: &Lease, now: Duration, limit: Duration) {
         let name = &lease.candidate;
         let before = self.known.take();
         if let Some(before) = &before {
-            if before.name != *name && *name != self.over {
+            if before.name != *name && *name != self.finished {
                 self.failed(&before.name, "it ended before it was ready");
             }
         }
-        if name.is_empty() || *name == self.over {
+        if name.is_empty() || *name == self.finished {
             return;
         }
         if !lease.candidate_failed.is_empty() {
@@ -41,7 +41,7 @@ impl Candidates {
             Some(known) if is_the_same(known) => known.since,
             Some(known) if known.name == *name => now,
             _ => {
-                log::info!("{name} prepares to take over the state");
+                log::info!("{name} prepares to take finished the state");
                 now
             }
         };
@@ -56,8 +56,8 @@ impl Candidates {
     }
 
     /// The lease without what was heard for the last time.
-    pub(super) fn heard(&self, lease: Lease) -> Lease {
-        match !lease.candidate.is_empty() && lease.candidate == self.over {
+    pub(super) fn without_finished(&self, lease: Lease) -> Lease {
+        match !lease.candidate.is_empty() && lease.candidate == self.finished {
             true => Lease {
                 candidate: String::new(),
                 candidate_failed: String::new(),
@@ -68,7 +68,7 @@ impl Candidates {
     }
 
     fn failed(&mut self, name: &str, why: &str) {
-        log::warn!("{name} failed to take over: {why}; this process goes on");
-        self.over = name.to_owned();
+        log::warn!("{name} failed to take finished: {why}; this process goes on");
+        self.finished = name.to_owned();
     }
 }

@@ -13,11 +13,11 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::fenced::Fenced;
-use super::keeper::{self, LeaseKeeper};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::lease::LeaseObject;
+use super::lease_manager::{self, LeaseManager};
 use super::register::{Cell, Put, Register};
-use super::{Keeper, Opened, Opening, Original, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Original, Store};
 use crate::document::{self, Content};
 use crate::import;
 use crate::time;
@@ -25,15 +25,15 @@ use satellite_core::http::Response;
 use satellite_core::{Error, Result};
 
 /// All values of a ConfigMap together may be this large.
-const LIMIT: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// Larger ones are compressed: every save goes through the cluster's store.
-const PLAIN: usize = 64 * 1024;
+const MAX_PLAIN_BYTES: usize = 64 * 1024;
 /// How long after a takeover dory-sdk may still write its last state.
-const ORIGINAL: Duration = Duration::from_secs(600);
+const LATE_SAVE_WINDOW: Duration = Duration::from_secs(600);
 /// By these, what dory-sdk keeps is removed after an hour.
-const OF_THE_ORIGINAL: [&str; 2] = ["dory.io/state-ttl", "dory.io/created-timestamp"];
+const DORY_SDK_EXPIRY_ANNOTATIONS: [&str; 2] = ["dory.io/state-ttl", "dory.io/created-timestamp"];
 /// No state grows past this when it is taken out of its compression.
-const INFLATED: u64 = 256 * 1024 * 1024;
+const MAX_INFLATED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// States in ConfigMaps, `dory-state-<processor>` in the pod's namespace, with a
 /// Lease of the same name for the handover.
@@ -62,7 +62,7 @@ const INFLATED: u64 = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub struct ConfigMapStore {
     cluster: Cluster,
-    patience: Duration,
+    lease_duration: Duration,
     /// Those of dory-sdk that have been looked for.
     originals: Vec<ConfigMap>,
     opened: Option<Fenced<ConfigMap, LeaseObject>>,
@@ -73,7 +73,7 @@ impl ConfigMapStore {
     pub fn new() -> Self {
         ConfigMapStore {
             cluster: Cluster::default(),
-            patience: Duration::from_secs(15),
+            lease_duration: Duration::from_secs(15),
             originals: Vec::new(),
             opened: None,
         }
@@ -97,22 +97,26 @@ impl ConfigMapStore {
     /// Without a sign of life for so long, a holder is taken for dead: 15
     /// seconds unless told otherwise.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn lease_duration(mut self, lease_duration: Duration) -> Self {
+        self.lease_duration = lease_duration;
         self
     }
 
-    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
+    fn connected(
+        &mut self,
+        request: &OpenRequest<'_>,
+    ) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
         if self.opened.is_none() {
-            let (namespace, id) = (opening.namespace(), opening.processor());
-            let within = keeper::call_limit(self.patience);
+            let (namespace, id) = (request.namespace(), request.processor());
+            let within = lease_manager::call_limit(self.lease_duration);
             let name = format!("dory-state-{id}");
             let state = ConfigMap::new(&self.cluster, namespace, &name);
             let lease = LeaseObject::new(&self.cluster, namespace, id, within);
-            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            let lease =
+                LeaseManager::new(lease, self.lease_duration, request.lease_validity.clone());
             let mut seen = ConfigMap::new(&self.cluster, namespace, &name).within(within);
             seen.last = Arc::clone(&state.last);
-            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+            self.opened = Some(Fenced::new(state, seen, lease, self.lease_duration));
         }
         self.opened()
     }
@@ -131,26 +135,26 @@ impl Default for ConfigMapStore {
 }
 
 impl Store for ConfigMapStore {
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        self.connected(opening)?.look(opening)
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        self.connected(request)?.peek(request)
     }
 
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
-        self.connected(opening)?.give_up(opening, why)
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
+        self.connected(request)?.give_up(request, why)
     }
 
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let fenced = self.connected(opening)?;
-        let opened = fenced.open(opening)?;
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
+        let fenced = self.connected(request)?;
+        let opened = fenced.open(request)?;
         let own = opened.snapshot.as_ref();
         if own.is_none_or(|snapshot| snapshot.stamp.epoch == 0) {
-            fenced.state().last().expects_original_until = Some(Instant::now() + ORIGINAL);
+            fenced.state().last().expects_original_until = Some(Instant::now() + LATE_SAVE_WINDOW);
         }
         Ok(opened)
     }
 
-    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
-        self.opened.as_mut()?.keeper()
+    fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
+        self.opened.as_mut()?.lease_renewer()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -161,17 +165,17 @@ impl Store for ConfigMapStore {
         self.opened()?.release(last)
     }
 
-    fn let_go(&mut self) -> Result<()> {
-        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
+    fn release_lease(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::release_lease)
     }
 
     /// As often as the holders of Leases usually do.
-    fn tend_every(&self) -> Duration {
-        self.patience * 2 / 15
+    fn renew_interval(&self) -> Duration {
+        self.lease_duration * 2 / 15
     }
 
-    fn set_aside(&mut self) -> Result<String> {
-        self.opened()?.set_aside()
+    fn move_aside(&mut self) -> Result<String> {
+        self.opened()?.move_aside()
     }
 
     fn is_free(&mut self) -> Result<bool> {
@@ -212,7 +216,7 @@ pub(super) struct ConfigMap {
     /// A state of dory-sdk that was read here and is not copied yet.
     uncopied: Option<Vec<u8>>,
     /// A state of dory-sdk that was written over this process's.
-    late: Option<Vec<u8>>,
+    late_save: Option<Vec<u8>>,
 }
 
 /// What this process wrote last, for all that look at the same ConfigMap.
@@ -233,7 +237,7 @@ impl ConfigMap {
             metadata: Map::new(),
             last: Arc::default(),
             uncopied: None,
-            late: None,
+            late_save: None,
         }
     }
 
@@ -255,7 +259,10 @@ impl ConfigMap {
     /// The state that dory-sdk wrote over this process's, if it did.
     fn late_original(&mut self) -> Result<Option<Original>> {
         self.get()?;
-        Ok(self.late.clone().map(|document| self.original(document)))
+        Ok(self
+            .late_save
+            .clone()
+            .map(|document| self.original(document)))
     }
 
     /// A state of dory-sdk in the place of this process's: kept in mind and to be
@@ -267,7 +274,7 @@ impl ConfigMap {
         match last.header.as_deref().map(document::of_header) {
             Some(own) if is_expected => {
                 drop(last);
-                self.late = Some(document);
+                self.late_save = Some(document);
                 own
             }
             _ => document,
@@ -310,13 +317,15 @@ impl ConfigMap {
         });
         object["metadata"]["labels"]["dory.io/state-owner"] = json!("true");
         match std::str::from_utf8(document) {
-            Ok(text) if document.len() <= PLAIN => object["data"] = json!({ "state": text }),
+            Ok(text) if document.len() <= MAX_PLAIN_BYTES => {
+                object["data"] = json!({ "state": text })
+            }
             _ => {
                 let compressed = compress(document)?;
-                if compressed.len() > LIMIT {
+                if compressed.len() > MAX_BYTES {
                     return Err(Error::too_large(format_args!(
                         "the state is too large for ConfigMap {name}: {} bytes, compressed {}, \
-                         and {LIMIT} is all that one holds",
+                         and {MAX_BYTES} is all that one holds",
                         document.len(),
                         compressed.len()
                     )));
@@ -375,14 +384,14 @@ impl Register for ConfigMap {
         Ok(put)
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         let Some(cell) = self.get()? else {
             return Ok("gone already".to_owned());
         };
         let name = format!(
             "{}-corrupt-{}",
             self.name,
-            time::for_a_name().to_lowercase()
+            time::for_file_name().to_lowercase()
         );
         let object = self.object(&name, &cell.document, None)?;
         self.api.post(&self.collection, &object)?.ok()?;
@@ -429,7 +438,7 @@ pub(super) fn kept_metadata(object: &Value) -> Map<String, Value> {
         .filter_map(|name| Some((name.to_owned(), object["metadata"].get(name)?.clone())))
         .collect();
     if let Some(Value::Object(annotations)) = kept.get_mut("annotations") {
-        annotations.retain(|name, _| !OF_THE_ORIGINAL.contains(&name.as_str()));
+        annotations.retain(|name, _| !DORY_SDK_EXPIRY_ANNOTATIONS.contains(&name.as_str()));
     }
     kept
 }
@@ -442,7 +451,7 @@ fn compress(document: &[u8]) -> Result<Vec<u8>> {
 
 fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut document = Vec::new();
-    let mut decoder = GzDecoder::new(bytes).take(INFLATED);
+    let mut decoder = GzDecoder::new(bytes).take(MAX_INFLATED_BYTES);
     decoder.read_to_end(&mut document).ok()?;
     Some(document)
 }

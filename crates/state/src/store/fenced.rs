@@ -7,18 +7,18 @@
 
 use std::time::Duration;
 
-use super::keeper::{LeaseKeeper, Renewing, Shared, There};
+use super::lease_manager::{LeaseManager, LeaseRead, Renewer, Shared};
 use super::register::{Cell, Put, Register};
-use super::{Keeper, Opened, Opening, check_owner};
+use super::{LeaseRenewer, OpenRequest, Opened, check_owner};
 use crate::document::{self, Content, Snapshot, Stamp, pod_of};
 use crate::error::fenced;
 use crate::outage::Outage;
 use satellite_core::{Error, Result};
 
 /// How often a lost race is run again within one save.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// How often a process that has asked looks whether it has the state.
-const ASKED: Duration = Duration::from_millis(200);
+const CLAIM_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A store over two registers.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Fenced<R, L> {
     /// The same register once more, for the thread that renews.
     seen: Option<R>,
     lease: Shared<L>,
-    patience: Duration,
+    lease_duration: Duration,
     stamp: Stamp,
     /// The version of the state that this process has seen last.
     version: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Fenced<R, L> {
 
 /// What a process finds that would like to have the state.
 #[derive(Debug)]
-enum Standing {
+enum Availability {
     /// Nobody holds it.
     Free,
     /// Somebody older holds it.
@@ -50,16 +50,16 @@ struct Found {
     cell: Option<Cell>,
     snapshot: Option<Snapshot>,
     damage: Option<Error>,
-    lease: There,
+    lease: LeaseRead,
 }
 
 impl<R: Register, L: Register> Fenced<R, L> {
-    pub(super) fn new(state: R, seen: R, lease: LeaseKeeper<L>, patience: Duration) -> Self {
+    pub(super) fn new(state: R, seen: R, lease: LeaseManager<L>, lease_duration: Duration) -> Self {
         Fenced {
             state,
             seen: Some(seen),
             lease: Shared::new(lease),
-            patience,
+            lease_duration,
             stamp: Stamp::default(),
             version: None,
         }
@@ -70,12 +70,12 @@ impl<R: Register, L: Register> Fenced<R, L> {
     }
 
     /// A copy of the state, where this process has to ask another one for it.
-    pub(super) fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        let found = self.find(opening)?;
-        let Standing::Ask(_) = self.standing(opening, &found) else {
+    pub(super) fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        let found = self.find(request)?;
+        let Availability::Ask(_) = self.availability(request, &found) else {
             return Ok(None);
         };
-        let candidate = opening.candidate();
+        let candidate = request.candidate();
         self.lease.lock().prepare(&candidate, "", found.lease)?;
         Ok(Some(Opened {
             snapshot: found.snapshot,
@@ -84,42 +84,44 @@ impl<R: Register, L: Register> Fenced<R, L> {
     }
 
     /// Tells the holder why this process does not take over.
-    pub(super) fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+    pub(super) fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         let mut lease = self.lease.lock();
-        for _ in 0..TRIES {
-            let there = lease.read()?;
-            let is_told = |there: &There| {
-                let told = there.as_ref().map(|(lease, _)| &lease.candidate_failed);
-                told.is_none_or(|told| told == why)
+        for _ in 0..MAX_ATTEMPTS {
+            let current = lease.read()?;
+            let is_reported = |current: &LeaseRead| {
+                let reported = current.as_ref().map(|(lease, _)| &lease.candidate_failed);
+                reported.is_none_or(|reported| reported == why)
             };
-            lease.prepare(&opening.candidate(), why, there)?;
-            if is_told(&lease.read()?) {
+            lease.prepare(&request.candidate(), why, current)?;
+            if is_reported(&lease.read()?) {
                 break;
             }
         }
         Ok(())
     }
 
-    pub(super) fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+    pub(super) fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
         let mut outage = Outage::of("reading the state");
         loop {
-            let pause = Duration::from_secs(1).min(self.patience / 5);
-            let tried = self.try_open(opening);
+            let pause = Duration::from_secs(1).min(self.lease_duration / 5);
+            let tried = self.try_open(request);
             if tried.is_ok() {
-                if let Some(line) = outage.ended(opening.waiter.now()) {
+                if let Some(line) = outage.ended(request.waiter.now()) {
                     log::info!("{line}");
                 }
             }
             match tried {
                 Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err(Standing::Ask(reason))) => opening.wait(pause.min(ASKED), &reason)?,
-                Ok(Err(Standing::Wait(reason))) => opening.wait(pause, &reason)?,
-                Ok(Err(Standing::Free)) => opening.wait(pause, "somebody else was quicker")?,
+                Ok(Err(Availability::Ask(reason))) => {
+                    request.wait(pause.min(CLAIM_POLL_INTERVAL), &reason)?
+                }
+                Ok(Err(Availability::Wait(reason))) => request.wait(pause, &reason)?,
+                Ok(Err(Availability::Free)) => request.wait(pause, "somebody else was quicker")?,
                 Err(e) if e.is_retryable() => {
-                    if let Some(line) = outage.failed(opening.waiter.now(), &e) {
+                    if let Some(line) = outage.failed(request.waiter.now(), &e) {
                         log::warn!("{line}");
                     }
-                    opening.wait(pause, &e.to_string())?;
+                    request.wait(pause, &e.to_string())?;
                 }
                 Err(e) => return Err(e),
             }
@@ -127,20 +129,20 @@ impl<R: Register, L: Register> Fenced<R, L> {
     }
 
     /// Looks once. `Ok` inside when the state is this process's.
-    fn try_open(&mut self, opening: &Opening<'_>) -> Result<Result<Opened, Standing>> {
-        let found = self.find(opening)?;
-        match self.standing(opening, &found) {
-            Standing::Free => self.take(opening, found),
-            Standing::Ask(reason) => {
-                opening.check_prepared()?;
-                let asked = self.lease.lock().ring(opening.holder(), &found.lease);
-                asked.map(|()| Err(Standing::Ask(reason)))
+    fn try_open(&mut self, request: &OpenRequest<'_>) -> Result<Result<Opened, Availability>> {
+        let found = self.find(request)?;
+        match self.availability(request, &found) {
+            Availability::Free => self.take(request, found),
+            Availability::Ask(reason) => {
+                request.check_prepared()?;
+                let claimed = self.lease.lock().claim(request.holder(), &found.lease);
+                claimed.map(|()| Err(Availability::Ask(reason)))
             }
             waiting => Ok(Err(waiting)),
         }
     }
 
-    fn find(&mut self, opening: &Opening<'_>) -> Result<Found> {
+    fn find(&mut self, request: &OpenRequest<'_>) -> Result<Found> {
         // In this order: what is written over this lease is written only while
         // the state cannot have got another holder since.
         let lease = self.lease.lock().read()?;
@@ -152,7 +154,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
             None => (None, None),
         };
         if let Some(snapshot) = &snapshot {
-            check_owner(&snapshot.stamp, opening.processor())?;
+            check_owner(&snapshot.stamp, request.processor())?;
         }
         Ok(Found {
             cell,
@@ -162,66 +164,70 @@ impl<R: Register, L: Register> Fenced<R, L> {
         })
     }
 
-    fn standing(&mut self, opening: &Opening<'_>, found: &Found) -> Standing {
+    fn availability(&mut self, request: &OpenRequest<'_>, found: &Found) -> Availability {
         let stamp = found.stamp();
         let version = found.cell.as_ref().map_or("", |cell| cell.version.as_str());
         let is_expired = self.lease.lock().is_expired(version, &found.lease);
-        let is_older = stamp.is_newer_than(pod_of(opening.holder()), opening.revision);
+        let is_older = stamp.is_newer_than(pod_of(request.holder()), request.revision);
         let holder = found.holder();
         if holder.is_empty() {
             // What a newer one let go of is for those who are newer still, first.
             return match is_older && !is_expired {
-                true => Standing::Wait(format!(
+                true => Availability::Wait(format!(
                     "{} is newer and has let go of the state: waiting whether another takes it",
                     stamp.writer()
                 )),
-                false => Standing::Free,
+                false => Availability::Free,
             };
         }
-        if is_expired || holder == opening.holder() || opening.is_gone(holder) {
-            return Standing::Free;
+        if is_expired || holder == request.holder() || request.is_gone(holder) {
+            return Availability::Free;
         }
         let waiting = |why| format!("waiting for {holder} to hand its state over{why}");
         if is_older {
-            return Standing::Wait(waiting(", which is newer and is not asked"));
+            return Availability::Wait(waiting(", which is newer and is not asked"));
         }
         // The same name twice in a cluster: one of the two is about to end.
-        if opening.in_cluster && pod_of(holder) == pod_of(opening.holder()) {
-            return Standing::Wait(waiting(", which has this pod's name"));
+        if request.in_cluster && pod_of(holder) == pod_of(request.holder()) {
+            return Availability::Wait(waiting(", which has this pod's name"));
         }
-        Standing::Ask(waiting(""))
+        Availability::Ask(waiting(""))
     }
 
     /// Takes the lease, then the state, each over exactly what was read.
-    fn take(&mut self, opening: &Opening<'_>, found: Found) -> Result<Result<Opened, Standing>> {
+    fn take(
+        &mut self,
+        request: &OpenRequest<'_>,
+        found: Found,
+    ) -> Result<Result<Opened, Availability>> {
         let leased = found.lease.as_ref().map_or(0, |(lease, _)| lease.epoch);
         let before = found.stamp();
         let epoch = before.epoch.max(leased) + 1;
-        let (holder, revision) = (opening.holder(), opening.revision);
-        self.stamp = before.succeeded_by(opening.processor(), holder, revision, epoch);
+        let (holder, revision) = (request.holder(), request.revision);
+        self.stamp = before.succeeded_by(request.processor(), holder, revision, epoch);
         self.version = None;
         let mut lease = self.lease.lock();
         if !lease.take(holder, epoch, found.lease)? {
-            return Ok(Err(Standing::Free));
+            return Ok(Err(Availability::Free));
         }
         let mut opened = Opened {
             snapshot: found.snapshot,
             failures: found.damage.into_iter().collect(),
         };
         let mut cell = found.cell;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if !lease.is_fresh() {
                 break;
             }
             // A first or a damaged state is written by the first save.
-            let (Some(snapshot), Some(there)) = (&opened.snapshot, &cell) else {
+            let (Some(snapshot), Some(stored)) = (&opened.snapshot, &cell) else {
                 self.version = cell.map(|cell| cell.version);
                 lease.begin();
                 return Ok(Ok(opened));
             };
             self.stamp.generation = snapshot.stamp.generation;
             let taken = document::document(&self.stamp, &snapshot.content);
-            match self.state.put(&taken, Some(&there.version))? {
+            match self.state.put(&taken, Some(&stored.version))? {
                 Put::Done(version) => {
                     self.version = Some(version);
                     lease.begin();
@@ -240,10 +246,10 @@ impl<R: Register, L: Register> Fenced<R, L> {
             }
             (opened.snapshot, cell) = (Some(saved), Some(newer));
         }
-        Ok(Err(Standing::Free))
+        Ok(Err(Availability::Free))
     }
 
-    pub(super) fn keeper(&mut self) -> Option<Box<dyn Keeper>>
+    pub(super) fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>>
     where
         R: 'static,
         L: 'static,
@@ -254,7 +260,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
             holder: self.stamp.holder.clone(),
         };
         let lease = self.lease.clone();
-        Some(Box::new(Renewing { lease, fence }))
+        Some(Box::new(Renewer { lease, fence }))
     }
 
     pub(super) fn save(&mut self, content: &Content) -> Result<u64> {
@@ -268,17 +274,17 @@ impl<R: Register, L: Register> Fenced<R, L> {
     }
 
     /// Lets go of the state as it was saved last.
-    pub(super) fn let_go(&mut self) -> Result<()> {
+    pub(super) fn release_lease(&mut self) -> Result<()> {
         if self.stamp.holder.is_empty() {
             return Ok(()); // it was never opened
         }
-        let released = self.release_as_it_is();
+        let released = self.release_state_unchanged();
         self.lease.lock().release();
         released
     }
 
-    fn release_as_it_is(&mut self) -> Result<()> {
-        for _ in 0..TRIES {
+    fn release_state_unchanged(&mut self) -> Result<()> {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(cell) = self.state.get()? else {
                 return Ok(());
             };
@@ -300,22 +306,22 @@ impl<R: Register, L: Register> Fenced<R, L> {
         Ok(())
     }
 
-    pub(super) fn set_aside(&mut self) -> Result<String> {
-        let name = self.state.set_aside()?;
+    pub(super) fn move_aside(&mut self) -> Result<String> {
+        let name = self.state.move_aside()?;
         self.version = None;
         Ok(name)
     }
 
     pub(super) fn is_free(&mut self) -> Result<bool> {
-        let there = self.lease.lock().read()?;
+        let current = self.lease.lock().read()?;
         let Some(cell) = self.state.get()? else {
             return Ok(true);
         };
-        Ok(self.lease.lock().is_expired(&cell.version, &there))
+        Ok(self.lease.lock().is_expired(&cell.version, &current))
     }
 
     fn write(&mut self, mut stamp: Stamp, content: &Content) -> Result<u64> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let document = document::document(&stamp, content);
             match self.state.put(&document, self.version.as_deref())? {
                 Put::Done(version) => {
@@ -323,16 +329,16 @@ impl<R: Register, L: Register> Fenced<R, L> {
                     self.stamp.generation = stamp.generation;
                     return Ok(stamp.generation);
                 }
-                Put::Gone => return Err(removed()),
+                Put::Gone => return Err(removed_error()),
                 Put::Conflict => {}
             }
             let Some(cell) = self.state.get()? else {
-                return Err(removed());
+                return Err(removed_error());
             };
             // Of this process after all: an earlier save whose answer was lost,
             // or somebody put a label on it.
-            let there = self.own(&cell)?;
-            stamp.generation = stamp.generation.max(there.generation + 1);
+            let stored = self.own(&cell)?;
+            stamp.generation = stamp.generation.max(stored.generation + 1);
             self.version = Some(cell.version);
         }
         Err(Error::new(
@@ -393,16 +399,16 @@ fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
     if stamp.epoch == epoch && stamp.writer() == holder {
         return Ok(());
     }
-    let there = match stamp.is_released() {
+    let holder_now = match stamp.is_released() {
         true => "nobody",
         false => &stamp.holder,
     };
     Err(fenced(format_args!(
-        "the state is held by {there}, epoch {}; this process is of epoch {epoch}",
+        "the state is held by {holder_now}, epoch {}; this process is of epoch {epoch}",
         stamp.epoch
     )))
 }
 
-fn removed() -> Error {
+fn removed_error() -> Error {
     fenced("the state was removed by somebody else; it is not made anew")
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::fenced::Fenced;
-use super::keeper::LeaseKeeper;
+use super::lease_manager::LeaseManager;
+use super::lease_validity::LeaseValidity;
 use super::register::{Cell, Lease, Put, Register};
-use super::tenure::Tenure;
-use super::{Keeper, Opened, Opening, Status};
+use super::{LeaseRenewer, OpenRequest, Opened, Status};
 use crate::document::{Content, Snapshot};
 use crate::error::is_fenced;
 use satellite_core::wake::{Stage, Waiter};
@@ -57,16 +57,16 @@ impl Register for Shared {
         }
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         self.0.lock().unwrap().cell = None;
         Ok("aside".into())
     }
 }
 
 #[derive(Debug)]
-struct Nobody;
+struct NoStatus;
 
-impl Status for Nobody {
+impl Status for NoStatus {
     fn waiting(&self, _: &str) {}
 }
 
@@ -85,9 +85,9 @@ struct Writer {
     offset: u64,
     time: Time,
     registers: (Shared, Shared),
-    tenure: Tenure,
+    lease_validity: LeaseValidity,
     store: Fenced<Shared, Shared>,
-    keeper: Option<Box<dyn Keeper>>,
+    renewer: Option<Box<dyn LeaseRenewer>>,
     /// The state that it has: what it restored, and one more for each save.
     count: Option<u64>,
 }
@@ -122,7 +122,7 @@ impl Writer {
         let (rate, offset) = clock;
         let time = Arc::clone(time);
         let registers = (state.clone(), lease.clone());
-        let (tenure, store) = start(rate, offset, &time, &registers);
+        let (lease_validity, store) = start(rate, offset, &time, &registers);
         Writer {
             pod: format!("pod-{name}"),
             starts: 0,
@@ -130,9 +130,9 @@ impl Writer {
             offset,
             time,
             registers,
-            tenure,
+            lease_validity,
             store,
-            keeper: None,
+            renewer: None,
             count: None,
         }
     }
@@ -145,12 +145,12 @@ impl Writer {
     fn restart(&mut self) {
         self.starts += 1;
         let started = start(self.rate, self.offset, &self.time, &self.registers);
-        (self.tenure, self.store) = started;
-        (self.keeper, self.count) = (None, None);
+        (self.lease_validity, self.store) = started;
+        (self.renewer, self.count) = (None, None);
     }
 
     fn may_act(&self) -> bool {
-        self.count.is_some() && self.tenure.is_valid()
+        self.count.is_some() && self.lease_validity.is_valid()
     }
 
     fn take(&mut self, step: Step) {
@@ -183,35 +183,35 @@ impl Writer {
     }
 
     fn open(&mut self) {
-        let opened = self.with_opening(|store, opening| store.open(opening));
+        let opened = self.with_request(|store, request| store.open(request));
         if let Ok(Opened { snapshot, .. }) = opened {
-            self.keeper = self.store.keeper();
+            self.renewer = self.store.lease_renewer();
             self.count = Some(snapshot.map_or(0, |s| read(&s.content)));
         }
     }
 
-    fn look(&mut self) -> Result<Option<Opened>> {
-        self.with_opening(|store, opening| store.look(opening))
+    fn peek(&mut self) -> Result<Option<Opened>> {
+        self.with_request(|store, request| store.peek(request))
     }
 
-    fn with_opening<T>(
+    fn with_request<T>(
         &mut self,
-        work: impl FnOnce(&mut Fenced<Shared, Shared>, &Opening<'_>) -> T,
+        work: impl FnOnce(&mut Fenced<Shared, Shared>, &OpenRequest<'_>) -> T,
     ) -> T {
         let waiter = Waiter::default();
         waiter.wake.stop(Stage::Draining); // it looks once, and waits for nobody
-        let (name, tenure) = (self.name(), self.tenure.clone());
-        let opening = Opening {
+        let (name, lease_validity) = (self.name(), self.lease_validity.clone());
+        let opening = OpenRequest {
             processor: "model",
             namespace: "n",
             holder: &name,
             in_cluster: true,
             revision: None,
-            tenure: &tenure,
+            lease_validity: &lease_validity,
             waiter: &waiter,
-            status: &Nobody,
+            status: &NoStatus,
         };
-        work(&mut self.store, &opening)
+        work(&mut self.store, &request)
     }
 
     fn save(&mut self, count: u64) {
@@ -223,10 +223,10 @@ impl Writer {
     }
 
     fn renew(&mut self) {
-        let Some(keeper) = &mut self.keeper else {
+        let Some(renewer) = &mut self.renewer else {
             return;
         };
-        match keeper.tend() {
+        match renewer.renew() {
             Err(e) if is_fenced(&e) => self.restart(),
             Ok(Some(_)) => {
                 let count = self.count.unwrap_or_default();
@@ -243,16 +243,16 @@ fn start(
     offset: u64,
     time: &Time,
     (state, lease): &(Shared, Shared),
-) -> (Tenure, Fenced<Shared, Shared>) {
+) -> (LeaseValidity, Fenced<Shared, Shared>) {
     let time = Arc::clone(time);
     let clock = move || {
         let passed = u128::from(time.load(Ordering::SeqCst)) * u128::from(rate) / 1000;
         Duration::from_millis(offset + passed as u64)
     };
-    let tenure = Tenure::new(Arc::new(clock));
-    let keeper = LeaseKeeper::new(lease.clone(), LEASE, tenure.clone());
-    let store = Fenced::new(state.clone(), state.clone(), keeper, LEASE);
-    (tenure, store)
+    let lease_validity = LeaseValidity::new(Arc::new(clock));
+    let manager = LeaseManager::new(lease.clone(), LEASE, lease_validity.clone());
+    let store = Fenced::new(state.clone(), state.clone(), manager, LEASE);
+    (lease_validity, store)
 }
 
 fn content(count: u64) -> Content {
@@ -277,7 +277,7 @@ fn clock() -> impl Strategy<Value = (u64, u64)> {
 
 /// Any rate at all: whoever looks twice takes the other for dead, however alive it
 /// is. The fence has to hold by itself.
-fn wrong_clock() -> impl Strategy<Value = (u64, u64)> {
+fn arbitrary_clock() -> impl Strategy<Value = (u64, u64)> {
     (1u64..1_000_000, 0u64..1_000_000)
 }
 
@@ -304,7 +304,7 @@ fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
     let time = Arc::clone(&writers[0].time);
     let passed = || Duration::from_millis(time.load(Ordering::SeqCst));
     while passed() < LEASE * 20 {
-        let copy = writers[1].look().unwrap();
+        let copy = writers[1].peek().unwrap();
         assert!(copy.is_some(), "the holder lives, {:?}", passed());
         if passed() >= next {
             next += between;
@@ -325,7 +325,7 @@ fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
 proptest! {
     #[test]
     fn what_is_kept_never_goes_back_whoever_writes(
-        clocks in proptest::collection::vec(wrong_clock(), 3),
+        clocks in proptest::collection::vec(arbitrary_clock(), 3),
         steps in steps(),
     ) {
         let (mut writers, state, _) = writers(&clocks);

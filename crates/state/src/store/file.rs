@@ -4,15 +4,15 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::folder_lock::{self, CANDIDATE, CLAIM, CandidateLog, LOCK};
 use super::generations::Generations;
-use super::queue::{self, CANDIDATE, CLAIM, Heard, LOCK};
-use super::{Claim, Opened, Opening, Original, Store, check_owner, lock};
+use super::{Claim, OpenRequest, Opened, Original, Store, check_owner, lock};
 use crate::document::{self, Content, Snapshot, Stamp};
 use crate::error::{corrupt, fenced, is_corrupt};
 use crate::original;
 use satellite_core::{Error, Result};
 
-const KEPT: usize = 3;
+const DEFAULT_GENERATIONS: usize = 3;
 
 /// States in a folder, one folder in it for each processor:
 ///
@@ -41,7 +41,7 @@ pub struct FileStore {
     held: Option<Held>,
     /// Locked from the first look on, until this process holds the state.
     candidate: Option<File>,
-    heard: Heard,
+    candidate_log: CandidateLog,
 }
 
 #[derive(Debug)]
@@ -57,10 +57,10 @@ impl FileStore {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         FileStore {
             folder: folder.into(),
-            keep: KEPT,
+            keep: DEFAULT_GENERATIONS,
             held: None,
             candidate: None,
-            heard: Heard::default(),
+            candidate_log: CandidateLog::default(),
         }
     }
 
@@ -98,7 +98,7 @@ impl FileStore {
             let became = match &opened.snapshot {
                 Some(older) => format!(
                     "set aside as {}, generation {} is used",
-                    generations.set_aside(number)?.display(),
+                    generations.move_aside(number)?.display(),
                     older.stamp.generation
                 ),
                 None => "nothing older is there".to_owned(),
@@ -113,24 +113,27 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        let folder = self.folder.join(opening.processor());
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        let folder = self.folder.join(request.processor());
         let generations =
-            Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
+            Generations::open(folder.clone(), self.keep).map_err(|e| io_error(&folder, e))?;
         let lock = folder.join(LOCK);
-        if lock::try_lock(&lock).map_err(|e| told(&lock, e))?.is_some() {
+        if lock::try_lock(&lock)
+            .map_err(|e| io_error(&lock, e))?
+            .is_some()
+        {
             return Ok(None);
         }
         // Damaged ones are the holder's to set aside; it removes old ones meanwhile.
-        let newest = queue::newest(&generations)?;
+        let newest = folder_lock::newest(&generations)?;
         if let Some(snapshot) = &newest {
-            check_owner(&snapshot.stamp, opening.processor())?;
+            check_owner(&snapshot.stamp, request.processor())?;
         }
-        if queue::is_older(opening, newest.as_ref()) {
+        if folder_lock::is_older(request, newest.as_ref()) {
             return Ok(None);
         }
         if self.candidate.is_none() {
-            self.candidate = queue::lock_as(&folder.join(CANDIDATE), &opening.candidate())?;
+            self.candidate = folder_lock::lock_as(&folder.join(CANDIDATE), &request.candidate())?;
         }
         Ok(Some(Opened {
             snapshot: newest,
@@ -138,9 +141,9 @@ impl Store for FileStore {
         }))
     }
 
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         if let Some(mut file) = self.candidate.take() {
-            let text = format!("{}\n{why}", opening.candidate());
+            let text = format!("{}\n{why}", request.candidate());
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
             file.write_all(text.as_bytes())?;
@@ -148,25 +151,25 @@ impl Store for FileStore {
         Ok(())
     }
 
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        opening.tenure.unlimited(); // the lock ends with its process
-        let folder = self.folder.join(opening.processor());
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
+        request.lease_validity.unlimited(); // the lock ends with its process
+        let folder = self.folder.join(request.processor());
         let generations =
-            Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
-        let lock = queue::take_lock(&folder, &generations, opening, &mut self.candidate)?;
+            Generations::open(folder.clone(), self.keep).map_err(|e| io_error(&folder, e))?;
+        let lock = folder_lock::take_lock(&folder, &generations, request, &mut self.candidate)?;
         if self.candidate.take().is_some() {
             let _ = fs::remove_file(folder.join(CANDIDATE));
         }
-        let opened = self.read(&generations, opening.processor())?;
+        let opened = self.read(&generations, request.processor())?;
         let before = opened.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
         let before = before.cloned().unwrap_or_default();
-        let (holder, epoch) = (opening.holder(), before.epoch + 1);
+        let (holder, epoch) = (request.holder(), before.epoch + 1);
         self.held = Some(Held {
             lock: Some(lock),
             stamp: Stamp {
                 // Past the damaged ones too: a name is never used twice.
                 generation: generations.list()?.first().copied().unwrap_or(0),
-                ..before.succeeded_by(opening.processor(), holder, opening.revision, epoch)
+                ..before.succeeded_by(request.processor(), holder, request.revision, epoch)
             },
             generations,
         });
@@ -185,31 +188,35 @@ impl Store for FileStore {
         Ok(generation)
     }
 
-    fn let_go(&mut self) -> Result<()> {
+    fn release_lease(&mut self) -> Result<()> {
         if let Some(held) = &mut self.held {
             held.lock = None;
         }
         Ok(())
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
+    fn renew(&mut self) -> Result<Option<Claim>> {
         let held = self.held()?;
         let folder = held.generations.folder().to_owned();
         held.check_fence(&folder)?;
-        self.heard.look(&folder)?;
+        self.candidate_log.observe(&folder)?;
         let path = folder.join(CLAIM);
-        if !path.exists() || lock::try_lock(&path).map_err(|e| told(&path, e))?.is_some() {
+        if !path.exists()
+            || lock::try_lock(&path)
+                .map_err(|e| io_error(&path, e))?
+                .is_some()
+        {
             return Ok(None); // whoever asked is gone
         }
         let by = fs::read_to_string(&path).unwrap_or_default();
         Ok(Some(Claim { by }))
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         let generations = &self.held()?.generations;
         let mut names = Vec::new();
         for number in generations.list()? {
-            names.push(generations.set_aside(number)?.display().to_string());
+            names.push(generations.move_aside(number)?.display().to_string());
         }
         Ok(names.join(", "))
     }
@@ -237,7 +244,7 @@ impl Held {
         let number = stamp.generation;
         self.generations
             .write(number, &document::document(&stamp, content))
-            .map_err(|e| told(&folder, e))?;
+            .map_err(|e| io_error(&folder, e))?;
         self.stamp.generation = number;
         Ok(number)
     }
@@ -246,7 +253,7 @@ impl Held {
     /// since, as it may happen on a volume whose locks do not reach all hosts.
     fn check_fence(&self, folder: &Path) -> Result<()> {
         let lock = (self.lock.as_ref()).ok_or_else(|| fenced("the state was released"))?;
-        if !lock::is_the_one(lock, &folder.join(LOCK)).unwrap_or(false) {
+        if !lock::is_file_at(lock, &folder.join(LOCK)).unwrap_or(false) {
             return Err(fenced(format_args!(
                 "the state in {} was removed by somebody else; it is not made anew",
                 folder.display()
@@ -263,6 +270,6 @@ impl Held {
     }
 }
 
-pub(super) fn told(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn io_error(path: &Path, error: std::io::Error) -> Error {
     Error::new(format_args!("{}: {error}", path.display()))
 }

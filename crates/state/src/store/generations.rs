@@ -66,9 +66,9 @@ impl Generations {
     }
 
     /// Gives a generation another name, under which it is left alone for good.
-    pub(super) fn set_aside(&self, number: u64) -> io::Result<PathBuf> {
+    pub(super) fn move_aside(&self, number: u64) -> io::Result<PathBuf> {
         let mut name = self.path(number).into_os_string();
-        name.push(format!(".corrupt-{}", time::for_a_name()));
+        name.push(format!(".corrupt-{}", time::for_file_name()));
         let aside = PathBuf::from(name);
         fs::rename(self.path(number), &aside)?;
         private::sync_folder(&self.folder)?;

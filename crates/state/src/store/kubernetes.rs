@@ -22,23 +22,23 @@ static KUBERNETES: Dialect = Dialect {
 
 /// A refusal of the API's own is a `Status` with a message and a reason.
 fn explain(status: u16, body: &[u8]) -> Problem {
-    let told: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = match told["message"].as_str() {
+    let body_json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = match body_json["message"].as_str() {
         Some(message) => excerpt(message.as_bytes()),
         None => excerpt(body),
     };
     Problem {
-        kind: told["reason"].as_str().map(str::to_owned),
-        ..Problem::of_status(status, message, told["kind"] == "Status")
+        kind: body_json["reason"].as_str().map(str::to_owned),
+        ..Problem::of_status(status, message, body_json["kind"] == "Status")
     }
 }
 
 /// Tokens live about an hour and are rotated before: what is in the folder is
 /// looked at again after this time, and when one is refused.
-const FRESH: Duration = Duration::from_secs(60);
+const CREDENTIALS_MAX_AGE: Duration = Duration::from_secs(60);
 
 /// A save that takes longer is tried again later.
-const WITHIN: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a pod finds its token and the cluster's authority.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -84,24 +84,25 @@ impl Cluster {
         folder.unwrap_or_else(|| SERVICE_ACCOUNT.into())
     }
 
-    fn read(&self) -> Result<Read> {
+    fn read(&self) -> Result<ServiceAccount> {
         let folder = self.folder();
-        let told = |file: &str, e: &dyn std::fmt::Display| {
+        let error = |file: &str, e: &dyn std::fmt::Display| {
             Error::new(format_args!("{}: {e}", folder.join(file).display()))
         };
-        let token = std::fs::read_to_string(folder.join("token")).map_err(|e| told("token", &e))?;
+        let token =
+            std::fs::read_to_string(folder.join("token")).map_err(|e| error("token", &e))?;
         let authority = match std::fs::read(folder.join("ca.crt")) {
             Ok(pem) => Some(pem),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(told("ca.crt", &e)),
+            Err(e) => return Err(error("ca.crt", &e)),
         };
-        Ok(Read {
+        Ok(ServiceAccount {
             token: Secret::new(token.trim()),
             authority,
         })
     }
 
-    fn transport(&self, read: &Read) -> Result<Transport> {
+    fn transport(&self, read: &ServiceAccount) -> Result<Transport> {
         let trust = match &read.authority {
             Some(_) => Trust::from_pem_file(&self.folder().join("ca.crt")).map_err(Error::new)?,
             None => Trust::default(),
@@ -111,8 +112,8 @@ impl Cluster {
             dialect: &KUBERNETES,
             credentials: Credentials::Token(read.token.clone()),
             trust,
-            retries: Retries::up_to(WITHIN),
-            connect: WITHIN / 2,
+            retries: Retries::up_to(CALL_TIMEOUT),
+            connect: CALL_TIMEOUT / 2,
         };
         // A waiter of its own: a stop does not keep the last save from being sent.
         Transport::new(server, Waiter::default())
@@ -121,7 +122,7 @@ impl Cluster {
 
 /// What was in the folder.
 #[derive(PartialEq, Eq)]
-struct Read {
+struct ServiceAccount {
     token: Secret,
     authority: Option<Vec<u8>>,
 }
@@ -135,22 +136,22 @@ pub(super) struct Kubernetes {
 
 struct Session {
     transport: Transport,
-    read: Read,
-    looked_at: Instant,
+    read: ServiceAccount,
+    read_at: Instant,
 }
 
 impl Kubernetes {
     pub(super) fn new(cluster: Cluster) -> Self {
         Kubernetes {
             cluster,
-            within: WITHIN,
+            within: CALL_TIMEOUT,
             session: None,
         }
     }
 
     /// A call fails when there is no answer within this time.
     pub(super) fn within(mut self, within: Duration) -> Self {
-        self.within = within.min(WITHIN);
+        self.within = within.min(CALL_TIMEOUT);
         self
     }
 
@@ -179,7 +180,7 @@ impl Kubernetes {
         if let Some(object) = object {
             call = call.json(object)?;
         }
-        let answer = self.transport(FRESH)?.send(&call)?;
+        let answer = self.transport(CREDENTIALS_MAX_AGE)?.send(&call)?;
         match answer.status() {
             401 => self.transport(Duration::ZERO)?.send(&call),
             _ => Ok(answer),
@@ -188,7 +189,7 @@ impl Kubernetes {
 
     /// Built anew when what is in the folder has changed.
     fn transport(&mut self, fresh: Duration) -> Result<&Transport> {
-        let is_fresh = |session: &Session| session.looked_at.elapsed() < fresh;
+        let is_fresh = |session: &Session| session.read_at.elapsed() < fresh;
         if !self.session.as_ref().is_some_and(is_fresh) {
             let read = self.cluster.read()?;
             let kept = self.session.take().filter(|session| session.read == read);
@@ -199,7 +200,7 @@ impl Kubernetes {
             self.session = Some(Session {
                 transport,
                 read,
-                looked_at: Instant::now(),
+                read_at: Instant::now(),
             });
         }
         let session = self.session.as_ref();

@@ -127,7 +127,7 @@ impl Register for LeaseObject {
         }
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         Ok(self.name.clone()) // there is nothing in it to keep
     }
 }

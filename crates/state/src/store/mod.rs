@@ -6,16 +6,16 @@ mod fenced;
 #[cfg(test)]
 mod fenced_model;
 mod file;
+mod folder_lock;
 mod generations;
-mod keeper;
 mod kubernetes;
 mod lease;
+mod lease_manager;
+mod lease_validity;
 mod lock;
-mod queue;
 mod register;
 #[cfg(feature = "s3")]
 mod s3;
-mod tenure;
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
@@ -25,7 +25,7 @@ pub use s3::S3Store;
 use std::fmt;
 use std::time::Duration;
 
-pub(super) use tenure::Tenure;
+pub(super) use lease_validity::LeaseValidity;
 
 use super::document::{Content, Snapshot, Stamp};
 use super::identity;
@@ -45,18 +45,18 @@ pub trait Store: Send + fmt::Debug {
     ///
     /// # Errors
     /// When what is kept cannot be read.
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        let _ = opening;
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        let _ = request;
         Ok(None)
     }
 
     /// Tells the holder that this process does not take over, after a
-    /// [`look`](Self::look), and why.
+    /// [`peek`](Self::peek), and why.
     ///
     /// # Errors
     /// When it cannot be told.
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
-        let _ = (opening, why);
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
+        let _ = (request, why);
         Ok(())
     }
 
@@ -66,7 +66,7 @@ pub trait Store: Send + fmt::Debug {
     /// # Errors
     /// `is_stopped()` when the wait was given up for a stop; [`is_corrupt`](crate::is_corrupt) when
     /// nothing that is kept can be read.
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened>;
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened>;
 
     /// Keeps `content`, for good once this returns. Returns its generation.
     ///
@@ -86,28 +86,28 @@ pub trait Store: Send + fmt::Debug {
     ///
     /// # Errors
     /// When others cannot be told; they wait until it expires.
-    fn let_go(&mut self) -> Result<()> {
+    fn release_lease(&mut self) -> Result<()> {
         Ok(())
     }
 
     /// After [`open`](Self::open): what keeps hold of the state from a thread of its
     /// own, so that a save that takes long holds up no renewal. `None`: that is what
-    /// [`tend`](Self::tend) is for.
-    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+    /// [`renew`](Self::renew) is for.
+    fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
         None
     }
 
     /// Tells that this writer is alive, and hears whether another asks for the
-    /// state. Called every [`tend_every`](Self::tend_every).
+    /// state. Called every [`renew_interval`](Self::renew_interval).
     ///
     /// # Errors
     /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now.
-    fn tend(&mut self) -> Result<Option<Claim>> {
+    fn renew(&mut self) -> Result<Option<Claim>> {
         Ok(None)
     }
 
-    /// How often to [`tend`](Self::tend): each second unless told otherwise.
-    fn tend_every(&self) -> Duration {
+    /// How often to [`renew`](Self::renew): each second unless told otherwise.
+    fn renew_interval(&self) -> Duration {
         Duration::from_secs(1)
     }
 
@@ -116,7 +116,7 @@ pub trait Store: Send + fmt::Debug {
     ///
     /// # Errors
     /// When that fails, nothing is changed.
-    fn set_aside(&mut self) -> Result<String>;
+    fn move_aside(&mut self) -> Result<String>;
 
     /// Reads what dory-sdk, the Python original, kept for the processor `id` in
     /// `namespace`, if this store is a place where dory-sdk keeps states. The
@@ -138,13 +138,13 @@ pub trait Store: Send + fmt::Debug {
     }
 }
 
-/// Keeps hold of a state for its writer: see [`Store::keeper`].
-pub trait Keeper: Send + fmt::Debug {
-    /// As [`Store::tend`].
+/// Keeps hold of a state for its writer: see [`Store::lease_renewer`].
+pub trait LeaseRenewer: Send + fmt::Debug {
+    /// As [`Store::renew`].
     ///
     /// # Errors
     /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now.
-    fn tend(&mut self) -> Result<Option<Claim>>;
+    fn renew(&mut self) -> Result<Option<Claim>>;
 }
 
 /// Another process asks for the state.
@@ -174,14 +174,14 @@ pub struct Opened {
 
 /// For whom a store is opened, and how it may wait.
 #[derive(Debug)]
-pub struct Opening<'a> {
+pub struct OpenRequest<'a> {
     pub(crate) processor: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) holder: &'a str,
     pub(crate) in_cluster: bool,
     /// The release of this process, where it was told.
     pub(crate) revision: Option<u64>,
-    pub(crate) tenure: &'a Tenure,
+    pub(crate) lease_validity: &'a LeaseValidity,
     pub(crate) waiter: &'a Waiter,
     pub(crate) status: &'a dyn Status,
 }
@@ -197,7 +197,7 @@ pub(crate) trait Status: fmt::Debug {
     }
 }
 
-impl Opening<'_> {
+impl OpenRequest<'_> {
     /// The processor's id: states of different ids have nothing in common.
     pub fn processor(&self) -> &str {
         self.processor

@@ -18,7 +18,7 @@ pub(super) trait Register: Send + fmt::Debug {
 
     /// Keeps what is there under another name, which is returned, and leaves
     /// nothing behind.
-    fn set_aside(&mut self) -> Result<String>;
+    fn move_aside(&mut self) -> Result<String>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -203,11 +203,11 @@ fn process() {
     let interval = variable("CHILD_INTERVAL_MS").parse().unwrap_or(20);
     let mut app = App::new();
     if let Ok(url) = std::env::var("CHILD_KUBERNETES") {
-        let patience = variable("CHILD_LEASE_SECONDS").parse().unwrap();
+        let lease = variable("CHILD_LEASE_SECONDS").parse().unwrap();
         let store = ConfigMapStore::new()
             .at(url)
             .service_account(variable("CHILD_ACCOUNT"))
-            .patience(Duration::from_secs(patience));
+            .lease_duration(Duration::from_secs(lease));
         app = app.store(store);
     }
     let exit = app.run(Counting {

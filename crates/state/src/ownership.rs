@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, PROCESSOR};
+use super::shutdown::StopReason;
 use super::store::{Opened, Status};
-use super::way_out::Why;
 use crate::error::is_fenced;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
@@ -15,18 +15,18 @@ pub(super) const LEASE: &str = "lease";
 pub(super) const LAPSED: &str =
     "the lease was not renewed in time, another process may take the state: turns wait";
 /// How often a process whose lease has lapsed looks whether it was renewed.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LAPSED_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Before the state is this process's.
 impl Core {
     /// A copy of the state, where another process has to be asked for it. Tells that
     /// one that this process prepares to take over.
-    pub(super) fn look(&self) -> Result<Option<Opened>> {
-        self.store().look(&self.opening())
+    pub(super) fn peek(&self) -> Result<Option<Opened>> {
+        self.store().peek(&self.open_request())
     }
 
     /// Tells the holder of the state why this process does not take over.
     pub(super) fn give_up(&self, why: &str) {
-        if let Err(e) = self.store().give_up(&self.opening(), why) {
+        if let Err(e) = self.store().give_up(&self.open_request(), why) {
             log::warn!("the holder of the state could not be told: {e}");
         }
     }
@@ -42,25 +42,25 @@ impl Core {
 impl Core {
     /// For a process that ends without a last save: others need not wait until
     /// they take it for dead.
-    pub(super) fn let_go(&self) {
+    pub(super) fn release_lease(&self) {
         self.is_open.store(false, Ordering::SeqCst);
-        self.tenure.end();
+        self.lease_validity.end();
         let Ok(mut store) = self.store.try_lock() else {
             return; // still busy with opening it
         };
-        if let Err(e) = store.let_go() {
+        if let Err(e) = store.release_lease() {
             log::warn!("the state was not released, others wait until its lease expires: {e}");
         }
     }
 
     /// The state is this process's, and no other process can have taken it yet.
     pub(super) fn may_act(&self) -> bool {
-        self.is_open.load(Ordering::SeqCst) && self.tenure.is_valid()
+        self.is_open.load(Ordering::SeqCst) && self.lease_validity.is_valid()
     }
 
     /// Its lease has not been renewed for so long that others may take the state.
     pub(super) fn has_lapsed(&self) -> bool {
-        self.is_open.load(Ordering::SeqCst) && !self.tenure.is_valid()
+        self.is_open.load(Ordering::SeqCst) && !self.lease_validity.is_valid()
     }
 
     /// Waits until this process may act; at once where it may, or is to stop.
@@ -72,7 +72,7 @@ impl Core {
         let since = Instant::now();
         log::warn!("{LAPSED}");
         while self.has_lapsed() && is_running() {
-            self.waiter.sleep(LOOK_AGAIN, Stage::Draining);
+            self.waiter.sleep(LAPSED_POLL_INTERVAL, Stage::Draining);
         }
         if is_running() {
             let paused = since.elapsed();
@@ -82,37 +82,37 @@ impl Core {
 
     /// Keeps hold of the state, and hears who asks for it; before it is this
     /// process's, tells its holder that it goes on preparing.
-    pub(super) fn tend(&self) {
+    pub(super) fn renew_lease(&self) {
         if self.is_preparing.load(Ordering::SeqCst) {
-            match self.look() {
-                Ok(_) => self.ended(&self.tending),
-                Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
+            match self.peek() {
+                Ok(_) => self.ended(&self.renew_outage),
+                Err(e) => self.failed(&self.renew_outage, log::Level::Warn, &e),
             }
         }
         if self.check_open().is_err() {
             return;
         }
-        let mut keeper = self.keeper();
-        let answer = match &mut *keeper {
-            Some(keeper) => keeper.tend(),
-            None => self.store().tend(),
+        let mut lease_renewer = self.lease_renewer();
+        let answer = match &mut *lease_renewer {
+            Some(lease_renewer) => lease_renewer.renew(),
+            None => self.store().renew(),
         };
-        drop(keeper);
+        drop(lease_renewer);
         if self.check_open().is_err() {
             return; // it was released meanwhile
         }
         match answer {
             Ok(Some(claim)) => {
-                self.leave(Why::HandOver(claim.by));
+                self.begin_shutdown(StopReason::HandOver(claim.by));
             }
-            Ok(None) => self.ended(&self.tending),
-            Err(e) if is_fenced(&e) => self.not_saved(&e),
-            Err(e) => self.failed(&self.tending, log::Level::Warn, &e),
+            Ok(None) => self.ended(&self.renew_outage),
+            Err(e) if is_fenced(&e) => self.record_save_failure(&e),
+            Err(e) => self.failed(&self.renew_outage, log::Level::Warn, &e),
         }
     }
 
-    pub(super) fn tend_every(&self) -> Duration {
-        self.store().tend_every()
+    pub(super) fn renew_interval(&self) -> Duration {
+        self.store().renew_interval()
     }
 
     pub(super) fn is_free(&self) -> Result<bool> {

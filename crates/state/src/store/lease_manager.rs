@@ -6,59 +6,63 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::candidates::Candidates;
+use super::lease_validity::{LeaseValidity, holder_limit, others_limit};
 use super::register::{Lease, Put, Register};
-use super::tenure::{Tenure, holder_limit, others_limit};
-use super::{Claim, Keeper};
+use super::{Claim, LeaseRenewer};
 use crate::time;
 use satellite_core::Result;
 
 /// How often a lost race is run again within one renewal.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// How long one call about a lease may take: several fit between a renewal and the
 /// moment when the holder has to stop.
-pub(super) fn call_limit(patience: Duration) -> Duration {
-    (patience / 5).max(Duration::from_millis(500))
+pub(super) fn call_limit(lease_duration: Duration) -> Duration {
+    (lease_duration / 5).max(Duration::from_millis(500))
 }
 
 /// A lease as it was read: its content and its version.
-pub(super) type There = Option<(Lease, String)>;
+pub(super) type LeaseRead = Option<(Lease, String)>;
 
 #[derive(Debug)]
-pub(super) struct LeaseKeeper<L> {
+pub(super) struct LeaseManager<L> {
     register: L,
-    patience: Duration,
-    tenure: Tenure,
+    lease_duration: Duration,
+    lease_validity: LeaseValidity,
     /// Whom this process renews for, and since which epoch; nobody before it took
     /// the lease and after it let go.
     held: Option<(String, u64)>,
     /// What this process wrote or read last.
-    told: There,
+    cached: LeaseRead,
     /// When the renewal that counts was sent.
     sent: Duration,
     watch: Watch,
     candidates: Candidates,
     /// When this process told last that it prepares.
-    beat: Option<Duration>,
+    last_announced: Option<Duration>,
 }
 
-impl<L: Register> LeaseKeeper<L> {
-    pub(super) fn new(register: L, patience: Duration, tenure: Tenure) -> Self {
-        tenure.end();
-        LeaseKeeper {
+impl<L: Register> LeaseManager<L> {
+    pub(super) fn new(
+        register: L,
+        lease_duration: Duration,
+        lease_validity: LeaseValidity,
+    ) -> Self {
+        lease_validity.end();
+        LeaseManager {
             register,
-            patience,
-            tenure,
+            lease_duration,
+            lease_validity,
             held: None,
-            told: None,
+            cached: None,
             sent: Duration::ZERO,
             watch: Watch::default(),
             candidates: Candidates::default(),
-            beat: None,
+            last_announced: None,
         }
     }
 
-    pub(super) fn read(&mut self) -> Result<There> {
+    pub(super) fn read(&mut self) -> Result<LeaseRead> {
         let Some(cell) = self.register.get()? else {
             return Ok(None);
         };
@@ -69,8 +73,8 @@ impl<L: Register> LeaseKeeper<L> {
 
     /// Becomes the one that renews, over exactly what was read. False when somebody
     /// else was quicker. It may not act before [`begin`](Self::begin).
-    pub(super) fn take(&mut self, holder: &str, epoch: u64, there: There) -> Result<bool> {
-        let before = there.as_ref().map(|(lease, _)| lease);
+    pub(super) fn take(&mut self, holder: &str, epoch: u64, current: LeaseRead) -> Result<bool> {
+        let before = current.as_ref().map(|(lease, _)| lease);
         let lease = Lease {
             holder: holder.to_owned(),
             acquired: time::now(),
@@ -79,19 +83,19 @@ impl<L: Register> LeaseKeeper<L> {
             // Others go on as candidates.
             ..self.renewed(Lease::default())
         };
-        self.sent = self.tenure.now();
+        self.sent = self.lease_validity.now();
         self.held = Some((holder.to_owned(), epoch));
-        self.put(lease, there.map(|(_, version)| version))
+        self.put(lease, current.map(|(_, version)| version))
     }
 
     /// Whether the lease that was taken is still good.
     pub(super) fn is_fresh(&self) -> bool {
-        self.tenure.now() < self.sent + holder_limit(self.duration())
+        self.lease_validity.now() < self.sent + holder_limit(self.duration())
     }
 
     /// The state is this process's as well: it may act.
     pub(super) fn begin(&self) {
-        self.tenure.renewed(self.sent, self.duration());
+        self.lease_validity.renewed(self.sent, self.duration());
     }
 
     /// Renews the lease, and hears who asks for the state. `check` fails when
@@ -100,40 +104,43 @@ impl<L: Register> LeaseKeeper<L> {
         let Some((holder, epoch)) = self.held.clone() else {
             return Ok(None); // let go
         };
-        for _ in 0..TRIES {
-            let had_lapsed = !self.tenure.is_valid();
-            let there = match self.told.take() {
+        for _ in 0..MAX_ATTEMPTS {
+            let had_lapsed = !self.lease_validity.is_valid();
+            let current = match self.cached.take() {
                 None => self.read()?,
-                told => told,
+                cached => cached,
             };
-            let (before, version) = there.clone().unzip();
+            let (before, version) = current.clone().unzip();
             let before = before.unwrap_or_default();
             let is_own = before.holder == holder;
             if !is_own {
                 check()?;
                 // The state is this process's, the lease another's, who may act:
                 // on its way to the state, or cut off from it.
-                if !before.holder.is_empty() && !self.is_expired("", &there) {
-                    self.ring(&holder, &there)?;
+                if !before.holder.is_empty() && !self.is_expired("", &current) {
+                    self.claim(&holder, &current)?;
                     return Ok(None);
                 }
             }
-            self.candidates
-                .look(&before, self.tenure.now(), others_limit(self.duration()));
+            self.candidates.observe(
+                &before,
+                self.lease_validity.now(),
+                others_limit(self.duration()),
+            );
             let claim = (!before.claimed_by.is_empty()).then(|| Claim {
                 by: before.claimed_by.clone(),
             });
-            let sent = self.tenure.now();
+            let sent = self.lease_validity.now();
             let lease = Lease {
                 holder: holder.clone(),
                 epoch,
-                ..self.renewed(self.candidates.heard(before))
+                ..self.renewed(self.candidates.without_finished(before))
             };
             if self.put(lease, version)? {
                 if had_lapsed || !is_own {
                     check()?;
                 }
-                self.tenure.renewed(sent, self.duration());
+                self.lease_validity.renewed(sent, self.duration());
                 return Ok(claim);
             }
         }
@@ -145,10 +152,10 @@ impl<L: Register> LeaseKeeper<L> {
         let Some((holder, _)) = self.held.take() else {
             return;
         };
-        self.tenure.end();
-        let told = self.told.take();
-        let released = told.map_or_else(|| self.read(), |told| Ok(Some(told)));
-        let released = released.and_then(|there| match there {
+        self.lease_validity.end();
+        let cached = self.cached.take();
+        let released = cached.map_or_else(|| self.read(), |cached| Ok(Some(cached)));
+        let released = released.and_then(|current| match current {
             Some((lease, version)) if lease.holder == holder => {
                 let lease = Lease {
                     holder: String::new(),
@@ -162,21 +169,21 @@ impl<L: Register> LeaseKeeper<L> {
         if let Err(e) = released {
             log::warn!("the lease was not released, others wait until it expires: {e}");
         }
-        self.told = None;
+        self.cached = None;
     }
 
     /// Asks the holder for the state, unless somebody does so already.
-    pub(super) fn ring(&mut self, by: &str, there: &There) -> Result<()> {
-        match there {
+    pub(super) fn claim(&mut self, by: &str, current: &LeaseRead) -> Result<()> {
+        match current {
             Some((lease, version)) if lease.claimed_by.is_empty() => {
-                let asking = Lease {
+                let claimed = Lease {
                     claimed_by: by.to_owned(),
                     ..lease.clone()
                 };
-                if self.put(asking, Some(version.clone()))? {
+                if self.put(claimed, Some(version.clone()))? {
                     log::info!("the state is held by {}; asked for it", lease.holder);
                 }
-                self.told = None;
+                self.cached = None;
                 Ok(())
             }
             _ => Ok(()), // nobody would hear it, or it is rung
@@ -186,40 +193,45 @@ impl<L: Register> LeaseKeeper<L> {
     /// Tells the holder that this process prepares to take over, and lives; or why
     /// it does not any more. Not often: a holder of an older release renews only
     /// where nobody has written since it read the lease.
-    pub(super) fn prepare(&mut self, candidate: &str, failed: &str, there: There) -> Result<()> {
-        let now = self.tenure.now();
-        let is_early = |beat| now.saturating_sub(beat) < self.duration() / 3;
-        let is_told = failed.is_empty() && self.beat.is_some_and(is_early);
-        let Some((lease, version)) = there.filter(|_| !is_told) else {
+    pub(super) fn prepare(
+        &mut self,
+        candidate: &str,
+        failed: &str,
+        current: LeaseRead,
+    ) -> Result<()> {
+        let now = self.lease_validity.now();
+        let is_early = |at| now.saturating_sub(at) < self.duration() / 3;
+        let is_recent = failed.is_empty() && self.last_announced.is_some_and(is_early);
+        let Some((lease, version)) = current.filter(|_| !is_recent) else {
             return Ok(());
         };
-        self.beat = Some(now);
-        let telling = Lease {
+        self.last_announced = Some(now);
+        let announcement = Lease {
             candidate: candidate.to_owned(),
             candidate_beat: lease.candidate_beat + 1,
             candidate_failed: failed.to_owned(),
             ..lease
         };
-        self.put(telling, Some(version))?;
-        self.told = None;
+        self.put(announcement, Some(version))?;
+        self.cached = None;
         Ok(())
     }
 
     /// Nobody has renewed it, or saved the state, for longer than its holder may act.
-    pub(super) fn is_expired(&mut self, state_version: &str, there: &There) -> bool {
-        let length = match there {
+    pub(super) fn is_expired(&mut self, state_version: &str, current: &LeaseRead) -> bool {
+        let length = match current {
             Some((lease, _)) if lease.seconds > 0 => Duration::from_secs(lease.seconds),
             _ => self.duration(),
         };
         let seen = Seen {
             state_version: state_version.to_owned(),
             // Not its version: those who ask write on it as well.
-            renewal: there.as_ref().map(|(lease, _)| {
+            renewal: current.as_ref().map(|(lease, _)| {
                 let renewed = lease.renewed.clone();
                 (lease.holder.clone(), lease.epoch, renewed)
             }),
         };
-        self.watch.unchanged_for(seen, self.tenure.now()) >= others_limit(length)
+        self.watch.unchanged_for(seen, self.lease_validity.now()) >= others_limit(length)
     }
 
     fn duration(&self) -> Duration {
@@ -228,7 +240,7 @@ impl<L: Register> LeaseKeeper<L> {
 
     /// A lease is told in whole seconds.
     fn seconds(&self) -> u64 {
-        self.patience.as_secs().max(1)
+        self.lease_duration.as_secs().max(1)
     }
 
     fn renewed(&self, lease: Lease) -> Lease {
@@ -241,38 +253,38 @@ impl<L: Register> LeaseKeeper<L> {
 
     /// Writes over `version`, or where nothing is. False when there is another.
     fn put(&mut self, lease: Lease, over: Option<String>) -> Result<bool> {
-        self.told = None;
+        self.cached = None;
         let document = serde_json::to_vec(&lease)?;
         if let Put::Done(version) = self.register.put(&document, over.as_deref())? {
-            self.told = Some((lease, version));
+            self.cached = Some((lease, version));
         }
-        Ok(self.told.is_some())
+        Ok(self.cached.is_some())
     }
 }
 
 /// Renews from a thread of its own, with a view of the state of its own.
 #[derive(Debug)]
-pub(super) struct Renewing<R, L> {
+pub(super) struct Renewer<R, L> {
     pub(super) lease: Shared<L>,
     pub(super) fence: super::fenced::Fence<R>,
 }
 
-impl<R: Register, L: Register> Keeper for Renewing<R, L> {
-    fn tend(&mut self) -> Result<Option<Claim>> {
+impl<R: Register, L: Register> LeaseRenewer for Renewer<R, L> {
+    fn renew(&mut self) -> Result<Option<Claim>> {
         let fence = &mut self.fence;
         self.lease.lock().renew(|| fence.check())
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Shared<L>(Arc<Mutex<LeaseKeeper<L>>>);
+pub(super) struct Shared<L>(Arc<Mutex<LeaseManager<L>>>);
 
 impl<L> Shared<L> {
-    pub(super) fn new(keeper: LeaseKeeper<L>) -> Self {
-        Shared(Arc::new(Mutex::new(keeper)))
+    pub(super) fn new(manager: LeaseManager<L>) -> Self {
+        Shared(Arc::new(Mutex::new(manager)))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, LeaseKeeper<L>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LeaseManager<L>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

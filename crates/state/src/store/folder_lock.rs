@@ -5,16 +5,16 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::told;
+use super::file::io_error;
 use super::generations::Generations;
-use super::{Opening, lock};
+use super::{OpenRequest, lock};
 use crate::document::{Snapshot, pod_of};
 use satellite_core::Result;
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const CLAIM: &str = "claim";
 pub(super) const CANDIDATE: &str = "candidate";
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Waits for the lock, and asks whoever has it to let go. The claim is locked
 /// as well, so that nobody makes way for a process that is gone. Who is older than
@@ -22,16 +22,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) fn take_lock(
     folder: &Path,
     generations: &Generations,
-    opening: &Opening<'_>,
+    request: &OpenRequest<'_>,
     candidate: &mut Option<File>,
 ) -> Result<File> {
     let (path, claim) = (folder.join(LOCK), folder.join(CLAIM));
     let mut asking = None;
     let mut rank = Rank::default();
     loop {
-        let mut is_older = rank.is_older(generations, opening)?;
-        if let Some(lock) = lock_as(&path, opening.holder())? {
-            is_older = rank.is_older(generations, opening)?; // nobody writes any more
+        let mut is_older = rank.is_older(generations, request)?;
+        if let Some(lock) = lock_as(&path, request.holder())? {
+            is_older = rank.is_older(generations, request)?; // nobody writes any more
             if !is_older || !is_wanted(folder)? {
                 if asking.is_some() {
                     let _ = fs::remove_file(&claim); // the next claim is a new file
@@ -46,15 +46,15 @@ pub(super) fn take_lock(
                 format!("waiting for {holder} to end, which is newer and is not asked")
             }
             false => {
-                opening.check_prepared()?;
+                request.check_prepared()?;
                 if asking.is_none() {
-                    asking = lock_as(&claim, opening.holder())?;
+                    asking = lock_as(&claim, request.holder())?;
                     log::info!("the state is held by {holder}; asking for it");
                 }
                 format!("waiting for {holder} to hand its state over")
             }
         };
-        opening.wait(LOOK_AGAIN, &reason)?;
+        request.wait(LOCK_POLL_INTERVAL, &reason)?;
     }
 }
 
@@ -64,12 +64,12 @@ pub(super) fn take_lock(
 struct Rank(Option<(u64, bool)>);
 
 impl Rank {
-    fn is_older(&mut self, generations: &Generations, opening: &Opening<'_>) -> Result<bool> {
+    fn is_older(&mut self, generations: &Generations, request: &OpenRequest<'_>) -> Result<bool> {
         let number = generations.list()?.first().copied().unwrap_or(0);
         match self.0 {
             Some((seen, is_older)) if seen == number => Ok(is_older),
             _ => {
-                let is_older = is_older(opening, newest(generations)?.as_ref());
+                let is_older = is_older(request, newest(generations)?.as_ref());
                 self.0 = Some((number, is_older));
                 Ok(is_older)
             }
@@ -81,16 +81,20 @@ impl Rank {
 fn is_wanted(folder: &Path) -> Result<bool> {
     for name in [CLAIM, CANDIDATE] {
         let path = folder.join(name);
-        if path.exists() && lock::try_lock(&path).map_err(|e| told(&path, e))?.is_none() {
+        if path.exists()
+            && lock::try_lock(&path)
+                .map_err(|e| io_error(&path, e))?
+                .is_none()
+        {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-pub(super) fn is_older(opening: &Opening<'_>, newest: Option<&Snapshot>) -> bool {
-    let pod = pod_of(opening.holder());
-    newest.is_some_and(|snapshot| snapshot.stamp.is_newer_than(pod, opening.revision))
+pub(super) fn is_older(request: &OpenRequest<'_>, newest: Option<&Snapshot>) -> bool {
+    let pod = pod_of(request.holder());
+    newest.is_some_and(|snapshot| snapshot.stamp.is_newer_than(pod, request.revision))
 }
 
 /// The newest state that can be read, whoever holds it.
@@ -110,7 +114,7 @@ pub(super) fn newest(generations: &Generations) -> Result<Option<Snapshot>> {
 
 /// Locks the file, and leaves a name in it.
 pub(super) fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
-    let Some(mut file) = lock::try_lock(path).map_err(|e| told(path, e))? else {
+    let Some(mut file) = lock::try_lock(path).map_err(|e| io_error(path, e))? else {
         return Ok(None);
     };
     // On a full disk the lock counts, not the name.
@@ -122,17 +126,17 @@ pub(super) fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
 
 /// What a holder has said in the log about the one that prepares to take over.
 #[derive(Debug, Default)]
-pub(super) struct Heard(String);
+pub(super) struct CandidateLog(String);
 
-impl Heard {
+impl CandidateLog {
     /// Says in the log who prepares to take over, and that it has ended before.
-    pub(super) fn look(&mut self, folder: &Path) -> Result<()> {
+    pub(super) fn observe(&mut self, folder: &Path) -> Result<()> {
         let path = folder.join(CANDIDATE);
         if !path.exists() {
             self.0.clear(); // it has taken over, or there was none
             return Ok(());
         }
-        let ended = lock::try_lock(&path).map_err(|e| told(&path, e))?;
+        let ended = lock::try_lock(&path).map_err(|e| io_error(&path, e))?;
         let text = fs::read_to_string(&path).unwrap_or_default();
         let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
         match ended {

@@ -26,15 +26,15 @@ const UNLIMITED: u64 = u64::MAX;
 /// Shared by the store, which renews it, and by whoever asks before acting: nobody
 /// waits for a store that is busy.
 #[derive(Clone)]
-pub(crate) struct Tenure {
+pub(crate) struct LeaseValidity {
     clock: LeaseClock,
     /// Nanoseconds of `clock`.
     until: Arc<AtomicU64>,
 }
 
-impl Tenure {
+impl LeaseValidity {
     pub(crate) fn new(clock: LeaseClock) -> Self {
-        Tenure {
+        LeaseValidity {
             clock,
             until: Arc::default(),
         }
@@ -66,15 +66,17 @@ impl Tenure {
     }
 }
 
-impl Default for Tenure {
+impl Default for LeaseValidity {
     fn default() -> Self {
-        Tenure::new(Arc::new(since_boot))
+        LeaseValidity::new(Arc::new(since_boot))
     }
 }
 
-impl fmt::Debug for Tenure {
+impl fmt::Debug for LeaseValidity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tenure").field(&self.is_valid()).finish()
+        f.debug_tuple("LeaseValidity")
+            .field(&self.is_valid())
+            .finish()
     }
 }
 
