@@ -1,5 +1,5 @@
-//! What the parts of a running processor share: the state and its store, and
-//! how far the processor has come.
+//! What the parts of a running processor share: the state, its store, and the
+//! progress of the processor.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -26,13 +26,13 @@ use satellite_core::{Error, Result};
 use satellite_health::Health;
 use satellite_health::metrics::Metrics;
 
-/// The name under which a processor tells why it is not ready.
+/// The name of the health problem that says why a processor is not ready.
 pub(super) const PROCESSOR: &str = "processor";
-/// The name under which it tells how the last save went.
+/// The name of the health problem that reports a failed save.
 const STATE: &str = "state";
-/// Up for this long, a processor has left its crashes behind.
+/// After running for this long, a processor no longer counts its earlier crashes.
 pub(super) const STABLE: Duration = Duration::from_secs(300);
-/// How long to wait before an attempt to open the store is repeated.
+/// How long to wait between two attempts to open the store.
 const OPEN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) type Migrate = Box<dyn Fn(u32, Value) -> Result<Value, Failure> + Send + Sync>;
 
@@ -40,33 +40,33 @@ pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) schema: u32,
     pub(super) migrate: Migrate,
-    /// This process, by a name that no other has.
+    /// The unique name of this process.
     pub(super) holder: String,
     pub(super) waiter: Waiter,
     pub(super) health: Health,
     pub(super) memory: Arc<dyn StateAccess>,
     pub(super) turns: Turns,
     pub(super) begun: Instant,
-    /// Answers of `/prestop` that are not out yet.
+    /// Responses of `/prestop` that are not sent yet.
     pub(super) prestops: AtomicUsize,
     pub(super) store: Mutex<Box<dyn Store>>,
-    /// Beside the store, which a save may keep busy.
+    /// Separate from the store, which a save may keep locked.
     pub(super) lease_renewer: Mutex<Option<Box<dyn LeaseRenewer>>>,
     /// Until when this process may act on the state.
     pub(super) lease_validity: LeaseValidity,
-    /// The state in memory is a copy, to prepare with.
+    /// The state in memory is a copy, used to prepare for a takeover.
     pub(super) is_preparing: AtomicBool,
     /// It may ask another process for the state.
     pub(super) is_prepared: AtomicBool,
-    /// It would have had to ask, unprepared.
+    /// Opening failed because this process has to prepare before it asks.
     pub(super) has_to_prepare: AtomicBool,
-    /// One save at a time, from taking the state to keeping it: no older state
-    /// overtakes a newer one.
+    /// Held from serializing the state to storing it: one save at a time, so that an
+    /// older state never replaces a newer one.
     saving: Mutex<LastSave>,
     attempt: AtomicU32,
-    /// From the restored state to the last save.
+    /// True from restoring the state until the last save.
     pub(super) is_open: AtomicBool,
-    /// One way out at a time.
+    /// Held during the final save: it runs once.
     pub(super) finishing: Mutex<()>,
     progress: Mutex<Progress>,
     pub(super) changed: Condvar,
@@ -80,7 +80,7 @@ pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct LastSave {
-    /// A sum over its bytes: the state may be touched and stay as it was.
+    /// A hash of its bytes: the state may be accessed mutably without changing.
     sum: Option<u64>,
     generation: u64,
 }
@@ -91,7 +91,7 @@ pub(super) struct Progress {
     pub(super) stopping_since: Option<Instant>,
     pub(super) announced: Option<Instant>,
     pub(super) migrated_from: Option<String>,
-    /// How the last save went; `Ok` as well where there was nothing to save.
+    /// The result of the last save; also `Ok` when there was nothing to save.
     pub(super) end: Option<Result<(), String>>,
 }
 
@@ -154,12 +154,12 @@ impl Core {
         self.saving().generation
     }
 
-    /// Without waiting; `None` while it is being saved.
+    /// Does not block; `None` while the state is being saved.
     pub(super) fn generation_now(&self) -> Option<u64> {
         self.saving.try_lock().ok().map(|last| last.generation)
     }
 
-    /// Tells by `/metrics` who this is.
+    /// Publishes the identity of this processor in `/metrics`.
     pub(super) fn describe(&self) {
         let labels = [
             ("processor_id", self.settings.processor_id.as_str()),
@@ -195,9 +195,9 @@ impl Core {
 
 /// The state and its store.
 impl Core {
-    /// Becomes the one writer.
+    /// Becomes the only writer.
     pub(super) fn open(&self) -> Result<Opened> {
-        self.lease_validity.unlimited(); // unless the store says otherwise
+        self.lease_validity.unlimited(); // the store may limit it
         let opened = self.with_retries(|| {
             let mut store = self.store();
             let opened = store.open(&self.open_request())?;
@@ -213,9 +213,9 @@ impl Core {
         Ok(opened)
     }
 
-    /// Repeats a step of the start while the store is away or says 403, for as long
-    /// as a start may take: a role that was granted a moment ago is not known to
-    /// all API servers yet. The last failure is the error.
+    /// Retries a step of the start while the store is unavailable or responds 403, until
+    /// the startup timeout: a role that was granted just now may not have reached all
+    /// API servers yet. Returns the last error.
     fn with_retries<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
         let since = self.waiter.now();
         loop {
@@ -242,7 +242,7 @@ impl Core {
         self.failed(&self.open_outage, log::Level::Warn, error);
     }
 
-    /// Waits; `/ready` tells the reason.
+    /// Waits; `/ready` reports the reason.
     pub(super) fn wait_to_open(&self, duration: Duration, reason: &str) -> Result<()> {
         self.waiting(reason);
         match self.waiter.sleep(duration, Stage::Draining) {
@@ -251,7 +251,7 @@ impl Core {
         }
     }
 
-    /// The first save of this process, which shows that it may save at all.
+    /// The first save of this process, which verifies that it can save at all.
     pub(super) fn first_checkpoint(&self) -> Result<()> {
         self.with_retries(|| self.checkpoint())
     }
@@ -260,7 +260,7 @@ impl Core {
         self.store().read_original(namespace, id)
     }
 
-    /// Puts a state that was kept into memory, migrated if it is older.
+    /// Loads a stored state into memory, migrated if it has an older schema.
     pub(super) fn restore(&self, snapshot: &Snapshot) -> Result<()> {
         let (from, to) = (snapshot.content.schema, self.schema);
         if from > to {
@@ -284,7 +284,7 @@ impl Core {
         Ok(())
     }
 
-    /// Who had the state before, and how often it came to no clean end.
+    /// Records who held the state before, and how many starts ended uncleanly.
     pub(super) fn record_previous_writer(&self, snapshot: &Snapshot, unclean_starts: u32) {
         let attempt = self.settings.restart_count.unwrap_or(unclean_starts);
         self.attempt.store(attempt, Ordering::Relaxed);
@@ -306,8 +306,8 @@ impl Core {
         }
     }
 
-    /// The state in memory is the one to keep from now on. Until then nothing is
-    /// saved: what could not be restored is not written over.
+    /// From now on the state in memory is the one to save. Nothing is saved before
+    /// this, so that a state that could not be restored is not overwritten.
     pub(super) fn restored(&self) {
         self.is_open.store(true, Ordering::SeqCst);
     }
@@ -338,7 +338,7 @@ impl Core {
         Ok(())
     }
 
-    /// The last save, after which the state may be somebody else's.
+    /// The last save, after which another process may take the state.
     pub(super) fn release(&self, content: &Content) -> Result<()> {
         let mut last = self.saving();
         self.check_open()?;
@@ -403,7 +403,7 @@ impl Core {
         match self.is_open.load(Ordering::SeqCst) {
             true => Ok(()),
             false => Err(Error::new(
-                "the state is not this process's, not yet or not any more: nothing is saved",
+                "this process does not hold the state, not yet or no longer: nothing was saved",
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! Holding the state: who may act on it, keeping hold of it, and letting go.
+//! Ownership of the state: who may act on it, renewing the lease, and releasing it.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,38 +10,39 @@ use crate::error::is_fenced;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
-/// The name under which it tells that its lease has lapsed, and what that means.
+/// The name and text of the health problem for a lapsed lease.
 pub(super) const LEASE: &str = "lease";
 pub(super) const LAPSED: &str =
     "the lease was not renewed in time, another process may take the state: turns wait";
-/// How often a process whose lease has lapsed looks whether it was renewed.
+/// How often a process whose lease has lapsed checks whether it was renewed.
 const LAPSED_POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Before the state is this process's.
+
+/// Before this process holds the state.
 impl Core {
-    /// A copy of the state, where another process has to be asked for it. Tells that
-    /// one that this process prepares to take over.
+    /// A copy of the state, when another process has to be asked for it. Announces to
+    /// that process that this one is preparing to take over.
     pub(super) fn peek(&self) -> Result<Option<Opened>> {
         self.store().peek(&self.open_request())
     }
 
-    /// Tells the holder of the state why this process does not take over.
+    /// Reports to the holder of the state why this process does not take over.
     pub(super) fn give_up(&self, why: &str) {
         if let Err(e) = self.store().give_up(&self.open_request(), why) {
-            log::warn!("the holder of the state could not be told: {e}");
+            log::warn!("could not notify the holder of the state: {e}");
         }
     }
 
-    /// Whether [`open`](Self::open) failed because there is somebody to be asked
-    /// for the state, and this process has not prepared.
+    /// Whether [`open`](Self::open) failed because another process has to be
+    /// asked for the state, and this process has not prepared.
     pub(super) fn has_to_prepare(&self) -> bool {
         self.has_to_prepare.swap(false, Ordering::SeqCst)
     }
 }
 
-/// While it is.
+/// While this process holds the state.
 impl Core {
-    /// For a process that ends without a last save: others need not wait until
-    /// they take it for dead.
+    /// For a process that ends without a last save: other processes need not wait until
+    /// they consider it dead.
     pub(super) fn release_lease(&self) {
         self.is_open.store(false, Ordering::SeqCst);
         self.lease_validity.end();
@@ -49,21 +50,23 @@ impl Core {
             return; // still busy with opening it
         };
         if let Err(e) = store.release_lease() {
-            log::warn!("the state was not released, others wait until its lease expires: {e}");
+            log::warn!(
+                "could not release the state, other processes wait until its lease expires: {e}"
+            );
         }
     }
 
-    /// The state is this process's, and no other process can have taken it yet.
+    /// This process holds the state, and no other process can have taken it yet.
     pub(super) fn may_act(&self) -> bool {
         self.is_open.load(Ordering::SeqCst) && self.lease_validity.is_valid()
     }
 
-    /// Its lease has not been renewed for so long that others may take the state.
+    /// The lease was not renewed for so long that another process may take the state.
     pub(super) fn has_lapsed(&self) -> bool {
         self.is_open.load(Ordering::SeqCst) && !self.lease_validity.is_valid()
     }
 
-    /// Waits until this process may act; at once where it may, or is to stop.
+    /// Waits until this process may act; returns immediately if it may, or is to stop.
     pub(super) fn wait_until_it_may_act(&self) {
         let is_running = || self.waiter.wake.stage() < Stage::Draining;
         if !self.has_lapsed() || !is_running() {
@@ -76,12 +79,12 @@ impl Core {
         }
         if is_running() {
             let paused = since.elapsed();
-            log::info!("the lease was renewed after {paused:.1?}: turns go on");
+            log::info!("the lease was renewed after {paused:.1?}: turns resume");
         }
     }
 
-    /// Keeps hold of the state, and hears who asks for it; before it is this
-    /// process's, tells its holder that it goes on preparing.
+    /// Renews the lease, and checks whether another process asks for the state. Before
+    /// this process holds it, announces to the holder that it is still preparing.
     pub(super) fn renew_lease(&self) {
         if self.is_preparing.load(Ordering::SeqCst) {
             match self.peek() {

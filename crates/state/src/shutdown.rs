@@ -1,4 +1,4 @@
-//! The one way out, whatever the reason: leave, then finish.
+//! Shutdown, which is the same for every reason: `begin_shutdown`, then `finish`.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use crate::error::{fenced, is_fenced};
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
-/// How long a word of migration counts, unless a stop follows.
+/// How long an announced migration counts as imminent, unless a stop follows.
 const MIGRATION_NOTICE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Why a processor stops.
@@ -20,7 +20,7 @@ pub(super) enum StopReason {
     Asked,
     /// Kubernetes' hook.
     PreStop,
-    /// `run` is over.
+    /// `run` returned.
     Returned,
     /// Another process asks for the state.
     HandOver(String),
@@ -29,7 +29,7 @@ pub(super) enum StopReason {
 }
 
 impl Core {
-    /// Begins the one way out; the first reason counts, unless the state is lost.
+    /// Begins the shutdown. The first reason is recorded, unless the state is lost.
     pub(super) fn begin_shutdown(&self, reason: StopReason) {
         let mut progress = self.progress();
         let first = progress.stop_reason.is_none();
@@ -56,7 +56,7 @@ impl Core {
         wakers.iter().for_each(|wake| wake());
     }
 
-    /// A signal: whatever else this process may still be waiting for, it ends.
+    /// Begins the shutdown after a signal: also ends the wait on standby.
     pub(super) fn begin_shutdown_by_signal(&self) {
         self.begin_shutdown(StopReason::Asked);
         self.waiter.wake.stop(Stage::Stopping);
@@ -78,8 +78,8 @@ impl Core {
         self.progress().stop_reason.clone()
     }
 
-    /// The last save, tried until `deadline`, and the word of how it went. Safe
-    /// to call twice: the first one counts.
+    /// Makes the last save, with retries until `deadline`, and publishes its result. Safe
+    /// to call twice: the second call returns the result of the first.
     pub(super) fn finish(&self, deadline: Instant) -> Result<(), String> {
         let finishing = self.finishing.lock();
         let _finishing = finishing.unwrap_or_else(PoisonError::into_inner);
@@ -98,13 +98,13 @@ impl Core {
         end
     }
 
-    /// Where there is no last save, the state is let go of as it was saved before:
-    /// others need not wait until they take this process for dead.
+    /// When there is no last save, the state is released as it was saved before, so that
+    /// other processes need not wait until they consider this process dead.
     fn last_save(&self, deadline: Instant) -> Result<()> {
         if let Some(StopReason::Fenced(how)) = self.stop_reason() {
             return match self.is_open.load(Ordering::SeqCst) {
                 true => Err(fenced(how)),
-                false => Ok(()), // it ended before there was a state to keep
+                false => Ok(()), // it ended before there was a state to save
             };
         }
         if !self.is_open.load(Ordering::SeqCst) {
@@ -128,17 +128,17 @@ impl Core {
         loop {
             match self.release(&content) {
                 Ok(()) => return Ok(()),
-                // What the store refuses for good is not accepted a second later.
+                // A permanent error does not go away with a retry.
                 Err(e) if is_fenced(&e) || e.is_too_large() || e.is_final() => return Err(e),
                 Err(e) if left() < 2 * pause => return Err(e),
-                Err(_) => {} // logged as the outage of the saves
+                Err(_) => {} // already logged by the outage of the saves
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
-    /// How the last save went, once it is over.
+    /// The result of the last save. Waits for it up to `timeout`.
     pub(super) fn wait_for_end(&self, timeout: Duration) -> Option<Result<(), String>> {
         let waited = self
             .changed

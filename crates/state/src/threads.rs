@@ -1,5 +1,5 @@
-//! The threads beside the processor's own: one saves, one keeps hold of the
-//! state, one waits for signals, one sees to it that a stop comes to its end.
+//! The background threads: one saves the state, one renews the lease, one waits for
+//! signals, one enforces the shutdown timeout.
 
 use std::process;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::metrics;
 use satellite_core::wake::{SIGNAL_DEBOUNCE, Stage};
 use satellite_core::{Error, Result};
 
-/// How often a stop is looked for, to see it to its end.
+/// How often to check for a stop request and for the end of the shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs until dropped.
@@ -38,7 +38,7 @@ impl Threads {
             move |ended| {
                 while sleep_unless_ended(&ended, core.settings.checkpoint_every) {
                     if core.waiter.wake.stage() < Stage::Draining {
-                        let _ = core.checkpoint(); // told by itself
+                        let _ = core.checkpoint(); // it logs its own errors
                     }
                 }
             }
@@ -91,7 +91,7 @@ fn spawn(name: &str, work: impl FnOnce(Receiver<()>) + Send + 'static) -> Result
     Ok(running)
 }
 
-/// Waits; false when it is over.
+/// Waits for `pause`; false when the thread is to end.
 fn sleep_unless_ended(ended: &Receiver<()>, pause: Duration) -> bool {
     ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout)
 }
@@ -102,20 +102,19 @@ fn watch_turns<S: State>(cx: &ExecutionContext<S>, on_stall: fn(&ExecutionContex
         let error = Error::new(format_args!("the present turn has lasted {lasts:.0?}"));
         log::error!("{error}");
         cx.core.metrics().add(&metrics::STALLS, &[], 1);
-        // It may wait for the state that the stalled turn holds.
+        // The hook may block on the state that the stalled turn has locked.
         let cx = cx.clone();
         let _ = thread::Builder::new().spawn(move || on_stall(&cx, &error));
     }
 }
 
-/// Until when the last save has to be done, counted from the word to stop.
+/// When the last save has to be complete, counted from the stop request.
 pub(super) fn deadline(core: &Core) -> Instant {
     core.stopping_since() + core.settings.shutdown_timeout
 }
 
-/// A `run` or `shutdown` that does not return is left behind, once there is just
-/// enough time to save: the state as of its last step, and an exit code that
-/// says so.
+/// When `run` or `shutdown` does not return, saves the state as of its last step while
+/// there is just enough time left, and exits with an error code.
 fn enforce_shutdown_timeout(core: &Arc<Core>, ended: &Receiver<()>) {
     while core.waiter.wake.stage() < Stage::Draining {
         if !sleep_unless_ended(ended, POLL_INTERVAL) {
@@ -128,10 +127,11 @@ fn enforce_shutdown_timeout(core: &Arc<Core>, ended: &Receiver<()>) {
         if Instant::now() >= save_deadline {
             let saved = core.finish(deadline(core));
             log::error!(
-                "still at work {:.0?} after the word to stop: ended with the state {}",
+                "run or shutdown did not return within {:.0?} of the stop request: exiting with the \
+                 state {}",
                 timeout,
                 match saved {
-                    Ok(()) => "of its last step saved".to_owned(),
+                    Ok(()) => "saved as of its last step".to_owned(),
                     Err(e) => format!("not saved: {e}"),
                 }
             );
@@ -197,10 +197,10 @@ fn watch_signals(core: &Arc<Core>) -> Result<()> {
     ctrlc::set_handler(move || stop(&core, &mut first)).map_err(Error::new)
 }
 
-/// The first signal begins the way out, a second one cuts it short.
+/// The first signal begins the shutdown, a second one exits immediately.
 fn stop(core: &Core, first: &mut Option<Instant>) {
     if first.get_or_insert_with(Instant::now).elapsed() > SIGNAL_DEBOUNCE {
-        log::error!("the second signal ends the process without the last save");
+        log::error!("second signal: exiting without the last save");
         end_process();
     }
     core.begin_shutdown_by_signal();

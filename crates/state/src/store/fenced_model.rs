@@ -1,6 +1,7 @@
-//! Writers that open, save, ask, renew, are lost from sight and come back, in any
-//! order, by clocks of their own, with answers that are lost: what is kept never
-//! goes back, no two may act at a time, and no older one asks a newer one.
+//! A model of writers that open, save, claim, renew, lose their connection and
+//! reconnect, in any order, each with its own clock, with responses that are lost.
+//! The stored state never goes back to an older one, no two writers may act at the
+//! same time, and no older writer asks a newer one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use crate::error::is_fenced;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 
-/// A register in memory, as all writers see it.
+/// A register in memory that all writers share.
 #[derive(Debug, Clone, Default)]
 struct Shared(Arc<Mutex<Inner>>);
 
@@ -26,7 +27,7 @@ struct Shared(Arc<Mutex<Inner>>);
 struct Inner {
     cell: Option<Cell>,
     versions: u64,
-    /// The next write is done, and its answer lost.
+    /// The next write is carried out, and its response is lost.
     loses: bool,
     history: Vec<Snapshot>,
 }
@@ -52,7 +53,7 @@ impl Register for Shared {
         });
         inner.history.extend(Snapshot::from_document(document).ok());
         match std::mem::take(&mut inner.loses) {
-            true => Err(Error::new("the answer was lost")),
+            true => Err(Error::new("the response was lost")),
             false => Ok(Put::Done(version)),
         }
     }
@@ -70,17 +71,17 @@ impl Status for NoStatus {
     fn waiting(&self, _: &str) {}
 }
 
-/// The lease's length; it is told in whole seconds.
+/// The duration of the lease, which is stored in whole seconds.
 const LEASE: Duration = Duration::from_secs(10);
 /// True time, in milliseconds.
 type Time = Arc<AtomicU64>;
 
-/// A process, and what it believes. A pod's container may be started again: then it
-/// has a new name and the same pod.
+/// A process and its view of the state. The container of a pod may be restarted: the
+/// process then has a new holder name and the same pod name.
 struct Writer {
     pod: String,
     starts: u32,
-    /// Its clock, in thousandths of the true time.
+    /// The rate of its clock, in thousandths of the true time.
     rate: u64,
     offset: u64,
     time: Time,
@@ -88,7 +89,7 @@ struct Writer {
     lease_validity: LeaseValidity,
     store: Fenced<Shared, Shared>,
     renewer: Option<Box<dyn LeaseRenewer>>,
-    /// The state that it has: what it restored, and one more for each save.
+    /// Its state: the restored count, plus one for each save.
     count: Option<u64>,
 }
 
@@ -96,9 +97,9 @@ struct Writer {
 enum Step {
     Open,
     Save,
-    SaveAndLoseTheAnswer,
+    SaveAndLoseTheResponse,
     Renew,
-    RenewAndLoseTheAnswer,
+    RenewAndLoseTheResponse,
     Release,
     Restart,
     Pass(u16),
@@ -108,9 +109,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Open),
         4 => Just(Step::Save),
-        1 => Just(Step::SaveAndLoseTheAnswer),
+        1 => Just(Step::SaveAndLoseTheResponse),
         4 => Just(Step::Renew),
-        1 => Just(Step::RenewAndLoseTheAnswer),
+        1 => Just(Step::RenewAndLoseTheResponse),
         1 => Just(Step::Release),
         1 => Just(Step::Restart),
         4 => (1u16..6000).prop_map(Step::Pass),
@@ -141,7 +142,7 @@ impl Writer {
         format!("{} {}", self.pod, self.starts)
     }
 
-    /// Another process of the same pod, once the one before is gone.
+    /// Another process of the same pod, after the previous one has ended.
     fn restart(&mut self) {
         self.starts += 1;
         let started = start(self.rate, self.offset, &self.time, &self.registers);
@@ -157,14 +158,14 @@ impl Writer {
         match (step, self.count) {
             (Step::Open, None) => self.open(),
             (Step::Save, Some(count)) => self.save(count + 1),
-            (Step::SaveAndLoseTheAnswer, Some(count)) => {
+            (Step::SaveAndLoseTheResponse, Some(count)) => {
                 let state = self.registers.0.clone();
                 state.0.lock().unwrap().loses = true;
                 self.save(count + 1);
                 state.0.lock().unwrap().loses = false;
             }
             (Step::Renew, Some(_)) => self.renew(),
-            (Step::RenewAndLoseTheAnswer, Some(_)) => {
+            (Step::RenewAndLoseTheResponse, Some(_)) => {
                 let lease = self.registers.1.clone();
                 lease.0.lock().unwrap().loses = true;
                 self.renew();
@@ -199,9 +200,9 @@ impl Writer {
         work: impl FnOnce(&mut Fenced<Shared, Shared>, &OpenRequest<'_>) -> T,
     ) -> T {
         let waiter = Waiter::default();
-        waiter.wake.stop(Stage::Draining); // it looks once, and waits for nobody
+        waiter.wake.stop(Stage::Draining); // it tries once and does not wait
         let (name, lease_validity) = (self.name(), self.lease_validity.clone());
-        let opening = OpenRequest {
+        let request = OpenRequest {
             processor: "model",
             namespace: "n",
             holder: &name,
@@ -218,7 +219,7 @@ impl Writer {
         let saved = self.store.save(&content(count));
         match saved {
             Err(e) if is_fenced(&e) => self.restart(),
-            _ => self.count = Some(count), // it is in memory, whether it was kept or not
+            _ => self.count = Some(count), // it is in memory, whether it was stored or not
         }
     }
 
@@ -275,8 +276,8 @@ fn clock() -> impl Strategy<Value = (u64, u64)> {
     (930u64..=1070, 0u64..1_000_000)
 }
 
-/// Any rate at all: whoever looks twice takes the other for dead, however alive it
-/// is. The fence has to hold by itself.
+/// Any rate at all: a process that reads the lease twice may consider a live holder
+/// dead. Fencing alone has to protect the state.
 fn arbitrary_clock() -> impl Strategy<Value = (u64, u64)> {
     (1u64..1_000_000, 0u64..1_000_000)
 }
@@ -294,7 +295,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
 }
 
 #[test]
-fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
+fn a_preparing_process_leaves_a_holder_of_an_older_release_time_to_renew() {
     let (mut writers, _, mut lease) = writers(&[(1000, 0), (1000, 0)]);
     writers[0].open();
     writers[0].save(1);
@@ -305,10 +306,11 @@ fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
     let passed = || Duration::from_millis(time.load(Ordering::SeqCst));
     while passed() < LEASE * 20 {
         let copy = writers[1].peek().unwrap();
-        assert!(copy.is_some(), "the holder lives, {:?}", passed());
+        assert!(copy.is_some(), "the holder is alive, {:?}", passed());
         if passed() >= next {
             next += between;
-            // One try over what was seen last; a conflict is read, and left for later.
+            // One attempt over the version read last; after a conflict it reads again and
+            // leaves the renewal for the next interval.
             let mut renewed: Lease = serde_json::from_slice(&seen.document).unwrap();
             renewed.renewed = format!("{:?}", passed());
             let document = serde_json::to_vec(&renewed).unwrap();
@@ -324,7 +326,7 @@ fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
 
 proptest! {
     #[test]
-    fn what_is_kept_never_goes_back_whoever_writes(
+    fn the_stored_state_never_goes_back_whichever_process_writes(
         clocks in proptest::collection::vec(arbitrary_clock(), 3),
         steps in steps(),
     ) {
@@ -348,7 +350,7 @@ proptest! {
     }
 
     #[test]
-    fn at_no_time_may_two_act(
+    fn no_two_processes_may_act_at_the_same_time(
         clocks in proptest::collection::vec(clock(), 3),
         steps in steps(),
     ) {
@@ -361,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn an_older_pod_never_asks_a_newer_one_nor_takes_what_that_one_holds(
+    fn an_older_pod_never_claims_the_state_of_a_newer_one(
         clocks in proptest::collection::vec(clock(), 3),
         steps in steps(),
     ) {
@@ -383,7 +385,7 @@ proptest! {
             let lease: Option<Lease> = cell.map(|c| serde_json::from_slice(&c.document).unwrap());
             if let Some(lease) = lease.filter(|l| !l.claimed_by.is_empty() && !l.holder.is_empty()) {
                 let (by, holder) = (pod(&lease.claimed_by), pod(&lease.holder));
-                // One that has not saved yet is nobody's older.
+                // One that has not saved yet has no place in the order.
                 if order.contains(&holder) {
                     asked.push((by, holder));
                 }

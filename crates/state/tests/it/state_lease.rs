@@ -95,7 +95,7 @@ fn a_short_outage_pauses_the_turns_and_loses_none() {
     relay.hang(true);
     old.line("turns wait");
     relay.hang(false);
-    old.line("turns go on");
+    old.line("turns resume");
     eventually(|| (get(&old_address, "/ready").0 == 200).then_some(()));
     old.line("count ");
     old.signal("TERM");
