@@ -1,15 +1,15 @@
-//! What a holder hears of processes that prepare to take its state finished. Nothing
-//! depends on it but what the log says: the state moves when it is asked for.
+//! What a holder knows about processes that prepare to take over its state. This only
+//! affects the log: the state is handed over when a process claims it.
 
 use std::time::Duration;
 
 use super::register::Lease;
 
-/// The candidate that was heard last.
+/// The candidate that was seen last.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     known: Option<Known>,
-    /// This one was told to have failed: its lines in the lease are cleared.
+    /// The candidate whose failure was logged: its fields in the lease are cleared.
     finished: String,
 }
 
@@ -21,7 +21,7 @@ struct Known {
 }
 
 impl Candidates {
-    /// Says in the log who begins, fails, and falls silent for `limit`.
+    /// Logs when a candidate starts, fails, or sends no heartbeat for `limit`.
     pub(super) fn observe(&mut self, lease: &Lease, now: Duration, limit: Duration) {
         let name = &lease.candidate;
         let before = self.known.take();
@@ -41,12 +41,12 @@ impl Candidates {
             Some(known) if is_the_same(known) => known.since,
             Some(known) if known.name == *name => now,
             _ => {
-                log::info!("{name} prepares to take finished the state");
+                log::info!("{name} is preparing to take over the state");
                 now
             }
         };
         if now.saturating_sub(since) >= limit {
-            return self.failed(name, "no sign of life from it any more");
+            return self.failed(name, "it stopped sending heartbeats");
         }
         self.known = Some(Known {
             name: name.clone(),
@@ -55,7 +55,7 @@ impl Candidates {
         });
     }
 
-    /// The lease without what was heard for the last time.
+    /// The lease without a candidate that has finished.
     pub(super) fn without_finished(&self, lease: Lease) -> Lease {
         match !lease.candidate.is_empty() && lease.candidate == self.finished {
             true => Lease {
@@ -68,7 +68,7 @@ impl Candidates {
     }
 
     fn failed(&mut self, name: &str, why: &str) {
-        log::warn!("{name} failed to take finished: {why}; this process goes on");
+        log::warn!("{name} failed to take over: {why}; this process continues");
         self.finished = name.to_owned();
     }
 }

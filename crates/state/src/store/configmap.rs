@@ -24,15 +24,15 @@ use crate::time;
 use satellite_core::http::Response;
 use satellite_core::{Error, Result};
 
-/// All values of a ConfigMap together may be this large.
+/// The maximum size of all values of a ConfigMap together.
 const MAX_BYTES: usize = 1024 * 1024;
-/// Larger ones are compressed: every save goes through the cluster's store.
+/// Larger states are compressed: every save goes through the cluster's datastore.
 const MAX_PLAIN_BYTES: usize = 64 * 1024;
 /// How long after a takeover dory-sdk may still write its last state.
 const LATE_SAVE_WINDOW: Duration = Duration::from_secs(600);
-/// By these, what dory-sdk keeps is removed after an hour.
+/// Annotations by which states of dory-sdk are removed after an hour.
 const DORY_SDK_EXPIRY_ANNOTATIONS: [&str; 2] = ["dory.io/state-ttl", "dory.io/created-timestamp"];
-/// No state grows past this when it is taken out of its compression.
+/// The maximum size of a decompressed state.
 const MAX_INFLATED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// States in ConfigMaps, `dory-state-<processor>` in the pod's namespace, with a
@@ -51,25 +51,25 @@ const MAX_INFLATED_BYTES: u64 = 256 * 1024 * 1024;
 /// ```
 ///
 /// Where Leases are forbidden, a second ConfigMap, `dory-lease-<processor>`,
-/// serves in their place.
+/// is used instead.
 ///
 /// A ConfigMap holds 1 MiB: a state that is larger even when compressed is
-/// refused before anything is sent.
+/// rejected before anything is sent.
 ///
-/// A state of dory-sdk, the Python original, is taken over from the ConfigMap that
-/// its generated manifests lead to. Where that has the name of this store's own,
-/// what dory-sdk kept is copied to `dory-original-<processor>` first.
+/// A state of dory-sdk, the original Python implementation, is imported from the
+/// ConfigMap that its generated manifests configure. If that is also the ConfigMap of
+/// this store, the state of dory-sdk is first copied to `dory-original-<processor>`.
 #[derive(Debug)]
 pub struct ConfigMapStore {
     cluster: Cluster,
     lease_duration: Duration,
-    /// Those of dory-sdk that have been looked for.
+    /// ConfigMaps of dory-sdk that have been read.
     originals: Vec<ConfigMap>,
     opened: Option<Fenced<ConfigMap, LeaseObject>>,
 }
 
 impl ConfigMapStore {
-    /// In the cluster that this pod is in.
+    /// Stores states in the cluster that this pod runs in.
     pub fn new() -> Self {
         ConfigMapStore {
             cluster: Cluster::default(),
@@ -79,23 +79,23 @@ impl ConfigMapStore {
         }
     }
 
-    /// In the cluster whose API is at `url`, such as that of `kubectl proxy`.
+    /// Uses the cluster whose API is at `url`, such as that of `kubectl proxy`.
     #[must_use]
     pub fn at(mut self, url: impl Into<String>) -> Self {
         self.cluster.at(url);
         self
     }
 
-    /// With the `token` and the `ca.crt` in this folder. They are read again
-    /// each minute, and when a token is refused.
+    /// Uses the `token` and the `ca.crt` in this folder. They are read again every
+    /// minute, and when a token is rejected.
     #[must_use]
     pub fn service_account(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cluster.service_account(folder);
         self
     }
 
-    /// Without a sign of life for so long, a holder is taken for dead: 15
-    /// seconds unless told otherwise.
+    /// The lease duration: a holder that does not renew for this long is considered
+    /// dead. 15 seconds by default.
     #[must_use]
     pub fn lease_duration(mut self, lease_duration: Duration) -> Self {
         self.lease_duration = lease_duration;
@@ -169,7 +169,7 @@ impl Store for ConfigMapStore {
         self.opened.as_mut().map_or(Ok(()), Fenced::release_lease)
     }
 
-    /// As often as the holders of Leases usually do.
+    /// The usual interval of the holders of Leases.
     fn renew_interval(&self) -> Duration {
         self.lease_duration * 2 / 15
     }
@@ -203,28 +203,28 @@ impl Store for ConfigMapStore {
     }
 }
 
-/// A document in a ConfigMap: as it is under `state`, or compressed under
+/// A document in a ConfigMap: uncompressed under `state`, or compressed under
 /// `state.gz`.
 #[derive(Debug)]
 pub(super) struct ConfigMap {
     api: Kubernetes,
     collection: String,
     name: String,
-    /// Labels and the like that others have put on it.
+    /// Labels and other metadata that were added by others.
     metadata: Map<String, Value>,
     last: Arc<Mutex<LastWrite>>,
     /// A state of dory-sdk that was read here and is not copied yet.
     uncopied: Option<Vec<u8>>,
-    /// A state of dory-sdk that was written over this process's.
+    /// A state of dory-sdk that overwrote the state of this process.
     late_save: Option<Vec<u8>>,
 }
 
-/// What this process wrote last, for all that look at the same ConfigMap.
+/// What this process wrote last, shared by all readers of the same ConfigMap.
 #[derive(Debug, Default)]
 struct LastWrite {
     /// The header of the document.
     header: Option<Vec<u8>>,
-    /// Until then dory-sdk may write its last state over this process's.
+    /// Until then dory-sdk may overwrite the state of this process with its last save.
     expects_original_until: Option<Instant>,
 }
 
@@ -256,7 +256,7 @@ impl ConfigMap {
         }
     }
 
-    /// The state that dory-sdk wrote over this process's, if it did.
+    /// The state with which dory-sdk overwrote the state of this process, if any.
     fn late_original(&mut self) -> Result<Option<Original>> {
         self.get()?;
         Ok(self
@@ -265,8 +265,9 @@ impl ConfigMap {
             .map(|document| self.original(document)))
     }
 
-    /// A state of dory-sdk in the place of this process's: kept in mind and to be
-    /// copied. To the fence it is as if the own document were still there.
+    /// Handles a state of dory-sdk found in place of this process's state: it is
+    /// remembered and will be copied. Returns the own document, so that fencing works as
+    /// if it were still there.
     fn seen_original(&mut self, document: Vec<u8>) -> Vec<u8> {
         self.uncopied = Some(document.clone());
         let last = self.last();
@@ -281,7 +282,7 @@ impl ConfigMap {
         }
     }
 
-    /// Nothing of dory-sdk's is lost when this process writes over it.
+    /// Copies the state of dory-sdk before this process overwrites it.
     fn copy_original(&mut self, document: &[u8]) {
         let name = self.name.replacen("dory-state-", "dory-original-", 1);
         let copied = self.object(&name, document, None).and_then(|object| {
@@ -295,8 +296,8 @@ impl ConfigMap {
             }
         });
         match copied {
-            Ok(_) => log::info!("what dory-sdk kept is now ConfigMap {name}"),
-            Err(e) => log::warn!("what dory-sdk kept is not copied to ConfigMap {name}: {e}"),
+            Ok(_) => log::info!("copied the state of dory-sdk to ConfigMap {name}"),
+            Err(e) => log::warn!("could not copy the state of dory-sdk to ConfigMap {name}: {e}"),
         }
     }
 
@@ -325,7 +326,7 @@ impl ConfigMap {
                 if compressed.len() > MAX_BYTES {
                     return Err(Error::too_large(format_args!(
                         "the state is too large for ConfigMap {name}: {} bytes, compressed {}, \
-                         and {MAX_BYTES} is all that one holds",
+                         the limit is {MAX_BYTES}",
                         document.len(),
                         compressed.len()
                     )));
@@ -348,7 +349,7 @@ impl Register for ConfigMap {
         let (plain, binary) = (&object["data"]["state"], &object["binaryData"]["state.gz"]);
         let document = match (plain.as_str(), binary.as_str()) {
             (Some(text), _) => text.as_bytes().to_vec(),
-            // What cannot be taken apart is kept as it is, to be set aside.
+            // What cannot be decoded is returned unchanged, to be moved aside.
             (None, Some(text)) => {
                 let bytes = BASE64.decode(text).unwrap_or_else(|_| text.into());
                 inflate(&bytes).unwrap_or(bytes)
@@ -386,7 +387,7 @@ impl Register for ConfigMap {
 
     fn move_aside(&mut self) -> Result<String> {
         let Some(cell) = self.get()? else {
-            return Ok("gone already".to_owned());
+            return Ok("already removed".to_owned());
         };
         let name = format!(
             "{}-corrupt-{}",
@@ -405,11 +406,11 @@ fn collection(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
-/// What became of a write over `over`.
+/// The result of a write over `over`.
 pub(super) fn put_of(answer: Response, over: Option<&str>) -> Result<Put> {
     match (answer.status(), over) {
         (409, _) => Ok(Put::Conflict),
-        // Without a version to write over it is the namespace that is missing.
+        // Without `over`, a 404 means that the namespace does not exist.
         (404, Some(_)) => Ok(Put::Gone),
         _ => answer
             .json()
@@ -422,7 +423,7 @@ pub(super) fn version(object: &Value) -> String {
     version.unwrap_or_default().to_owned()
 }
 
-/// Name and version, and what others have put beside them.
+/// The name, the version, and metadata that was added by others.
 pub(super) fn metadata(kept: &Map<String, Value>, name: &str, over: Option<&str>) -> Value {
     let mut metadata = Value::Object(kept.clone());
     metadata["name"] = json!(name);
@@ -461,7 +462,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_compressed_comes_back_and_what_is_damaged_does_not() {
+    fn compressed_data_round_trips_and_damaged_data_is_rejected() {
         let document = b"satellite-state 1 ".repeat(9000);
         let compressed = compress(&document).unwrap();
         assert!(compressed.len() < document.len() / 20);

@@ -1,9 +1,10 @@
-//! One writer over registers that others can reach as well.
+//! A single writer over registers that other processes can write as well.
 //!
-//! The lease says who may act: whoever takes the state writes itself into the lease
-//! first, over the version that it saw expire or released, then into the state. The
-//! epoch in the state is the fence: each save is written over the version that was
-//! seen last, so that a writer which was cut off is refused at its next save.
+//! The lease says who may act: a process that takes the state writes itself into the
+//! lease first, over the version that it saw expired or released, then into the state.
+//! The epoch in the state is the fencing token: each save is written over the version
+//! that was seen last, so that a writer which lost its connection is rejected at its
+//! next save.
 
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ use crate::error::fenced;
 use crate::outage::Outage;
 use satellite_core::{Error, Result};
 
-/// How often a lost race is run again within one save.
+/// How many attempts one save makes after write conflicts.
 const MAX_ATTEMPTS: u32 = 5;
-/// How often a process that has asked looks whether it has the state.
+/// How often a process that has claimed the state polls for it.
 const CLAIM_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A store over two registers.
 #[derive(Debug)]
 pub(super) struct Fenced<R, L> {
     state: R,
-    /// The same register once more, for the thread that renews.
+    /// Another handle of the same register, for the thread that renews.
     seen: Option<R>,
     lease: Shared<L>,
     lease_duration: Duration,
@@ -33,18 +34,18 @@ pub(super) struct Fenced<R, L> {
     version: Option<String>,
 }
 
-/// What a process finds that would like to have the state.
+/// Whether a process that wants the state can take it.
 #[derive(Debug)]
 enum Availability {
-    /// Nobody holds it.
+    /// No process holds it.
     Free,
-    /// Somebody older holds it.
+    /// An older process holds it, and is asked for it.
     Ask(String),
-    /// Somebody holds it whom this process does not ask.
+    /// A process holds it that this process does not ask.
     Wait(String),
 }
 
-/// What is there: the state, and the lease that was read before it.
+/// What was read: the state, and the lease that was read before it.
 #[derive(Debug)]
 struct Found {
     cell: Option<Cell>,
@@ -69,7 +70,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
         &mut self.state
     }
 
-    /// A copy of the state, where this process has to ask another one for it.
+    /// A copy of the state, if this process has to ask another one for it.
     pub(super) fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
         let found = self.find(request)?;
         let Availability::Ask(_) = self.availability(request, &found) else {
@@ -83,7 +84,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
         }))
     }
 
-    /// Tells the holder why this process does not take over.
+    /// Reports to the holder why this process does not take over.
     pub(super) fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         let mut lease = self.lease.lock();
         for _ in 0..MAX_ATTEMPTS {
@@ -116,7 +117,9 @@ impl<R: Register, L: Register> Fenced<R, L> {
                     request.wait(pause.min(CLAIM_POLL_INTERVAL), &reason)?
                 }
                 Ok(Err(Availability::Wait(reason))) => request.wait(pause, &reason)?,
-                Ok(Err(Availability::Free)) => request.wait(pause, "somebody else was quicker")?,
+                Ok(Err(Availability::Free)) => {
+                    request.wait(pause, "another process took it first")?
+                }
                 Err(e) if e.is_retryable() => {
                     if let Some(line) = outage.failed(request.waiter.now(), &e) {
                         log::warn!("{line}");
@@ -128,7 +131,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
         }
     }
 
-    /// Looks once. `Ok` inside when the state is this process's.
+    /// Tries once. The inner result is `Ok` when this process has the state.
     fn try_open(&mut self, request: &OpenRequest<'_>) -> Result<Result<Opened, Availability>> {
         let found = self.find(request)?;
         match self.availability(request, &found) {
@@ -143,8 +146,8 @@ impl<R: Register, L: Register> Fenced<R, L> {
     }
 
     fn find(&mut self, request: &OpenRequest<'_>) -> Result<Found> {
-        // In this order: what is written over this lease is written only while
-        // the state cannot have got another holder since.
+        // The order matters: a write over this version of the lease succeeds only while
+        // the state cannot have got another holder in the meantime.
         let lease = self.lease.lock().read()?;
         let cell = self.state.get()?;
         let read = cell.as_ref().map(|c| Snapshot::from_document(&c.document));
@@ -171,10 +174,10 @@ impl<R: Register, L: Register> Fenced<R, L> {
         let is_older = stamp.is_newer_than(pod_of(request.holder()), request.revision);
         let holder = found.holder();
         if holder.is_empty() {
-            // What a newer one let go of is for those who are newer still, first.
+            // A state released by a newer process goes to even newer processes first.
             return match is_older && !is_expired {
                 true => Availability::Wait(format!(
-                    "{} is newer and has let go of the state: waiting whether another takes it",
+                    "{} is newer and has released the state: waiting to see whether another process takes it",
                     stamp.writer()
                 )),
                 false => Availability::Free,
@@ -187,7 +190,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
         if is_older {
             return Availability::Wait(waiting(", which is newer and is not asked"));
         }
-        // The same name twice in a cluster: one of the two is about to end.
+        // Two processes with the same pod name in a cluster: one of them is about to end.
         if request.in_cluster && pod_of(holder) == pod_of(request.holder()) {
             return Availability::Wait(waiting(", which has this pod's name"));
         }
@@ -236,7 +239,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
                 Put::Gone => break,
                 Put::Conflict => {}
             }
-            // The last save of the one before, or somebody put a label on it.
+            // The last save of the previous holder, or a label was added.
             let Some(newer) = self.state.get()? else {
                 break;
             };
@@ -273,7 +276,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
         Ok(generation)
     }
 
-    /// Lets go of the state as it was saved last.
+    /// Releases the state as it was saved last.
     pub(super) fn release_lease(&mut self) -> Result<()> {
         if self.stamp.holder.is_empty() {
             return Ok(()); // it was never opened
@@ -335,14 +338,14 @@ impl<R: Register, L: Register> Fenced<R, L> {
             let Some(cell) = self.state.get()? else {
                 return Err(removed_error());
             };
-            // Of this process after all: an earlier save whose answer was lost,
-            // or somebody put a label on it.
+            // Still the state of this process: an earlier save whose response was lost,
+            // or a label was added.
             let stored = self.own(&cell)?;
             stamp.generation = stamp.generation.max(stored.generation + 1);
             self.version = Some(cell.version);
         }
         Err(Error::new(
-            "the state changes too often to be saved; nobody else holds it",
+            "the state changed at each attempt to save it, although no other process holds it",
         ))
     }
 
@@ -358,7 +361,7 @@ impl Found {
         snapshot.map(|s| s.stamp.clone()).unwrap_or_default()
     }
 
-    /// Who holds the state, or is between taking the lease and taking the state.
+    /// The process that holds the state, or has taken the lease but not yet the state.
     fn holder(&self) -> &str {
         let stamp = self.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
         match (&self.lease, stamp) {
@@ -370,7 +373,7 @@ impl Found {
     }
 }
 
-/// Whether the state is still that of one writer.
+/// Checks whether one writer still holds the state.
 #[derive(Debug)]
 pub(super) struct Fence<R> {
     state: R,
@@ -380,11 +383,11 @@ pub(super) struct Fence<R> {
 
 impl<R: Register> Fence<R> {
     /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when it is another's.
+    /// [`is_fenced`](crate::is_fenced) when another process holds it.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.state.get()? {
             Some(cell) => own(&stamp_of(&cell)?, self.epoch, &self.holder),
-            None => Ok(()), // not saved yet, or removed, which the next save finds out
+            None => Ok(()), // not saved yet, or removed, which the next save detects
         }
     }
 }
@@ -392,7 +395,7 @@ impl<R: Register> Fence<R> {
 fn stamp_of(cell: &Cell) -> Result<Stamp> {
     let read = Snapshot::from_document(&cell.document);
     read.map(|snapshot| snapshot.stamp)
-        .map_err(|e| fenced(format_args!("somebody else changed the state: {e}")))
+        .map_err(|e| fenced(format_args!("another process changed the state: {e}")))
 }
 
 fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
@@ -410,5 +413,5 @@ fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
 }
 
 fn removed_error() -> Error {
-    fenced("the state was removed by somebody else; it is not made anew")
+    fenced("the state was removed by another process; it is not created again")
 }

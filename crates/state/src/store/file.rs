@@ -1,4 +1,4 @@
-//! States in a folder: of this host, or of a volume that moves between hosts.
+//! States in a folder: on this host, or on a volume that moves between hosts.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -17,16 +17,16 @@ const DEFAULT_GENERATIONS: usize = 3;
 /// States in a folder, one folder in it for each processor:
 ///
 /// ```text
-/// orders/00000000000000000042.state       the newest, and two before it
+/// orders/00000000000000000042.state       the newest, and the two before it
 /// orders/lock                             locked by the process that writes
-/// orders/claim                            who asks it to hand over
-/// orders/candidate                        who prepares to take over, on a copy
-/// orders/….state.corrupt-20261121T050000Z set aside, not to be used
+/// orders/claim                            names the process that asks for the state
+/// orders/candidate                        names the process that prepares to take over
+/// orders/….state.corrupt-20261121T050000Z moved aside, not used
 /// ```
 ///
-/// A process that finds the state held asks for it, and has it as soon as the
-/// other has saved and let go. Where nothing of its own is there yet, a
-/// `dory-state-<id>.json` of dory-sdk, the Python original, is taken over.
+/// A process that finds the state held asks for it, and gets it as soon as the holder
+/// has saved and released it. If there is no state of this kit yet, a
+/// `dory-state-<id>.json` of dory-sdk, the original Python implementation, is imported.
 ///
 /// ```
 /// use satellite_state::{App, FileStore};
@@ -39,7 +39,7 @@ pub struct FileStore {
     folder: PathBuf,
     keep: usize,
     held: Option<Held>,
-    /// Locked from the first look on, until this process holds the state.
+    /// Locked from the first peek until this process holds the state.
     candidate: Option<File>,
     candidate_log: CandidateLog,
 }
@@ -53,7 +53,7 @@ struct Held {
 }
 
 impl FileStore {
-    /// In `folder`, which is made when it is opened.
+    /// Stores states in `folder`, which is created when the store is opened.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         FileStore {
             folder: folder.into(),
@@ -64,7 +64,7 @@ impl FileStore {
         }
     }
 
-    /// How many generations are kept: three unless told otherwise, one at least.
+    /// How many generations are kept: three by default, at least one.
     #[must_use]
     pub fn keep(mut self, generations: usize) -> Self {
         self.keep = generations;
@@ -93,15 +93,15 @@ impl FileStore {
             }
         }
         for (number, error) in damaged {
-            // Where nothing older is left, the damaged one stays in its place:
-            // to begin anew is not for a store to decide.
+            // If there is no older generation, the damaged one stays in place: a store does
+            // not decide to start with the default state.
             let became = match &opened.snapshot {
                 Some(older) => format!(
-                    "set aside as {}, generation {} is used",
+                    "moved to {}, generation {} is used",
                     generations.move_aside(number)?.display(),
                     older.stamp.generation
                 ),
-                None => "nothing older is there".to_owned(),
+                None => "no older generation is available".to_owned(),
             };
             opened.failures.push(corrupt(format_args!(
                 "generation {number} in {}: {error}; {became}",
@@ -124,7 +124,7 @@ impl Store for FileStore {
         {
             return Ok(None);
         }
-        // Damaged ones are the holder's to set aside; it removes old ones meanwhile.
+        // Only the holder moves damaged generations aside; it may remove old ones now.
         let newest = folder_lock::newest(&generations)?;
         if let Some(snapshot) = &newest {
             check_owner(&snapshot.stamp, request.processor())?;
@@ -152,7 +152,7 @@ impl Store for FileStore {
     }
 
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
-        request.lease_validity.unlimited(); // the lock ends with its process
+        request.lease_validity.unlimited(); // the system releases the lock when the process ends
         let folder = self.folder.join(request.processor());
         let generations =
             Generations::open(folder.clone(), self.keep).map_err(|e| io_error(&folder, e))?;
@@ -167,7 +167,7 @@ impl Store for FileStore {
         self.held = Some(Held {
             lock: Some(lock),
             stamp: Stamp {
-                // Past the damaged ones too: a name is never used twice.
+                // Greater than the damaged ones as well: a file name is never reused.
                 generation: generations.list()?.first().copied().unwrap_or(0),
                 ..before.succeeded_by(request.processor(), holder, request.revision, epoch)
             },
@@ -206,7 +206,7 @@ impl Store for FileStore {
                 .map_err(|e| io_error(&path, e))?
                 .is_some()
         {
-            return Ok(None); // whoever asked is gone
+            return Ok(None); // the process that asked has ended
         }
         let by = fs::read_to_string(&path).unwrap_or_default();
         Ok(Some(Claim { by }))
@@ -249,19 +249,19 @@ impl Held {
         Ok(number)
     }
 
-    /// The lock is still the one that others would meet, and nobody has written
-    /// since, as it may happen on a volume whose locks do not reach all hosts.
+    /// Checks that the lock file is still in place, and that no other process has written
+    /// since, which can happen on a volume whose locks do not work across hosts.
     fn check_fence(&self, folder: &Path) -> Result<()> {
         let lock = (self.lock.as_ref()).ok_or_else(|| fenced("the state was released"))?;
         if !lock::is_file_at(lock, &folder.join(LOCK)).unwrap_or(false) {
             return Err(fenced(format_args!(
-                "the state in {} was removed by somebody else; it is not made anew",
+                "the state in {} was removed by another process; it is not created again",
                 folder.display()
             )));
         }
         match self.generations.list()?.first() {
             Some(newest) if *newest > self.stamp.generation => Err(fenced(format_args!(
-                "somebody else wrote generation {newest} in {}, this process wrote {}",
+                "another process wrote generation {newest} in {}, this process wrote {}",
                 folder.display(),
                 self.stamp.generation
             ))),

@@ -1,4 +1,5 @@
-//! Who has the lock of a folder, who asks for it, and who prepares to.
+//! The lock of a folder: its holder, the process that claims it, and the candidate that
+//! prepares to take over.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,9 +17,9 @@ pub(super) const CLAIM: &str = "claim";
 pub(super) const CANDIDATE: &str = "candidate";
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Waits for the lock, and asks whoever has it to let go. The claim is locked
-/// as well, so that nobody makes way for a process that is gone. Who is older than
-/// the last writer does not ask, and lets those go first who do.
+/// Waits for the lock, and asks its holder to release it. The claim file is locked as
+/// well, so that no holder hands over to a process that has ended. A process that is
+/// older than the last writer does not ask, and waits for those that do.
 pub(super) fn take_lock(
     folder: &Path,
     generations: &Generations,
@@ -31,10 +32,10 @@ pub(super) fn take_lock(
     loop {
         let mut is_older = rank.is_older(generations, request)?;
         if let Some(lock) = lock_as(&path, request.holder())? {
-            is_older = rank.is_older(generations, request)?; // nobody writes any more
+            is_older = rank.is_older(generations, request)?; // there is no writer any more
             if !is_older || !is_wanted(folder)? {
                 if asking.is_some() {
-                    let _ = fs::remove_file(&claim); // the next claim is a new file
+                    let _ = fs::remove_file(&claim); // the next claim uses a new file
                 }
                 return Ok(lock);
             }
@@ -49,7 +50,7 @@ pub(super) fn take_lock(
                 request.check_prepared()?;
                 if asking.is_none() {
                     asking = lock_as(&claim, request.holder())?;
-                    log::info!("the state is held by {holder}; asking for it");
+                    log::info!("the state is held by {holder}; requesting a handover");
                 }
                 format!("waiting for {holder} to hand its state over")
             }
@@ -58,7 +59,7 @@ pub(super) fn take_lock(
     }
 }
 
-/// Whether this process is older than the last writer, found out once for each
+/// Whether this process is older than the last writer, determined once for each
 /// generation.
 #[derive(Default)]
 struct Rank(Option<(u64, bool)>);
@@ -77,7 +78,7 @@ impl Rank {
     }
 }
 
-/// Whether another process asks for the state, or prepares to.
+/// Whether another process asks for the state, or prepares to take over.
 fn is_wanted(folder: &Path) -> Result<bool> {
     for name in [CLAIM, CANDIDATE] {
         let path = folder.join(name);
@@ -97,7 +98,7 @@ pub(super) fn is_older(request: &OpenRequest<'_>, newest: Option<&Snapshot>) -> 
     newest.is_some_and(|snapshot| snapshot.stamp.is_newer_than(pod, request.revision))
 }
 
-/// The newest state that can be read, whoever holds it.
+/// The newest state that can be read, regardless of its holder.
 pub(super) fn newest(generations: &Generations) -> Result<Option<Snapshot>> {
     for number in generations.list()? {
         match generations.read(number) {
@@ -112,24 +113,24 @@ pub(super) fn newest(generations: &Generations) -> Result<Option<Snapshot>> {
     Ok(None)
 }
 
-/// Locks the file, and leaves a name in it.
+/// Locks the file, and writes the name of the holder to it.
 pub(super) fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
     let Some(mut file) = lock::try_lock(path).map_err(|e| io_error(path, e))? else {
         return Ok(None);
     };
-    // On a full disk the lock counts, not the name.
+    // Only the lock matters: the name may be missing when the disk is full.
     let _ = file
         .set_len(0)
         .and_then(|()| file.write_all(holder.as_bytes()));
     Ok(Some(file))
 }
 
-/// What a holder has said in the log about the one that prepares to take over.
+/// Logs what happens to a process that prepares to take over.
 #[derive(Debug, Default)]
 pub(super) struct CandidateLog(String);
 
 impl CandidateLog {
-    /// Says in the log who prepares to take over, and that it has ended before.
+    /// Logs which process prepares to take over, and whether it ended before it did.
     pub(super) fn observe(&mut self, folder: &Path) -> Result<()> {
         let path = folder.join(CANDIDATE);
         if !path.exists() {
@@ -141,7 +142,7 @@ impl CandidateLog {
         let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
         match ended {
             None if self.0 != name => {
-                log::info!("{name} prepares to take over the state");
+                log::info!("{name} is preparing to take over the state");
                 name.clone_into(&mut self.0);
             }
             None => {}
@@ -150,7 +151,7 @@ impl CandidateLog {
                     "" => "it ended before it was ready",
                     why => why,
                 };
-                log::warn!("{name} failed to take over: {why}; this process goes on");
+                log::warn!("{name} failed to take over: {why}; this process continues");
                 let _ = fs::remove_file(&path);
                 self.0.clear();
             }

@@ -1,4 +1,4 @@
-//! The cluster's API, as a pod speaks to it.
+//! A client for the Kubernetes API, with the credentials of a pod.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use satellite_core::http::{
 use satellite_core::wake::Waiter;
 use satellite_core::{Error, Result};
 
-/// How the API is shown the token, and what its refusals mean.
+/// How the token is sent to the API, and how its errors are parsed.
 static KUBERNETES: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
     explain,
 };
 
-/// A refusal of the API's own is a `Status` with a message and a reason.
+/// An error response of the API is a `Status` with a message and a reason.
 fn explain(status: u16, body: &[u8]) -> Problem {
     let body_json: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = match body_json["message"].as_str() {
@@ -33,17 +33,17 @@ fn explain(status: u16, body: &[u8]) -> Problem {
     }
 }
 
-/// Tokens live about an hour and are rotated before: what is in the folder is
-/// looked at again after this time, and when one is refused.
+/// Tokens are valid for about an hour and are rotated earlier: the folder is read again
+/// after this time, and when a token is rejected.
 const CREDENTIALS_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// A save that takes longer is tried again later.
+/// A save that takes longer is retried later.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a pod finds its token and the cluster's authority.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where the API is, and what it knows this pod by.
+/// The address of the API, and the credentials of this pod.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
     url: Option<String>,
@@ -51,12 +51,12 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// In place of the address that Kubernetes gives to pods.
+    /// Overrides the address that Kubernetes sets for pods.
     pub(super) fn at(&mut self, url: impl Into<String>) {
         self.url = Some(url.into());
     }
 
-    /// In place of the folder that Kubernetes gives to pods.
+    /// Overrides the folder that Kubernetes mounts into pods.
     pub(super) fn service_account(&mut self, folder: impl Into<PathBuf>) {
         self.service_account = Some(folder.into());
     }
@@ -68,8 +68,8 @@ impl Cluster {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let host = variable("KUBERNETES_SERVICE_HOST").ok_or_else(|| {
             Error::new(
-                "no cluster: KUBERNETES_SERVICE_HOST is not set, as it is in a pod; \
-                 elsewhere DORY_STATE_BACKEND=local keeps the state",
+                "not running in a cluster: KUBERNETES_SERVICE_HOST is not set; \
+                 outside a cluster, use DORY_STATE_BACKEND=local",
             )
         })?;
         let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
@@ -115,19 +115,19 @@ impl Cluster {
             retries: Retries::up_to(CALL_TIMEOUT),
             connect: CALL_TIMEOUT / 2,
         };
-        // A waiter of its own: a stop does not keep the last save from being sent.
+        // A separate waiter: a stop must not prevent the last save from being sent.
         Transport::new(server, Waiter::default())
     }
 }
 
-/// What was in the folder.
+/// The content of the service account folder.
 #[derive(PartialEq, Eq)]
 struct ServiceAccount {
     token: Secret,
     authority: Option<Vec<u8>>,
 }
 
-/// The API, with the credentials of the moment.
+/// The API, with the current credentials.
 pub(super) struct Kubernetes {
     cluster: Cluster,
     within: Duration,
@@ -172,8 +172,8 @@ impl Kubernetes {
     }
 
     fn send(&mut self, method: Method, path: &str, object: Option<&Value>) -> Result<Response> {
-        // Each has a backoff of its own above this; and a write is never sent
-        // again blindly, since the answer to the first may be under way.
+        // Callers have their own backoff. A write is never resent blindly, since the
+        // response to the first attempt may still arrive.
         let mut call = Call::new(method, path)
             .effort(Effort::Once)
             .within(self.within);
@@ -187,7 +187,7 @@ impl Kubernetes {
         }
     }
 
-    /// Built anew when what is in the folder has changed.
+    /// Rebuilt when the content of the folder has changed.
     fn transport(&mut self, fresh: Duration) -> Result<&Transport> {
         let is_fresh = |session: &Session| session.read_at.elapsed() < fresh;
         if !self.session.as_ref().is_some_and(is_fresh) {

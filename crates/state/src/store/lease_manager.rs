@@ -1,6 +1,6 @@
-//! The lease: by it the holder tells that it lives and is asked for the state, and
-//! by it alone a process knows that it may act. Used from two threads, the store's
-//! and the one that renews; a save that takes long holds up no renewal.
+//! The lease: the holder renews it to show that it is alive, other processes claim the
+//! state with it, and it alone decides whether a process may act. Used from two threads,
+//! that of the store and the one that renews, so that a slow save delays no renewal.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{Claim, LeaseRenewer};
 use crate::time;
 use satellite_core::Result;
 
-/// How often a lost race is run again within one renewal.
+/// How many attempts one renewal makes after write conflicts.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// How long one call about a lease may take: several fit between a renewal and the
@@ -29,8 +29,8 @@ pub(super) struct LeaseManager<L> {
     register: L,
     lease_duration: Duration,
     lease_validity: LeaseValidity,
-    /// Whom this process renews for, and since which epoch; nobody before it took
-    /// the lease and after it let go.
+    /// The holder and epoch for which this process renews; `None` before it took the
+    /// lease and after it released it.
     held: Option<(String, u64)>,
     /// What this process wrote or read last.
     cached: LeaseRead,
@@ -38,7 +38,7 @@ pub(super) struct LeaseManager<L> {
     sent: Duration,
     watch: Watch,
     candidates: Candidates,
-    /// When this process told last that it prepares.
+    /// When this process last announced that it is preparing.
     last_announced: Option<Duration>,
 }
 
@@ -66,13 +66,13 @@ impl<L: Register> LeaseManager<L> {
         let Some(cell) = self.register.get()? else {
             return Ok(None);
         };
-        // One that cannot be read is one that nobody has told anything by.
+        // A lease that cannot be parsed is treated as an empty one.
         let lease = serde_json::from_slice(&cell.document).unwrap_or_default();
         Ok(Some((lease, cell.version)))
     }
 
-    /// Becomes the one that renews, over exactly what was read. False when somebody
-    /// else was quicker. It may not act before [`begin`](Self::begin).
+    /// Takes the lease, over exactly the version that was read. False when another
+    /// process was faster. This process may not act before [`begin`](Self::begin).
     pub(super) fn take(&mut self, holder: &str, epoch: u64, current: LeaseRead) -> Result<bool> {
         let before = current.as_ref().map(|(lease, _)| lease);
         let lease = Lease {
@@ -80,7 +80,7 @@ impl<L: Register> LeaseManager<L> {
             acquired: time::now(),
             transitions: before.map_or(0, |lease| lease.transitions + 1),
             epoch,
-            // Others go on as candidates.
+            // Other candidates announce themselves again.
             ..self.renewed(Lease::default())
         };
         self.sent = self.lease_validity.now();
@@ -88,21 +88,21 @@ impl<L: Register> LeaseManager<L> {
         self.put(lease, current.map(|(_, version)| version))
     }
 
-    /// Whether the lease that was taken is still good.
+    /// Whether the lease that was taken is still valid.
     pub(super) fn is_fresh(&self) -> bool {
         self.lease_validity.now() < self.sent + holder_limit(self.duration())
     }
 
-    /// The state is this process's as well: it may act.
+    /// This process has taken the state as well: it may act.
     pub(super) fn begin(&self) {
         self.lease_validity.renewed(self.sent, self.duration());
     }
 
-    /// Renews the lease, and hears who asks for the state. `check` fails when
-    /// the state is another's.
+    /// Renews the lease, and returns the claim of another process if there is one. `check`
+    /// fails when another process holds the state.
     pub(super) fn renew(&mut self, mut check: impl FnMut() -> Result<()>) -> Result<Option<Claim>> {
         let Some((holder, epoch)) = self.held.clone() else {
-            return Ok(None); // let go
+            return Ok(None); // released
         };
         for _ in 0..MAX_ATTEMPTS {
             let had_lapsed = !self.lease_validity.is_valid();
@@ -115,8 +115,8 @@ impl<L: Register> LeaseManager<L> {
             let is_own = before.holder == holder;
             if !is_own {
                 check()?;
-                // The state is this process's, the lease another's, who may act:
-                // on its way to the state, or cut off from it.
+                // This process holds the state, but another process holds the lease and may
+                // act: it is about to take the state, or cannot reach it.
                 if !before.holder.is_empty() && !self.is_expired("", &current) {
                     self.claim(&holder, &current)?;
                     return Ok(None);
@@ -147,7 +147,7 @@ impl<L: Register> LeaseManager<L> {
         Ok(None)
     }
 
-    /// Lets go of it; others need not wait until it runs out.
+    /// Releases the lease, so that other processes need not wait until it expires.
     pub(super) fn release(&mut self) {
         let Some((holder, _)) = self.held.take() else {
             return;
@@ -167,12 +167,12 @@ impl<L: Register> LeaseManager<L> {
             _ => Ok(()),
         });
         if let Err(e) = released {
-            log::warn!("the lease was not released, others wait until it expires: {e}");
+            log::warn!("could not release the lease, other processes wait until it expires: {e}");
         }
         self.cached = None;
     }
 
-    /// Asks the holder for the state, unless somebody does so already.
+    /// Claims the state from its holder, unless there is a claim already.
     pub(super) fn claim(&mut self, by: &str, current: &LeaseRead) -> Result<()> {
         match current {
             Some((lease, version)) if lease.claimed_by.is_empty() => {
@@ -181,18 +181,21 @@ impl<L: Register> LeaseManager<L> {
                     ..lease.clone()
                 };
                 if self.put(claimed, Some(version.clone()))? {
-                    log::info!("the state is held by {}; asked for it", lease.holder);
+                    log::info!(
+                        "the state is held by {}; requested a handover",
+                        lease.holder
+                    );
                 }
                 self.cached = None;
                 Ok(())
             }
-            _ => Ok(()), // nobody would hear it, or it is rung
+            _ => Ok(()), // there is no holder, or a claim exists already
         }
     }
 
-    /// Tells the holder that this process prepares to take over, and lives; or why
-    /// it does not any more. Not often: a holder of an older release renews only
-    /// where nobody has written since it read the lease.
+    /// Announces to the holder that this process is preparing to take over and is alive,
+    /// or why it gave up. Limited in frequency: a holder of an older release can renew
+    /// only if no other process has written since it read the lease.
     pub(super) fn prepare(
         &mut self,
         candidate: &str,
@@ -217,7 +220,7 @@ impl<L: Register> LeaseManager<L> {
         Ok(())
     }
 
-    /// Nobody has renewed it, or saved the state, for longer than its holder may act.
+    /// Whether nothing was renewed or saved for longer than the holder may act.
     pub(super) fn is_expired(&mut self, state_version: &str, current: &LeaseRead) -> bool {
         let length = match current {
             Some((lease, _)) if lease.seconds > 0 => Duration::from_secs(lease.seconds),
@@ -225,7 +228,7 @@ impl<L: Register> LeaseManager<L> {
         };
         let seen = Seen {
             state_version: state_version.to_owned(),
-            // Not its version: those who ask write on it as well.
+            // Not its version: processes that claim the state change that as well.
             renewal: current.as_ref().map(|(lease, _)| {
                 let renewed = lease.renewed.clone();
                 (lease.holder.clone(), lease.epoch, renewed)
@@ -238,7 +241,7 @@ impl<L: Register> LeaseManager<L> {
         Duration::from_secs(self.seconds())
     }
 
-    /// A lease is told in whole seconds.
+    /// The duration is stored in whole seconds.
     fn seconds(&self) -> u64 {
         self.lease_duration.as_secs().max(1)
     }
@@ -251,7 +254,7 @@ impl<L: Register> LeaseManager<L> {
         }
     }
 
-    /// Writes over `version`, or where nothing is. False when there is another.
+    /// Writes over the version `over`, or creates the lease. False on a conflict.
     fn put(&mut self, lease: Lease, over: Option<String>) -> Result<bool> {
         self.cached = None;
         let document = serde_json::to_vec(&lease)?;
@@ -262,7 +265,7 @@ impl<L: Register> LeaseManager<L> {
     }
 }
 
-/// Renews from a thread of its own, with a view of the state of its own.
+/// Renews from a separate thread, with its own handle of the state.
 #[derive(Debug)]
 pub(super) struct Renewer<R, L> {
     pub(super) lease: Shared<L>,
@@ -295,7 +298,7 @@ impl<L> Clone for Shared<L> {
     }
 }
 
-/// Since when something looks as it does, by a clock of one's own.
+/// Since when something has not changed, measured with the own clock.
 #[derive(Debug, Default)]
 struct Watch(Option<(Seen, Duration)>);
 

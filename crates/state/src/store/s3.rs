@@ -1,4 +1,4 @@
-//! States in a bucket of S3, or of anything that speaks its language.
+//! States in a bucket of S3, or of a compatible server.
 
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ use satellite_core::http::{
 use satellite_core::wake::Waiter;
 use satellite_core::{Error, Result};
 
-/// How long a signature is good for: no longer than a call may take.
+/// How long a signature is valid: a call takes at most `CALL_TIMEOUT`.
 const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How refusals are understood; the signature is in the path, not in a header.
+/// How error responses are parsed; the signature is in the path, not in a header.
 static S3: Dialect = Dialect {
     token: (AUTHORIZATION, ""),
     headers: &[],
     explain,
 };
 
-/// A refusal of S3's own is `<Error><Code>…</Code><Message>…</Message>…`.
+/// An error response of S3 is `<Error><Code>…</Code><Message>…</Message>…`.
 fn explain(status: u16, body: &[u8]) -> Problem {
     let text = String::from_utf8_lossy(body);
     let field = |name: &str| {
@@ -56,10 +56,9 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 /// States in a bucket: `<prefix><namespace>/<processor>.state`, and a `.lease`
 /// beside it for the handover.
 ///
-/// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and
-/// most of those after its model do: that is what keeps two writers apart. It is
-/// asked to prove that whenever the store is opened, by a few writes to
-/// `<processor>.probe-…`, which is removed again.
+/// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and most
+/// compatible servers do: this prevents concurrent writers. Opening the store verifies
+/// it with a few writes to `<processor>.probe-…`, which is removed again.
 ///
 /// ```no_run
 /// use satellite_state::{App, S3Store};
@@ -116,7 +115,7 @@ impl S3Store {
         })
     }
 
-    /// As the environment says: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
+    /// From the environment: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
     /// `DORY_STATE_S3_ENDPOINT` for a server that is not Amazon's, and the
     /// `AWS_…` variables for region and keys.
     pub(crate) fn from_variables(read: &mut Variables) -> Option<Self> {
@@ -159,15 +158,15 @@ impl S3Store {
         }
     }
 
-    /// What every name in the bucket begins with.
+    /// The prefix of all names in the bucket.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Without a sign of life for so long, a holder is taken for dead: a minute
-    /// unless told otherwise. A sign is a `PUT`, eight of them in this time.
+    /// The lease duration: a holder that does not renew for this long is considered
+    /// dead. One minute by default. A renewal is a `PUT`, about eight in this time.
     #[must_use]
     pub fn lease_duration(mut self, lease_duration: Duration) -> Self {
         self.lease_duration = lease_duration;
@@ -247,7 +246,7 @@ impl Store for S3Store {
     }
 }
 
-/// Refuses a bucket in which two writers could not be kept apart.
+/// Rejects a bucket that cannot prevent concurrent writers.
 fn check_conditions(probe: &Object, bucket: &str, request: &OpenRequest<'_>) -> Result<()> {
     let mut outage = Outage::of("opening the bucket");
     loop {
@@ -255,8 +254,8 @@ fn check_conditions(probe: &Object, bucket: &str, request: &OpenRequest<'_>) -> 
             Ok(None) => return Ok(()),
             Ok(Some(condition)) => {
                 return Err(Error::new(format_args!(
-                    "bucket {bucket:?} at {} ignores {condition} on PUT, by which two writers \
-                     are kept apart: use a server that honours conditional writes",
+                    "bucket {bucket:?} at {} ignores {condition} on PUT, which is needed to \
+                     prevent concurrent writers: use a server that honours conditional writes",
                     probe.transport.base()
                 )));
             }
@@ -301,7 +300,7 @@ impl Object {
             place: place.clone(),
             name,
             within: within.min(CALL_TIMEOUT),
-            // A waiter of its own: a stop does not keep the last save from being sent.
+            // A separate waiter: a stop must not prevent the last save from being sent.
             transport: Transport::new(server, Waiter::default())?,
         })
     }
@@ -324,8 +323,8 @@ impl Object {
         self.transport.send(&call)
     }
 
-    /// The condition on a `PUT` that has no effect, if there is one. The object
-    /// is new, and gone afterwards.
+    /// The condition on a `PUT` that the server ignores, if any. The object is new, and
+    /// is removed afterwards.
     fn ignored_condition(&self) -> Result<Option<&'static str>> {
         let first = self.write(&self.name, b"probe", ("if-none-match", "*"))?;
         if first.status() == 501 {
@@ -343,7 +342,7 @@ impl Object {
             }
         }
         if let Err(e) = self.delete().and_then(Response::ok) {
-            log::debug!("{} stays: {e}", self.name);
+            log::debug!("could not remove {}: {e}", self.name);
         }
         Ok(ignored.map(|name| match name {
             "if-match" => "If-Match",
@@ -396,7 +395,7 @@ impl Register for Object {
         };
         let answer = self.write(&self.name, document, condition)?;
         match (answer.status(), over) {
-            // 409: another write under the same condition is on its way.
+            // 409: another write under the same condition is in progress.
             (412 | 409, _) => Ok(Put::Conflict),
             (404, Some(_)) if answer.text().contains("NoSuchKey") => Ok(Put::Gone),
             _ => Ok(Put::Done(etag(&answer.ok()?))),
@@ -405,7 +404,7 @@ impl Register for Object {
 
     fn move_aside(&mut self) -> Result<String> {
         let Some(cell) = self.get()? else {
-            return Ok("gone already".to_owned());
+            return Ok("already removed".to_owned());
         };
         let aside = format!("{}.corrupt-{}", self.name, time::for_file_name());
         self.write(&aside, &cell.document, ("if-none-match", "*"))?
@@ -415,7 +414,7 @@ impl Register for Object {
     }
 }
 
-/// Quotes and all, as it has to be given back.
+/// Including the quotes, as it has to be sent back.
 fn etag(answer: &Response) -> String {
     answer.header("etag").unwrap_or_default().to_owned()
 }
