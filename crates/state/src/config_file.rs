@@ -1,4 +1,4 @@
-//! `dory.yaml`: a YAML map of settings.
+//! Reads `dory.yaml`: a YAML map of settings.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -55,7 +55,7 @@ const KNOWN: [&str; 30] = [
     "state_token",
 ];
 
-/// Keys that dory-sdk reads and this kit has no use for.
+/// Keys that dory-sdk reads and this kit does not use.
 const UNUSED_DORY_SDK_KEYS: [&str; 13] = [
     "app",
     "bookkeeping",
@@ -90,13 +90,13 @@ impl ConfigFile {
         Ok(ConfigFile::default())
     }
 
-    /// The variables that are settings, whichever of them is used.
+    /// The names of all variables that are settings.
     pub(super) fn variables() -> impl Iterator<Item = String> {
         let names = KNOWN.iter().chain(&["config_file"]);
         names.map(|name| format!("DORY_{}", name.to_ascii_uppercase()))
     }
 
-    /// The value for `HEALTH_PORT` is that of `health_port`.
+    /// The value of a setting: `HEALTH_PORT` looks up `health_port`.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         self.values.get(&name.to_ascii_lowercase()).cloned()
     }
@@ -146,7 +146,7 @@ impl ConfigFile {
 struct Reader {
     values: BTreeMap<String, String>,
     nested: BTreeSet<String>,
-    /// Collections that are open around the present event.
+    /// The nesting depth of the current event.
     depth: usize,
     /// The top-level key whose value comes next.
     key: Option<String>,
@@ -200,7 +200,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The value of the present key is a map or a list.
+    /// Records that the value of the current key is a map or a list.
     fn nest(&mut self) -> Result<(), String> {
         let key = self.key.take().ok_or(EXPECTED)?;
         if KNOWN.contains(&key.as_str()) {
@@ -248,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn the_specs_file_is_read() {
+    fn an_example_file_is_read() {
         let file = parse(
-            "# settings\nhealth_port: 8081\nlog_level: \"DEBUG\"  # loud\nstate_backend: 'local'\n\
+            "# settings\nhealth_port: 8081\nlog_level: \"DEBUG\"  # verbose\nstate_backend: 'local'\n\
              shutdown_timeout_sec: 12.5 # seconds\nprocessor_id:\n",
         )
         .unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_map_of_settings_is_rejected_with_its_place() {
+    fn an_invalid_file_is_rejected_with_its_location() {
         for wrong in [
             "health_port 8080",
             "health_port: [1]",
@@ -310,7 +310,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "(?s).{0,200}") {
+        fn arbitrary_text_does_not_panic(text in "(?s).{0,200}") {
             let _ = parse(&text);
         }
     }

@@ -1,5 +1,5 @@
-//! What a processor answers over HTTP, on threads of its own: a long `run`
-//! keeps no probe waiting.
+//! The HTTP endpoints of a processor, on separate threads: a long `run` does not delay
+//! a probe.
 
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use satellite_core::{Error, Result};
 use satellite_health::metrics;
 use satellite_serve::{Limits, Request, Response, Server};
 
-/// Requests that may take their time, at once: the other connections are for
-/// probes.
+/// The maximum number of concurrent slow requests: the remaining connections are
+/// reserved for probes.
 const MAX_SLOW_REQUESTS: usize = 8;
-/// How long `GET /state` waits for a state that is being worked on.
+/// How long `GET /state` waits for the lock on the state.
 const STATE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn serve(core: &Arc<Core>) -> Result<Server> {
@@ -42,11 +42,13 @@ pub(super) fn serve(core: &Arc<Core>) -> Result<Server> {
     let server = server.map_err(|e| {
         let hint = match e.kind() {
             io::ErrorKind::AddrInUse => {
-                "; something else listens there: choose another DORY_HEALTH_PORT"
+                "; another process is listening there: choose another DORY_HEALTH_PORT"
             }
             _ => "",
         };
-        Error::new(format_args!("no endpoints at {address}: {e}{hint}"))
+        Error::new(format_args!(
+            "cannot serve the endpoints at {address}: {e}{hint}"
+        ))
     })?;
     log::info!("endpoints: http://{}", server.addr());
     Ok(server)
@@ -173,15 +175,15 @@ impl Endpoints {
         }
     }
 
-    /// Whoever may is answered when the last save is done. Anybody else gets a
-    /// save, and no end: after the hook of a real stop comes its signal, which
-    /// takes the one way out.
+    /// For a trusted client, stops the processor and responds after the last save. For
+    /// any other client it only saves: in a real stop a signal follows the hook, which
+    /// begins the shutdown.
     fn prestop(&self, request: &Request<'_>) -> Response {
         let mut response = PrestopResponse::new(&self.core);
         let saved = match self.is_trusted(request) {
             true => {
                 self.core.begin_shutdown(StopReason::PreStop);
-                // A little longer than all that may happen until then.
+                // A little longer than the shutdown itself may take.
                 let timeout = self.core.settings.shutdown_timeout + Duration::from_secs(5);
                 let end = self.core.wait_for_end(timeout);
                 end.unwrap_or_else(|| Err("it is not over yet".to_owned()))
@@ -212,7 +214,7 @@ impl Endpoints {
             .reader(response, Some(length))
     }
 
-    /// Who shows the token; where there is none, who is on this host.
+    /// Whether the client presents the token or, without a token, is on this host.
     fn is_trusted(&self, request: &Request<'_>) -> bool {
         match &self.core.settings.state_token {
             Some(token) => {
@@ -260,7 +262,7 @@ struct StateDocument<'a> {
     data: Box<RawValue>,
 }
 
-/// The state in `{"data": {…}}`, as `GET /state` shows it, or bare.
+/// The state from `{"data": {…}}`, as `GET /state` returns it, or unwrapped.
 fn unwrapped(body: &[u8], schema: u32) -> Result<&[u8]> {
     const WRAPPER_KEYS: [&str; 7] = [
         "pod_name",
@@ -291,7 +293,7 @@ fn unwrapped(body: &[u8], schema: u32) -> Result<&[u8]> {
     Ok(data.get().as_bytes())
 }
 
-/// Compares all of it, however early it differs: the time tells nothing.
+/// Compares in constant time, so that the duration reveals nothing about the token.
 fn is_equal_constant_time(a: &[u8], b: &[u8]) -> bool {
     let differences = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
     a.len() == b.len() && differences == 0
@@ -318,7 +320,7 @@ fn answer(status: u16, document: Value) -> Response {
     Response::json(status, document.to_string())
 }
 
-/// An answer for whose sending the process waits with its end.
+/// A response that the process waits for before it exits, so that it is sent.
 struct PrestopResponse {
     text: Cursor<String>,
     core: Arc<Core>,
@@ -351,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_may_come_in_its_wrapping_or_bare() {
+    fn a_state_is_accepted_wrapped_or_unwrapped() {
         let text = |body: &'static [u8]| {
             unwrapped(body, 2).map(|s| String::from_utf8_lossy(s).into_owned())
         };
@@ -365,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_the_whole_token() {
+    fn a_token_is_compared_completely() {
         assert!(is_equal_constant_time(b"abc", b"abc"));
         for other in ["", "ab", "abcd", "abd"] {
             assert!(

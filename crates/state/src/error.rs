@@ -1,4 +1,4 @@
-//! What only a store of states can say went wrong.
+//! Errors that are specific to stored states.
 
 use std::fmt;
 

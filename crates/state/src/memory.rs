@@ -1,5 +1,5 @@
-//! The state in memory: shared between the user's code and whoever saves it,
-//! changed whole or not at all.
+//! The state in memory: shared between the user's code and the threads that save it,
+//! replaced entirely or not at all.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -14,20 +14,20 @@ use serde::de::DeserializeOwned;
 use super::unknown::Unknown;
 use satellite_core::{Error, Result};
 
-/// What a processor remembers: anything that serde can write and read, with
-/// a beginning.
+/// The state of a processor: any type that serde can serialize and deserialize, with a
+/// default value.
 pub trait State: Serialize + DeserializeOwned + Default + Send + 'static {}
 
 impl<S: Serialize + DeserializeOwned + Default + Send + 'static> State for S {}
 
-/// How long an onlooker waits for a state that is being worked on.
+/// How long to wait for the state before it is replaced.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the processor lets waiting_readers go before.
 const YIELD_LIMIT: Duration = Duration::from_millis(10);
 
 pub(super) struct Memory<S> {
     held: Mutex<Held<S>>,
-    /// The thread whose guard is alive: a second one would wait for itself.
+    /// The thread that holds a guard: a second guard on it would be a deadlock.
     owner: Mutex<Option<ThreadId>>,
     /// Those who want the state but for a moment, to save or to show it.
     waiting_readers: AtomicUsize,
@@ -35,37 +35,37 @@ pub(super) struct Memory<S> {
 
 struct Held<S> {
     state: S,
-    /// What the stored state had and `S` does not know.
+    /// Keys of the stored state that `S` does not know.
     unknown: Unknown,
-    /// Counts what may have been changes.
+    /// Counts possible changes: mutable accesses and replacements.
     changes: u64,
-    /// `changes` as of the last save.
+    /// The value of `changes` at the last save.
     saved: Option<u64>,
 }
 
-/// A state as bytes, and which of its changes they hold.
+/// A serialized state, and the number of the last change that it includes.
 pub(super) struct Serialized {
     pub(super) json: Vec<u8>,
     pub(super) change: u64,
 }
 
-/// The state, whatever its type: for those who keep it and those who show it.
+/// Type-erased access to the state, to save it and to serve it.
 pub(super) trait StateAccess: Send + Sync {
-    /// The state as JSON, once nobody works on it; `None` when `only_changed`
-    /// and nothing has changed since the last save.
+    /// The state as JSON, once it is not locked; `None` when `only_changed` and nothing
+    /// has changed since the last save.
     fn take(&self, only_changed: bool) -> Result<Option<Serialized>>;
 
-    /// The state as JSON, for the last save: waits no longer than this.
+    /// The state as JSON, for the last save: waits at most `timeout`.
     fn take_within(&self, timeout: Duration) -> Result<Serialized>;
 
-    /// The state as JSON, to be shown: waits no longer than this.
+    /// The state as JSON, to be displayed: waits at most `timeout`.
     fn peek(&self, timeout: Duration) -> Result<Serialized>;
 
     /// What was serialized with this change is safe now.
     fn saved(&self, change: u64);
 
-    /// Replaces the state by `json`, read whole before it is swapped. Keys that
-    /// the type does not know are kept, or refused where `strict`.
+    /// Replaces the state with `json`, which is parsed completely first. Keys that the
+    /// type does not know are kept, or rejected if `strict`.
     fn replace(&self, json: &[u8], strict: bool) -> Result<()>;
 }
 
@@ -83,14 +83,14 @@ impl<S: State> Memory<S> {
         }
     }
 
-    /// The state, to read and to change.
+    /// Locks the state for reading and changing.
     pub(super) fn guard(&self) -> StateGuard<'_, S> {
         let me = thread::current().id();
         assert!(
             *self.owner() != Some(me),
-            "this thread holds the state already: drop the first guard before asking for another"
+            "this thread holds the state already: drop the first guard before taking another"
         );
-        // A loop that takes the state again at once would let nobody else have it.
+        // Without this, a loop that locks the state again immediately would starve others.
         let since = Instant::now();
         while self.waiting_readers.load(Ordering::SeqCst) > 0 && since.elapsed() < YIELD_LIMIT {
             thread::sleep(Duration::from_micros(50));
@@ -119,7 +119,7 @@ impl<S: State> Memory<S> {
                 Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
                 Err(TryLockError::WouldBlock) if begun.elapsed() >= timeout => {
                     return Err(Error::new(format_args!(
-                        "the state has been worked on for {timeout:.1?} without a break"
+                        "could not lock the state within {timeout:.1?}"
                     )));
                 }
                 Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_micros(200)),
@@ -186,9 +186,9 @@ impl<S: State> StateAccess for Memory<S> {
             )));
         }
         if !unknown.is_empty() {
-            log::info!("keys that this program does not know: {unknown}");
+            log::info!("unknown keys in the state are kept: {unknown}");
         }
-        // Dropped after the lock is released: dropping may take long.
+        // The old state is dropped after the lock is released: dropping may take long.
         let _before = {
             let mut held = self.lock_within(REPLACE_TIMEOUT)?;
             held.changes += 1;
@@ -213,24 +213,24 @@ impl<S: State> Held<S> {
 }
 
 impl Serialized {
-    /// Refuses to keep what could not be read back: a NaN becomes `null`, and
-    /// whoever finds that out after the restart finds it out too late.
+    /// Rejects a state that could not be read back, such as a NaN, which becomes `null`:
+    /// detecting that only after a restart would be too late.
     fn readable<S: State>(self) -> Result<Self> {
         match serde_json::from_slice::<S>(&self.json) {
             Ok(_) => Ok(self),
             Err(e) => Err(Error::new(format_args!(
-                "the state could not be read back once written: {e}"
+                "the serialized state could not be read back: {e}"
             ))),
         }
     }
 }
 
 fn poisoned() -> Error {
-    Error::new("a panic left the state half changed; it is not saved")
+    Error::new("a panic may have left the state partly changed; it is not saved")
 }
 
-/// The state in the hands of the user's code. It is saved as it is between two
-/// guards, never in the middle of one: hold it for a step, not for the run.
+/// Exclusive access to the state. The state is saved only while no guard exists: hold it
+/// for one step, not for the whole run.
 pub struct StateGuard<'a, S> {
     memory: &'a Memory<S>,
     held: MutexGuard<'a, Held<S>>,

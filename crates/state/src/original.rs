@@ -1,10 +1,10 @@
-//! The state that dory-sdk, the Python original, kept for this processor: found
-//! where dory-sdk puts it, taken over, and never removed.
+//! Imports the state that dory-sdk, the original Python implementation, stored for this
+//! processor. It is read from where dory-sdk stores it, and never removed.
 //!
 //! dory-sdk saves only when it stops. In a rolling update it stops when the new
-//! pod is ready, so its last save arrives after this process has begun: for a
-//! while after a takeover the same places are read again, and a state that was
-//! saved since replaces the one in memory, as `POST /state` would.
+//! pod is ready, so its last save arrives after this process has started: for a
+//! while after an import the same locations are read again, and a state that was
+//! saved since then replaces the one in memory, as `POST /state` would.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,21 +25,21 @@ use satellite_core::{Error, Result};
 /// How long after a takeover a save of dory-sdk is still expected: as long as
 /// Kubernetes gives a rollout to make progress.
 const WINDOW: Duration = Duration::from_secs(600);
-/// How often its places are read again in that time.
+/// How often the locations are read again in that time.
 const POLL: Duration = Duration::from_secs(2);
-/// How long to wait before an attempt that failed is repeated.
+/// How long to wait before a failed attempt is retried.
 const RETRY: Duration = Duration::from_secs(1);
-/// No state file is larger.
+/// The maximum size of a state file.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
-/// The id that dory-sdk gives to all processors whose pod's name it is not told.
+/// The id that dory-sdk uses for all processors without a configured pod name.
 const UNKNOWN: &str = "unknown";
 
-/// Where dory-sdk would have kept the state of this processor.
+/// Where dory-sdk would have stored the state of this processor.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OriginalLocations {
     /// The ids that it may have used, this processor's own first.
     ids: Vec<String>,
-    /// It may have used [`UNKNOWN`], which says nothing about whose state it is.
+    /// It may have used [`UNKNOWN`], which does not identify the processor.
     may_be_unknown: bool,
     /// This pod's namespace first.
     namespaces: Vec<String>,
@@ -48,7 +48,7 @@ pub(super) struct OriginalLocations {
 }
 
 impl OriginalLocations {
-    /// From what dory-sdk reads in the environment.
+    /// Derives the locations as dory-sdk does from the environment.
     pub(super) fn of(
         processor_id: &str,
         is_configured: bool,
@@ -78,7 +78,7 @@ impl OriginalLocations {
         self.ids.iter().map(String::as_str).chain(unknown)
     }
 
-    /// Whether the state found under `id` is this processor's, or why not.
+    /// Whether the state found under `id` belongs to this processor, or why not.
     fn check(&self, id: &str, document: &[u8]) -> Result<Snapshot, String> {
         let (snapshot, pod) = import::with_pod(document).map_err(|e| e.to_string())?;
         let named = &snapshot.stamp.processor;
@@ -92,7 +92,7 @@ impl OriginalLocations {
                  dory-state-{own}"
             ));
         }
-        // `my-app` and `my-db` are both `my` to it.
+        // dory-sdk derives `my` from both `my-app` and `my-db`.
         let others = identity::of_pod(&pod);
         match (&others, &self.deployment) {
             (Some(theirs), Some(ours)) if theirs != ours && id != own => Err(format!(
@@ -103,10 +103,10 @@ impl OriginalLocations {
     }
 }
 
-/// A state of dory-sdk, or something under the name of one.
+/// A state of dory-sdk, or other content found under its name.
 struct Candidate {
     place: String,
-    /// Tells one content from another.
+    /// A checksum of the content.
     sum: String,
     state: Result<Snapshot, String>,
 }
@@ -118,7 +118,7 @@ impl Candidate {
     }
 }
 
-/// Reads the places again for a while.
+/// Reads the locations again for a while.
 pub(super) struct Watch {
     seen: HashSet<String>,
     namespaces: Vec<String>,
@@ -126,9 +126,9 @@ pub(super) struct Watch {
 }
 
 impl Core {
-    /// Looks for a state of dory-sdk. Where nothing of this kit's own was kept,
-    /// the newest one goes into `opened`. Whatever was found and not taken is
-    /// logged as a warning.
+    /// Searches for a state of dory-sdk. If no state of this kit was stored, the newest
+    /// one is put into `opened`. A state that is found but not imported is logged as a
+    /// warning.
     ///
     /// Returns what to watch when dory-sdk may save once more.
     pub(super) fn take_over_original(&self, opened: &mut Opened) -> Result<Option<Watch>> {
@@ -172,7 +172,7 @@ impl Core {
         Ok(Some(watch))
     }
 
-    /// While the servers are away there is no telling whether there is a state.
+    /// Retries while a server is unavailable: a state may exist there.
     fn originals_with_retries(&self, namespaces: &mut Vec<String>) -> Result<Vec<Candidate>> {
         loop {
             match self.originals(namespaces) {
@@ -185,7 +185,7 @@ impl Core {
         }
     }
 
-    /// Leaves out of `namespaces` those that this pod may not read.
+    /// Removes from `namespaces` those that this pod may not read.
     fn originals(&self, namespaces: &mut Vec<String>) -> Result<Vec<Candidate>> {
         let places = &self.settings.original;
         let mut found = Vec::new();
@@ -222,14 +222,14 @@ impl Core {
             state: document.and_then(|document| places.check(id, &document)),
         });
         let mut sums = HashSet::new();
-        // A folder may go by two names.
+        // Two paths may refer to the same folder.
         Ok(found
             .filter(|candidate| sums.insert(candidate.sum.clone()))
             .collect())
     }
 
-    /// Takes what dory-sdk saves from now on, for as long as its last save may
-    /// still be under way.
+    /// Imports what dory-sdk saves from now on, for as long as its last save may still be
+    /// pending.
     pub(super) fn watch_original(self: &Arc<Self>, mut watch: Watch) -> Result<()> {
         let core = Arc::clone(self);
         thread::Builder::new()
@@ -237,7 +237,7 @@ impl Core {
             .spawn(move || {
                 let mut suspect = HashSet::new();
                 while core.waiter.now() < watch.until && core.waiter.sleep(POLL, Stage::Draining) {
-                    // While a server is away there is nothing to learn from it.
+                    // An unavailable server is read again in the next round.
                     let found = core.originals(&mut watch.namespaces).unwrap_or_default();
                     for candidate in found {
                         if watch.seen.contains(&candidate.sum) {
@@ -276,7 +276,7 @@ impl Core {
     }
 }
 
-/// Names the states that are newer than what is kept here.
+/// Logs the states that are newer than the stored state of this kit.
 fn warn_of_newer(found: &[Candidate], own: &Stamp) {
     for candidate in found {
         if saved_at(candidate).is_some_and(|at| at > to_the_second(&own.saved_at)) {
@@ -294,13 +294,13 @@ fn saved_at(candidate: &Candidate) -> Option<&str> {
     Some(to_the_second(&snapshot.stamp.saved_at))
 }
 
-/// dory-sdk notes no fractions. Both note UTC, so that texts sort as times do.
+/// dory-sdk records no fractions of a second. Both use UTC, so that texts sort as times.
 fn to_the_second(time: &str) -> &str {
     time.get(..19).unwrap_or(time)
 }
 
-/// `/data`, else `/tmp`, is where its backend `local` puts files, and `/data` that
-/// of `pvc`, unless the store's own folder is meant.
+/// The backend `local` of dory-sdk stores files in `/data`, else in `/tmp`, and its
+/// backend `pvc` in `/data`, unless it uses the folder of the store.
 fn folders() -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from("/data"), PathBuf::from("/tmp")];
     folders.push(std::env::temp_dir());
@@ -313,7 +313,7 @@ pub(super) fn file_name(id: &str) -> String {
     format!("dory-state-{id}.json")
 }
 
-/// Reads a state file, unless anybody on this host may have put it there.
+/// Reads a state file, unless any user of this host could have created it.
 pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
     let error = |e: &dyn std::fmt::Display| Error::new(e);
     let mut options = fs::OpenOptions::new();
@@ -323,7 +323,8 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt;
 
-        // No link out of a folder that others may write to, no wait for a pipe.
+        // Do not follow a symlink in a folder that others may write to, and do not block
+        // on a pipe.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
         options.custom_flags(i32::try_from(flags).map_err(Error::new)?);
     }
@@ -345,7 +346,7 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
         let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
         if is_open_to_all && owner != me && owner != 0 {
             return Err(error(&format_args!(
-                "it belongs to user {owner}, in a folder that everybody may write to"
+                "it belongs to user {owner}, in a world-writable folder"
             )));
         }
     }
@@ -363,7 +364,7 @@ mod tests {
 
     use super::*;
 
-    // Made by the real dory-sdk: see `tests/original/make.py`.
+    // Generated by the real dory-sdk: see `tests/original/make.py`.
     const STATES: &str = include_str!("../tests/original/states.json");
     const SAVES: &str = include_str!("../tests/original/saves.json");
     const IDS: &str = include_str!("../tests/original/ids.json");
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_that_the_original_writes_is_read_whole() {
+    fn every_state_that_dory_sdk_writes_is_read_completely() {
         let states: BTreeMap<String, Saved> = serde_json::from_str(STATES).unwrap();
         assert!(states.len() > 5);
         for (name, saved) in states {
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_original_and_this_kit_derive_the_same_id_from_a_pods_name() {
+    fn dory_sdk_and_this_kit_derive_the_same_id_from_a_pod_name() {
         let ids: BTreeMap<String, String> = serde_json::from_str(IDS).unwrap();
         for (pod, id) in ids {
             assert_eq!(identity::of_original(&pod), id, "{pod}");
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_looked_for_where_the_original_puts_them() {
+    fn files_are_searched_where_dory_sdk_stores_them() {
         let places: BTreeMap<String, String> = serde_json::from_str(PLACES).unwrap();
         let in_folders: Vec<_> = folders()
             .iter()
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_taken_from_whom_it_belongs_to_and_refused_with_the_reason() {
+    fn only_a_state_of_this_processor_is_imported_and_others_are_rejected_with_a_reason() {
         let app = "my-app-7d9f8b6c5d-x2x4z";
         let places = OriginalLocations::of("my-app", false, Some(app), "shop", None);
         assert_eq!(places.ids().collect::<Vec<_>>(), ["my-app", "my"]);

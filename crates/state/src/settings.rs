@@ -1,5 +1,5 @@
-//! `DORY_*`, `dory.yaml` and a preset → settings: parsed once, all that is wrong
-//! named at once.
+//! Parses the settings from `DORY_*`, `dory.yaml` and a preset, once, and reports all
+//! errors together.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use satellite_core::Result;
 use satellite_core::http::Secret;
 use satellite_core::{Variables, names_in_env};
 
-/// Where the state is kept.
+/// Where the state is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
     /// A ConfigMap of the cluster.
@@ -37,31 +37,31 @@ pub(super) struct Settings {
     pub(super) folder: PathBuf,
     pub(super) health: SocketAddr,
     pub(super) paths: Paths,
-    /// Whoever shows it may read and set the state.
+    /// The token that allows clients to read and replace the state.
     pub(super) state_token: Option<Secret>,
-    /// Bytes of a state that may be given by `POST /state`.
+    /// The maximum size in bytes of a state in `POST /state`.
     pub(super) max_state_bytes: u64,
     pub(super) startup_timeout: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) checkpoint_every: Duration,
     pub(super) stall_limit: Duration,
-    /// How long to hold ready before the state is asked for; `None` asks at once.
+    /// How long to stay ready before asking for the state; `None` asks immediately.
     pub(super) takeover_ready: Option<Duration>,
-    /// Grows from release to release.
+    /// Increases with each release.
     pub(super) revision: Option<u64>,
     pub(super) restart_count: Option<u32>,
-    /// Unclean starts in a row before the hook for rapid restarts is called.
+    /// Consecutive unclean starts before the hook for rapid restarts is called.
     pub(super) max_restart_attempts: u32,
-    /// Unclean starts in a row before the state is set aside without asking;
-    /// `None`: never.
+    /// Consecutive unclean starts before the state is moved aside without calling the
+    /// hook; `None`: never.
     pub(super) golden_image_threshold: Option<u32>,
-    /// Where dory-sdk would have kept the state of this processor.
+    /// Where dory-sdk would have stored the state of this processor.
     pub(super) original: OriginalLocations,
     pub(super) is_migrating: bool,
     pub(super) migrated_from: Option<String>,
     pub(super) log_level: log::LevelFilter,
     pub(super) log_json: bool,
-    /// What to log once the logger is set.
+    /// Warnings to log once the logger is installed.
     pub(super) warnings: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Paths {
     pub(super) metrics: String,
 }
 
-/// What the app was told, which goes before environment and file.
+/// Settings made on the app, which take precedence over the environment and the file.
 #[derive(Debug, Default)]
 pub(super) struct Overrides {
     pub(super) processor_id: Option<String>,
@@ -82,14 +82,14 @@ pub(super) struct Overrides {
     pub(super) checkpoint_every: Option<Duration>,
     pub(super) stall_limit: Option<Duration>,
     pub(super) shutdown_timeout: Option<Duration>,
-    /// A store was given: which one the environment names does not matter.
+    /// The app has its own store: the configured backend is ignored.
     pub(super) has_store: bool,
 }
 
-/// What is known beside the variables.
+/// The environment variables, and files outside of the settings.
 pub(super) struct Environment {
     pub(super) env: fn(&str) -> Option<String>,
-    /// Where a pod finds its token, the cluster's authority and its namespace.
+    /// The folder with the pod's token, the CA of the cluster and the namespace.
     pub(super) service_account: PathBuf,
 }
 
@@ -103,7 +103,7 @@ impl Default for Environment {
 }
 
 impl Overrides {
-    /// The settings, and the store that they name.
+    /// The settings, and the configured store.
     pub(super) fn finish(self, environment: &Environment) -> Result<(Settings, Box<dyn Store>)> {
         let env = environment.env;
         let mut file_problem = None;
@@ -131,7 +131,7 @@ impl Overrides {
             })
         })
         .listed(names_in_env());
-        // Which of these are asked for depends on the others.
+        // Which of these are read depends on the others.
         ConfigFile::variables().for_each(|name| read.knows(&name));
         if let Some(problem) = file_problem {
             read.problem("DORY_CONFIG_FILE", problem);
@@ -238,7 +238,7 @@ impl Overrides {
     }
 }
 
-/// The store, or another one with what is wrong noted.
+/// The configured store; on an error, records the problem and returns another store.
 fn store(read: &mut Variables, settings: &Settings) -> Box<dyn Store> {
     match settings.backend {
         Backend::ConfigMap => {
@@ -291,7 +291,7 @@ fn folder(read: &Variables, backend: Backend) -> PathBuf {
     text.unwrap_or_else(|| default.to_owned()).into()
 }
 
-/// In a pod every address, since probes come from the node; elsewhere loopback.
+/// All addresses in a pod, since probes come from the node; otherwise loopback.
 fn health(read: &mut Variables, in_cluster: bool) -> SocketAddr {
     let host = match read.text("DORY_HEALTH_HOST") {
         None if in_cluster => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_ones_own_needs_no_settings() {
+    fn no_settings_are_needed_outside_a_cluster() {
         let settings = with(|_| None).unwrap();
         assert_eq!(settings.backend, Backend::Local);
         assert_eq!(settings.health.to_string(), "127.0.0.1:8080");
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_the_specs_manifest_is_understood() {
+    fn a_pod_in_a_cluster_is_detected() {
         let settings = with(|name| match name {
             "KUBERNETES_SERVICE_HOST" => Some("10.0.0.1".into()),
             "DORY_POD_NAME" => Some("my-app-7d9f8b6c5d-x2x4z".into()),
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_goes_before_a_preset_and_a_preset_before_the_defaults() {
+    fn settings_override_a_preset_and_a_preset_overrides_the_defaults() {
         let settings = with(|name| match name {
             "DORY_PRESET" => Some("high-availability".into()),
             "DORY_SHUTDOWN_TIMEOUT_SEC" => Some("20".into()),
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_the_original_are_understood() {
+    fn the_variable_names_of_dory_sdk_are_supported() {
         let settings = with(|name| match name {
             "PROCESSOR_ID" => Some("orders".into()),
             "POD_NAMESPACE" => Some("shop".into()),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_named_at_once() {
+    fn all_invalid_values_are_reported_together() {
         let error = with(|name| match name {
             "DORY_STATE_BACKEND" => Some("floppy".into()),
             "DORY_STARTUP_TIMEOUT_SEC" => Some("0".into()),

@@ -54,7 +54,7 @@ impl Threads {
             }
         })?);
         if owns_process {
-            running.push(spawn("shutdown-timeout", {
+            running.push(spawn("stop-timeout", {
                 let core = Arc::clone(core);
                 move |ended| enforce_shutdown_timeout(&core, &ended)
             })?);

@@ -1,13 +1,13 @@
-//! Times as text. Nothing here has to read one, so no calendar crate.
+//! Formats times as text. Nothing parses times, so no calendar crate is needed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Now, as RFC 3339 with microseconds, which is what a Lease asks for.
+/// Now, as RFC 3339 with microseconds, as required in a Lease.
 pub(super) fn now() -> String {
     rfc3339(since_1970())
 }
 
-/// Now, fit for a file's name: `20261121T050000Z`.
+/// Now, in a format for file names: `20261121T050000Z`.
 pub(super) fn for_file_name() -> String {
     let text = rfc3339(since_1970());
     let seconds = text.split('.').next().unwrap_or(&text);
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments_are_told_right() {
+    fn known_times_are_formatted_correctly() {
         let formatted = |seconds, micros: u32| rfc3339(Duration::new(seconds, micros * 1000));
         assert_eq!(formatted(0, 0), "1970-01-01T00:00:00.000000Z");
         assert_eq!(formatted(951_782_400, 1), "2000-02-29T00:00:00.000001Z");

@@ -1,5 +1,5 @@
-//! Keys of a stored state that this program does not know: a newer one wrote
-//! them, and finds them again after a roll back and forth.
+//! Keys of a stored state that this program does not know: a newer program wrote them,
+//! and finds them again after a rollback to this one and back.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use satellite_core::{Error, Result};
 
-/// What the type did not take, each with its way from the top.
+/// Keys that the type ignored, each with its path from the root.
 #[derive(Default)]
 pub(super) struct Unknown {
     kept: Vec<(Vec<String>, Value)>,
-    /// Inside lists, whose items move: these cannot be put back.
+    /// Keys inside lists: items may move, so these cannot be put back.
     lost: Vec<String>,
 }
 
 impl Unknown {
-    /// Reads `json` as `S`, whole, and what `S` did not take.
+    /// Deserializes `json` as `S`, and collects the keys that `S` ignored.
     pub(super) fn read<S: DeserializeOwned>(json: &[u8]) -> Result<(S, Unknown)> {
         let mut ignored = Vec::new();
         let mut reader = serde_json::Deserializer::from_slice(json);
@@ -42,14 +42,14 @@ impl Unknown {
         }
         if !unknown.lost.is_empty() {
             log::warn!(
-                "inside lists, unknown keys cannot be kept: {}",
+                "unknown keys inside lists cannot be kept: {}",
                 unknown.lost.join(", ")
             );
         }
         Ok((state, unknown))
     }
 
-    /// `state` as JSON, with these keys back in their places.
+    /// `state` as JSON, with these keys put back.
     pub(super) fn write_with(&self, state: &impl Serialize) -> serde_json::Result<Vec<u8>> {
         if self.kept.is_empty() {
             return serde_json::to_vec(state);
@@ -82,7 +82,7 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The keys on the way, or `None` where it leads through a list; and for people.
+/// The keys of the path, or `None` if it passes through a list; and the path as text.
 fn location(path: &Path<'_>) -> (Option<Vec<String>>, String) {
     (keys(path), path.to_string())
 }
@@ -102,15 +102,15 @@ fn keys(path: &Path<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Why `json` is no `S`, with the way to the place.
+/// Why `json` is not a valid `S`, with the path of the error.
 fn mismatch<S: DeserializeOwned>(json: &[u8]) -> String {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match serde_path_to_error::deserialize::<_, S>(&mut reader) {
-        Ok(_) => "the state does not fit: something follows it".to_owned(),
+        Ok(_) => "the state does not match: trailing data after it".to_owned(),
         Err(e) if e.path().iter().next().is_none() => {
-            format!("the state does not fit: {}", e.inner())
+            format!("the state does not match: {}", e.inner())
         }
-        Err(e) => format!("the state does not fit: {}: {}", e.path(), e.inner()),
+        Err(e) => format!("the state does not match: {}: {}", e.path(), e.inner()),
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_come_back_where_they_were() {
+    fn unknown_keys_are_written_back_in_place() {
         let (written, text) = round_trip(json!({
             "count": 3, "newer": {"a": [1]}, "inner": {"name": "x", "colour": "red"},
         }));
@@ -160,29 +160,29 @@ mod tests {
     }
 
     #[test]
-    fn a_key_known_by_another_name_is_not_written_twice() {
+    fn an_aliased_key_is_not_written_twice() {
         let (written, text) = round_trip(json!({ "old_name": 3 }));
         assert_eq!((&written["count"], text.as_str()), (&json!(3), ""));
         assert!(written.get("old_name").is_none());
     }
 
     #[test]
-    fn numbers_as_keys_and_sets_go_both_ways() {
+    fn numeric_keys_and_sets_round_trip() {
         let (written, _) = round_trip(json!({ "by_number": {"7": "a"}, "set": [4], "newer": 1 }));
         assert_eq!(written["by_number"], json!({"7": "a"}));
         assert_eq!(written["set"], json!([4]));
     }
 
     #[test]
-    fn what_does_not_fit_is_told_with_its_place() {
+    fn a_mismatch_is_reported_with_its_path() {
         let text = |json: &[u8]| match Unknown::read::<Known>(json) {
-            Ok(_) => panic!("it fitted"),
+            Ok(_) => panic!("it should not match"),
             Err(e) => e.to_string(),
         };
         let wrong = text(br#"{"inner":{"name":5}}"#);
         assert!(wrong.contains("inner.name: invalid type"), "{wrong}");
-        assert!(text(b"{} {}").contains("something follows"));
-        assert!(text(b"").contains("does not fit"));
+        assert!(text(b"{} {}").contains("trailing data"));
+        assert!(text(b"").contains("does not match"));
         let in_a_map = Unknown::read::<BTreeMap<u8, u8>>(br#"{"300":1}"#);
         assert!(in_a_map.is_err());
     }
