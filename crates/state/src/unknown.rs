@@ -106,11 +106,11 @@ fn keys(path: &Path<'_>) -> Option<Vec<String>> {
 fn mismatch<S: DeserializeOwned>(json: &[u8]) -> String {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match serde_path_to_error::deserialize::<_, S>(&mut reader) {
-        Ok(_) => "the state does not match: trailing data after it".to_owned(),
+        Ok(_) => "the state does not fit: trailing data follows it".to_owned(),
         Err(e) if e.path().iter().next().is_none() => {
-            format!("the state does not match: {}", e.inner())
+            format!("the state does not fit: {}", e.inner())
         }
-        Err(e) => format!("the state does not match: {}: {}", e.path(), e.inner()),
+        Err(e) => format!("the state does not fit: {}: {}", e.path(), e.inner()),
     }
 }
 
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn a_mismatch_is_reported_with_its_path() {
         let text = |json: &[u8]| match Unknown::read::<Known>(json) {
-            Ok(_) => panic!("it should not match"),
+            Ok(_) => panic!("it should not fit"),
             Err(e) => e.to_string(),
         };
         let wrong = text(br#"{"inner":{"name":5}}"#);
         assert!(wrong.contains("inner.name: invalid type"), "{wrong}");
         assert!(text(b"{} {}").contains("trailing data"));
-        assert!(text(b"").contains("does not match"));
+        assert!(text(b"").contains("does not fit"));
         let in_a_map = Unknown::read::<BTreeMap<u8, u8>>(br#"{"300":1}"#);
         assert!(in_a_map.is_err());
     }
