@@ -39,7 +39,7 @@ pub struct App {
     migration: Option<(u32, Migrate)>,
     owns_process: bool,
     waiter: Waiter,
-    begun: Instant,
+    started_at: Instant,
 }
 
 /// Three ways to run.
@@ -160,7 +160,7 @@ impl App {
             store,
             memory.clone(),
             self.waiter,
-            self.begun,
+            self.started_at,
         ));
         core.describe();
         let server = match endpoints::serve(&core) {
@@ -193,7 +193,7 @@ impl App {
             migration: None,
             owns_process: true,
             waiter: Waiter::default(),
-            begun: Instant::now(),
+            started_at: Instant::now(),
         }
     }
 

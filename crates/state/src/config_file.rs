@@ -73,8 +73,8 @@ const UNUSED_DORY_SDK_KEYS: [&str; 13] = [
 ];
 
 impl ConfigFile {
-    /// Reads the file that was named, or else the first that exists. The error
-    /// says what is wrong with it.
+    /// Reads the configured file, or else the first default one that exists. The error
+    /// describes the problem.
     pub(super) fn find(named: Option<String>) -> Result<Self, String> {
         if let Some(path) = named {
             let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;

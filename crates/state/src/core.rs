@@ -46,7 +46,7 @@ pub(super) struct Core {
     pub(super) health: Health,
     pub(super) memory: Arc<dyn StateAccess>,
     pub(super) turns: Turns,
-    pub(super) begun: Instant,
+    pub(super) started_at: Instant,
     /// Responses of `/prestop` that are not sent yet.
     pub(super) prestops: AtomicUsize,
     pub(super) store: Mutex<Box<dyn Store>>,
@@ -103,7 +103,7 @@ impl Core {
         store: Box<dyn Store>,
         memory: Arc<dyn StateAccess>,
         waiter: Waiter,
-        begun: Instant,
+        started_at: Instant,
     ) -> Self {
         let health = Health::new();
         health.starting(PROCESSOR, "starting");
@@ -117,7 +117,7 @@ impl Core {
             health,
             memory,
             turns: Turns::default(),
-            begun,
+            started_at,
             prestops: AtomicUsize::new(0),
             store: Mutex::new(store),
             lease_renewer: Mutex::default(),
@@ -353,10 +353,10 @@ impl Core {
         content: &Content,
         save: impl FnOnce(&mut dyn Store) -> Result<u64>,
     ) -> Result<u64> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         match save(&mut **self.store()) {
             Ok(generation) => {
-                let took = begun.elapsed().as_secs_f64();
+                let took = started_at.elapsed().as_secs_f64();
                 self.metrics().set(&metrics::SAVE, &[], took);
                 self.metrics()
                     .set(&metrics::SIZE, &[], content.state.len() as f64);
@@ -389,7 +389,7 @@ impl Core {
     pub(super) fn content(&self, state: Vec<u8>, is_clean: bool) -> Content {
         let unclean_starts = match is_clean {
             true => 0,
-            false if self.begun.elapsed() > STABLE => 1,
+            false if self.started_at.elapsed() > STABLE => 1,
             false => self.attempt().saturating_add(1),
         };
         Content {

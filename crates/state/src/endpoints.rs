@@ -140,7 +140,7 @@ impl Endpoints {
                 captured_at: time::now(),
                 state_version: self.core.schema,
                 generation: self.core.generation(),
-                uptime_seconds: self.core.begun.elapsed().as_secs_f64(),
+                uptime_seconds: self.core.started_at.elapsed().as_secs_f64(),
                 data,
             })?)
         });

@@ -8,7 +8,7 @@ use satellite_core::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Another process owns the state now; this one must not write it any more.
+    /// Another process owns the state now; this one must not write it anymore.
     Fenced(String),
     /// The stored document is damaged: it was truncated or changed.
     Corrupt(String),

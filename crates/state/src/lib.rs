@@ -100,18 +100,18 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `DORY_PRESET` | | what dory-sdk's preset sets: `development` (log `DEBUG` as text, backend `local`), `production` (`INFO` as JSON, `configmap`), `high-availability` (`INFO` as JSON, `pvc`, timeouts of 60 seconds, 5 restart attempts) |
+//! | `DORY_PRESET` | | the settings of a preset of dory-sdk: `development` (log `DEBUG` as text, backend `local`), `production` (`INFO` as JSON, `configmap`), `high-availability` (`INFO` as JSON, `pvc`, timeouts of 60 seconds, 5 restart attempts) |
 //! | `DORY_PROCESSOR_ID`, `PROCESSOR_ID` | the Deployment's name, or the StatefulSet's pod's; elsewhere the program's | the id under which the state is stored |
 //! | `DORY_POD_NAME`, `DORY_POD_NAMESPACE`; `POD_NAME`, `POD_NAMESPACE` | the host's name; that of the service account, `default` | |
 //! | `DORY_STATE_BACKEND` | `configmap` in a cluster, `local` elsewhere | or `pvc`, `s3` |
 //! | `DORY_STATE_DIR` | the first of a systemd unit's `STATE_DIRECTORY`, `dory-state` | the folder for `local` |
 //! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
 //! | `DORY_STATE_S3_BUCKET`, `…_PREFIX`, `…_ENDPOINT` | | the bucket for `s3`, beside `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` |
-//! | `DORY_CHECKPOINT_SEC` | 5 | between two saves, where something has changed |
+//! | `DORY_CHECKPOINT_SEC` | 5 | seconds between two saves, if the state has changed |
 //! | `DORY_LEASE_SEC` | 15, in a bucket 60 | whole seconds; the lease duration: a holder that does not renew for this long is considered dead |
 //! | `DORY_TAKEOVER_READY_SEC` | 5 | 0 to 3600, or `off`; how long a new process must stay ready before it asks for the state |
 //! | `DORY_REVISION` | | a number that grows with each release, such as Helm's `.Release.Revision`: older releases never ask newer ones for the state |
-//! | `DORY_STARTUP_TIMEOUT_SEC` | 30 | 1 to 300; for `startup` |
+//! | `DORY_STARTUP_TIMEOUT_SEC` | 30 | 1 to 300; the time limit of `startup` |
 //! | `DORY_SHUTDOWN_TIMEOUT_SEC` | 30 | 1 to 300; from the stop request to the end of the last save: less than the pod's grace period |
 //! | `DORY_STALL_LIMIT_SEC` | 3600 | the maximum duration of a turn |
 //! | `DORY_STATE_TOKEN` | | the bearer token for `/state` and `/prestop` |

@@ -79,9 +79,9 @@ impl<P: Processor> Process<P> {
     pub fn run(mut self) -> Result<()> {
         let core = Arc::clone(&self.cx.core);
         let threads = Threads::start(&self.cx, P::on_health_check_failed, self.owns_process)?;
-        let begun = catch_unwind(AssertUnwindSafe(|| self.acquire_state()));
-        let begun = begun.unwrap_or_else(|panic| Err(panicked("the start", &*panic)));
-        let outcome = match begun {
+        let acquired = catch_unwind(AssertUnwindSafe(|| self.acquire_state()));
+        let acquired = acquired.unwrap_or_else(|panic| Err(panicked("the start", &*panic)));
+        let outcome = match acquired {
             Err(e) if e.is_stopped() => Ok(()), // stopped before it did any work
             Err(e) => Err(e),
             Ok(()) => self.run_processor(),
@@ -127,7 +127,7 @@ impl<P: Processor> Process<P> {
             log::error!("the state: {failure}");
             core.metrics().add(&metrics::CORRUPT, &[], 1);
         }
-        let begun = Instant::now();
+        let started_at = Instant::now();
         match (&opened.snapshot, opened.failures.first()) {
             (Some(snapshot), failure) => {
                 if let Some(failure) = failure {
@@ -146,7 +146,7 @@ impl<P: Processor> Process<P> {
             }
         }
         let core = &self.cx.core;
-        let took = begun.elapsed().as_secs_f64();
+        let took = started_at.elapsed().as_secs_f64();
         core.metrics().set(&metrics::LOAD, &[], took);
         self.handle_unclean_starts()?;
         self.cx.core.restored();
@@ -255,7 +255,7 @@ impl<P: Processor> Process<P> {
         if cx.is_shutdown_requested() {
             return Ok(());
         }
-        let took = cx.core.begun.elapsed().as_secs_f64();
+        let took = cx.core.started_at.elapsed().as_secs_f64();
         cx.core.metrics().set(&metrics::STARTUP, &[], took);
         cx.core.ready();
         log::info!("ready");

@@ -29,7 +29,7 @@ pub(super) struct Memory<S> {
     held: Mutex<Held<S>>,
     /// The thread that holds a guard: a second guard on it would be a deadlock.
     owner: Mutex<Option<ThreadId>>,
-    /// Those who want the state but for a moment, to save or to show it.
+    /// The number of threads that wait to serialize the state or to replace it.
     waiting_readers: AtomicUsize,
 }
 
@@ -112,12 +112,12 @@ impl<S: State> Memory<S> {
 
     fn lock_within(&self, timeout: Duration) -> Result<MutexGuard<'_, Held<S>>> {
         let _waiting = WaitingReader::begin(&self.waiting_readers);
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             match self.held.try_lock() {
                 Ok(held) => return Ok(held),
                 Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
-                Err(TryLockError::WouldBlock) if begun.elapsed() >= timeout => {
+                Err(TryLockError::WouldBlock) if started_at.elapsed() >= timeout => {
                     return Err(Error::new(format_args!(
                         "could not lock the state within {timeout:.1?}"
                     )));

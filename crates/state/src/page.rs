@@ -61,7 +61,7 @@ fn page(core: &Core) -> String {
     if !problems.is_empty() {
         page.push_str("</ul>\n");
     }
-    let uptime = core.begun.elapsed().as_secs();
+    let uptime = core.started_at.elapsed().as_secs();
     let _ = write!(
         page,
         "<dl>\n<dt>Pod</dt><dd>{}</dd>\n<dt>Namespace</dt><dd>{}</dd>\n\

@@ -16,15 +16,15 @@ const MIGRATION_NOTICE_LIFETIME: Duration = Duration::from_secs(60);
 /// Why a processor stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StopReason {
-    /// A signal, or the program itself.
+    /// A signal, or a call of the program.
     Asked,
     /// Kubernetes' hook.
     PreStop,
     /// `run` returned.
     Returned,
-    /// Another process asks for the state.
+    /// Another process requested the state.
     HandOver(String),
-    /// Another process has the state.
+    /// Another process took the state.
     Fenced(String),
 }
 

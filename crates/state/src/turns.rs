@@ -9,7 +9,7 @@ pub(super) struct Turns(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    begun: Option<Instant>,
+    started_at: Option<Instant>,
     /// The stall of this turn was reported.
     is_reported: bool,
 }
@@ -17,7 +17,7 @@ struct State {
 impl Turns {
     pub(super) fn begin(&self) {
         *self.state() = State {
-            begun: Some(Instant::now()),
+            started_at: Some(Instant::now()),
             is_reported: false,
         };
     }
@@ -28,7 +28,7 @@ impl Turns {
 
     /// How long the current turn has lasted, if that is longer than `limit`.
     pub(super) fn stalled(&self, limit: Duration) -> Option<Duration> {
-        let lasts = self.state().begun?.elapsed();
+        let lasts = self.state().started_at?.elapsed();
         (lasts > limit).then_some(lasts)
     }
 

@@ -403,7 +403,7 @@ fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
         return Ok(());
     }
     let holder_now = match stamp.is_released() {
-        true => "nobody",
+        true => "no process",
         false => &stamp.holder,
     };
     Err(fenced(format_args!(

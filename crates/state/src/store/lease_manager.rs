@@ -34,7 +34,7 @@ pub(super) struct LeaseManager<L> {
     held: Option<(String, u64)>,
     /// What this process wrote or read last.
     cached: LeaseRead,
-    /// When the renewal that counts was sent.
+    /// When the write that took the lease was sent.
     sent: Duration,
     watch: Watch,
     candidates: Candidates,
