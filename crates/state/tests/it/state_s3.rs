@@ -208,7 +208,8 @@ fn a_bucket_that_ignores_conditional_writes_is_rejected_before_it_is_used() {
         assert_eq!(process.end().0.code(), Some(1), "{:#?}", process.log);
         let output = process.log.last().unwrap().to_lowercase();
         let condition = ignored.unwrap_or("if-none-match");
-        let expected = format!("ignores {condition} on put, which is needed are stored apart");
+        let expected =
+            format!("ignores {condition} on put, which is needed to prevent concurrent writers");
         assert!(output.contains(&expected), "{output}");
         assert!(
             objects.lock().unwrap().by_path.is_empty(),
