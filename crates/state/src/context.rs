@@ -126,7 +126,7 @@ impl<S> ExecutionContext<S> {
 
     /// Stops the processor as a signal would.
     pub fn stop(&self) {
-        self.core.begin_shutdown(StopReason::Asked);
+        self.core.begin_shutdown(StopReason::Requested);
     }
 
     /// Registers a callback for a stop request. It runs on the thread that requests the

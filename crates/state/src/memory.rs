@@ -22,7 +22,7 @@ impl<S: Serialize + DeserializeOwned + Default + Send + 'static> State for S {}
 
 /// How long to wait for the state before it is replaced.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the processor lets waiting_readers go before.
+/// How long the processor yields to waiting readers.
 const YIELD_LIMIT: Duration = Duration::from_millis(10);
 
 pub(super) struct Memory<S> {
@@ -61,7 +61,7 @@ pub(super) trait StateAccess: Send + Sync {
     /// The state as JSON, to be displayed: waits at most `timeout`.
     fn peek(&self, timeout: Duration) -> Result<Serialized>;
 
-    /// What was serialized with this change is safe now.
+    /// Marks the state up to this change as saved.
     fn saved(&self, change: u64);
 
     /// Replaces the state with `json`, which is parsed completely first. Keys that the

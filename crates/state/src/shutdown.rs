@@ -17,7 +17,7 @@ const MIGRATION_NOTICE_LIFETIME: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StopReason {
     /// A signal, or a call of the program.
-    Asked,
+    Requested,
     /// Kubernetes' hook.
     PreStop,
     /// `run` returned.
@@ -42,7 +42,7 @@ impl Core {
             return;
         }
         let text = match reason {
-            StopReason::Asked => "asked to stop".to_owned(),
+            StopReason::Requested => "asked to stop".to_owned(),
             StopReason::PreStop => "asked to stop by the preStop hook".to_owned(),
             StopReason::Returned => "run is over".to_owned(),
             StopReason::HandOver(to) => format!("handing over to {to}"),
@@ -58,7 +58,7 @@ impl Core {
 
     /// Begins the shutdown after a signal: also ends the wait on standby.
     pub(super) fn begin_shutdown_by_signal(&self) {
-        self.begin_shutdown(StopReason::Asked);
+        self.begin_shutdown(StopReason::Requested);
         self.waiter.wake.stop(Stage::Stopping);
     }
 
