@@ -88,7 +88,7 @@ fn a_worker_takes_no_task_while_its_processor_may_not_act() {
     let store = ConfigMapStore::new()
         .at(relay.url())
         .service_account(cluster.account())
-        .patience(Duration::from_secs(2));
+        .lease_duration(Duration::from_secs(2));
     let process = App::new()
         .processor_id("adding")
         .store(store)

@@ -1,4 +1,4 @@
-//! From a few calls to a processor that runs.
+//! Builds and runs a processor.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,7 +13,7 @@ use super::core::{Core, Migrate};
 use super::lifecycle::Process;
 use super::memory::{Memory, State};
 use super::processor::{Function, Processor, Tick};
-use super::settings::{Draft, Surroundings};
+use super::settings::{Environment, Overrides};
 use super::store::{FileStore, Store};
 use super::{endpoints, logs};
 use satellite_core::Result;
@@ -21,8 +21,8 @@ use satellite_core::http::Secret;
 use satellite_core::wake::{Clock, Waiter};
 use satellite_core::{Ended, Exit, Failure};
 
-/// A processor in the making: settings where the environment's and
-/// `dory.yaml`'s are not wanted, and three ways to run.
+/// Builds a processor: settings that override the environment and `dory.yaml`, and
+/// three ways to run.
 ///
 /// ```no_run
 /// use satellite_state::{App, Exit};
@@ -34,18 +34,18 @@ use satellite_core::{Ended, Exit, Failure};
 /// ```
 #[must_use = "an app does nothing until it is run"]
 pub struct App {
-    draft: Draft,
+    overrides: Overrides,
     store: Option<Box<dyn Store>>,
     migration: Option<(u32, Migrate)>,
     owns_process: bool,
     waiter: Waiter,
-    begun: Instant,
+    started_at: Instant,
 }
 
 /// Three ways to run.
 impl App {
-    /// Calls `tick` at once and then whenever `interval` has passed, with the
-    /// state in its hands: it is saved between two ticks, never in one.
+    /// Calls `tick` immediately and then each time `interval` has passed, with mutable
+    /// access to the state. The state is saved between ticks, never during one.
     ///
     /// ```no_run
     /// use satellite_state::{App, Exit};
@@ -74,7 +74,7 @@ impl App {
         })
     }
 
-    /// Calls `run` once: it works until it is told to stop.
+    /// Calls `run` once. It should return when a stop is requested.
     ///
     /// ```no_run
     /// use satellite_state::{App, ExecutionContext, Exit};
@@ -99,7 +99,7 @@ impl App {
         })
     }
 
-    /// Runs a [`Processor`], to whom nothing is denied.
+    /// Runs a [`Processor`], with access to all hooks.
     pub fn run<P: Processor>(self, processor: P) -> Exit {
         let end = self.build(processor).and_then(Process::run);
         end.into()
@@ -108,7 +108,7 @@ impl App {
     /// Checks the settings and opens the endpoints, without running.
     ///
     /// # Errors
-    /// `is_settings()` names all that is wrong; a port that is taken.
+    /// `is_settings()`: names all invalid settings. Another error when the port is in use.
     ///
     /// ```
     /// use satellite_state::{App, ExecutionContext, Outcome, Processor};
@@ -136,8 +136,8 @@ impl App {
     /// # Ok::<(), satellite_state::Error>(())
     /// ```
     pub fn build<P: Processor>(mut self, processor: P) -> Result<Process<P>> {
-        self.draft.has_store = self.store.is_some();
-        let (settings, named) = self.draft.finish(&Surroundings::default())?;
+        self.overrides.has_store = self.store.is_some();
+        let (settings, named) = self.overrides.finish(&Environment::default())?;
         if self.owns_process {
             logs::start(&settings);
         }
@@ -160,16 +160,16 @@ impl App {
             store,
             memory.clone(),
             self.waiter,
-            self.begun,
+            self.started_at,
         ));
         core.describe();
         let server = match endpoints::serve(&core) {
             Ok(server) => Some(server),
-            // A pod has its addresses for itself; a host's may still be those of
-            // the process whose state is to be taken over.
+            // A pod has its own addresses. On a host, the process whose state is to be
+            // taken over may still use this address.
             Err(e) if core.settings.in_cluster => return Err(e),
             Err(e) => {
-                log::info!("{e}; trying again with the state in hand");
+                log::info!("{e}; will retry once this process holds the state");
                 None
             }
         };
@@ -183,75 +183,76 @@ impl App {
     }
 }
 
-/// What it runs with.
+/// Settings.
 impl App {
-    /// With the settings of the environment and of `dory.yaml`.
+    /// Uses the settings from the environment and from `dory.yaml`.
     pub fn new() -> Self {
         App {
-            draft: Draft::default(),
+            overrides: Overrides::default(),
             store: None,
             migration: None,
             owns_process: true,
             waiter: Waiter::default(),
-            begun: Instant::now(),
+            started_at: Instant::now(),
         }
     }
 
-    /// In place of `DORY_PROCESSOR_ID`: what the state goes by.
+    /// The id under which the state is stored. Overrides `DORY_PROCESSOR_ID`.
     pub fn processor_id(mut self, id: impl Into<String>) -> Self {
-        self.draft.processor_id = Some(id.into());
+        self.overrides.processor_id = Some(id.into());
         self
     }
 
-    /// Where the state is kept, in place of `DORY_STATE_BACKEND`.
+    /// Where the state is stored. Overrides `DORY_STATE_BACKEND`.
     pub fn store(mut self, store: impl Store + 'static) -> Self {
         self.store = Some(Box::new(store));
         self
     }
 
-    /// A [`FileStore`] in this folder.
+    /// Stores the state with a [`FileStore`] in this folder.
     pub fn folder(self, folder: impl Into<std::path::PathBuf>) -> Self {
         self.store(FileStore::new(folder))
     }
 
-    /// Saves this often, when the state has changed: what a crash may cost at the
-    /// most. In place of `DORY_CHECKPOINT_SEC`, 5 seconds.
+    /// How often the state is saved when it has changed: the most that a crash can
+    /// lose. Overrides `DORY_CHECKPOINT_SEC`; 5 seconds by default.
     pub fn checkpoint_every(mut self, interval: Duration) -> Self {
-        self.draft.checkpoint_every = Some(interval);
+        self.overrides.checkpoint_every = Some(interval);
         self
     }
 
-    /// How long a turn may last before `/healthz` fails. In place of
-    /// `DORY_STALL_LIMIT_SEC`, an hour.
+    /// How long a turn may take before `/healthz` fails. Overrides
+    /// `DORY_STALL_LIMIT_SEC`; one hour by default.
     pub fn stall_limit(mut self, limit: Duration) -> Self {
-        self.draft.stall_limit = Some(limit);
+        self.overrides.stall_limit = Some(limit);
         self
     }
 
-    /// From the word to stop to the last save, at the most. In place of
-    /// `DORY_SHUTDOWN_TIMEOUT_SEC`, 30 seconds: less than the pod's grace period.
+    /// The maximum time from the stop request to the end of the last save. Overrides
+    /// `DORY_SHUTDOWN_TIMEOUT_SEC`; 30 seconds by default. Must be less than the pod's
+    /// grace period.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.draft.shutdown_timeout = Some(limit);
+        self.overrides.shutdown_timeout = Some(limit);
         self
     }
 
-    /// Where the endpoints are, in place of `DORY_HEALTH_HOST` and
-    /// `DORY_HEALTH_PORT`; port 0 is of the system's choice.
+    /// The address of the HTTP endpoints. Overrides `DORY_HEALTH_HOST` and
+    /// `DORY_HEALTH_PORT`; with port 0 the system chooses a port.
     pub fn endpoints(mut self, address: SocketAddr) -> Self {
-        self.draft.health = Some(address);
+        self.overrides.health = Some(address);
         self
     }
 
-    /// In place of `DORY_STATE_TOKEN`: whoever shows it may read and set the
-    /// state. Without one, only this host may.
+    /// The token that allows clients to read and replace the state. Overrides
+    /// `DORY_STATE_TOKEN`. Without a token, only clients on this host may.
     pub fn state_token(mut self, token: impl Into<Secret>) -> Self {
-        self.draft.state_token = Some(token.into());
+        self.overrides.state_token = Some(token.into());
         self
     }
 
-    /// The version of the state's shape, and how an older one becomes one of
-    /// this version: in place of [`Processor::SCHEMA`] and
-    /// [`Processor::migrate`], for closures.
+    /// The schema version of the state, and how to migrate an older one to this
+    /// version: replaces [`Processor::SCHEMA`] and [`Processor::migrate`] for
+    /// closures.
     ///
     /// ```
     /// use satellite_state::App;
@@ -262,7 +263,7 @@ impl App {
     ///         state["names"] = json!([state["name"].take()]);
     ///         Ok(state)
     ///     }
-    ///     _ => Err("older than anybody remembers".into()),
+    ///     _ => Err("unsupported schema version".into()),
     /// });
     /// # let _ = app;
     /// ```
@@ -275,14 +276,14 @@ impl App {
         self
     }
 
-    /// Leaves signals, the log and the end of the process to the program, which
-    /// stops the processor with [`ExecutionContext::stop`].
+    /// Installs no signal handlers and no logger, and never exits the process. The
+    /// program stops the processor with [`ExecutionContext::stop`].
     pub fn no_signals(mut self) -> Self {
         self.owns_process = false;
         self
     }
 
-    /// A clock in place of the system's for the turns: for tests.
+    /// A clock that replaces the system clock for the turns: for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.waiter.clock = Arc::new(clock);
         self

@@ -1,4 +1,4 @@
-//! `dory.yaml`: a YAML map of settings.
+//! Reads `dory.yaml`: a YAML map of settings.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -16,7 +16,7 @@ pub(super) struct ConfigFile {
     nested: BTreeSet<String>,
 }
 
-const PLACES: [&str; 3] = [
+const DEFAULT_PATHS: [&str; 3] = [
     "/etc/dory/config.yaml",
     "/app/config/dory.yaml",
     "dory.yaml",
@@ -55,8 +55,8 @@ const KNOWN: [&str; 30] = [
     "state_token",
 ];
 
-/// Keys that dory-sdk reads and this kit has no use for.
-const OF_THE_ORIGINAL: [&str; 13] = [
+/// Keys that dory-sdk reads and this kit does not use.
+const UNUSED_DORY_SDK_KEYS: [&str; 13] = [
     "app",
     "bookkeeping",
     "circuit_breaker",
@@ -73,14 +73,14 @@ const OF_THE_ORIGINAL: [&str; 13] = [
 ];
 
 impl ConfigFile {
-    /// Reads the file that was named, or else the first that exists. The error
-    /// says what is wrong with it.
+    /// Reads the configured file, or else the first default one that exists. The error
+    /// describes the problem.
     pub(super) fn find(named: Option<String>) -> Result<Self, String> {
         if let Some(path) = named {
             let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
             return Self::parse(path.into(), &text);
         }
-        for path in PLACES.map(PathBuf::from) {
+        for path in DEFAULT_PATHS.map(PathBuf::from) {
             match fs::read_to_string(&path) {
                 Ok(text) => return Self::parse(path, &text),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -90,13 +90,13 @@ impl ConfigFile {
         Ok(ConfigFile::default())
     }
 
-    /// The variables that are settings, whichever of them is used.
+    /// The names of all variables that are settings.
     pub(super) fn variables() -> impl Iterator<Item = String> {
         let names = KNOWN.iter().chain(&["config_file"]);
         names.map(|name| format!("DORY_{}", name.to_ascii_uppercase()))
     }
 
-    /// The value for `HEALTH_PORT` is that of `health_port`.
+    /// The value of a setting: `HEALTH_PORT` looks up `health_port`.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         self.values.get(&name.to_ascii_lowercase()).cloned()
     }
@@ -108,7 +108,7 @@ impl ConfigFile {
         let keys = || self.values.keys().chain(&self.nested);
         let (unused, unknown): (Vec<_>, Vec<_>) = keys()
             .filter(|key| !KNOWN.contains(&key.as_str()))
-            .partition(|key| OF_THE_ORIGINAL.contains(&key.as_str()));
+            .partition(|key| UNUSED_DORY_SDK_KEYS.contains(&key.as_str()));
         let mut warnings: Vec<_> = unknown
             .into_iter()
             .map(|key| format!("{path}: unknown setting {key:?} is ignored"))
@@ -146,7 +146,7 @@ impl ConfigFile {
 struct Reader {
     values: BTreeMap<String, String>,
     nested: BTreeSet<String>,
-    /// Collections that are open around the present event.
+    /// The nesting depth of the current event.
     depth: usize,
     /// The top-level key whose value comes next.
     key: Option<String>,
@@ -200,7 +200,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The value of the present key is a map or a list.
+    /// Records that the value of the current key is a map or a list.
     fn nest(&mut self) -> Result<(), String> {
         let key = self.key.take().ok_or(EXPECTED)?;
         if KNOWN.contains(&key.as_str()) {
@@ -248,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn the_specs_file_is_read() {
+    fn an_example_file_is_read() {
         let file = parse(
-            "# settings\nhealth_port: 8081\nlog_level: \"DEBUG\"  # loud\nstate_backend: 'local'\n\
+            "# settings\nhealth_port: 8081\nlog_level: \"DEBUG\"  # verbose\nstate_backend: 'local'\n\
              shutdown_timeout_sec: 12.5 # seconds\nprocessor_id:\n",
         )
         .unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_map_of_settings_is_rejected_with_its_place() {
+    fn an_invalid_file_is_rejected_with_its_location() {
         for wrong in [
             "health_port 8080",
             "health_port: [1]",
@@ -303,14 +303,14 @@ mod tests {
             "a: {b",
             "a: *b",
         ] {
-            let told = parse(wrong).unwrap_err();
-            assert!(told.starts_with("dory.yaml:"), "{wrong:?}: {told}");
+            let error = parse(wrong).unwrap_err();
+            assert!(error.starts_with("dory.yaml:"), "{wrong:?}: {error}");
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "(?s).{0,200}") {
+        fn arbitrary_text_does_not_panic(text in "(?s).{0,200}") {
             let _ = parse(&text);
         }
     }

@@ -1,4 +1,4 @@
-//! What a processor works with.
+//! The context that a processor works with.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::memory::{Memory, State, StateGuard};
-use super::way_out::Why;
+use super::shutdown::StopReason;
 use satellite_core::Result;
 use satellite_core::wake::Stage;
 use satellite_health::Health;
 
-/// The state, word of a stop, and where this process runs. Clones are cheap and
-/// may go to other threads.
+/// Access to the state, stop requests, and information about this process. Clones are
+/// cheap and may be sent to other threads.
 ///
 /// ```no_run
 /// use satellite_state::{App, ExecutionContext};
@@ -31,23 +31,23 @@ pub struct ExecutionContext<S> {
     pub(super) memory: Arc<Memory<S>>,
 }
 
-/// The state, and when to save it.
+/// The state, and saving it.
 impl<S: State> ExecutionContext<S> {
-    /// The state, to read and to change. Saving waits for the guard: hold it for
-    /// one step, so that a step is saved whole or not at all.
+    /// Locks the state for reading and changing. Saving waits for the guard: hold it for
+    /// one step, so that a step is saved entirely or not at all.
     ///
     /// # Panics
-    /// When this thread holds a guard already, which would wait for itself.
+    /// When this thread already holds a guard, which would be a deadlock.
     pub fn state(&self) -> StateGuard<'_, S> {
         self.memory.guard()
     }
 
-    /// Saves the state now, if it has changed since the last time.
+    /// Saves the state now, if it has changed since the last save.
     ///
     /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now; the store's
-    /// own; this thread holds a guard; or the state is not this process's yet, in a
-    /// [`startup`](super::Processor::startup) that prepares to take it over.
+    /// [`is_fenced`](crate::is_fenced) when another process holds the state now; an error of
+    /// the store; this thread holds a guard; or this process does not hold the state yet,
+    /// in a [`startup`](super::Processor::startup) that prepares a takeover.
     pub fn checkpoint(&self) -> Result<()> {
         self.core.checkpoint()
     }
@@ -55,9 +55,9 @@ impl<S: State> ExecutionContext<S> {
 
 /// When to stop.
 impl<S> ExecutionContext<S> {
-    /// Turns, numbered from 0: the first at once, the others when `interval` has
-    /// passed since the one before. A stop ends the wait, and the loop, at once.
-    /// No turn begins while this process [may not act](Self::may_act).
+    /// Yields turns, numbered from 0: the first immediately, the others when `interval`
+    /// has passed since the previous one. A stop request ends the wait, and the loop,
+    /// immediately. No turn begins while this process [may not act](Self::may_act).
     pub fn run_loop(&self, interval: Duration) -> RunLoop<'_> {
         RunLoop {
             core: &self.core,
@@ -66,27 +66,27 @@ impl<S> ExecutionContext<S> {
         }
     }
 
-    /// A stop was asked for: finish soon, begin nothing large.
+    /// A stop was requested: finish soon, start nothing that takes long.
     pub fn is_shutdown_requested(&self) -> bool {
         self.core.waiter.wake.stage() >= Stage::Draining
     }
 
     /// The state is about to move to another process: this one is being stopped
-    /// or asked to hand over, or a hook says that it will be.
+    /// or asked to hand over, or a hook announced that it will be.
     pub fn is_migration_imminent(&self) -> bool {
         self.core.is_migration_imminent()
     }
 
-    /// Whether this process may act: the state is its own, and no other process can
-    /// have taken it yet. False during a [`startup`](super::Processor::startup) that
-    /// prepares to take the state over, and from the moment on in which others may
-    /// take it because its lease was not renewed. It is true again after a renewal.
+    /// Whether this process may act: it holds the state, and no other process can have
+    /// taken it yet. False during a [`startup`](super::Processor::startup) that
+    /// prepares a takeover, and as soon as other processes may take the state because
+    /// its lease was not renewed. It is true again after a renewal.
     ///
-    /// [`run_loop`](Self::run_loop) and [`sleep`](Self::sleep) ask this, and wait. Ask
-    /// it right before each action outside of this process in a turn that may last
-    /// longer than a tenth of the lease, or in a thread of your own: it costs no more
-    /// than reading the clock. A process that is stopped between the question and the
-    /// action, by `SIGSTOP` or a suspended machine, still acts when it goes on.
+    /// [`run_loop`](Self::run_loop) and [`sleep`](Self::sleep) check this, and wait. Check
+    /// it right before each external side effect in a turn that may take longer than a
+    /// tenth of the lease duration, or in a thread of your own: it costs no more than
+    /// reading the clock. A process that is suspended between the check and the action,
+    /// by `SIGSTOP` or a suspended machine, still acts when it resumes.
     ///
     /// ```
     /// # use satellite_state::ExecutionContext;
@@ -104,8 +104,8 @@ impl<S> ExecutionContext<S> {
         self.core.may_act()
     }
 
-    /// Waits for `duration`, and for as long as the lease has lapsed: see
-    /// [`may_act`](Self::may_act). False, and at once, when a stop is asked for.
+    /// Waits for `duration`, and while the lease has lapsed: see
+    /// [`may_act`](Self::may_act). Returns false immediately when a stop is requested.
     pub fn sleep(&self, duration: Duration) -> bool {
         self.core.turns.end();
         self.core.waiter.sleep(duration, Stage::Draining);
@@ -117,26 +117,26 @@ impl<S> ExecutionContext<S> {
         waited_out
     }
 
-    /// Tells that `run` goes on, for one that works without
-    /// [`run_loop`](Self::run_loop). From the first call on, `/healthz` fails
-    /// when the next one is later than the stall limit.
+    /// Reports that `run` makes progress, for a `run` that does not use
+    /// [`run_loop`](Self::run_loop). After the first call, `/healthz` fails when the
+    /// next call is later than the stall limit.
     pub fn heartbeat(&self) {
         self.core.turns.begin();
     }
 
-    /// Ends the processor as a signal would.
+    /// Stops the processor as a signal would.
     pub fn stop(&self) {
-        self.core.leave(Why::Asked);
+        self.core.begin_shutdown(StopReason::Requested);
     }
 
-    /// Does something when a stop is asked for, in the thread that asks: for
-    /// what waits elsewhere than on this context.
+    /// Registers a callback for a stop request. It runs on the thread that requests the
+    /// stop: use it to wake code that does not wait on this context.
     pub fn on_stop(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.core.on_stop(Box::new(wake));
     }
 }
 
-/// Where it runs, and as what.
+/// Identity and environment.
 impl<S> ExecutionContext<S> {
     /// The pod's name (`DORY_POD_NAME`), or the host's.
     pub fn pod_name(&self) -> &str {
@@ -148,13 +148,13 @@ impl<S> ExecutionContext<S> {
         &self.core.settings.pod_namespace
     }
 
-    /// The processor's id (`DORY_PROCESSOR_ID`): what its state goes by.
+    /// The processor's id (`DORY_PROCESSOR_ID`): the id under which its state is stored.
     pub fn processor_id(&self) -> &str {
         &self.core.settings.processor_id
     }
 
-    /// How many starts in a row came to no clean end before this one;
-    /// `RESTART_COUNT` where that is set.
+    /// How many consecutive starts before this one ended uncleanly; `RESTART_COUNT` if
+    /// that is set.
     pub fn attempt_number(&self) -> u32 {
         self.core.attempt()
     }
@@ -165,14 +165,14 @@ impl<S> ExecutionContext<S> {
         self.core.settings.is_migrating || self.migrated_from().is_some()
     }
 
-    /// The pod that had the state before, where it was another one
-    /// (`DORY_MIGRATED_FROM`, or as the state itself tells).
+    /// The pod that held the state before, if it was another one (`DORY_MIGRATED_FROM`,
+    /// or as recorded in the state).
     pub fn migrated_from(&self) -> Option<String> {
-        let told = self.core.settings.migrated_from.clone();
-        told.or_else(|| self.core.migrated_from())
+        let configured = self.core.settings.migrated_from.clone();
+        configured.or_else(|| self.core.migrated_from())
     }
 
-    /// The environment's variables, those of this kit (`DORY_…`) left out.
+    /// The environment's variables, without those of this kit (`DORY_…`).
     pub fn config(&self) -> BTreeMap<String, String> {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
@@ -181,7 +181,7 @@ impl<S> ExecutionContext<S> {
             .collect()
     }
 
-    /// What `/ready` tells; a processor may add reasons of its own.
+    /// The problems that `/ready` reports; a processor may add its own.
     pub fn health(&self) -> &Health {
         &self.core.health
     }

@@ -1,5 +1,5 @@
-//! What the parts of a running processor share: the state and its store, and
-//! how far the processor has come.
+//! What the parts of a running processor share: the state, its store, and the
+//! progress of the processor.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::document::{Content, Snapshot, pod_of};
-use super::figures;
-use super::memory::Keep;
+use super::memory::StateAccess;
+use super::metrics;
 use super::outage::Outage;
 use super::settings::Settings;
-use super::store::{Keeper, Opened, Opening, Original, Status as _, Store, Tenure};
+use super::shutdown::StopReason;
+use super::store::{
+    LeaseRenewer, LeaseValidity, OpenRequest, Opened, Original, Status as _, Store,
+};
 use super::turns::Turns;
-use super::way_out::Why;
 use crate::error::is_fenced;
 use satellite_core::Failure;
 use satellite_core::wake::{Stage, Waiter};
@@ -24,72 +26,72 @@ use satellite_core::{Error, Result};
 use satellite_health::Health;
 use satellite_health::metrics::Metrics;
 
-/// The name under which a processor tells why it is not ready.
+/// The name of the health problem that says why a processor is not ready.
 pub(super) const PROCESSOR: &str = "processor";
-/// The name under which it tells how the last save went.
+/// The name of the health problem that reports a failed save.
 const STATE: &str = "state";
-/// Up for this long, a processor has left its crashes behind.
+/// After running for this long, a processor no longer counts its earlier crashes.
 pub(super) const STABLE: Duration = Duration::from_secs(300);
-/// How long to wait before an attempt to open the store is repeated.
-const OPEN_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait between two attempts to open the store.
+const OPEN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) type Migrate = Box<dyn Fn(u32, Value) -> Result<Value, Failure> + Send + Sync>;
 
 pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) schema: u32,
     pub(super) migrate: Migrate,
-    /// This process, by a name that no other has.
+    /// The unique name of this process.
     pub(super) holder: String,
     pub(super) waiter: Waiter,
     pub(super) health: Health,
-    pub(super) memory: Arc<dyn Keep>,
+    pub(super) memory: Arc<dyn StateAccess>,
     pub(super) turns: Turns,
-    pub(super) begun: Instant,
-    /// Answers of `/prestop` that are not out yet.
+    pub(super) started_at: Instant,
+    /// Responses of `/prestop` that are not sent yet.
     pub(super) prestops: AtomicUsize,
     pub(super) store: Mutex<Box<dyn Store>>,
-    /// Beside the store, which a save may keep busy.
-    pub(super) keeper: Mutex<Option<Box<dyn Keeper>>>,
+    /// Separate from the store, which a save may keep locked.
+    pub(super) lease_renewer: Mutex<Option<Box<dyn LeaseRenewer>>>,
     /// Until when this process may act on the state.
-    pub(super) tenure: Tenure,
-    /// The state in memory is a copy, to prepare with.
+    pub(super) lease_validity: LeaseValidity,
+    /// The state in memory is a copy, used to prepare for a takeover.
     pub(super) is_preparing: AtomicBool,
     /// It may ask another process for the state.
     pub(super) is_prepared: AtomicBool,
-    /// It would have had to ask, unprepared.
+    /// Opening failed because this process has to prepare before it asks.
     pub(super) has_to_prepare: AtomicBool,
-    /// One save at a time, from taking the state to keeping it: no older state
-    /// overtakes a newer one.
+    /// Held from serializing the state to storing it: one save at a time, so that an
+    /// older state never replaces a newer one.
     saving: Mutex<LastSave>,
     attempt: AtomicU32,
-    /// From the restored state to the last save.
+    /// True from restoring the state until the last save.
     pub(super) is_open: AtomicBool,
-    /// One way out at a time.
+    /// Held during the final save: it runs once.
     pub(super) finishing: Mutex<()>,
     progress: Mutex<Progress>,
     pub(super) changed: Condvar,
     pub(super) wakers: Mutex<Vec<Waker>>,
-    opening: Mutex<Outage>,
-    saves: Mutex<Outage>,
-    pub(super) tending: Mutex<Outage>,
+    open_outage: Mutex<Outage>,
+    save_outage: Mutex<Outage>,
+    pub(super) renew_outage: Mutex<Outage>,
 }
 
 pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct LastSave {
-    /// A sum over its bytes: the state may be touched and stay as it was.
+    /// A hash of its bytes: the state may be accessed mutably without changing.
     sum: Option<u64>,
     generation: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Progress {
-    pub(super) why: Option<Why>,
-    pub(super) leaving_since: Option<Instant>,
+    pub(super) stop_reason: Option<StopReason>,
+    pub(super) stopping_since: Option<Instant>,
     pub(super) announced: Option<Instant>,
     pub(super) migrated_from: Option<String>,
-    /// How the last save went; `Ok` as well where there was nothing to save.
+    /// The result of the last save; also `Ok` when there was nothing to save.
     pub(super) end: Option<Result<(), String>>,
 }
 
@@ -99,13 +101,13 @@ impl Core {
         schema: u32,
         migrate: Migrate,
         store: Box<dyn Store>,
-        memory: Arc<dyn Keep>,
+        memory: Arc<dyn StateAccess>,
         waiter: Waiter,
-        begun: Instant,
+        started_at: Instant,
     ) -> Self {
         let health = Health::new();
         health.starting(PROCESSOR, "starting");
-        health.metrics().show(figures::ALL);
+        health.metrics().show(metrics::ALL);
         Core {
             holder: super::identity::holder(&settings.pod_name, settings.in_cluster),
             settings,
@@ -115,11 +117,11 @@ impl Core {
             health,
             memory,
             turns: Turns::default(),
-            begun,
+            started_at,
             prestops: AtomicUsize::new(0),
             store: Mutex::new(store),
-            keeper: Mutex::default(),
-            tenure: Tenure::default(),
+            lease_renewer: Mutex::default(),
+            lease_validity: LeaseValidity::default(),
             is_preparing: AtomicBool::new(false),
             is_prepared: AtomicBool::new(false),
             has_to_prepare: AtomicBool::new(false),
@@ -130,9 +132,9 @@ impl Core {
             progress: Mutex::default(),
             changed: Condvar::new(),
             wakers: Mutex::default(),
-            opening: Mutex::new(Outage::of("opening the store")),
-            saves: Mutex::new(Outage::of("saving the state")),
-            tending: Mutex::new(Outage::of("renewing the lease")),
+            open_outage: Mutex::new(Outage::of("opening the store")),
+            save_outage: Mutex::new(Outage::of("saving the state")),
+            renew_outage: Mutex::new(Outage::of("renewing the lease")),
         }
     }
 
@@ -152,12 +154,12 @@ impl Core {
         self.saving().generation
     }
 
-    /// Without waiting; `None` while it is being saved.
+    /// Does not block; `None` while the state is being saved.
     pub(super) fn generation_now(&self) -> Option<u64> {
         self.saving.try_lock().ok().map(|last| last.generation)
     }
 
-    /// Tells by `/metrics` who this is.
+    /// Publishes the identity of this processor in `/metrics`.
     pub(super) fn describe(&self) {
         let labels = [
             ("processor_id", self.settings.processor_id.as_str()),
@@ -165,7 +167,7 @@ impl Core {
             ("namespace", self.settings.pod_namespace.as_str()),
             ("version", env!("CARGO_PKG_VERSION")),
         ];
-        self.metrics().set(&figures::INFO, &labels, 1.0);
+        self.metrics().set(&metrics::INFO, &labels, 1.0);
     }
 
     pub(super) fn ready(&self) {
@@ -176,8 +178,10 @@ impl Core {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keeper(&self) -> MutexGuard<'_, Option<Box<dyn Keeper>>> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lease_renewer(&self) -> MutexGuard<'_, Option<Box<dyn LeaseRenewer>>> {
+        self.lease_renewer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saving(&self) -> MutexGuard<'_, LastSave> {
@@ -191,42 +195,42 @@ impl Core {
 
 /// The state and its store.
 impl Core {
-    /// Becomes the one writer.
+    /// Becomes the only writer.
     pub(super) fn open(&self) -> Result<Opened> {
-        self.tenure.unlimited(); // unless the store says otherwise
-        let opened = self.with_patience(|| {
+        self.lease_validity.unlimited(); // the store may limit it
+        let opened = self.with_retries(|| {
             let mut store = self.store();
-            let opened = store.open(&self.opening())?;
-            *self.keeper() = store.keeper();
+            let opened = store.open(&self.open_request())?;
+            *self.lease_renewer() = store.lease_renewer();
             Ok(opened)
         })?;
         if let Some(snapshot) = &opened.snapshot {
             self.saving().generation = snapshot.stamp.generation;
-            self.came_from(snapshot, snapshot.content.unclean_starts);
+            self.record_previous_writer(snapshot, snapshot.content.unclean_starts);
         }
         self.metrics()
-            .set(&figures::RESTARTS, &[], self.attempt().into());
+            .set(&metrics::RESTARTS, &[], self.attempt().into());
         Ok(opened)
     }
 
-    /// Repeats a step of the start while the store is away or says 403, for as long
-    /// as a start may take: a role that was granted a moment ago is not known to
-    /// all API servers yet. The last failure is the error.
-    fn with_patience<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
+    /// Retries a step of the start while the store is unavailable or responds 403, until
+    /// the startup timeout: a role that was granted just now may not have reached all
+    /// API servers yet. Returns the last error.
+    fn with_retries<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
         let since = self.waiter.now();
         loop {
             match step() {
                 Err(e) if e.is_forbidden() || e.is_retryable() => {
-                    self.failing_to_open(&e);
+                    self.record_open_failure(&e);
                     let waited = self.waiter.now().saturating_duration_since(since);
                     if waited >= self.settings.startup_timeout {
                         return Err(e);
                     }
-                    self.wait_to_open(OPEN_AGAIN, &e.to_string())?;
+                    self.wait_to_open(OPEN_RETRY_INTERVAL, &e.to_string())?;
                 }
                 done => {
                     if done.is_ok() {
-                        self.ended(&self.opening);
+                        self.ended(&self.open_outage);
                     }
                     return done;
                 }
@@ -234,11 +238,11 @@ impl Core {
         }
     }
 
-    pub(super) fn failing_to_open(&self, error: &Error) {
-        self.failed(&self.opening, log::Level::Warn, error);
+    pub(super) fn record_open_failure(&self, error: &Error) {
+        self.failed(&self.open_outage, log::Level::Warn, error);
     }
 
-    /// Waits; `/ready` tells the reason.
+    /// Waits; `/ready` reports the reason.
     pub(super) fn wait_to_open(&self, duration: Duration, reason: &str) -> Result<()> {
         self.waiting(reason);
         match self.waiter.sleep(duration, Stage::Draining) {
@@ -247,16 +251,16 @@ impl Core {
         }
     }
 
-    /// The first save of this process, which shows that it may save at all.
+    /// The first save of this process, which verifies that it can save at all.
     pub(super) fn first_checkpoint(&self) -> Result<()> {
-        self.with_patience(|| self.checkpoint())
+        self.with_retries(|| self.checkpoint())
     }
 
     pub(super) fn read_original(&self, namespace: &str, id: &str) -> Result<Option<Original>> {
         self.store().read_original(namespace, id)
     }
 
-    /// Puts a state that was kept into memory, migrated if it is older.
+    /// Loads a stored state into memory, migrated if it has an older schema.
     pub(super) fn restore(&self, snapshot: &Snapshot) -> Result<()> {
         let (from, to) = (snapshot.content.schema, self.schema);
         if from > to {
@@ -280,8 +284,8 @@ impl Core {
         Ok(())
     }
 
-    /// Who had the state before, and how often it came to no clean end.
-    pub(super) fn came_from(&self, snapshot: &Snapshot, unclean_starts: u32) {
+    /// Records who held the state before, and how many starts ended uncleanly.
+    pub(super) fn record_previous_writer(&self, snapshot: &Snapshot, unclean_starts: u32) {
         let attempt = self.settings.restart_count.unwrap_or(unclean_starts);
         self.attempt.store(attempt, Ordering::Relaxed);
         let pod = pod_of(snapshot.stamp.writer());
@@ -289,35 +293,39 @@ impl Core {
         self.progress().migrated_from = is_another.then(|| pod.to_owned());
     }
 
-    pub(super) fn opening(&self) -> Opening<'_> {
-        Opening {
+    pub(super) fn open_request(&self) -> OpenRequest<'_> {
+        OpenRequest {
             processor: &self.settings.processor_id,
             namespace: &self.settings.pod_namespace,
             holder: &self.holder,
             in_cluster: self.settings.in_cluster,
             revision: self.settings.revision,
-            tenure: &self.tenure,
+            lease_validity: &self.lease_validity,
             waiter: &self.waiter,
             status: self,
         }
     }
 
-    /// The state in memory is the one to keep from now on. Until then nothing is
-    /// saved: what could not be restored is not written over.
+    /// From now on the state in memory is the one to save. Nothing is saved before
+    /// this, so that a state that could not be restored is not overwritten.
     pub(super) fn restored(&self) {
         self.is_open.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn set_aside(&self) -> Result<String> {
-        self.metrics().add(&figures::RESETS, &[], 1);
-        self.store().set_aside()
+    pub(super) fn move_aside(&self) -> Result<String> {
+        self.metrics().add(&metrics::RESETS, &[], 1);
+        self.store().move_aside()
     }
 
     /// Saves the state, if it has changed.
     pub(super) fn checkpoint(&self) -> Result<()> {
         let mut last = self.saving();
         self.check_open()?;
-        let Some(taken) = self.memory.take(true).inspect_err(|e| self.not_saved(e))? else {
+        let Some(taken) = self
+            .memory
+            .take(true)
+            .inspect_err(|e| self.record_save_failure(e))?
+        else {
             return Ok(());
         };
         let sum = Some(sum_of(&taken.json));
@@ -326,17 +334,17 @@ impl Core {
             last.generation = self.timed_save(&content, |store| store.save(&content))?;
             last.sum = sum;
         }
-        self.memory.saved(taken.mark);
+        self.memory.saved(taken.change);
         Ok(())
     }
 
-    /// The last save, after which the state may be somebody else's.
+    /// The last save, after which another process may take the state.
     pub(super) fn release(&self, content: &Content) -> Result<()> {
         let mut last = self.saving();
         self.check_open()?;
         last.generation = self.timed_save(content, |store| store.release(content))?;
         self.is_open.store(false, Ordering::SeqCst);
-        self.tenure.end();
+        self.lease_validity.end();
         Ok(())
     }
 
@@ -345,43 +353,43 @@ impl Core {
         content: &Content,
         save: impl FnOnce(&mut dyn Store) -> Result<u64>,
     ) -> Result<u64> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         match save(&mut **self.store()) {
             Ok(generation) => {
-                let took = begun.elapsed().as_secs_f64();
-                self.metrics().set(&figures::SAVE, &[], took);
+                let took = started_at.elapsed().as_secs_f64();
+                self.metrics().set(&metrics::SAVE, &[], took);
                 self.metrics()
-                    .set(&figures::SIZE, &[], content.state.len() as f64);
+                    .set(&metrics::SIZE, &[], content.state.len() as f64);
                 self.metrics()
-                    .set(&figures::GENERATION, &[], generation as f64);
-                self.metrics().add(&figures::SAVES, &[("outcome", "ok")], 1);
+                    .set(&metrics::GENERATION, &[], generation as f64);
+                self.metrics().add(&metrics::SAVES, &[("outcome", "ok")], 1);
                 self.health.clear(STATE);
-                self.ended(&self.saves);
+                self.ended(&self.save_outage);
                 Ok(generation)
             }
             Err(e) => {
-                self.not_saved(&e);
+                self.record_save_failure(&e);
                 Err(e)
             }
         }
     }
 
-    pub(super) fn not_saved(&self, error: &Error) {
+    pub(super) fn record_save_failure(&self, error: &Error) {
         let outcome = [("outcome", "failed")];
-        self.metrics().add(&figures::SAVES, &outcome, 1);
+        self.metrics().add(&metrics::SAVES, &outcome, 1);
         self.health
             .set_problem(STATE, format_args!("not saved: {error}"));
-        self.failed(&self.saves, log::Level::Error, error);
+        self.failed(&self.save_outage, log::Level::Error, error);
         if is_fenced(error) {
-            self.tenure.end();
-            self.leave(Why::Fenced(error.to_string()));
+            self.lease_validity.end();
+            self.begin_shutdown(StopReason::Fenced(error.to_string()));
         }
     }
 
     pub(super) fn content(&self, state: Vec<u8>, is_clean: bool) -> Content {
         let unclean_starts = match is_clean {
             true => 0,
-            false if self.begun.elapsed() > STABLE => 1,
+            false if self.started_at.elapsed() > STABLE => 1,
             false => self.attempt().saturating_add(1),
         };
         Content {
@@ -395,7 +403,7 @@ impl Core {
         match self.is_open.load(Ordering::SeqCst) {
             true => Ok(()),
             false => Err(Error::new(
-                "the state is not this process's, not yet or not any more: nothing is saved",
+                "this process does not hold the state, not yet or no longer: nothing was saved",
             )),
         }
     }

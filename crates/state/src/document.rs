@@ -1,5 +1,5 @@
-//! A state as it is kept: who wrote it, when, and the exact bytes, under one
-//! checksum.
+//! The stored document: who wrote the state, when, and the exact bytes, protected by
+//! one checksum.
 //!
 //! ```text
 //! satellite-state 1 <sha256 of everything below, in hex>
@@ -18,52 +18,51 @@ use satellite_core::Result;
 
 const MAGIC: &str = "satellite-state 1 ";
 
-/// What a processor gives a [`Store`](super::Store) to keep.
+/// What a processor passes to a [`Store`](super::Store).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// The schema version of `state`.
     pub schema: u32,
-    /// Starts in a row that did not come to a clean end, the present one
-    /// included.
+    /// Consecutive starts that ended uncleanly, including the current one.
     pub unclean_starts: u32,
     /// The state, as JSON.
     pub state: Vec<u8>,
 }
 
-/// Who wrote a state, and which of its versions this is.
+/// Who wrote a state, and which version it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The processor whose state it is.
+    /// The id of the processor that the state belongs to.
     pub processor: String,
-    /// Counts the saves, from 1.
+    /// The number of the save, from 1.
     pub generation: u64,
-    /// Counts the writers: a writer that meets a higher one is fenced.
+    /// The number of the writer: a writer that finds a higher epoch is fenced.
     pub epoch: u64,
-    /// Who holds the state; empty when it was released.
+    /// The process that holds the state; empty when it was released.
     pub holder: String,
-    /// Who held it before that: in a released one, who released it.
+    /// The previous holder; in a released state, the process that released it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub previous: String,
     /// When it was saved, RFC 3339.
     pub saved_at: String,
-    /// The release of its writer (`DORY_REVISION`), where it was told.
+    /// The revision of its writer (`DORY_REVISION`), if it is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
-    /// The pods that have held it, by name, with the epoch in which each came
-    /// first: a pod never asks for the state while one of a higher rank holds it.
+    /// The pods that have held the state, by name, with the epoch in which each held it
+    /// first: a pod never asks for the state while a pod of a higher rank holds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ranks: BTreeMap<String, u64>,
 }
 
-/// So many pods are remembered, those of the highest ranks.
-const RANKS: usize = 256;
+/// The maximum number of remembered pods; those of the highest ranks are kept.
+const MAX_RANKS: usize = 256;
 
-/// A state that was kept.
+/// A stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Who wrote it, and which version it is.
     pub stamp: Stamp,
-    /// What was kept.
+    /// The stored content.
     pub content: Content,
 }
 
@@ -76,22 +75,23 @@ struct Header {
 }
 
 impl Snapshot {
-    /// The document to keep.
+    /// Serializes the document to store.
     pub fn to_document(&self) -> Vec<u8> {
         document(&self.stamp, &self.content)
     }
 
-    /// Reads a document of this kit, or an envelope of the Python reference.
+    /// Reads a document of this kit, or an envelope of dory-sdk, the original Python
+    /// implementation.
     ///
     /// # Errors
-    /// [`is_corrupt`](crate::is_corrupt) when a single bit of it is not as it was written.
+    /// [`is_corrupt`](crate::is_corrupt) when even a single bit of it has changed.
     pub fn from_document(document: &[u8]) -> Result<Self> {
         let Some(rest) = document.strip_prefix(MAGIC.as_bytes()) else {
             return import::envelope(document);
         };
-        let (sum, body) = split_line(rest).ok_or_else(|| corrupt("it is cut short"))?;
+        let (sum, body) = split_line(rest).ok_or_else(|| corrupt("it is truncated"))?;
         if sum != hex_sha256(body).as_bytes() {
-            return Err(corrupt("its checksum is not that of its content"));
+            return Err(corrupt("its checksum does not match its content"));
         }
         let (header, state) = split_line(body).ok_or_else(|| corrupt("it has no state"))?;
         let header: Header =
@@ -107,14 +107,14 @@ impl Snapshot {
     }
 }
 
-/// The document to keep.
+/// Serializes the document to store.
 pub(super) fn document(stamp: &Stamp, content: &Content) -> Vec<u8> {
     let header = Header {
         stamp: stamp.clone(),
         schema: content.schema,
         unclean_starts: content.unclean_starts,
     };
-    // Strings and numbers: there is nothing that JSON could not say.
+    // Strings and numbers only: serialization cannot fail.
     let mut body = serde_json::to_vec(&header).unwrap_or_default();
     body.reserve_exact(1 + content.state.len());
     body.push(b'\n');
@@ -122,12 +122,12 @@ pub(super) fn document(stamp: &Stamp, content: &Content) -> Vec<u8> {
     sealed(body)
 }
 
-/// Whether this kit wrote it, whole or damaged.
+/// Whether this kit wrote the document, intact or damaged.
 pub(super) fn is_own(document: &[u8]) -> bool {
     document.starts_with(MAGIC.as_bytes())
 }
 
-/// The header of a document, from which [`of_header`] makes one without a state.
+/// The header of a document, from which [`of_header`] builds a document without a state.
 pub(super) fn header(document: &[u8]) -> Option<&[u8]> {
     let (_, body) = split_line(document)?;
     split_line(body).map(|(header, _)| header)
@@ -144,12 +144,12 @@ fn sealed(mut body: Vec<u8>) -> Vec<u8> {
 }
 
 impl Stamp {
-    /// Nobody holds the state.
+    /// Whether no process holds the state.
     pub fn is_released(&self) -> bool {
         self.holder.is_empty()
     }
 
-    /// Who wrote it; empty for the first and for an imported one.
+    /// The writer of the state; empty for the first and for an imported state.
     pub fn writer(&self) -> &str {
         match self.is_released() {
             true => &self.previous,
@@ -157,9 +157,9 @@ impl Stamp {
         }
     }
 
-    /// Whether its writer is newer than this pod, which then waits until nobody
-    /// holds the state, and never asks for it. The revisions decide where both are
-    /// known, otherwise which of the two pods came first. A pod that never held the
+    /// Whether its writer is newer than this pod, which then waits until no process
+    /// holds the state, and never asks for it. The revisions decide if both are known,
+    /// otherwise which of the two pods held the state first. A pod that never held the
     /// state is newer than all that did.
     pub(super) fn is_newer_than(&self, pod: &str, revision: Option<u64>) -> bool {
         let writer = pod_of(self.writer());
@@ -174,7 +174,7 @@ impl Stamp {
         }
     }
 
-    /// Releases that know no ranks keep the last two writers only.
+    /// Older releases without ranks record only the last two writers.
     fn rank(&self, pod: &str) -> Option<u64> {
         let known = self.ranks.get(pod).copied();
         known
@@ -195,7 +195,7 @@ impl Stamp {
         if let Some(rank) = self.rank(writer).filter(|_| !writer.is_empty()) {
             ranks.insert(writer.to_owned(), rank);
         }
-        // Who takes a state from a newer one that is gone stays older than that one.
+        // A pod that takes the state of a newer pod that has ended remains older than it.
         let rank = match self.is_newer_than(pod, revision) {
             true => self.rank(pod).unwrap_or_else(|| {
                 let writers = ranks.get(writer).copied().unwrap_or(epoch);
@@ -207,7 +207,7 @@ impl Stamp {
             },
         };
         ranks.insert(pod.to_owned(), rank);
-        while ranks.len() > RANKS {
+        while ranks.len() > MAX_RANKS {
             let lowest = ranks.iter().filter(|(name, _)| *name != pod);
             let lowest = lowest.min_by_key(|(_, rank)| **rank);
             let Some(lowest) = lowest.map(|(name, _)| name.clone()) else {
@@ -236,7 +236,7 @@ impl Stamp {
         }
     }
 
-    /// As it is when its writer has let go.
+    /// The stamp after its writer has released the state.
     pub(super) fn released(mut self) -> Self {
         self.previous = std::mem::take(&mut self.holder);
         self
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_bit_flip_and_every_cut_is_found() {
+    fn every_bit_flip_and_every_truncation_is_detected() {
         let document = snapshot(br#"{"count":17,"name":"Zo\u00eb"}"#.to_vec()).to_document();
         for at in 0..document.len() {
             for bit in 0..8 {
@@ -311,14 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_stays_older_than_those_that_came_after_it() {
+    fn a_pod_remains_older_than_the_pods_that_followed_it() {
         let mut stamp = taken(&Stamp::default(), "a", None);
         for next in ["b", "c", "d", "e"] {
             assert!(!stamp.is_newer_than(next, None), "{next} is new");
             stamp = taken(&stamp, next, None);
             assert!(stamp.is_newer_than("a", None));
         }
-        // All newer ones are gone for a while: it takes the state, and stays older.
+        // All newer pods have ended: it takes the state, and remains older.
         stamp = taken(&stamp.released(), "a", None);
         assert!(!stamp.is_newer_than("e", None));
         assert!(!stamp.is_newer_than("b", None));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_revision_goes_before_the_order_of_arrival() {
+    fn a_known_revision_takes_precedence_over_the_order_of_arrival() {
         let stamp = taken(&Stamp::default(), "a", Some(2));
         assert!(
             stamp.is_newer_than("b", Some(1)),
@@ -337,29 +337,29 @@ mod tests {
         assert!(!stamp.is_newer_than("b", Some(2)));
         let later = taken(&stamp, "b", Some(3));
         assert!(later.is_newer_than("a", Some(2)));
-        assert!(!later.is_newer_than("a", Some(4)), "updated in its place");
+        assert!(!later.is_newer_than("a", Some(4)), "updated in place");
         assert!(!taken(&later, "a", Some(4)).is_newer_than("c", None));
     }
 
     #[test]
-    fn as_many_pods_as_may_be_are_remembered() {
+    fn the_number_of_remembered_pods_is_limited() {
         let mut stamp = Stamp::default();
         for n in 0..600 {
             stamp = taken(&stamp, &format!("pod-{n}"), None);
         }
-        assert_eq!(stamp.ranks.len(), RANKS);
+        assert_eq!(stamp.ranks.len(), MAX_RANKS);
         assert!(stamp.is_newer_than("pod-400", None));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(state in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn a_written_document_reads_back_unchanged(state in proptest::collection::vec(any::<u8>(), 0..400)) {
             let snapshot = snapshot(state);
             prop_assert_eq!(Snapshot::from_document(&snapshot.to_document()).unwrap(), snapshot);
         }
 
         #[test]
-        fn nothing_makes_it_panic(document in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(document in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(Snapshot::from_document(&document).is_err());
         }
     }

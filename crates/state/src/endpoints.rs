@@ -1,5 +1,5 @@
-//! What a processor answers over HTTP, on threads of its own: a long `run`
-//! keeps no probe waiting.
+//! The HTTP endpoints of a processor, on separate threads: a long `run` does not delay
+//! a probe.
 
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::core::Core;
-use super::holding::{LAPSED, LEASE};
+use super::ownership::{LAPSED, LEASE};
 use super::page;
+use super::shutdown::StopReason;
 use super::time;
-use super::way_out::Why;
 use satellite_core::{Error, Result};
 use satellite_health::metrics;
 use satellite_serve::{Limits, Request, Response, Server};
 
-/// Requests that may take their time, at once: the other connections are for
-/// probes.
-const SLOW: usize = 8;
-/// How long `GET /state` waits for a state that is being worked on.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The maximum number of concurrent slow requests: the remaining connections are
+/// reserved for probes.
+const MAX_SLOW_REQUESTS: usize = 8;
+/// How long `GET /state` waits for the lock on the state.
+const STATE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn serve(core: &Arc<Core>) -> Result<Server> {
     let address = core.settings.health;
@@ -34,19 +34,21 @@ pub(super) fn serve(core: &Arc<Core>) -> Result<Server> {
         write_time: Duration::from_secs(10),
         ..Limits::default()
     };
-    let face = Face {
+    let endpoints = Endpoints {
         core: Arc::clone(core),
         slow: Arc::default(),
     };
-    let server = Server::bind(address, limits, move |request| face.answer(request));
+    let server = Server::bind(address, limits, move |request| endpoints.answer(request));
     let server = server.map_err(|e| {
         let hint = match e.kind() {
             io::ErrorKind::AddrInUse => {
-                "; something else listens there: choose another DORY_HEALTH_PORT"
+                "; another process is listening there: choose another DORY_HEALTH_PORT"
             }
             _ => "",
         };
-        Error::new(format_args!("no endpoints at {address}: {e}{hint}"))
+        Error::new(format_args!(
+            "cannot serve the endpoints at {address}: {e}{hint}"
+        ))
     })?;
     log::info!("endpoints: http://{}", server.addr());
     Ok(server)
@@ -62,12 +64,12 @@ enum Endpoint {
     PreStop,
 }
 
-struct Face {
+struct Endpoints {
     core: Arc<Core>,
     slow: Arc<AtomicUsize>,
 }
 
-impl Face {
+impl Endpoints {
     fn answer(&self, request: &mut Request<'_>) -> Response {
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let response = match (self.endpoint(request.path()), request.method()) {
@@ -77,9 +79,13 @@ impl Face {
             (Some(Endpoint::Metrics), _) if is_read => {
                 return metrics::page(self.core.health.metrics());
             }
-            (Some(Endpoint::State), _) if is_read => self.slowly(|face| face.show(request)),
-            (Some(Endpoint::State), "POST") => self.slowly(|face| face.replace(request)),
-            (Some(Endpoint::PreStop), "GET" | "POST") => self.slowly(|face| face.prestop(request)),
+            (Some(Endpoint::State), _) if is_read => {
+                self.limited(|endpoints| endpoints.show(request))
+            }
+            (Some(Endpoint::State), "POST") => self.limited(|endpoints| endpoints.replace(request)),
+            (Some(Endpoint::PreStop), "GET" | "POST") => {
+                self.limited(|endpoints| endpoints.prestop(request))
+            }
             (Some(Endpoint::State), _) => not_allowed("GET, HEAD, POST"),
             (Some(Endpoint::PreStop), _) => not_allowed("GET, POST"),
             (Some(_), _) => not_allowed("GET, HEAD"),
@@ -124,23 +130,23 @@ impl Face {
         if !self.is_trusted(request) {
             return unauthorized();
         }
-        let shown = self.core.memory.look(PATIENCE).and_then(|taken| {
+        let shown = self.core.memory.peek(STATE_LOCK_TIMEOUT).and_then(|taken| {
             let settings = &self.core.settings;
             let data: Box<RawValue> =
                 RawValue::from_string(String::from_utf8(taken.json).map_err(Error::new)?)?;
-            Ok(serde_json::to_vec(&Shown {
+            Ok(serde_json::to_vec(&StateDocument {
                 pod_name: &settings.pod_name,
                 app_name: &settings.processor_id,
                 captured_at: time::now(),
                 state_version: self.core.schema,
                 generation: self.core.generation(),
-                uptime_seconds: self.core.begun.elapsed().as_secs_f64(),
+                uptime_seconds: self.core.started_at.elapsed().as_secs_f64(),
                 data,
             })?)
         });
         match shown {
             Ok(document) => Response::json(200, document),
-            Err(e) => refused(503, &e),
+            Err(e) => error_response(503, &e),
         }
     }
 
@@ -150,36 +156,36 @@ impl Face {
         }
         let limit = self.core.settings.max_state_bytes;
         if request.content_length().is_some_and(|bytes| bytes > limit) {
-            let told = format!("a state of at most {limit} bytes is taken");
-            return answer(413, json!({ "error": told }));
+            let message = format!("a state of at most {limit} bytes is taken");
+            return answer(413, json!({ "error": message }));
         }
         let Ok(body) = request.read_body() else {
             return answer(400, json!({ "error": "the body did not come whole" }));
         };
-        let state = match given(&body, self.core.schema) {
+        let state = match unwrapped(&body, self.core.schema) {
             Ok(state) => state,
-            Err(e) => return refused(400, &e),
+            Err(e) => return error_response(400, &e),
         };
         if let Err(e) = self.core.memory.replace(state, true) {
-            return refused(400, &e);
+            return error_response(400, &e);
         }
         match self.core.checkpoint() {
             Ok(()) => answer(200, json!({ "status": "ok", "message": "State restored" })),
-            Err(e) => refused(500, &e),
+            Err(e) => error_response(500, &e),
         }
     }
 
-    /// Whoever may is answered when the last save is done. Anybody else gets a
-    /// save, and no end: after the hook of a real stop comes its signal, which
-    /// takes the one way out.
+    /// For a trusted client, stops the processor and responds after the last save. For
+    /// any other client it only saves: in a real stop a signal follows the hook, which
+    /// begins the shutdown.
     fn prestop(&self, request: &Request<'_>) -> Response {
-        let mut words = LastWords::new(&self.core);
+        let mut response = PrestopResponse::new(&self.core);
         let saved = match self.is_trusted(request) {
             true => {
-                self.core.leave(Why::PreStop);
-                // A little longer than all that may happen until then.
-                let patience = self.core.settings.shutdown_timeout + Duration::from_secs(5);
-                let end = self.core.wait_for_end(patience);
+                self.core.begin_shutdown(StopReason::PreStop);
+                // A little longer than the shutdown itself may take.
+                let timeout = self.core.settings.shutdown_timeout + Duration::from_secs(5);
+                let end = self.core.wait_for_end(timeout);
                 end.unwrap_or_else(|| Err("it is not over yet".to_owned()))
             }
             false => {
@@ -202,13 +208,13 @@ impl Face {
         };
         let document = document.to_string();
         let length = document.len() as u64;
-        words.text = Cursor::new(document);
+        response.text = Cursor::new(document);
         Response::new(status)
             .header("content-type", "application/json")
-            .reader(words, Some(length))
+            .reader(response, Some(length))
     }
 
-    /// Who shows the token; where there is none, who is on this host.
+    /// Whether the client presents the token or, without a token, is on this host.
     fn is_trusted(&self, request: &Request<'_>) -> bool {
         match &self.core.settings.state_token {
             Some(token) => {
@@ -218,15 +224,17 @@ impl Face {
                         .eq_ignore_ascii_case("bearer")
                         .then_some(shown.trim())
                 });
-                shown.is_some_and(|shown| is_same(shown.as_bytes(), token.expose().as_bytes()))
+                shown.is_some_and(|shown| {
+                    is_equal_constant_time(shown.as_bytes(), token.expose().as_bytes())
+                })
             }
             None => request.peer().ip().to_canonical().is_loopback(),
         }
     }
 
-    fn slowly(&self, work: impl FnOnce(&Self) -> Response) -> Response {
+    fn limited(&self, work: impl FnOnce(&Self) -> Response) -> Response {
         let busy = Busy(&self.slow);
-        if self.slow.fetch_add(1, Ordering::SeqCst) >= SLOW {
+        if self.slow.fetch_add(1, Ordering::SeqCst) >= MAX_SLOW_REQUESTS {
             return answer(503, json!({ "error": "too many at once" }));
         }
         let response = work(self);
@@ -244,7 +252,7 @@ impl Drop for Busy<'_> {
 }
 
 #[derive(serde::Serialize)]
-struct Shown<'a> {
+struct StateDocument<'a> {
     pod_name: &'a str,
     app_name: &'a str,
     captured_at: String,
@@ -254,9 +262,9 @@ struct Shown<'a> {
     data: Box<RawValue>,
 }
 
-/// The state in `{"data": {…}}`, as `GET /state` shows it, or bare.
-fn given(body: &[u8], schema: u32) -> Result<&[u8]> {
-    const AROUND: [&str; 7] = [
+/// The state from `{"data": {…}}`, as `GET /state` returns it, or unwrapped.
+fn unwrapped(body: &[u8], schema: u32) -> Result<&[u8]> {
+    const WRAPPER_KEYS: [&str; 7] = [
         "pod_name",
         "app_name",
         "captured_at",
@@ -270,7 +278,7 @@ fn given(body: &[u8], schema: u32) -> Result<&[u8]> {
     let Ok(wrapped) = wrapped else {
         return Ok(body);
     };
-    let is_wrapped = wrapped.keys().all(|key| AROUND.contains(key));
+    let is_wrapped = wrapped.keys().all(|key| WRAPPER_KEYS.contains(key));
     let Some(data) = wrapped.get("data").filter(|_| is_wrapped) else {
         return Ok(body);
     };
@@ -285,8 +293,8 @@ fn given(body: &[u8], schema: u32) -> Result<&[u8]> {
     Ok(data.get().as_bytes())
 }
 
-/// Compares all of it, however early it differs: the time tells nothing.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
+/// Compares in constant time, so that the duration reveals nothing about the token.
+fn is_equal_constant_time(a: &[u8], b: &[u8]) -> bool {
     let differences = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
     a.len() == b.len() && differences == 0
 }
@@ -296,7 +304,7 @@ fn health(healthy: bool, message: &str, details: Value) -> Response {
     answer(if healthy { 200 } else { 503 }, document)
 }
 
-fn refused(status: u16, error: &Error) -> Response {
+fn error_response(status: u16, error: &Error) -> Response {
     answer(status, json!({ "error": error.to_string() }))
 }
 
@@ -312,29 +320,29 @@ fn answer(status: u16, document: Value) -> Response {
     Response::json(status, document.to_string())
 }
 
-/// An answer for whose sending the process waits with its end.
-struct LastWords {
+/// A response that the process waits for before it exits, so that it is sent.
+struct PrestopResponse {
     text: Cursor<String>,
     core: Arc<Core>,
 }
 
-impl LastWords {
+impl PrestopResponse {
     fn new(core: &Arc<Core>) -> Self {
         core.prestops.fetch_add(1, Ordering::SeqCst);
-        LastWords {
+        PrestopResponse {
             text: Cursor::default(),
             core: Arc::clone(core),
         }
     }
 }
 
-impl Read for LastWords {
+impl Read for PrestopResponse {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.text.read(buffer)
     }
 }
 
-impl Drop for LastWords {
+impl Drop for PrestopResponse {
     fn drop(&mut self) {
         self.core.prestops.fetch_sub(1, Ordering::SeqCst);
     }
@@ -345,9 +353,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_may_come_in_its_wrapping_or_bare() {
-        let text =
-            |body: &'static [u8]| given(body, 2).map(|s| String::from_utf8_lossy(s).into_owned());
+    fn a_state_is_accepted_wrapped_or_unwrapped() {
+        let text = |body: &'static [u8]| {
+            unwrapped(body, 2).map(|s| String::from_utf8_lossy(s).into_owned())
+        };
         assert_eq!(text(br#"{"data":{"a":1}}"#).unwrap(), r#"{"a":1}"#);
         assert_eq!(text(br#"{"a":1}"#).unwrap(), r#"{"a":1}"#);
         assert_eq!(text(b"[1]").unwrap(), "[1]");
@@ -358,10 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_the_whole_token() {
-        assert!(is_same(b"abc", b"abc"));
+    fn a_token_is_compared_completely() {
+        assert!(is_equal_constant_time(b"abc", b"abc"));
         for other in ["", "ab", "abcd", "abd"] {
-            assert!(!is_same(other.as_bytes(), b"abc"), "{other:?}");
+            assert!(
+                !is_equal_constant_time(other.as_bytes(), b"abc"),
+                "{other:?}"
+            );
         }
     }
 }

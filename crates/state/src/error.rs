@@ -1,4 +1,4 @@
-//! What only a store of states can say went wrong.
+//! Errors that are specific to stored states.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use satellite_core::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Another process owns the state now; this one must not write it any more.
+    /// Another process owns the state now; this one must not write it anymore.
     Fenced(String),
     /// The stored document is damaged: it was truncated or changed.
     Corrupt(String),

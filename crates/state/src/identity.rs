@@ -1,28 +1,28 @@
-//! Whose state this is.
+//! The identity of the processor and of this process.
 
 use std::path::Path;
 
 use satellite_core::http::retry::random;
 
-/// The letters and digits of names that Kubernetes makes up.
-const MADE_UP: &str = "bcdfghjklmnpqrstvwxz2456789";
+/// The letters and digits of names that Kubernetes generates.
+const GENERATED_NAME_CHARS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// Longer ones would not fit into the name of a ConfigMap with room to spare.
-const LONGEST: usize = 200;
+/// The maximum length of an id: leaves room for prefixes in the name of a ConfigMap.
+const MAX_LENGTH: usize = 200;
 
-/// The id that was told, or one that is derived where that is safe; or what
-/// was expected.
+/// The configured id, or one that is derived if that is unambiguous. The error says
+/// what was expected.
 pub(super) fn processor_id(
-    told: Option<String>,
+    configured: Option<String>,
     pod_name: &str,
     in_cluster: bool,
 ) -> Result<String, String> {
-    let id = match told {
+    let id = match configured {
         Some(id) => id,
         None if in_cluster => of_pod(pod_name).ok_or_else(|| {
             format!(
-                "expected the processor's id: it does not follow from the pod's name {pod_name:?}, \
-                 which is neither a Deployment's nor a StatefulSet's"
+                "expected the processor's id: it cannot be derived from the pod's name \
+                 {pod_name:?}, which is neither a Deployment's nor a StatefulSet's"
             )
         })?,
         None => of_program().ok_or("expected the processor's id")?,
@@ -30,28 +30,28 @@ pub(super) fn processor_id(
     match is_name(&id) {
         true => Ok(id),
         false => Err(format!(
-            "expected at most {LONGEST} lower case letters, digits, - and ., \
+            "expected at most {MAX_LENGTH} lower case letters, digits, - and ., \
              a letter or digit at both ends, found {id:?}"
         )),
     }
 }
 
-/// The name of the Deployment; the pod's whole name in a StatefulSet, each of
-/// whose pods has a state of its own.
+/// The name of the Deployment; in a StatefulSet, where each pod has its own state, the
+/// full name of the pod.
 pub(super) fn of_pod(name: &str) -> Option<String> {
     let (rest, last) = name.rsplit_once('-')?;
     if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) && last.len() < 5 {
         return Some(name.to_owned());
     }
     let (deployment, hash) = rest.rsplit_once('-')?;
-    let is_made_up = |text: &str| text.chars().all(|c| MADE_UP.contains(c));
-    let is_pod = last.len() == 5 && is_made_up(last);
-    let is_hash = (6..=10).contains(&hash.len()) && is_made_up(hash);
+    let is_generated = |text: &str| text.chars().all(|c| GENERATED_NAME_CHARS.contains(c));
+    let is_pod = last.len() == 5 && is_generated(last);
+    let is_hash = (6..=10).contains(&hash.len()) && is_generated(hash);
     (is_pod && is_hash && !deployment.is_empty()).then(|| deployment.to_owned())
 }
 
-/// The id that dory-sdk derives from a pod's name. It drops all parts at the end
-/// that may be hashes, which most words are as well: `my-app-7d9f8b6c5d-x2x4z`
+/// The id that dory-sdk derives from a pod's name. It drops all trailing parts that may
+/// be hashes, which includes most words: `my-app-7d9f8b6c5d-x2x4z`
 /// becomes `my`.
 pub(super) fn of_original(pod_name: &str) -> String {
     let parts: Vec<&str> = pod_name.split('-').collect();
@@ -80,7 +80,7 @@ fn of_program() -> Option<String> {
 
 pub(super) fn is_name(id: &str) -> bool {
     let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    id.len() <= LONGEST
+    id.len() <= MAX_LENGTH
         && id.chars().all(is_name_char)
         && ends_well(id.chars().next())
         && ends_well(id.chars().last())
@@ -96,7 +96,7 @@ pub(super) fn host_name() -> Option<String> {
     Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// One name for this process: the pod's, what no other process has, and where it runs.
+/// The holder name of this process: the pod's name, a unique suffix, and where it runs.
 pub(super) fn holder(pod_name: &str, in_cluster: bool) -> String {
     let unique = (random() * (1u64 << 48) as f64) as u64;
     let pod: String = pod_name.split_whitespace().collect();
@@ -105,9 +105,9 @@ pub(super) fn holder(pod_name: &str, in_cluster: bool) -> String {
     format!("{pod} {}-{unique:012x}{place}", std::process::id())
 }
 
-/// Whether the process of this holder is gone for certain, as seen by `own`: it ran
-/// in this very pod, whose containers run one after the other, or on this host,
-/// where it is not any more.
+/// Whether the process of this holder has certainly ended, as seen by `own`: it ran in
+/// this same pod, whose containers run one after the other, or on this host, where it no
+/// longer exists.
 pub(super) fn is_gone(holder: &str, own: &str, in_cluster: bool) -> bool {
     let parts = |holder: &str| {
         let mut parts = holder.splitn(3, ' ').map(str::to_owned);
@@ -119,7 +119,7 @@ pub(super) fn is_gone(holder: &str, own: &str, in_cluster: bool) -> bool {
         return false;
     }
     match in_cluster {
-        // Releases that tell no place trust the name.
+        // For a release that records no place, the name decides.
         true => place == own_place || place.is_empty(),
         false => {
             let pid = process.split('-').next().unwrap_or_default();
@@ -129,8 +129,8 @@ pub(super) fn is_gone(holder: &str, own: &str, in_cluster: bool) -> bool {
     }
 }
 
-/// This boot of the machine, and what tells one pod from another on it, or one set
-/// of process ids. `None` where that cannot be found out.
+/// Identifies this boot of the machine, and the pod or the pid namespace on it. `None`
+/// if that cannot be determined.
 fn place(in_cluster: bool) -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let names: &[&str] = match in_cluster {
@@ -147,8 +147,8 @@ fn place(in_cluster: bool) -> Option<String> {
     Some(sum)
 }
 
-/// A holder by its release: the revision that it was told, or what its pod's name
-/// tells of its template.
+/// A holder with its release: its configured revision, or the hash of the pod template
+/// from its pod's name.
 pub(super) fn release_of(holder: &str, revision: Option<u64>) -> String {
     let pod = super::document::pod_of(holder);
     let template = || {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployments_pods_have_one_id_and_a_statefulsets_each_their_own() {
+    fn pods_of_a_deployment_share_an_id_and_pods_of_a_statefulset_do_not() {
         for (pod, id) in [
             ("my-app-7d9f8b6c5d-x2x4z", "my-app"),
             ("my-app-6c5db8f9-tq9wv", "my-app"),
@@ -187,22 +187,22 @@ mod tests {
     }
 
     #[test]
-    fn where_it_does_not_follow_it_has_to_be_told() {
+    fn an_id_that_cannot_be_derived_has_to_be_configured() {
         for pod in ["app", "my-app-x2x4z", "my-app-aeiou1-x2x4z", "job-20260101"] {
             assert_eq!(derived(pod), None, "{pod}");
-            let told = processor_id(Some("orders".into()), pod, true);
-            assert_eq!(told.as_deref(), Ok("orders"));
+            let id = processor_id(Some("orders".into()), pod, true);
+            assert_eq!(id.as_deref(), Ok("orders"));
         }
     }
 
     #[test]
-    fn a_holder_is_gone_only_where_that_is_certain() {
+    fn a_holder_is_gone_only_if_that_is_certain() {
         let own = holder("a", true);
         assert!(is_gone(&holder("a", true), &own, true), "its own container");
         assert!(is_gone("a 1-2", &own, true), "of an older release");
         assert!(
             !is_gone("a 1-2 @elsewhere", &own, true),
-            "the pod's namesake"
+            "another pod with the same name"
         );
         assert!(!is_gone(&holder("b", true), &own, true));
 
@@ -215,17 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_release_goes_by_its_revision_or_its_pod_template() {
+    fn a_release_is_named_by_its_revision_or_its_pod_template() {
         let pod = "my-app-7d9f8b6c5d-x2x4z 1-2 @3";
-        let told = "revision 7 in my-app-7d9f8b6c5d-x2x4z 1-2";
-        assert_eq!(release_of(pod, Some(7)), told);
-        let told = "pod template 7d9f8b6c5d in my-app-7d9f8b6c5d-x2x4z 1-2";
-        assert_eq!(release_of(pod, None), told);
+        let expected = "revision 7 in my-app-7d9f8b6c5d-x2x4z 1-2";
+        assert_eq!(release_of(pod, Some(7)), expected);
+        let expected = "pod template 7d9f8b6c5d in my-app-7d9f8b6c5d-x2x4z 1-2";
+        assert_eq!(release_of(pod, None), expected);
         assert_eq!(release_of("app-0 1-2 @3", None), "app-0 1-2");
     }
 
     #[test]
-    fn an_id_is_a_name_and_nothing_else() {
+    fn invalid_ids_are_rejected() {
         for wrong in [
             "",
             "..",

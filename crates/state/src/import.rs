@@ -1,11 +1,11 @@
-//! The state of the Python reference, taken over: its envelope of `payload`,
-//! `metadata` and `checksum`.
+//! Imports states of dory-sdk, the original Python implementation: envelopes of
+//! `payload`, `metadata` and `checksum`.
 //!
 //! The checksum is the SHA-256 of the payload as Python's `json.dumps` writes
-//! it with sorted keys. Numbers keep the digits that they were written with, so
-//! nothing here has to print a float as Python does. Keys that were integers
-//! were sorted as integers before they were written, and are tried so too: the
-//! reference itself refuses such a state when it reads it back.
+//! it with sorted keys. Numbers keep their original digits, so that nothing here has to
+//! format a float as Python does. Integer keys were sorted as integers before they were
+//! written, so that order is tried as well: dory-sdk itself rejects such a state when it
+//! reads it back.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,23 +36,23 @@ struct Metadata {
     pod_name: String,
 }
 
-/// Reads an envelope of the reference.
+/// Parses an envelope of dory-sdk.
 pub(super) fn envelope(document: &[u8]) -> Result<Snapshot> {
     with_pod(document).map(|(snapshot, _)| snapshot)
 }
 
-/// Reads an envelope, and the name of the pod that wrote it.
+/// Parses an envelope, and the name of the pod that wrote it.
 pub(super) fn with_pod(document: &[u8]) -> Result<(Snapshot, String)> {
     let envelope: Envelope<'_> = serde_json::from_slice(document)
         .map_err(|e| corrupt(format_args!("it is not a state: {e}")))?;
-    let is_as_written = [Order::Text, Order::Numbers].into_iter().any(|order| {
+    let is_intact = [Order::Text, Order::Numbers].into_iter().any(|order| {
         let mut dumped = String::new();
         dump(envelope.payload, order, &mut dumped).is_some()
             && hex_sha256(dumped.as_bytes()) == envelope.checksum
     });
-    if !is_as_written {
+    if !is_intact {
         return Err(corrupt(
-            "its checksum is not that of its payload (an envelope of the Python reference)",
+            "its checksum does not match its payload (an envelope of dory-sdk)",
         ));
     }
     let snapshot = Snapshot {
@@ -76,8 +76,8 @@ enum Order {
     Numbers,
 }
 
-/// As `json.dumps(.., sort_keys=True)` writes it. `None`: it is no JSON, or
-/// nested deeper than anybody means it.
+/// Formats like `json.dumps(.., sort_keys=True)`. `None`: it is not JSON, or nested more
+/// than 100 levels deep.
 fn dump(value: &RawValue, order: Order, out: &mut String) -> Option<()> {
     dump_at(value, order, 0, out)
 }

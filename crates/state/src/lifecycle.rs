@@ -1,19 +1,19 @@
-//! From the start to the one way out. Where nobody else holds the state:
+//! From the start to the shutdown. When no other process holds the state:
 //!
 //! ```text
 //! open the store → restore → first save → startup → restored → ready → run
-//!   → shutdown → last save and release → the end
+//!   → shutdown → last save and release → end
 //! ```
 //!
-//! Where another process holds it (`prepare`), which goes on until it is asked:
+//! When another process holds it (see `prepare`), and runs until it is asked:
 //!
 //! ```text
-//! a copy → startup → hold ready → ask → open the store → restore → first save
+//! copy → startup → stay ready → ask → open the store → restore → first save
 //!   → restored → ready → run → …
 //! ```
 //!
-//! A signal, the preStop hook, another process that asks for the state, and the
-//! end of `run`, good or bad, all take the same way.
+//! A signal, the preStop hook, a handover request of another process, and the end of
+//! `run`, with or without an error, all use the same shutdown sequence.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -26,31 +26,31 @@ use std::time::{Duration, Instant};
 use super::context::ExecutionContext;
 use super::document::Snapshot;
 use super::endpoints;
-use super::figures;
+use super::metrics;
 use super::processor::{Outcome, Processor, Remedy};
+use super::shutdown::StopReason;
 use super::store::Opened;
 use super::threads::{self, Threads};
-use super::way_out::Why;
 use crate::error::fenced;
 use satellite_core::Failure;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 use satellite_serve::Server;
 
-/// How long an answer of `/prestop` has to get out.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long a process that handed over has for leaving its address.
-const LEAVING: Duration = Duration::from_secs(3);
-/// How often a process that handed over looks whether it is needed again.
-const STANDBY: Duration = Duration::from_secs(5);
+/// How long to wait until responses of `/prestop` are sent.
+const PRESTOP_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait until the previous process has released its address.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a process that handed over checks whether the state is free again.
+const STANDBY_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A processor, built and ready to run: what [`App::build`] makes.
+/// A processor that is built and ready to run: returned by [`App::build`].
 ///
 /// [`App::build`]: super::App::build
 pub struct Process<P: Processor> {
     pub(super) processor: P,
     pub(super) cx: ExecutionContext<P::State>,
-    /// `None` while the address is still that of the process before.
+    /// `None` while the previous process still uses the address.
     pub(super) server: Option<Server>,
     pub(super) owns_process: bool,
     /// `startup` was called.
@@ -58,55 +58,58 @@ pub struct Process<P: Processor> {
 }
 
 impl<P: Processor> Process<P> {
-    /// Where the endpoints are: of use with port 0. `None` while the process that
-    /// has the state has the address as well.
+    /// The address of the endpoints: useful with port 0. `None` while the process that
+    /// holds the state also uses the address.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(Server::addr)
     }
 
-    /// What the processor is given: to look at it, or to stop it, from another
+    /// The context of the processor: to inspect it, or to stop it, from another
     /// thread.
     pub fn context(&self) -> ExecutionContext<P::State> {
         self.cx.clone()
     }
 
-    /// Runs the processor to its end.
+    /// Runs the processor until it ends.
     ///
     /// # Errors
-    /// What `startup`, `run` or `shutdown` returned; that the state could not be
-    /// restored, or not be saved at the end; [`is_fenced`](crate::is_fenced) when another process
+    /// The error of `startup`, `run` or `shutdown`; the state could not be restored, or
+    /// not be saved at the end; [`is_fenced`](crate::is_fenced) when another process
     /// took it over.
     pub fn run(mut self) -> Result<()> {
         let core = Arc::clone(&self.cx.core);
         let threads = Threads::start(&self.cx, P::on_health_check_failed, self.owns_process)?;
-        let begun = catch_unwind(AssertUnwindSafe(|| self.begin()));
-        let begun = begun.unwrap_or_else(|panic| Err(panicked("the start", &*panic)));
-        let worked = match begun {
-            Err(e) if e.is_stopped() => Ok(()), // before there was anything to do
+        let acquired = catch_unwind(AssertUnwindSafe(|| self.acquire_state()));
+        let acquired = acquired.unwrap_or_else(|panic| Err(panicked("the start", &*panic)));
+        let outcome = match acquired {
+            Err(e) if e.is_stopped() => Ok(()), // stopped before it did any work
             Err(e) => Err(e),
-            Ok(()) => self.work(),
+            Ok(()) => self.run_processor(),
         };
-        core.leave(Why::Returned);
+        core.begin_shutdown(StopReason::Returned);
         core.turns.end();
-        let worked = match self.is_started {
+        let outcome = match self.is_started {
             true => {
                 let (processor, cx) = (&mut self.processor, &self.cx);
-                worked.and(step("shutdown", || processor.shutdown(cx)))
+                outcome.and(step("shutdown", || processor.shutdown(cx)))
             }
-            false => worked,
+            false => outcome,
         };
         let saved = core.finish(threads::deadline(&core));
-        if let (Ok(()), Some(Why::HandOver(to))) = (&saved, core.why()) {
+        if let (Ok(()), Some(StopReason::HandOver(to))) = (&saved, core.stop_reason()) {
             self.stand_by(&to);
         }
         drop(threads);
         let since = Instant::now();
-        while core.prestops.load(Ordering::SeqCst) > 0 && since.elapsed() < LAST_WORDS {
+        while core.prestops.load(Ordering::SeqCst) > 0 && since.elapsed() < PRESTOP_RESPONSE_TIMEOUT
+        {
             thread::sleep(Duration::from_millis(2));
         }
-        match (worked, saved) {
-            (worked, Ok(())) => worked,
-            (Ok(()), Err(e)) if matches!(core.why(), Some(Why::Fenced(_))) => Err(fenced(e)),
+        match (outcome, saved) {
+            (outcome, Ok(())) => outcome,
+            (Ok(()), Err(e)) if matches!(core.stop_reason(), Some(StopReason::Fenced(_))) => {
+                Err(fenced(e))
+            }
             (Ok(()), Err(e)) => Err(Error::new(format_args!("the state was not saved: {e}"))),
             (Err(failure), Err(e)) => Err(Error::new(format_args!(
                 "{failure}; and the state was not saved: {e}"
@@ -114,41 +117,41 @@ impl<P: Processor> Process<P> {
         }
     }
 
-    /// Gets hold of the state.
-    fn begin(&mut self) -> Result<()> {
+    /// Takes the state and restores it.
+    fn acquire_state(&mut self) -> Result<()> {
         let mut opened = self.open()?;
         let original = self.cx.core.take_over_original(&mut opened)?;
         self.take_over_address()?;
         let core = &self.cx.core;
         for failure in &opened.failures {
             log::error!("the state: {failure}");
-            core.metrics().add(&figures::CORRUPT, &[], 1);
+            core.metrics().add(&metrics::CORRUPT, &[], 1);
         }
-        let begun = Instant::now();
+        let started_at = Instant::now();
         match (&opened.snapshot, opened.failures.first()) {
             (Some(snapshot), failure) => {
                 if let Some(failure) = failure {
                     self.processor.on_state_restore_failed(&self.cx, failure);
                 }
                 if let Err(error) = self.restore(snapshot) {
-                    self.remedy(&error)?;
+                    self.handle_restore_failure(&error)?;
                 }
             }
-            (None, Some(failure)) => self.remedy(failure)?,
+            (None, Some(failure)) => self.handle_restore_failure(failure)?,
             (None, None) => {
                 if self.is_started {
-                    self.forget()?; // the copy that it prepared with is gone
+                    self.reset_state()?; // the copy that it prepared with no longer exists
                 }
-                log::info!("no state was found: it begins with its default");
+                log::info!("no stored state found: starting with the default state");
             }
         }
         let core = &self.cx.core;
-        let took = begun.elapsed().as_secs_f64();
-        core.metrics().set(&figures::LOAD, &[], took);
-        self.after_unclean_starts()?;
+        let took = started_at.elapsed().as_secs_f64();
+        core.metrics().set(&metrics::LOAD, &[], took);
+        self.handle_unclean_starts()?;
         self.cx.core.restored();
-        // All that can be wrong about saving shows before anybody counts on it;
-        // and whoever comes next sees who holds the state.
+        // Detects problems with saving before any work depends on it, and shows other
+        // processes who holds the state.
         self.cx.core.first_checkpoint()?;
         match original {
             Some(watch) => self.cx.core.watch_original(watch),
@@ -156,8 +159,8 @@ impl<P: Processor> Process<P> {
         }
     }
 
-    /// Asks what to do after several starts in a row that came to no clean end.
-    fn after_unclean_starts(&mut self) -> Result<()> {
+    /// Decides what to do after several consecutive starts that ended uncleanly.
+    fn handle_unclean_starts(&mut self) -> Result<()> {
         let core = &self.cx.core;
         let (count, settings) = (core.attempt(), &core.settings);
         if settings
@@ -165,13 +168,13 @@ impl<P: Processor> Process<P> {
             .is_some_and(|limit| count >= limit)
         {
             log::warn!(
-                "the last {count} starts came to no clean end, which reaches \
+                "the last {count} starts ended uncleanly, which reaches \
                  DORY_GOLDEN_IMAGE_THRESHOLD"
             );
             return self.start_fresh();
         }
         if count >= settings.max_restart_attempts {
-            log::warn!("the last {count} starts came to no clean end");
+            log::warn!("the last {count} starts ended uncleanly");
             let remedy = self.processor.on_rapid_restart_detected(&self.cx, count);
             if remedy == Remedy::StartFresh {
                 return self.start_fresh();
@@ -180,7 +183,7 @@ impl<P: Processor> Process<P> {
         Ok(())
     }
 
-    /// Becomes the one writer; prepares first where another one has to be asked.
+    /// Becomes the only writer; prepares first if another process has to be asked.
     fn open(&mut self) -> Result<Opened> {
         loop {
             self.prepare()?;
@@ -191,13 +194,13 @@ impl<P: Processor> Process<P> {
         }
     }
 
-    /// On one host the process before had the address, and is going now.
+    /// Binds the address that the previous process on this host is releasing.
     fn take_over_address(&mut self) -> Result<()> {
         let since = Instant::now();
         while self.server.is_none() {
             match endpoints::serve(&self.cx.core) {
                 Ok(server) => self.server = Some(server),
-                Err(e) if since.elapsed() > LEAVING => return Err(e),
+                Err(e) if since.elapsed() > ADDRESS_TIMEOUT => return Err(e),
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
@@ -214,33 +217,33 @@ impl<P: Processor> Process<P> {
         Ok(())
     }
 
-    /// Asks what to do about a state that cannot be used.
-    fn remedy(&mut self, error: &Error) -> Result<()> {
+    /// Asks the hook what to do about a state that cannot be used.
+    fn handle_restore_failure(&mut self, error: &Error) -> Result<()> {
         log::error!("the state cannot be restored: {error}");
         match self.processor.on_state_restore_failed(&self.cx, error) {
             Remedy::StartFresh => self.start_fresh(),
             Remedy::KeepState => Err(Error::new(format_args!(
-                "the state cannot be restored and is left as it is: {error}"
+                "the state cannot be restored and was left unchanged: {error}"
             ))),
         }
     }
 
     fn start_fresh(&mut self) -> Result<()> {
-        let aside = self.cx.core.set_aside()?;
-        log::warn!("the state begins anew; what was kept is now {aside}");
-        self.forget()?;
+        let aside = self.cx.core.move_aside()?;
+        log::warn!("starting with the default state; the stored state was moved to {aside}");
+        self.reset_state()?;
         self.processor.reset_caches(&self.cx);
         Ok(())
     }
 
-    /// The state in memory begins.
-    fn forget(&self) -> Result<()> {
+    /// Resets the state in memory to its default.
+    fn reset_state(&self) -> Result<()> {
         let fresh = serde_json::to_vec(&P::State::default())?;
         self.cx.core.memory.replace(&fresh, false)
     }
 
-    /// The user's part.
-    fn work(&mut self) -> Result<()> {
+    /// Runs the user's code.
+    fn run_processor(&mut self) -> Result<()> {
         if !self.is_started {
             self.start()?;
         }
@@ -252,14 +255,14 @@ impl<P: Processor> Process<P> {
         if cx.is_shutdown_requested() {
             return Ok(());
         }
-        let took = cx.core.begun.elapsed().as_secs_f64();
-        cx.core.metrics().set(&figures::STARTUP, &[], took);
+        let took = cx.core.started_at.elapsed().as_secs_f64();
+        cx.core.metrics().set(&metrics::STARTUP, &[], took);
         cx.core.ready();
         log::info!("ready");
         step("run", || processor.run(cx))
     }
 
-    /// `startup`, within its time.
+    /// Runs `startup` with its timeout.
     pub(super) fn start(&mut self) -> Result<()> {
         self.is_started = true;
         let (processor, cx) = (&mut self.processor, &self.cx);
@@ -267,9 +270,9 @@ impl<P: Processor> Process<P> {
         step("startup", || processor.startup(cx))
     }
 
-    /// The state is another's now. In a cluster the pod stays until it is told
-    /// to go: if it ended, it would be started again, and ask for the state that
-    /// it has just given away. Should its successor die, it ends to come back.
+    /// Another process holds the state now. In a cluster the pod stays until it is
+    /// stopped: if it exited, it would be restarted, and ask for the state that it has
+    /// just handed over. If its successor dies, it exits so that it is restarted.
     fn stand_by(&self, to: &str) {
         let core = &self.cx.core;
         core.health
@@ -278,22 +281,22 @@ impl<P: Processor> Process<P> {
         if !core.settings.in_cluster {
             return;
         }
-        while core.waiter.sleep(STANDBY, Stage::Stopping) {
+        while core.waiter.sleep(STANDBY_POLL_INTERVAL, Stage::Stopping) {
             match core.is_free() {
                 Ok(false) => {}
-                Ok(true) => return log::info!("nobody holds the state any more"),
-                Err(e) => log::warn!("no word of who holds the state: {e}"),
+                Ok(true) => return log::info!("no process holds the state any more"),
+                Err(e) => log::warn!("could not find out who holds the state: {e}"),
             }
         }
     }
 }
 
-/// Runs a step of the user's; a panic is an error like another.
+/// Runs a step of the user's code; a panic is treated as an error.
 fn step(name: &str, step: impl FnOnce() -> Outcome) -> Result<()> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(failure)) => {
-            let why = told(&failure);
+            let why = describe(&failure);
             Err(Error::new(format_args!("{name} failed: {why}")))
         }
         Err(panic) => Err(panicked(name, &*panic)),
@@ -302,18 +305,18 @@ fn step(name: &str, step: impl FnOnce() -> Outcome) -> Result<()> {
 }
 
 pub(super) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
-    let text = text_of(panic);
+    let text = panic_message(panic);
     Error::new(format_args!("{name} failed: it panicked: {text}"))
 }
 
-fn told(failure: &Failure) -> String {
+fn describe(failure: &Failure) -> String {
     match failure.reason() == failure.error() {
         true => failure.error().to_owned(),
         false => format!("{}: {}", failure.reason(), failure.error()),
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")

@@ -1,4 +1,4 @@
-//! Lines on stderr, for a program that brings no logger of its own.
+//! Log lines on stderr, for a program that installs no logger.
 
 use std::io::Write;
 
@@ -16,8 +16,8 @@ struct Lines {
     processor: String,
 }
 
-/// Logs as `DORY_LOG_LEVEL` and `DORY_LOG_FORMAT` say, unless the program
-/// logs in its own way already.
+/// Installs a logger as configured by `DORY_LOG_LEVEL` and `DORY_LOG_FORMAT`, unless the
+/// program has installed one already.
 pub(super) fn start(settings: &Settings) {
     let lines = Lines {
         level: settings.log_level,
@@ -54,7 +54,7 @@ impl Log for Lines {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let line = self.line(record) + "\n";
-            // Where nobody listens there is nobody to tell.
+            // If stderr is closed, the line is lost.
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
         }
     }

@@ -1,5 +1,5 @@
-//! The state in memory: shared between the user's code and whoever saves it,
-//! changed whole or not at all.
+//! The state in memory: shared between the user's code and the threads that save it,
+//! replaced entirely or not at all.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -14,58 +14,58 @@ use serde::de::DeserializeOwned;
 use super::unknown::Unknown;
 use satellite_core::{Error, Result};
 
-/// What a processor remembers: anything that serde can write and read, with
-/// a beginning.
+/// The state of a processor: any type that serde can serialize and deserialize, with a
+/// default value.
 pub trait State: Serialize + DeserializeOwned + Default + Send + 'static {}
 
 impl<S: Serialize + DeserializeOwned + Default + Send + 'static> State for S {}
 
-/// How long an onlooker waits for a state that is being worked on.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the processor lets onlookers go before.
-const COURTESY: Duration = Duration::from_millis(10);
+/// How long to wait for the state before it is replaced.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the processor yields to waiting readers.
+const YIELD_LIMIT: Duration = Duration::from_millis(10);
 
 pub(super) struct Memory<S> {
     held: Mutex<Held<S>>,
-    /// The thread whose guard is alive: a second one would wait for itself.
+    /// The thread that holds a guard: a second guard on it would be a deadlock.
     owner: Mutex<Option<ThreadId>>,
-    /// Those who want the state but for a moment, to save or to show it.
-    onlookers: AtomicUsize,
+    /// The number of threads that wait to serialize the state or to replace it.
+    waiting_readers: AtomicUsize,
 }
 
 struct Held<S> {
     state: S,
-    /// What the stored state had and `S` does not know.
+    /// Keys of the stored state that `S` does not know.
     unknown: Unknown,
-    /// Counts what may have been changes.
+    /// Counts possible changes: mutable accesses and replacements.
     changes: u64,
-    /// `changes` as of the last save.
+    /// The value of `changes` at the last save.
     saved: Option<u64>,
 }
 
-/// A state as bytes, and which of its changes they hold.
-pub(super) struct Taken {
+/// A serialized state, and the number of the last change that it includes.
+pub(super) struct Serialized {
     pub(super) json: Vec<u8>,
-    pub(super) mark: u64,
+    pub(super) change: u64,
 }
 
-/// The state, whatever its type: for those who keep it and those who show it.
-pub(super) trait Keep: Send + Sync {
-    /// The state as JSON, once nobody works on it; `None` when `only_changed`
-    /// and nothing has changed since the last save.
-    fn take(&self, only_changed: bool) -> Result<Option<Taken>>;
+/// Type-erased access to the state, to save it and to serve it.
+pub(super) trait StateAccess: Send + Sync {
+    /// The state as JSON, once it is not locked; `None` when `only_changed` and nothing
+    /// has changed since the last save.
+    fn take(&self, only_changed: bool) -> Result<Option<Serialized>>;
 
-    /// The state as JSON, for the last save: waits no longer than this.
-    fn take_within(&self, patience: Duration) -> Result<Taken>;
+    /// The state as JSON, for the last save: waits at most `timeout`.
+    fn take_within(&self, timeout: Duration) -> Result<Serialized>;
 
-    /// The state as JSON, to be shown: waits no longer than this.
-    fn look(&self, patience: Duration) -> Result<Taken>;
+    /// The state as JSON, to be displayed: waits at most `timeout`.
+    fn peek(&self, timeout: Duration) -> Result<Serialized>;
 
-    /// What was taken with this mark is safe now.
-    fn saved(&self, mark: u64);
+    /// Marks the state up to this change as saved.
+    fn saved(&self, change: u64);
 
-    /// Replaces the state by `json`, read whole before it is swapped. Keys that
-    /// the type does not know are kept, or refused where `strict`.
+    /// Replaces the state with `json`, which is parsed completely first. Keys that the
+    /// type does not know are kept, or rejected if `strict`.
     fn replace(&self, json: &[u8], strict: bool) -> Result<()>;
 }
 
@@ -79,20 +79,20 @@ impl<S: State> Memory<S> {
                 saved: None,
             }),
             owner: Mutex::new(None),
-            onlookers: AtomicUsize::new(0),
+            waiting_readers: AtomicUsize::new(0),
         }
     }
 
-    /// The state, to read and to change.
+    /// Locks the state for reading and changing.
     pub(super) fn guard(&self) -> StateGuard<'_, S> {
         let me = thread::current().id();
         assert!(
             *self.owner() != Some(me),
-            "this thread holds the state already: drop the first guard before asking for another"
+            "this thread holds the state already: drop the first guard before taking another"
         );
-        // A loop that takes the state again at once would let nobody else have it.
+        // Without this, a loop that locks the state again immediately would starve others.
         let since = Instant::now();
-        while self.onlookers.load(Ordering::SeqCst) > 0 && since.elapsed() < COURTESY {
+        while self.waiting_readers.load(Ordering::SeqCst) > 0 && since.elapsed() < YIELD_LIMIT {
             thread::sleep(Duration::from_micros(50));
         }
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,21 +105,21 @@ impl<S: State> Memory<S> {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Held<S>>> {
-        self.refuse_own_thread()?;
-        let _looking = Looking::begin(&self.onlookers);
-        self.held.lock().map_err(|_| torn())
+        self.check_not_held_by_this_thread()?;
+        let _waiting = WaitingReader::begin(&self.waiting_readers);
+        self.held.lock().map_err(|_| poisoned())
     }
 
-    fn lock_within(&self, patience: Duration) -> Result<MutexGuard<'_, Held<S>>> {
-        let _looking = Looking::begin(&self.onlookers);
-        let begun = Instant::now();
+    fn lock_within(&self, timeout: Duration) -> Result<MutexGuard<'_, Held<S>>> {
+        let _waiting = WaitingReader::begin(&self.waiting_readers);
+        let started_at = Instant::now();
         loop {
             match self.held.try_lock() {
                 Ok(held) => return Ok(held),
-                Err(TryLockError::Poisoned(_)) => return Err(torn()),
-                Err(TryLockError::WouldBlock) if begun.elapsed() >= patience => {
+                Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
+                Err(TryLockError::WouldBlock) if started_at.elapsed() >= timeout => {
                     return Err(Error::new(format_args!(
-                        "the state has been worked on for {patience:.1?} without a break"
+                        "could not lock the state within {timeout:.1?}"
                     )));
                 }
                 Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_micros(200)),
@@ -127,7 +127,7 @@ impl<S: State> Memory<S> {
         }
     }
 
-    fn refuse_own_thread(&self) -> Result<()> {
+    fn check_not_held_by_this_thread(&self) -> Result<()> {
         match *self.owner() == Some(thread::current().id()) {
             true => Err(Error::new(
                 "this thread holds the state: drop its guard before saving",
@@ -137,60 +137,60 @@ impl<S: State> Memory<S> {
     }
 }
 
-struct Looking<'a>(&'a AtomicUsize);
+struct WaitingReader<'a>(&'a AtomicUsize);
 
-impl<'a> Looking<'a> {
-    fn begin(onlookers: &'a AtomicUsize) -> Self {
-        onlookers.fetch_add(1, Ordering::SeqCst);
-        Looking(onlookers)
+impl<'a> WaitingReader<'a> {
+    fn begin(waiting_readers: &'a AtomicUsize) -> Self {
+        waiting_readers.fetch_add(1, Ordering::SeqCst);
+        WaitingReader(waiting_readers)
     }
 }
 
-impl Drop for Looking<'_> {
+impl Drop for WaitingReader<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl<S: State> Keep for Memory<S> {
-    fn take(&self, only_changed: bool) -> Result<Option<Taken>> {
+impl<S: State> StateAccess for Memory<S> {
+    fn take(&self, only_changed: bool) -> Result<Option<Serialized>> {
         let held = self.lock()?;
         if only_changed && held.saved == Some(held.changes) {
             return Ok(None);
         }
-        let taken = held.take()?;
+        let serialized = held.take()?;
         drop(held);
-        taken.readable::<S>().map(Some)
+        serialized.readable::<S>().map(Some)
     }
 
-    fn take_within(&self, patience: Duration) -> Result<Taken> {
-        self.look(patience)?.readable::<S>()
+    fn take_within(&self, timeout: Duration) -> Result<Serialized> {
+        self.peek(timeout)?.readable::<S>()
     }
 
-    fn look(&self, patience: Duration) -> Result<Taken> {
-        self.refuse_own_thread()?;
-        self.lock_within(patience)?.take()
+    fn peek(&self, timeout: Duration) -> Result<Serialized> {
+        self.check_not_held_by_this_thread()?;
+        self.lock_within(timeout)?.take()
     }
 
-    fn saved(&self, mark: u64) {
+    fn saved(&self, change: u64) {
         if let Ok(mut held) = self.held.lock() {
-            held.saved = Some(mark);
+            held.saved = Some(change);
         }
     }
 
     fn replace(&self, json: &[u8], strict: bool) -> Result<()> {
-        let (state, unknown) = Unknown::beside::<S>(json)?;
+        let (state, unknown) = Unknown::read::<S>(json)?;
         if strict && !unknown.is_empty() {
             return Err(Error::new(format_args!(
                 "unknown keys, nothing was changed: {unknown}"
             )));
         }
         if !unknown.is_empty() {
-            log::info!("keys that this program does not know: {unknown}");
+            log::info!("unknown keys in the state are kept: {unknown}");
         }
-        // Dropped after the lock is released: dropping may take long.
+        // The old state is dropped after the lock is released: dropping may take long.
         let _before = {
-            let mut held = self.lock_within(PATIENCE)?;
+            let mut held = self.lock_within(REPLACE_TIMEOUT)?;
             held.changes += 1;
             held.unknown = unknown;
             std::mem::replace(&mut held.state, state)
@@ -200,37 +200,37 @@ impl<S: State> Keep for Memory<S> {
 }
 
 impl<S: State> Held<S> {
-    fn take(&self) -> Result<Taken> {
+    fn take(&self) -> Result<Serialized> {
         let json = self
             .unknown
             .write_with(&self.state)
             .map_err(|e| Error::new(format_args!("the state cannot be written as JSON: {e}")))?;
-        Ok(Taken {
+        Ok(Serialized {
             json,
-            mark: self.changes,
+            change: self.changes,
         })
     }
 }
 
-impl Taken {
-    /// Refuses to keep what could not be read back: a NaN becomes `null`, and
-    /// whoever finds that out after the restart finds it out too late.
+impl Serialized {
+    /// Rejects a state that could not be read back, such as a NaN, which becomes `null`:
+    /// detecting that only after a restart would be too late.
     fn readable<S: State>(self) -> Result<Self> {
         match serde_json::from_slice::<S>(&self.json) {
             Ok(_) => Ok(self),
             Err(e) => Err(Error::new(format_args!(
-                "the state could not be read back once written: {e}"
+                "the serialized state could not be read back: {e}"
             ))),
         }
     }
 }
 
-fn torn() -> Error {
-    Error::new("a panic left the state half changed; it is not saved")
+fn poisoned() -> Error {
+    Error::new("a panic may have left the state partly changed; it is not saved")
 }
 
-/// The state in the hands of the user's code. It is saved as it is between two
-/// guards, never in the middle of one: hold it for a step, not for the run.
+/// Exclusive access to the state. The state is saved only while no guard exists: hold it
+/// for one step, not for the whole run.
 pub struct StateGuard<'a, S> {
     memory: &'a Memory<S>,
     held: MutexGuard<'a, Held<S>>,

@@ -1,10 +1,10 @@
-//! The state that dory-sdk, the Python original, kept for this processor: found
-//! where dory-sdk puts it, taken over, and never removed.
+//! Imports the state that dory-sdk, the original Python implementation, stored for this
+//! processor. It is read from where dory-sdk stores it, and never removed.
 //!
 //! dory-sdk saves only when it stops. In a rolling update it stops when the new
-//! pod is ready, so its last save arrives after this process has begun: for a
-//! while after a takeover the same places are read again, and a state that was
-//! saved since replaces the one in memory, as `POST /state` would.
+//! pod is ready, so its last save arrives after this process has started: for a
+//! while after an import the same locations are read again, and a state that was
+//! saved since then replaces the one in memory, as `POST /state` would.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,21 +25,21 @@ use satellite_core::{Error, Result};
 /// How long after a takeover a save of dory-sdk is still expected: as long as
 /// Kubernetes gives a rollout to make progress.
 const WINDOW: Duration = Duration::from_secs(600);
-/// How often its places are read again in that time.
+/// How often the locations are read again in that time.
 const POLL: Duration = Duration::from_secs(2);
-/// How long to wait before an attempt that failed is repeated.
+/// How long to wait before a failed attempt is retried.
 const RETRY: Duration = Duration::from_secs(1);
-/// No state file is larger.
-const LARGEST: u64 = 256 * 1024 * 1024;
-/// The id that dory-sdk gives to all processors whose pod's name it is not told.
+/// The maximum size of a state file.
+const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// The id that dory-sdk uses for all processors without a configured pod name.
 const UNKNOWN: &str = "unknown";
 
-/// Where dory-sdk would have kept the state of this processor.
+/// Where dory-sdk would have stored the state of this processor.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places {
+pub(super) struct OriginalLocations {
     /// The ids that it may have used, this processor's own first.
     ids: Vec<String>,
-    /// It may have used [`UNKNOWN`], which says nothing about whose state it is.
+    /// It may have used [`UNKNOWN`], which does not identify the processor.
     may_be_unknown: bool,
     /// This pod's namespace first.
     namespaces: Vec<String>,
@@ -47,11 +47,11 @@ pub(super) struct Places {
     deployment: Option<String>,
 }
 
-impl Places {
-    /// From what dory-sdk reads in the environment.
+impl OriginalLocations {
+    /// Derives the locations as dory-sdk does from the environment.
     pub(super) fn of(
         processor_id: &str,
-        is_told: bool,
+        is_configured: bool,
         pod_name: Option<&str>,
         namespace: &str,
         pod_namespace: Option<String>,
@@ -65,9 +65,9 @@ impl Places {
         if other != namespace {
             namespaces.push(other);
         }
-        Places {
+        OriginalLocations {
             ids,
-            may_be_unknown: !is_told && pod_name.is_none(),
+            may_be_unknown: !is_configured && pod_name.is_none(),
             namespaces,
             deployment: pod_name.and_then(identity::of_pod),
         }
@@ -78,7 +78,7 @@ impl Places {
         self.ids.iter().map(String::as_str).chain(unknown)
     }
 
-    /// Whether the state found under `id` is this processor's, or why not.
+    /// Whether the state found under `id` belongs to this processor, or why not.
     fn check(&self, id: &str, document: &[u8]) -> Result<Snapshot, String> {
         let (snapshot, pod) = import::with_pod(document).map_err(|e| e.to_string())?;
         let named = &snapshot.stamp.processor;
@@ -92,7 +92,7 @@ impl Places {
                  dory-state-{own}"
             ));
         }
-        // `my-app` and `my-db` are both `my` to it.
+        // dory-sdk derives `my` from both `my-app` and `my-db`.
         let others = identity::of_pod(&pod);
         match (&others, &self.deployment) {
             (Some(theirs), Some(ours)) if theirs != ours && id != own => Err(format!(
@@ -103,22 +103,22 @@ impl Places {
     }
 }
 
-/// A state of dory-sdk, or something under the name of one.
+/// A state of dory-sdk, or other content found under its name.
 struct Candidate {
     place: String,
-    /// Tells one content from another.
+    /// A checksum of the content.
     sum: String,
     state: Result<Snapshot, String>,
 }
 
 impl Candidate {
-    fn refused(&self, why: &str) {
+    fn log_rejection(&self, why: &str) {
         let place = &self.place;
         log::warn!("{place}: this state of dory-sdk was not taken over: {why}");
     }
 }
 
-/// Reads the places again for a while.
+/// Reads the locations again for a while.
 pub(super) struct Watch {
     seen: HashSet<String>,
     namespaces: Vec<String>,
@@ -126,9 +126,9 @@ pub(super) struct Watch {
 }
 
 impl Core {
-    /// Looks for a state of dory-sdk. Where nothing of this kit's own was kept,
-    /// the newest one goes into `opened`. Whatever was found and not taken is
-    /// logged as a warning.
+    /// Searches for a state of dory-sdk. If no state of this kit was stored, the newest
+    /// one is put into `opened`. A state that is found but not imported is logged as a
+    /// warning.
     ///
     /// Returns what to watch when dory-sdk may save once more.
     pub(super) fn take_over_original(&self, opened: &mut Opened) -> Result<Option<Watch>> {
@@ -158,9 +158,9 @@ impl Core {
         let newest = found.iter().filter_map(saved_at).max();
         for candidate in &found {
             match &candidate.state {
-                Err(why) => candidate.refused(why),
+                Err(why) => candidate.log_rejection(why),
                 Ok(_) if opened.snapshot.is_some() || saved_at(candidate) != newest => {
-                    candidate.refused("another one is newer");
+                    candidate.log_rejection("another one is newer");
                 }
                 Ok(snapshot) => {
                     let (place, at) = (&candidate.place, &snapshot.stamp.saved_at);
@@ -172,12 +172,12 @@ impl Core {
         Ok(Some(watch))
     }
 
-    /// While the servers are away there is no telling whether there is a state.
+    /// Retries while a server is unavailable: a state may exist there.
     fn originals_with_retries(&self, namespaces: &mut Vec<String>) -> Result<Vec<Candidate>> {
         loop {
             match self.originals(namespaces) {
                 Err(e) if e.is_retryable() => {
-                    self.failing_to_open(&e);
+                    self.record_open_failure(&e);
                     self.wait_to_open(RETRY, &e.to_string())?;
                 }
                 found => return found,
@@ -185,7 +185,7 @@ impl Core {
         }
     }
 
-    /// Leaves out of `namespaces` those that this pod may not read.
+    /// Removes from `namespaces` those that this pod may not read.
     fn originals(&self, namespaces: &mut Vec<String>) -> Result<Vec<Candidate>> {
         let places = &self.settings.original;
         let mut found = Vec::new();
@@ -222,14 +222,14 @@ impl Core {
             state: document.and_then(|document| places.check(id, &document)),
         });
         let mut sums = HashSet::new();
-        // A folder may go by two names.
+        // Two paths may refer to the same folder.
         Ok(found
             .filter(|candidate| sums.insert(candidate.sum.clone()))
             .collect())
     }
 
-    /// Takes what dory-sdk saves from now on, for as long as its last save may
-    /// still be under way.
+    /// Imports what dory-sdk saves from now on, for as long as its last save may still be
+    /// pending.
     pub(super) fn watch_original(self: &Arc<Self>, mut watch: Watch) -> Result<()> {
         let core = Arc::clone(self);
         thread::Builder::new()
@@ -237,7 +237,7 @@ impl Core {
             .spawn(move || {
                 let mut suspect = HashSet::new();
                 while core.waiter.now() < watch.until && core.waiter.sleep(POLL, Stage::Draining) {
-                    // While a server is away there is nothing to learn from it.
+                    // An unavailable server is read again in the next round.
                     let found = core.originals(&mut watch.namespaces).unwrap_or_default();
                     for candidate in found {
                         if watch.seen.contains(&candidate.sum) {
@@ -248,7 +248,7 @@ impl Core {
                             continue;
                         }
                         watch.seen.insert(candidate.sum.clone());
-                        core.take_late(&candidate);
+                        core.take_late_save(&candidate);
                     }
                 }
             })?;
@@ -256,13 +256,13 @@ impl Core {
     }
 
     /// The last save of a pod that ran beside this process.
-    fn take_late(&self, candidate: &Candidate) {
+    fn take_late_save(&self, candidate: &Candidate) {
         let taken = match &candidate.state {
             Err(why) => Err(why.clone()),
             Ok(snapshot) => self.restore(snapshot).map_err(|e| e.to_string()),
         };
         match taken {
-            Err(why) => candidate.refused(&why),
+            Err(why) => candidate.log_rejection(&why),
             Ok(()) => {
                 log::warn!(
                     "{}: dory-sdk saved its state again after the takeover: it replaces the \
@@ -276,11 +276,11 @@ impl Core {
     }
 }
 
-/// Names the states that are newer than what is kept here.
+/// Logs the states that are newer than the stored state of this kit.
 fn warn_of_newer(found: &[Candidate], own: &Stamp) {
     for candidate in found {
         if saved_at(candidate).is_some_and(|at| at > to_the_second(&own.saved_at)) {
-            candidate.refused(&format!(
+            candidate.log_rejection(&format!(
                 "it is newer, but this processor has a state of its own, saved at {}; POST \
                  /state takes the payload if that is the one to go on with",
                 own.saved_at
@@ -294,13 +294,13 @@ fn saved_at(candidate: &Candidate) -> Option<&str> {
     Some(to_the_second(&snapshot.stamp.saved_at))
 }
 
-/// dory-sdk notes no fractions. Both note UTC, so that texts sort as times do.
+/// dory-sdk records no fractions of a second. Both use UTC, so that texts sort as times.
 fn to_the_second(time: &str) -> &str {
     time.get(..19).unwrap_or(time)
 }
 
-/// `/data`, else `/tmp`, is where its backend `local` puts files, and `/data` that
-/// of `pvc`, unless the store's own folder is meant.
+/// The backend `local` of dory-sdk stores files in `/data`, else in `/tmp`, and its
+/// backend `pvc` in `/data`, unless it uses the folder of the store.
 fn folders() -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from("/data"), PathBuf::from("/tmp")];
     folders.push(std::env::temp_dir());
@@ -313,9 +313,9 @@ pub(super) fn file_name(id: &str) -> String {
     format!("dory-state-{id}.json")
 }
 
-/// Reads a state file, unless anybody on this host may have put it there.
+/// Reads a state file, unless any user of this host could have created it.
 pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
-    let told = |e: &dyn std::fmt::Display| Error::new(e);
+    let error = |e: &dyn std::fmt::Display| Error::new(e);
     let mut options = fs::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -323,18 +323,19 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt;
 
-        // No link out of a folder that others may write to, no wait for a pipe.
+        // Do not follow a symlink in a folder that others may write to, and do not block
+        // on a pipe.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
         options.custom_flags(i32::try_from(flags).map_err(Error::new)?);
     }
     let file = match options.open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(told(&e)),
+        Err(e) => return Err(error(&e)),
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(told(&"it is not a regular file"));
+        return Err(error(&"it is not a regular file"));
     }
     #[cfg(unix)]
     {
@@ -344,13 +345,13 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
         let is_open_to_all = folder.is_some_and(|folder| folder.mode() & 0o002 != 0);
         let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
         if is_open_to_all && owner != me && owner != 0 {
-            return Err(told(&format_args!(
-                "it belongs to user {owner}, in a folder that everybody may write to"
+            return Err(error(&format_args!(
+                "it belongs to user {owner}, in a world-writable folder"
             )));
         }
     }
     let mut document = Vec::new();
-    file.take(LARGEST).read_to_end(&mut document)?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut document)?;
     Ok(Some(document))
 }
 
@@ -363,7 +364,7 @@ mod tests {
 
     use super::*;
 
-    // Made by the real dory-sdk: see `tests/original/make.py`.
+    // Generated by the real dory-sdk: see `tests/original/make.py`.
     const STATES: &str = include_str!("../tests/original/states.json");
     const SAVES: &str = include_str!("../tests/original/saves.json");
     const IDS: &str = include_str!("../tests/original/ids.json");
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_that_the_original_writes_is_read_whole() {
+    fn every_state_that_dory_sdk_writes_is_read_completely() {
         let states: BTreeMap<String, Saved> = serde_json::from_str(STATES).unwrap();
         assert!(states.len() > 5);
         for (name, saved) in states {
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_original_and_this_kit_derive_the_same_id_from_a_pods_name() {
+    fn dory_sdk_and_this_kit_derive_the_same_id_from_a_pod_name() {
         let ids: BTreeMap<String, String> = serde_json::from_str(IDS).unwrap();
         for (pod, id) in ids {
             assert_eq!(identity::of_original(&pod), id, "{pod}");
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_looked_for_where_the_original_puts_them() {
+    fn files_are_searched_where_dory_sdk_stores_them() {
         let places: BTreeMap<String, String> = serde_json::from_str(PLACES).unwrap();
         let in_folders: Vec<_> = folders()
             .iter()
@@ -416,9 +417,9 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_taken_from_whom_it_belongs_to_and_refused_with_the_reason() {
+    fn only_a_state_of_this_processor_is_imported_and_others_are_rejected_with_a_reason() {
         let app = "my-app-7d9f8b6c5d-x2x4z";
-        let places = Places::of("my-app", false, Some(app), "shop", None);
+        let places = OriginalLocations::of("my-app", false, Some(app), "shop", None);
         assert_eq!(places.ids().collect::<Vec<_>>(), ["my-app", "my"]);
         assert_eq!(places.namespaces, ["shop", "default"]);
         assert!(places.check("my", &save("my")).is_ok());
@@ -434,17 +435,23 @@ mod tests {
             )
         };
         assert!(places.check("my", of(app).as_bytes()).is_ok());
-        let told = refused("my", of("my-db-7d9f8b6c5d-x2x4z").as_bytes());
-        assert!(told.contains("belongs to my-db, not to my-app"), "{told}");
+        let reason = refused("my", of("my-db-7d9f8b6c5d-x2x4z").as_bytes());
+        assert!(
+            reason.contains("belongs to my-db, not to my-app"),
+            "{reason}"
+        );
         let changed = text.replace("\"count\": 41", "\"count\": 42");
         assert!(refused("my", changed.as_bytes()).contains("checksum"));
 
-        let local = Places::of("orders", false, None, "default", None);
+        let local = OriginalLocations::of("orders", false, None, "default", None);
         assert_eq!(local.ids().collect::<Vec<_>>(), ["orders", UNKNOWN]);
-        let told = local.check(UNKNOWN, &save(UNKNOWN)).unwrap_err();
-        assert!(told.contains("rename it to dory-state-orders"), "{told}");
+        let reason = local.check(UNKNOWN, &save(UNKNOWN)).unwrap_err();
+        assert!(
+            reason.contains("rename it to dory-state-orders"),
+            "{reason}"
+        );
         assert!(local.check("orders", &save(UNKNOWN)).is_ok(), "renamed");
-        let told = Places::of("orders", true, None, "default", None);
-        assert_eq!(told.ids().collect::<Vec<_>>(), ["orders"]);
+        let configured = OriginalLocations::of("orders", true, None, "default", None);
+        assert_eq!(configured.ids().collect::<Vec<_>>(), ["orders"]);
     }
 }

@@ -1,22 +1,22 @@
-//! One log line when something begins to fail, one a minute while it does, and
-//! one when it works again.
+//! Rate-limited logging of failures: one line when an operation starts to fail, one per
+//! minute while it fails, and one when it works again.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// How often a failure that goes on is logged again.
-const REMIND: Duration = Duration::from_secs(60);
+/// How often a persistent failure is logged again.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Counts the failures of one operation in a row and says which of them to log.
 #[derive(Debug)]
 pub(super) struct Outage {
-    /// What fails, such as `saving the state`.
+    /// The operation, such as `saving the state`.
     what: &'static str,
-    present: Option<Present>,
+    current: Option<Current>,
 }
 
 #[derive(Debug)]
-struct Present {
+struct Current {
     since: Instant,
     logged: Instant,
     failures: u32,
@@ -26,40 +26,40 @@ impl Outage {
     pub(super) fn of(what: &'static str) -> Self {
         Outage {
             what,
-            present: None,
+            current: None,
         }
     }
 
-    /// Call at each failure. The line to log, if this failure is to be logged.
+    /// Call after each failure. Returns the line to log, if this failure is to be logged.
     pub(super) fn failed(&mut self, now: Instant, error: impl Display) -> Option<String> {
         let what = self.what;
-        let Some(present) = &mut self.present else {
-            self.present = Some(Present {
+        let Some(current) = &mut self.current else {
+            self.current = Some(Current {
                 since: now,
                 logged: now,
                 failures: 1,
             });
             return Some(format!("{what} failed: {error}"));
         };
-        present.failures = present.failures.saturating_add(1);
-        if now.saturating_duration_since(present.logged) < REMIND {
+        current.failures = current.failures.saturating_add(1);
+        if now.saturating_duration_since(current.logged) < REPEAT_INTERVAL {
             return None;
         }
-        present.logged = now;
-        let lasts = now.saturating_duration_since(present.since).as_secs();
-        let failures = present.failures;
+        current.logged = now;
+        let lasts = now.saturating_duration_since(current.since).as_secs();
+        let failures = current.failures;
         Some(format!(
             "{what} still fails after {lasts} s and {failures} attempts: {error}"
         ))
     }
 
-    /// Call at each success. The line to log, if an outage ends with it.
+    /// Call after each success. Returns the line to log, if an outage ends with it.
     pub(super) fn ended(&mut self, now: Instant) -> Option<String> {
-        let present = self.present.take()?;
-        let lasted = now.saturating_duration_since(present.since).as_secs_f64();
+        let current = self.current.take()?;
+        let lasted = now.saturating_duration_since(current.since).as_secs_f64();
         Some(format!(
             "{} works again after {lasted:.1} s and {} failed attempts",
-            self.what, present.failures
+            self.what, current.failures
         ))
     }
 }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_of_five_minutes_is_six_lines_however_often_it_is_tried() {
+    fn an_outage_of_five_minutes_logs_six_lines_regardless_of_attempts() {
         let mut outage = Outage::of("saving the state");
         let start = Instant::now();
         let mut lines = Vec::new();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_outage_begins_with_a_line_of_its_own() {
+    fn each_outage_is_logged_when_it_begins() {
         let mut outage = Outage::of("reading the state");
         let now = Instant::now();
         assert!(outage.ended(now).is_none());

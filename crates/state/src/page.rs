@@ -1,4 +1,4 @@
-//! The page at `/`: what runs here, how it does, and where to look further.
+//! The page at `/`: the processor, its health, and links to the endpoints.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::core::Core;
 use satellite_serve::{Request, Response};
 
-/// Nothing is loaded from anywhere, and nothing is run.
+/// The page loads no resources and runs no scripts.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
@@ -27,7 +27,7 @@ pub(super) fn answer(core: &Core, request: &Request<'_>) -> Response {
         .header("vary", "accept")
 }
 
-/// As dory-sdk answers.
+/// The same response as that of dory-sdk.
 fn list(core: &Core) -> String {
     let paths = &core.settings.paths;
     let endpoints = [
@@ -61,7 +61,7 @@ fn page(core: &Core) -> String {
     if !problems.is_empty() {
         page.push_str("</ul>\n");
     }
-    let uptime = core.begun.elapsed().as_secs();
+    let uptime = core.started_at.elapsed().as_secs();
     let _ = write!(
         page,
         "<dl>\n<dt>Pod</dt><dd>{}</dd>\n<dt>Namespace</dt><dd>{}</dd>\n\

@@ -1,6 +1,6 @@
-//! Before a process asks another one for the state, it shows on a copy of it that it
-//! can take over: it restores the copy, runs `startup`, and holds ready for a time.
-//! The other one works on meanwhile. If this process fails, nothing has changed.
+//! Before a process asks another one for the state, it proves on a copy of it that it
+//! can take over: it restores the copy, runs `startup`, and stays ready for a time.
+//! The holder keeps running meanwhile. If this process fails, nothing has changed.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,15 +14,15 @@ use super::store::Opened;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
-/// How often it looks whether it is still ready.
-const LOOK: Duration = Duration::from_millis(50);
-/// How often it looks whether the holder has gone meanwhile.
-const LOOK_AT_HOLDER: Duration = Duration::from_millis(500);
-/// How long it waits after a question that was not answered.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often to check whether this process is still ready.
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often to check whether the holder has ended in the meantime.
+const HOLDER_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long to wait before a failed read is retried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<P: Processor> Process<P> {
-    /// Does nothing where nobody has to be asked for the state.
+    /// Does nothing if no other process has to be asked for the state.
     pub(super) fn prepare(&mut self) -> Result<()> {
         let core = &self.cx.core;
         if core.is_prepared.load(Ordering::SeqCst) {
@@ -32,7 +32,7 @@ impl<P: Processor> Process<P> {
             core.is_prepared.store(true, Ordering::SeqCst);
             return Ok(());
         };
-        let Some(copy) = look(core)? else {
+        let Some(copy) = peek(core)? else {
             return Ok(());
         };
         core.is_preparing.store(true, Ordering::SeqCst);
@@ -52,9 +52,9 @@ impl<P: Processor> Process<P> {
         let mut holder = "another process".to_owned();
         if let Some(snapshot) = &copy.snapshot {
             snapshot.stamp.writer().clone_into(&mut holder);
-            // The start of the one that runs counts as unclean until it ends.
+            // The start of the running holder counts as unclean until it ends.
             let unclean_starts = snapshot.content.unclean_starts.saturating_sub(1);
-            core.came_from(snapshot, unclean_starts);
+            core.record_previous_writer(snapshot, unclean_starts);
             let waiting = format!("waiting for {holder} to hand its state over: preparing");
             core.health.starting(PROCESSOR, &waiting);
             log::info!("the state is held by {holder}; preparing with a copy of it");
@@ -72,19 +72,19 @@ impl<P: Processor> Process<P> {
         self.start()?;
         if self.sum() != before {
             log::warn!(
-                "startup changed the state while another process holds it: that change is not \
-                 kept; make it in `restored`, which is called with the state in hand"
+                "startup changed the state while another process holds it: the change is \
+                 discarded; make it in `restored`, which runs when this process holds the state"
             );
         }
         self.hold_ready(hold, &holder)
     }
 
-    /// Waits until nothing has stood in the way of being ready for the time `hold`,
-    /// or until nobody holds the state any more.
+    /// Waits until this process has been ready without interruption for `hold`, or
+    /// until no process holds the state any more.
     fn hold_ready(&self, hold: Duration, holder: &str) -> Result<()> {
         let core = &self.cx.core;
         let now = || core.waiter.now();
-        let (mut ready_since, mut looked) = (now(), now());
+        let (mut ready_since, mut last_peek) = (now(), now());
         loop {
             let mut problems = core.health.problems();
             problems.remove(PROCESSOR);
@@ -98,12 +98,16 @@ impl<P: Processor> Process<P> {
             };
             let waiting = format!("waiting for {holder} to hand its state over: {reason}");
             core.health.starting(PROCESSOR, &waiting);
-            if !core.waiter.sleep(LOOK.min(hold), Stage::Draining) || is_stopping(core) {
+            if !core
+                .waiter
+                .sleep(READY_POLL_INTERVAL.min(hold), Stage::Draining)
+                || is_stopping(core)
+            {
                 return Err(Error::stopped());
             }
-            if now().duration_since(looked) >= LOOK_AT_HOLDER {
-                looked = now();
-                if let Ok(None) = core.look() {
+            if now().duration_since(last_peek) >= HOLDER_POLL_INTERVAL {
+                last_peek = now();
+                if let Ok(None) = core.peek() {
                     return Ok(());
                 }
             }
@@ -111,7 +115,7 @@ impl<P: Processor> Process<P> {
     }
 
     fn sum(&self) -> Option<u64> {
-        let taken = self.cx.core.memory.look(TRY_AGAIN).ok()?;
+        let taken = self.cx.core.memory.peek(RETRY_INTERVAL).ok()?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&taken.json);
         Some(hasher.finish())
@@ -122,22 +126,22 @@ fn is_stopping(core: &Core) -> bool {
     core.waiter.wake.stage() >= Stage::Draining
 }
 
-/// Looks until there is an answer: whether to prepare is not left to a server that
-/// is away. Permissions may take a while to arrive.
-fn look(core: &Core) -> Result<Option<Opened>> {
+/// Retries until the store responds: an unavailable server must not decide whether to
+/// prepare. Permissions may take a while to take effect.
+fn peek(core: &Core) -> Result<Option<Opened>> {
     let since = core.waiter.now();
     loop {
-        let error = match core.look() {
+        let error = match core.peek() {
             Ok(copy) => return Ok(copy),
             Err(e) => e,
         };
         let is_early = core.waiter.now().duration_since(since) < core.settings.startup_timeout;
         if !error.is_retryable() && (error.status() != Some(403) || !is_early) {
-            return Ok(None); // opening the store says what is wrong
+            return Ok(None); // opening the store reports the error
         }
-        log::warn!("the state cannot be read, trying again: {error}");
+        log::warn!("cannot read the state, retrying: {error}");
         core.health.starting(PROCESSOR, &error.to_string());
-        if !core.waiter.sleep(TRY_AGAIN, Stage::Draining) {
+        if !core.waiter.sleep(RETRY_INTERVAL, Stage::Draining) {
             return Err(Error::stopped());
         }
     }

@@ -1,8 +1,8 @@
-//! The presets of dory-sdk, as far as this kit has their settings.
+//! The presets of dory-sdk, limited to the settings that this kit has.
 
-/// What a preset of dory-sdk sets; the environment and the file go before it.
-/// Its `golden_image_threshold` is left out: only an explicit setting may make a
-/// processor give up a state.
+/// The settings of a preset of dory-sdk; the environment and the file take precedence.
+/// Its `golden_image_threshold` is omitted: only an explicit setting may make a
+/// processor discard a state.
 pub(super) fn preset(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
     match name {
         "development" => Some(&[
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_preset_sets_what_the_originals_sets() {
+    fn presets_match_those_of_dory_sdk() {
         // Made by the real dory-sdk: see `tests/original/make.py`.
         let presets: serde_json::Value =
             serde_json::from_str(include_str!("../tests/original/presets.json")).unwrap();
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_other() {
+    fn unknown_presets_are_rejected() {
         assert!(preset("staging").is_none());
     }
 }

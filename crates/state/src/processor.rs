@@ -1,4 +1,4 @@
-//! What a user writes: a processor, or a function in its place.
+//! The [`Processor`] trait, and the closures and functions that can replace it.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::memory::State;
 use satellite_core::Error;
 use satellite_core::{Ended, Failure};
 
-/// Something that runs, remembers, and may be stopped at any moment.
+/// A program with persistent state that may be stopped at any time.
 ///
-/// Only [`run`](Self::run) has to be written. All of it but
-/// [`on_health_check_failed`](Self::on_health_check_failed) runs on the thread
+/// Only [`run`](Self::run) is required. All methods except
+/// [`on_health_check_failed`](Self::on_health_check_failed) run on the thread
 /// that called [`App::run`](super::App::run).
 ///
 /// ```no_run
@@ -23,7 +23,7 @@ use satellite_core::{Ended, Failure};
 /// #[derive(Default, serde::Serialize, serde::Deserialize)]
 /// struct Orders { done: u64 }
 ///
-/// struct Shop { till: Vec<u64> }
+/// struct Shop { payments: Vec<u64> }
 ///
 /// impl Processor for Shop {
 ///     type State = Orders;
@@ -35,67 +35,67 @@ use satellite_core::{Ended, Failure};
 ///
 ///     fn run(&mut self, cx: &ExecutionContext<Orders>) -> Outcome {
 ///         for _ in cx.run_loop(Duration::from_secs(1)) {
-///             self.till.push(5);
+///             self.payments.push(5);
 ///             cx.state().done += 1;
 ///         }
 ///         Ok(())
 ///     }
 ///
 ///     fn shutdown(&mut self, _: &ExecutionContext<Orders>) -> Outcome {
-///         log::info!("{} in the till", self.till.len());
+///         log::info!("{} payments", self.payments.len());
 ///         Ok(())
 ///     }
 /// }
 ///
 /// fn main() -> satellite_state::Exit {
-///     App::new().run(Shop { till: Vec::new() })
+///     App::new().run(Shop { payments: Vec::new() })
 /// }
 /// ```
 pub trait Processor {
-    /// What is remembered.
+    /// The persistent state.
     type State: State;
 
-    /// The version of the state's shape: one more for each change of it that
-    /// [`migrate`](Self::migrate) has to carry out. A state of the Python
-    /// reference counts as version 0.
+    /// The schema version of the state: increase it by one for each change that
+    /// [`migrate`](Self::migrate) has to handle. A state of dory-sdk, the original
+    /// Python implementation, has version 0.
     const SCHEMA: u32 = 1;
 
-    /// Gets ready. The state is there already.
+    /// Initializes the processor. The state is already loaded.
     ///
-    /// Where another process holds the state, as in a rolling update, that one works
-    /// on: this is called with a copy of the state, and the state is asked for only
-    /// when this has returned and the process has held ready for
+    /// When another process holds the state, as in a rolling update, that process keeps
+    /// running: this is called with a copy of the state, and the state is requested only
+    /// after this has returned and the process has stayed ready for
     /// `DORY_TAKEOVER_READY_SEC`. Until then
-    /// [`may_act`](ExecutionContext::may_act) is false, nothing can be saved, and what
-    /// this changes in the copy is not kept.
+    /// [`may_act`](ExecutionContext::may_act) is false, nothing can be saved, and changes
+    /// to the copy are discarded.
     ///
     /// # Errors
     /// An error ends the processor; `run` is not called. Another process that holds
-    /// the state goes on.
+    /// the state continues.
     fn startup(&mut self, cx: &ExecutionContext<Self::State>) -> Outcome {
         let _ = cx;
         Ok(())
     }
 
     /// Called once, after [`startup`](Self::startup) and before [`run`](Self::run),
-    /// with the state in hand: exactly as it was saved last, and this process's own.
-    /// The place for what has to be made of the state, or changed in it.
+    /// when this process holds the state, exactly as it was saved last. Derive data from
+    /// the state, or change the state, here.
     ///
     /// # Errors
-    /// As [`startup`](Self::startup); the state was taken over by then.
+    /// As for [`startup`](Self::startup), but the state was already taken over.
     fn restored(&mut self, cx: &ExecutionContext<Self::State>) -> Outcome {
         let _ = cx;
         Ok(())
     }
 
-    /// Works until [`is_shutdown_requested`](ExecutionContext::is_shutdown_requested).
+    /// Does the work until [`is_shutdown_requested`](ExecutionContext::is_shutdown_requested).
     ///
     /// # Errors
     /// An error ends the processor, after `shutdown` and the last save.
     fn run(&mut self, cx: &ExecutionContext<Self::State>) -> Outcome;
 
-    /// Cleans up: called once when `run` is over, however it ended, and before
-    /// the last save; also where `run` was not called, but `startup` was.
+    /// Cleans up: called once after `run` has ended for any reason, and before the last
+    /// save; also when `startup` was called but `run` was not.
     ///
     /// # Errors
     /// An error ends the processor, after the last save.
@@ -104,22 +104,22 @@ pub trait Processor {
         Ok(())
     }
 
-    /// Turns a state of version `from` into one of version `SCHEMA`.
+    /// Migrates a state of version `from` to version `SCHEMA`.
     ///
     /// # Errors
-    /// An error leaves what is stored alone; see
+    /// On an error the stored state stays unchanged; see
     /// [`on_state_restore_failed`](Self::on_state_restore_failed).
     fn migrate(from: u32, state: Value) -> Result<Value, Failure> {
         match from {
             0 => Ok(state),
-            _ => Err(format!("nothing migrates from schema version {from}").into()),
+            _ => Err(format!("no migration from schema version {from}").into()),
         }
     }
 
-    /// What is stored could not be used. Where an older generation serves in
-    /// its place, the answer does not matter; else it decides whether the
-    /// processor ends with an error and leaves all as it is, or sets what is
-    /// stored aside and starts fresh.
+    /// Called when the stored state could not be used. If an older generation is used
+    /// instead, the return value is ignored. Otherwise it decides whether the processor
+    /// ends with an error and leaves the stored state unchanged, or moves the stored
+    /// state aside and starts with the default state.
     fn on_state_restore_failed(
         &mut self,
         cx: &ExecutionContext<Self::State>,
@@ -129,8 +129,8 @@ pub trait Processor {
         Remedy::KeepState
     }
 
-    /// The last `count` starts, three or more, came to no clean end, each
-    /// within five minutes. The state is kept unless this says otherwise.
+    /// Called when the last `count` starts, three or more, ended uncleanly, each within
+    /// five minutes. The state is kept unless this returns [`Remedy::StartFresh`].
     fn on_rapid_restart_detected(
         &mut self,
         cx: &ExecutionContext<Self::State>,
@@ -140,36 +140,36 @@ pub trait Processor {
         Remedy::KeepState
     }
 
-    /// A turn of the loop lasts longer than the stall limit: `/healthz` fails
-    /// from now on. Called on a thread of its own, since the processor's own is
-    /// busy.
+    /// Called when a turn of the loop exceeds the stall limit: `/healthz` fails from now
+    /// on. Runs on a separate thread, since the processor's thread is busy.
     fn on_health_check_failed(cx: &ExecutionContext<Self::State>, error: &Error) {
         let _ = (cx, error);
     }
 
-    /// The state starts fresh: whatever was made of the old one is stale.
+    /// Called when the default state replaces the stored one: data derived from the old
+    /// state is stale.
     fn reset_caches(&mut self, cx: &ExecutionContext<Self::State>) {
         let _ = cx;
     }
 }
 
-/// How a step of a processor ends. Any error turns into a [`Failure`] by `?`.
+/// The result of a step of a processor. `?` converts any error to a [`Failure`].
 pub type Outcome = Result<(), Failure>;
 
-/// What to do about a state that cannot be used, or that may be at fault.
+/// What to do about a state that cannot be used, or that may cause crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// Nothing is given up: a state that cannot be used ends the processor with
-    /// an error, so that somebody looks.
+    /// Keep the stored state: a state that cannot be used ends the processor with an
+    /// error, so that an operator can investigate.
     #[default]
     KeepState,
-    /// What is stored is set aside, under another name, and the state begins
-    /// anew.
+    /// Move the stored state aside, under another name, and start with the default
+    /// state.
     StartFresh,
 }
 
-/// A closure that is called at each turn, with the state in its hands.
+/// A closure that is called on each turn with mutable access to the state.
 pub(super) struct Tick<S, F> {
     pub(super) interval: Duration,
     pub(super) tick: F,
@@ -192,7 +192,7 @@ where
     }
 }
 
-/// A function in place of `run`.
+/// A function that is used as `run`.
 pub(super) struct Function<S, F> {
     pub(super) run: F,
     pub(super) state: PhantomData<fn() -> S>,

@@ -1,5 +1,5 @@
-//! `DORY_*`, `dory.yaml` and a preset → settings: parsed once, all that is wrong
-//! named at once.
+//! Parses the settings from `DORY_*`, `dory.yaml` and a preset, once, and reports all
+//! errors together.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::config_file::ConfigFile;
 use super::identity;
-use super::original::Places;
+use super::original::OriginalLocations;
 use super::preset::preset;
 use super::store::{ConfigMapStore, FileStore, Store};
 use satellite_core::Result;
 use satellite_core::http::Secret;
 use satellite_core::{Variables, names_in_env};
 
-/// Where the state is kept.
+/// Where the state is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
     /// A ConfigMap of the cluster.
@@ -37,31 +37,31 @@ pub(super) struct Settings {
     pub(super) folder: PathBuf,
     pub(super) health: SocketAddr,
     pub(super) paths: Paths,
-    /// Whoever shows it may read and set the state.
+    /// The token that allows clients to read and replace the state.
     pub(super) state_token: Option<Secret>,
-    /// Bytes of a state that may be given by `POST /state`.
+    /// The maximum size in bytes of a state in `POST /state`.
     pub(super) max_state_bytes: u64,
     pub(super) startup_timeout: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) checkpoint_every: Duration,
     pub(super) stall_limit: Duration,
-    /// How long to hold ready before the state is asked for; `None` asks at once.
+    /// How long to stay ready before asking for the state; `None` asks immediately.
     pub(super) takeover_ready: Option<Duration>,
-    /// Grows from release to release.
+    /// Increases with each release.
     pub(super) revision: Option<u64>,
     pub(super) restart_count: Option<u32>,
-    /// Unclean starts in a row before the hook for rapid restarts is called.
+    /// Consecutive unclean starts before the hook for rapid restarts is called.
     pub(super) max_restart_attempts: u32,
-    /// Unclean starts in a row before the state is set aside without asking;
-    /// `None`: never.
+    /// Consecutive unclean starts before the state is moved aside without calling the
+    /// hook; `None`: never.
     pub(super) golden_image_threshold: Option<u32>,
-    /// Where dory-sdk would have kept the state of this processor.
-    pub(super) original: Places,
+    /// Where dory-sdk would have stored the state of this processor.
+    pub(super) original: OriginalLocations,
     pub(super) is_migrating: bool,
     pub(super) migrated_from: Option<String>,
     pub(super) log_level: log::LevelFilter,
     pub(super) log_json: bool,
-    /// What to log once the logger is set.
+    /// Warnings to log once the logger is installed.
     pub(super) warnings: Vec<String>,
 }
 
@@ -73,67 +73,67 @@ pub(super) struct Paths {
     pub(super) metrics: String,
 }
 
-/// What the app was told, which goes before environment and file.
+/// Settings made on the app, which take precedence over the environment and the file.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct Overrides {
     pub(super) processor_id: Option<String>,
     pub(super) health: Option<SocketAddr>,
     pub(super) state_token: Option<Secret>,
     pub(super) checkpoint_every: Option<Duration>,
     pub(super) stall_limit: Option<Duration>,
     pub(super) shutdown_timeout: Option<Duration>,
-    /// A store was given: which one the environment names does not matter.
+    /// The app has its own store: the configured backend is ignored.
     pub(super) has_store: bool,
 }
 
-/// What is known beside the variables.
-pub(super) struct Surroundings {
+/// The environment variables, and files outside of the settings.
+pub(super) struct Environment {
     pub(super) env: fn(&str) -> Option<String>,
-    /// Where a pod finds its token, the cluster's authority and its namespace.
+    /// The folder with the pod's token, the CA of the cluster and the namespace.
     pub(super) service_account: PathBuf,
 }
 
-impl Default for Surroundings {
+impl Default for Environment {
     fn default() -> Self {
-        Surroundings {
+        Environment {
             env: |name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()),
             service_account: "/var/run/secrets/kubernetes.io/serviceaccount".into(),
         }
     }
 }
 
-impl Draft {
-    /// The settings, and the store that they name.
-    pub(super) fn finish(self, around: &Surroundings) -> Result<(Settings, Box<dyn Store>)> {
-        let env = around.env;
-        let mut unfound = None;
+impl Overrides {
+    /// The settings, and the configured store.
+    pub(super) fn finish(self, environment: &Environment) -> Result<(Settings, Box<dyn Store>)> {
+        let env = environment.env;
+        let mut file_problem = None;
         let file = match ConfigFile::find(env("DORY_CONFIG_FILE").filter(|p| !p.trim().is_empty()))
         {
             Ok(file) => file,
             Err(problem) => {
-                unfound = Some(problem);
+                file_problem = Some(problem);
                 ConfigFile::default()
             }
         };
-        let told_by_file = file.clone();
-        let told = move |name: &str| {
+        let file_values = file.clone();
+        let lookup = move |name: &str| {
             env(name)
                 .filter(|value| !value.trim().is_empty())
-                .or_else(|| told_by_file.value(name.strip_prefix("DORY_")?))
+                .or_else(|| file_values.value(name.strip_prefix("DORY_")?))
         };
-        let preset_name = told("DORY_PRESET");
+        let preset_name = lookup("DORY_PRESET");
         let preset = preset_name.as_deref().map(str::trim).map(preset);
         let of_preset = preset.flatten().unwrap_or_default();
         let mut read = Variables::from_lookup(move |name| {
-            told(name).or_else(|| {
+            lookup(name).or_else(|| {
                 let (_, value) = of_preset.iter().find(|(key, _)| *key == name)?;
                 Some((*value).to_owned())
             })
         })
         .listed(names_in_env());
-        // Which of these are asked for depends on the others.
+        // Which of these are read depends on the others.
         ConfigFile::variables().for_each(|name| read.knows(&name));
-        if let Some(problem) = unfound {
+        if let Some(problem) = file_problem {
             read.problem("DORY_CONFIG_FILE", problem);
         }
         if let (Some(None), Some(name)) = (preset, &preset_name) {
@@ -146,8 +146,8 @@ impl Draft {
         }
 
         let in_cluster = read.text("KUBERNETES_SERVICE_HOST").is_some();
-        let told_pod_name = read.text("DORY_POD_NAME").or_else(|| read.text("POD_NAME"));
-        let pod_name = told_pod_name
+        let explicit_pod_name = read.text("DORY_POD_NAME").or_else(|| read.text("POD_NAME"));
+        let pod_name = explicit_pod_name
             .clone()
             .or_else(|| read.text("HOSTNAME"))
             .or_else(identity::host_name)
@@ -155,15 +155,15 @@ impl Draft {
         let pod_namespace = read
             .text("DORY_POD_NAMESPACE")
             .or_else(|| read.text("POD_NAMESPACE"))
-            .or_else(|| namespace_of(&around.service_account))
+            .or_else(|| namespace_of(&environment.service_account))
             .unwrap_or_else(|| "default".to_owned());
-        let told_id = self
+        let explicit_id = self
             .processor_id
             .clone()
             .or_else(|| read.text("DORY_PROCESSOR_ID"))
             .or_else(|| read.text("PROCESSOR_ID"));
-        let has_told_id = told_id.is_some();
-        let processor_id = match identity::processor_id(told_id, &pod_name, in_cluster) {
+        let has_explicit_id = explicit_id.is_some();
+        let processor_id = match identity::processor_id(explicit_id, &pod_name, in_cluster) {
             Ok(id) => id,
             Err(expected) => {
                 read.problem("DORY_PROCESSOR_ID", expected);
@@ -174,10 +174,10 @@ impl Draft {
             true => Backend::Local,
             false => backend(&mut read, in_cluster),
         };
-        let original = Places::of(
+        let original = OriginalLocations::of(
             &processor_id,
-            has_told_id,
-            told_pod_name.as_deref(),
+            has_explicit_id,
+            explicit_pod_name.as_deref(),
             &pod_namespace,
             read.text("POD_NAMESPACE"),
         );
@@ -238,12 +238,12 @@ impl Draft {
     }
 }
 
-/// The store, or another one with what is wrong noted.
+/// The configured store; on an error, records the problem and returns another store.
 fn store(read: &mut Variables, settings: &Settings) -> Box<dyn Store> {
     match settings.backend {
         Backend::ConfigMap => {
-            let patience = read.seconds("DORY_LEASE_SEC", Duration::from_secs(15));
-            Box::new(ConfigMapStore::new().patience(patience))
+            let lease = read.seconds("DORY_LEASE_SEC", Duration::from_secs(15));
+            Box::new(ConfigMapStore::new().lease_duration(lease))
         }
         #[cfg(feature = "s3")]
         Backend::S3 => match super::store::S3Store::from_variables(read) {
@@ -291,7 +291,7 @@ fn folder(read: &Variables, backend: Backend) -> PathBuf {
     text.unwrap_or_else(|| default.to_owned()).into()
 }
 
-/// In a pod every address, since probes come from the node; elsewhere loopback.
+/// All addresses in a pod, since probes come from the node; otherwise loopback.
 fn health(read: &mut Variables, in_cluster: bool) -> SocketAddr {
     let host = match read.text("DORY_HEALTH_HOST") {
         None if in_cluster => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -384,17 +384,17 @@ mod tests {
     use super::*;
 
     fn with(env: fn(&str) -> Option<String>) -> Result<Settings> {
-        let around = Surroundings {
+        let environment = Environment {
             env,
             service_account: "/nowhere".into(),
         };
-        Draft::default()
-            .finish(&around)
+        Overrides::default()
+            .finish(&environment)
             .map(|(settings, _)| settings)
     }
 
     #[test]
-    fn a_host_of_ones_own_needs_no_settings() {
+    fn no_settings_are_needed_outside_a_cluster() {
         let settings = with(|_| None).unwrap();
         assert_eq!(settings.backend, Backend::Local);
         assert_eq!(settings.health.to_string(), "127.0.0.1:8080");
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_the_specs_manifest_is_understood() {
+    fn a_pod_in_a_cluster_is_detected() {
         let settings = with(|name| match name {
             "KUBERNETES_SERVICE_HOST" => Some("10.0.0.1".into()),
             "DORY_POD_NAME" => Some("my-app-7d9f8b6c5d-x2x4z".into()),
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_goes_before_a_preset_and_a_preset_before_the_defaults() {
+    fn settings_override_a_preset_and_a_preset_overrides_the_defaults() {
         let settings = with(|name| match name {
             "DORY_PRESET" => Some("high-availability".into()),
             "DORY_SHUTDOWN_TIMEOUT_SEC" => Some("20".into()),
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_the_original_are_understood() {
+    fn the_variable_names_of_dory_sdk_are_supported() {
         let settings = with(|name| match name {
             "PROCESSOR_ID" => Some("orders".into()),
             "POD_NAMESPACE" => Some("shop".into()),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_named_at_once() {
+    fn all_invalid_values_are_reported_together() {
         let error = with(|name| match name {
             "DORY_STATE_BACKEND" => Some("floppy".into()),
             "DORY_STARTUP_TIMEOUT_SEC" => Some("0".into()),
@@ -472,7 +472,7 @@ mod tests {
         })
         .unwrap_err();
         assert!(error.is_settings());
-        let told = error.to_string();
-        assert!(told.starts_with("13 settings are wrong:"), "{told}");
+        let message = error.to_string();
+        assert!(message.starts_with("13 settings are wrong:"), "{message}");
     }
 }

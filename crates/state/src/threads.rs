@@ -1,5 +1,5 @@
-//! The threads beside the processor's own: one saves, one keeps hold of the
-//! state, one waits for signals, one sees to it that a stop comes to its end.
+//! The background threads: one saves the state, one renews the lease, one waits for
+//! signals, one enforces the shutdown timeout.
 
 use std::process;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::context::ExecutionContext;
 use super::core::Core;
-use super::figures;
 use super::memory::State;
+use super::metrics;
 use satellite_core::wake::{SIGNAL_DEBOUNCE, Stage};
 use satellite_core::{Error, Result};
 
-/// How often a stop is looked for, to see it to its end.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often to check for a stop request and for the end of the shutdown.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs until dropped.
 pub(super) struct Threads {
@@ -36,27 +36,27 @@ impl Threads {
         running.push(spawn("saver", {
             let core = Arc::clone(core);
             move |ended| {
-                while goes_on(&ended, core.settings.checkpoint_every) {
+                while sleep_unless_ended(&ended, core.settings.checkpoint_every) {
                     if core.waiter.wake.stage() < Stage::Draining {
-                        let _ = core.checkpoint(); // told by itself
+                        let _ = core.checkpoint(); // it logs its own errors
                     }
                 }
             }
         })?);
-        running.push(spawn("keeper", {
+        running.push(spawn("lease", {
             let cx = cx.clone();
-            let pause = core.tend_every();
+            let pause = core.renew_interval();
             move |ended| {
-                while goes_on(&ended, pause) {
-                    cx.core.tend();
+                while sleep_unless_ended(&ended, pause) {
+                    cx.core.renew_lease();
                     watch_turns(&cx, on_stall);
                 }
             }
         })?);
         if owns_process {
-            running.push(spawn("patience", {
+            running.push(spawn("stop-timeout", {
                 let core = Arc::clone(core);
-                move |ended| see_it_end(&core, &ended)
+                move |ended| enforce_shutdown_timeout(&core, &ended)
             })?);
         }
         #[cfg(not(unix))]
@@ -91,8 +91,8 @@ fn spawn(name: &str, work: impl FnOnce(Receiver<()>) + Send + 'static) -> Result
     Ok(running)
 }
 
-/// Waits; false when it is over.
-fn goes_on(ended: &Receiver<()>, pause: Duration) -> bool {
+/// Waits for `pause`; false when the thread is to end.
+fn sleep_unless_ended(ended: &Receiver<()>, pause: Duration) -> bool {
     ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout)
 }
 
@@ -101,43 +101,43 @@ fn watch_turns<S: State>(cx: &ExecutionContext<S>, on_stall: fn(&ExecutionContex
     if let Some(lasts) = cx.core.turns.newly_stalled(limit) {
         let error = Error::new(format_args!("the present turn has lasted {lasts:.0?}"));
         log::error!("{error}");
-        cx.core.metrics().add(&figures::STALLS, &[], 1);
-        // It may wait for the state that the stalled turn holds.
+        cx.core.metrics().add(&metrics::STALLS, &[], 1);
+        // The hook may block on the state that the stalled turn has locked.
         let cx = cx.clone();
         let _ = thread::Builder::new().spawn(move || on_stall(&cx, &error));
     }
 }
 
-/// Until when the last save has to be done, counted from the word to stop.
+/// When the last save has to be complete, counted from the stop request.
 pub(super) fn deadline(core: &Core) -> Instant {
-    core.leaving_since() + core.settings.shutdown_timeout
+    core.stopping_since() + core.settings.shutdown_timeout
 }
 
-/// A `run` or `shutdown` that does not return is left behind, once there is just
-/// enough time to save: the state as of its last step, and an exit code that
-/// says so.
-fn see_it_end(core: &Arc<Core>, ended: &Receiver<()>) {
+/// When `run` or `shutdown` does not return, saves the state as of its last step while
+/// there is just enough time left, and exits with an error code.
+fn enforce_shutdown_timeout(core: &Arc<Core>, ended: &Receiver<()>) {
     while core.waiter.wake.stage() < Stage::Draining {
-        if !goes_on(ended, LOOK) {
+        if !sleep_unless_ended(ended, POLL_INTERVAL) {
             return;
         }
     }
-    let patience = core.settings.shutdown_timeout;
-    let last_moment = core.leaving_since() + patience - (patience / 5).min(Duration::from_secs(5));
+    let timeout = core.settings.shutdown_timeout;
+    let save_deadline = core.stopping_since() + timeout - (timeout / 5).min(Duration::from_secs(5));
     while core.wait_for_end(Duration::ZERO).is_none() {
-        if Instant::now() >= last_moment {
+        if Instant::now() >= save_deadline {
             let saved = core.finish(deadline(core));
             log::error!(
-                "still at work {:.0?} after the word to stop: ended with the state {}",
-                patience,
+                "run or shutdown did not return within {:.0?} of the stop request: exiting with the \
+                 state {}",
+                timeout,
                 match saved {
-                    Ok(()) => "of its last step saved".to_owned(),
+                    Ok(()) => "saved as of its last step".to_owned(),
                     Err(e) => format!("not saved: {e}"),
                 }
             );
             end_process();
         }
-        if !goes_on(ended, LOOK) {
+        if !sleep_unless_ended(ended, POLL_INTERVAL) {
             return;
         }
     }
@@ -156,11 +156,11 @@ impl StartupLimit {
         let watched = Arc::clone(core);
         let running = spawn("startup", move |ended| {
             let limit = watched.settings.startup_timeout;
-            if goes_on(&ended, limit) && watched.waiter.wake.stage() < Stage::Draining {
-                let told = format!("startup lasted longer than {limit:.0?}");
-                log::error!("{told}");
+            if sleep_unless_ended(&ended, limit) && watched.waiter.wake.stage() < Stage::Draining {
+                let message = format!("startup lasted longer than {limit:.0?}");
+                log::error!("{message}");
                 if watched.is_preparing.load(Ordering::SeqCst) {
-                    watched.give_up(&told);
+                    watched.give_up(&message);
                 }
                 let _ = watched.finish(Instant::now() + Duration::from_secs(5));
                 end_process();
@@ -197,13 +197,13 @@ fn watch_signals(core: &Arc<Core>) -> Result<()> {
     ctrlc::set_handler(move || stop(&core, &mut first)).map_err(Error::new)
 }
 
-/// The first signal begins the way out, a second one cuts it short.
+/// The first signal begins the shutdown, a second one exits immediately.
 fn stop(core: &Core, first: &mut Option<Instant>) {
     if first.get_or_insert_with(Instant::now).elapsed() > SIGNAL_DEBOUNCE {
-        log::error!("the second signal ends the process without the last save");
+        log::error!("second signal: exiting without the last save");
         end_process();
     }
-    core.leave_for_good();
+    core.begin_shutdown_by_signal();
 }
 
 fn end_process() -> ! {

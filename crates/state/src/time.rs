@@ -1,14 +1,14 @@
-//! Times as text. Nothing here has to read one, so no calendar crate.
+//! Formats times as text. Nothing parses times, so no calendar crate is needed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Now, as RFC 3339 with microseconds, which is what a Lease asks for.
+/// Now, as RFC 3339 with microseconds, as required in a Lease.
 pub(super) fn now() -> String {
     rfc3339(since_1970())
 }
 
-/// Now, fit for a file's name: `20261121T050000Z`.
-pub(super) fn for_a_name() -> String {
+/// Now, in a format for file names: `20261121T050000Z`.
+pub(super) fn for_file_name() -> String {
     let text = rfc3339(since_1970());
     let seconds = text.split('.').next().unwrap_or(&text);
     let digits: String = seconds.chars().filter(|c| !"-:".contains(*c)).collect();
@@ -48,12 +48,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments_are_told_right() {
-        let told = |seconds, micros: u32| rfc3339(Duration::new(seconds, micros * 1000));
-        assert_eq!(told(0, 0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(told(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
-        assert_eq!(told(1_709_251_199, 999_999), "2024-02-29T23:59:59.999999Z");
-        assert_eq!(told(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
-        assert_eq!(for_a_name().len(), "20261121T050000Z".len());
+    fn known_times_are_formatted_correctly() {
+        let formatted = |seconds, micros: u32| rfc3339(Duration::new(seconds, micros * 1000));
+        assert_eq!(formatted(0, 0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(formatted(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
+        assert_eq!(
+            formatted(1_709_251_199, 999_999),
+            "2024-02-29T23:59:59.999999Z"
+        );
+        assert_eq!(formatted(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+        assert_eq!(for_file_name().len(), "20261121T050000Z".len());
     }
 }

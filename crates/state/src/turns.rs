@@ -1,5 +1,5 @@
-//! Whether the processor's own thread gets on: not while it waits, only within
-//! a turn can it be stuck.
+//! Detects a stalled turn of the processor's thread. Waiting between turns is not a
+//! stall.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ pub(super) struct Turns(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    begun: Option<Instant>,
-    /// The stall of this turn was told.
-    told: bool,
+    started_at: Option<Instant>,
+    /// The stall of this turn was reported.
+    is_reported: bool,
 }
 
 impl Turns {
     pub(super) fn begin(&self) {
         *self.state() = State {
-            begun: Some(Instant::now()),
-            told: false,
+            started_at: Some(Instant::now()),
+            is_reported: false,
         };
     }
 
@@ -26,17 +26,17 @@ impl Turns {
         *self.state() = State::default();
     }
 
-    /// How long the present turn has lasted, where that is longer than `limit`.
+    /// How long the current turn has lasted, if that is longer than `limit`.
     pub(super) fn stalled(&self, limit: Duration) -> Option<Duration> {
-        let lasts = self.state().begun?.elapsed();
+        let lasts = self.state().started_at?.elapsed();
         (lasts > limit).then_some(lasts)
     }
 
-    /// As [`stalled`](Self::stalled), once for each stall.
+    /// As [`stalled`](Self::stalled), but only once for each stall.
     pub(super) fn newly_stalled(&self, limit: Duration) -> Option<Duration> {
         let lasts = self.stalled(limit)?;
-        let told = std::mem::replace(&mut self.state().told, true);
-        (!told).then_some(lasts)
+        let was_reported = std::mem::replace(&mut self.state().is_reported, true);
+        (!was_reported).then_some(lasts)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

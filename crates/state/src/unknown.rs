@@ -1,5 +1,5 @@
-//! Keys of a stored state that this program does not know: a newer one wrote
-//! them, and finds them again after a roll back and forth.
+//! Keys of a stored state that this program does not know: a newer program wrote them,
+//! and finds them again after a rollback to this one and back.
 
 use std::fmt;
 
@@ -10,46 +10,46 @@ use serde_json::Value;
 
 use satellite_core::{Error, Result};
 
-/// What the type did not take, each with its way from the top.
+/// Keys that the type ignored, each with its path from the root.
 #[derive(Default)]
 pub(super) struct Unknown {
     kept: Vec<(Vec<String>, Value)>,
-    /// Inside lists, whose items move: these cannot be put back.
+    /// Keys inside lists: items may move, so these cannot be put back.
     lost: Vec<String>,
 }
 
 impl Unknown {
-    /// Reads `json` as `S`, whole, and what `S` did not take.
-    pub(super) fn beside<S: DeserializeOwned>(json: &[u8]) -> Result<(S, Unknown)> {
+    /// Deserializes `json` as `S`, and collects the keys that `S` ignored.
+    pub(super) fn read<S: DeserializeOwned>(json: &[u8]) -> Result<(S, Unknown)> {
         let mut ignored = Vec::new();
         let mut reader = serde_json::Deserializer::from_slice(json);
-        let state = serde_ignored::deserialize(&mut reader, |path| ignored.push(way(&path)))
+        let state = serde_ignored::deserialize(&mut reader, |path| ignored.push(location(&path)))
             .and_then(|state| reader.end().map(|()| state))
-            .map_err(|_| Error::new(unfit::<S>(json)))?;
+            .map_err(|_| Error::new(mismatch::<S>(json)))?;
         let mut unknown = Unknown::default();
         if ignored.is_empty() {
             return Ok((state, unknown));
         }
         let whole: Value = serde_json::from_slice(json)?;
-        for (keys, told) in ignored {
+        for (keys, text) in ignored {
             let value = keys
                 .as_ref()
                 .and_then(|keys| keys.iter().try_fold(&whole, |at, key| at.get(key)));
             match (&keys, value) {
                 (Some(keys), Some(value)) => unknown.kept.push((keys.clone(), value.clone())),
-                _ => unknown.lost.push(told),
+                _ => unknown.lost.push(text),
             }
         }
         if !unknown.lost.is_empty() {
             log::warn!(
-                "inside lists, unknown keys cannot be kept: {}",
+                "unknown keys inside lists cannot be kept: {}",
                 unknown.lost.join(", ")
             );
         }
         Ok((state, unknown))
     }
 
-    /// `state` as JSON, with these keys back in their places.
+    /// `state` as JSON, with these keys put back.
     pub(super) fn write_with(&self, state: &impl Serialize) -> serde_json::Result<Vec<u8>> {
         if self.kept.is_empty() {
             return serde_json::to_vec(state);
@@ -82,8 +82,8 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The keys on the way, or `None` where it leads through a list; and for people.
-fn way(path: &Path<'_>) -> (Option<Vec<String>>, String) {
+/// The keys of the path, or `None` if it passes through a list; and the path as text.
+fn location(path: &Path<'_>) -> (Option<Vec<String>>, String) {
     (keys(path), path.to_string())
 }
 
@@ -102,11 +102,11 @@ fn keys(path: &Path<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Why `json` is no `S`, with the way to the place.
-fn unfit<S: DeserializeOwned>(json: &[u8]) -> String {
+/// Why `json` is not a valid `S`, with the path of the error.
+fn mismatch<S: DeserializeOwned>(json: &[u8]) -> String {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match serde_path_to_error::deserialize::<_, S>(&mut reader) {
-        Ok(_) => "the state does not fit: something follows it".to_owned(),
+        Ok(_) => "the state does not fit: trailing data follows it".to_owned(),
         Err(e) if e.path().iter().next().is_none() => {
             format!("the state does not fit: {}", e.inner())
         }
@@ -139,9 +139,9 @@ mod tests {
         name: String,
     }
 
-    fn through(json: Value) -> (Value, String) {
+    fn round_trip(json: Value) -> (Value, String) {
         let bytes = serde_json::to_vec(&json).unwrap();
-        let (state, unknown) = Unknown::beside::<Known>(&bytes).unwrap();
+        let (state, unknown) = Unknown::read::<Known>(&bytes).unwrap();
         let written = unknown.write_with(&state).unwrap();
         (
             serde_json::from_slice(&written).unwrap(),
@@ -150,40 +150,40 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_come_back_where_they_were() {
-        let (written, told) = through(json!({
+    fn unknown_keys_are_written_back_in_place() {
+        let (written, text) = round_trip(json!({
             "count": 3, "newer": {"a": [1]}, "inner": {"name": "x", "colour": "red"},
         }));
         assert_eq!(written["newer"], json!({"a": [1]}));
         assert_eq!(written["inner"], json!({"name": "x", "colour": "red"}));
-        assert_eq!(told, "inner.colour, newer");
+        assert_eq!(text, "inner.colour, newer");
     }
 
     #[test]
-    fn a_key_known_by_another_name_is_not_written_twice() {
-        let (written, told) = through(json!({ "old_name": 3 }));
-        assert_eq!((&written["count"], told.as_str()), (&json!(3), ""));
+    fn an_aliased_key_is_not_written_twice() {
+        let (written, text) = round_trip(json!({ "old_name": 3 }));
+        assert_eq!((&written["count"], text.as_str()), (&json!(3), ""));
         assert!(written.get("old_name").is_none());
     }
 
     #[test]
-    fn numbers_as_keys_and_sets_go_both_ways() {
-        let (written, _) = through(json!({ "by_number": {"7": "a"}, "set": [4], "newer": 1 }));
+    fn numeric_keys_and_sets_round_trip() {
+        let (written, _) = round_trip(json!({ "by_number": {"7": "a"}, "set": [4], "newer": 1 }));
         assert_eq!(written["by_number"], json!({"7": "a"}));
         assert_eq!(written["set"], json!([4]));
     }
 
     #[test]
-    fn what_does_not_fit_is_told_with_its_place() {
-        let told = |json: &[u8]| match Unknown::beside::<Known>(json) {
-            Ok(_) => panic!("it fitted"),
+    fn a_mismatch_is_reported_with_its_path() {
+        let text = |json: &[u8]| match Unknown::read::<Known>(json) {
+            Ok(_) => panic!("it should not fit"),
             Err(e) => e.to_string(),
         };
-        let wrong = told(br#"{"inner":{"name":5}}"#);
+        let wrong = text(br#"{"inner":{"name":5}}"#);
         assert!(wrong.contains("inner.name: invalid type"), "{wrong}");
-        assert!(told(b"{} {}").contains("something follows"));
-        assert!(told(b"").contains("does not fit"));
-        let in_a_map = Unknown::beside::<BTreeMap<u8, u8>>(br#"{"300":1}"#);
+        assert!(text(b"{} {}").contains("trailing data"));
+        assert!(text(b"").contains("does not fit"));
+        let in_a_map = Unknown::read::<BTreeMap<u8, u8>>(br#"{"300":1}"#);
         assert!(in_a_map.is_err());
     }
 }

@@ -1,16 +1,16 @@
-//! What a holder hears of processes that prepare to take its state over. Nothing
-//! depends on it but what the log says: the state moves when it is asked for.
+//! What a holder knows about processes that prepare to take over its state. This only
+//! affects the log: the state is handed over when a process claims it.
 
 use std::time::Duration;
 
 use super::register::Lease;
 
-/// The candidate that was heard last.
+/// The candidate that was seen last.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     known: Option<Known>,
-    /// This one was told to have failed: its lines in the lease are cleared.
-    over: String,
+    /// The candidate whose failure was logged: its fields in the lease are cleared.
+    finished: String,
 }
 
 #[derive(Debug)]
@@ -21,16 +21,16 @@ struct Known {
 }
 
 impl Candidates {
-    /// Says in the log who begins, fails, and falls silent for `limit`.
-    pub(super) fn look(&mut self, lease: &Lease, now: Duration, limit: Duration) {
+    /// Logs when a candidate starts, fails, or sends no heartbeat for `limit`.
+    pub(super) fn observe(&mut self, lease: &Lease, now: Duration, limit: Duration) {
         let name = &lease.candidate;
         let before = self.known.take();
         if let Some(before) = &before {
-            if before.name != *name && *name != self.over {
+            if before.name != *name && *name != self.finished {
                 self.failed(&before.name, "it ended before it was ready");
             }
         }
-        if name.is_empty() || *name == self.over {
+        if name.is_empty() || *name == self.finished {
             return;
         }
         if !lease.candidate_failed.is_empty() {
@@ -41,12 +41,12 @@ impl Candidates {
             Some(known) if is_the_same(known) => known.since,
             Some(known) if known.name == *name => now,
             _ => {
-                log::info!("{name} prepares to take over the state");
+                log::info!("{name} is preparing to take over the state");
                 now
             }
         };
         if now.saturating_sub(since) >= limit {
-            return self.failed(name, "no sign of life from it any more");
+            return self.failed(name, "it stopped sending heartbeats");
         }
         self.known = Some(Known {
             name: name.clone(),
@@ -55,9 +55,9 @@ impl Candidates {
         });
     }
 
-    /// The lease without what was heard for the last time.
-    pub(super) fn heard(&self, lease: Lease) -> Lease {
-        match !lease.candidate.is_empty() && lease.candidate == self.over {
+    /// The lease without a candidate that has finished.
+    pub(super) fn without_finished(&self, lease: Lease) -> Lease {
+        match !lease.candidate.is_empty() && lease.candidate == self.finished {
             true => Lease {
                 candidate: String::new(),
                 candidate_failed: String::new(),
@@ -68,7 +68,7 @@ impl Candidates {
     }
 
     fn failed(&mut self, name: &str, why: &str) {
-        log::warn!("{name} failed to take over: {why}; this process goes on");
-        self.over = name.to_owned();
+        log::warn!("{name} failed to take over: {why}; this process continues");
+        self.finished = name.to_owned();
     }
 }

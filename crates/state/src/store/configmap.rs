@@ -13,27 +13,27 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::fenced::Fenced;
-use super::keeper::{self, LeaseKeeper};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::lease::LeaseObject;
+use super::lease_manager::{self, LeaseManager};
 use super::register::{Cell, Put, Register};
-use super::{Keeper, Opened, Opening, Original, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Original, Store};
 use crate::document::{self, Content};
 use crate::import;
 use crate::time;
 use satellite_core::http::Response;
 use satellite_core::{Error, Result};
 
-/// All values of a ConfigMap together may be this large.
-const LIMIT: usize = 1024 * 1024;
-/// Larger ones are compressed: every save goes through the cluster's store.
-const PLAIN: usize = 64 * 1024;
+/// The maximum size of all values of a ConfigMap together.
+const MAX_BYTES: usize = 1024 * 1024;
+/// Larger states are compressed: every save goes through the cluster's datastore.
+const MAX_PLAIN_BYTES: usize = 64 * 1024;
 /// How long after a takeover dory-sdk may still write its last state.
-const ORIGINAL: Duration = Duration::from_secs(600);
-/// By these, what dory-sdk keeps is removed after an hour.
-const OF_THE_ORIGINAL: [&str; 2] = ["dory.io/state-ttl", "dory.io/created-timestamp"];
-/// No state grows past this when it is taken out of its compression.
-const INFLATED: u64 = 256 * 1024 * 1024;
+const LATE_SAVE_WINDOW: Duration = Duration::from_secs(600);
+/// Annotations by which states of dory-sdk are removed after an hour.
+const DORY_SDK_EXPIRY_ANNOTATIONS: [&str; 2] = ["dory.io/state-ttl", "dory.io/created-timestamp"];
+/// The maximum size of a decompressed state.
+const MAX_INFLATED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// States in ConfigMaps, `dory-state-<processor>` in the pod's namespace, with a
 /// Lease of the same name for the handover.
@@ -51,68 +51,72 @@ const INFLATED: u64 = 256 * 1024 * 1024;
 /// ```
 ///
 /// Where Leases are forbidden, a second ConfigMap, `dory-lease-<processor>`,
-/// serves in their place.
+/// is used instead.
 ///
 /// A ConfigMap holds 1 MiB: a state that is larger even when compressed is
-/// refused before anything is sent.
+/// rejected before anything is sent.
 ///
-/// A state of dory-sdk, the Python original, is taken over from the ConfigMap that
-/// its generated manifests lead to. Where that has the name of this store's own,
-/// what dory-sdk kept is copied to `dory-original-<processor>` first.
+/// A state of dory-sdk, the original Python implementation, is imported from the
+/// ConfigMap that its generated manifests configure. If that is also the ConfigMap of
+/// this store, the state of dory-sdk is first copied to `dory-original-<processor>`.
 #[derive(Debug)]
 pub struct ConfigMapStore {
     cluster: Cluster,
-    patience: Duration,
-    /// Those of dory-sdk that have been looked for.
+    lease_duration: Duration,
+    /// ConfigMaps of dory-sdk that have been read.
     originals: Vec<ConfigMap>,
     opened: Option<Fenced<ConfigMap, LeaseObject>>,
 }
 
 impl ConfigMapStore {
-    /// In the cluster that this pod is in.
+    /// Stores states in the cluster that this pod runs in.
     pub fn new() -> Self {
         ConfigMapStore {
             cluster: Cluster::default(),
-            patience: Duration::from_secs(15),
+            lease_duration: Duration::from_secs(15),
             originals: Vec::new(),
             opened: None,
         }
     }
 
-    /// In the cluster whose API is at `url`, such as that of `kubectl proxy`.
+    /// Uses the cluster whose API is at `url`, such as that of `kubectl proxy`.
     #[must_use]
     pub fn at(mut self, url: impl Into<String>) -> Self {
         self.cluster.at(url);
         self
     }
 
-    /// With the `token` and the `ca.crt` in this folder. They are read again
-    /// each minute, and when a token is refused.
+    /// Uses the `token` and the `ca.crt` in this folder. They are read again every
+    /// minute, and when a token is rejected.
     #[must_use]
     pub fn service_account(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cluster.service_account(folder);
         self
     }
 
-    /// Without a sign of life for so long, a holder is taken for dead: 15
-    /// seconds unless told otherwise.
+    /// The lease duration: a holder that does not renew for this long is considered
+    /// dead. 15 seconds by default.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn lease_duration(mut self, lease_duration: Duration) -> Self {
+        self.lease_duration = lease_duration;
         self
     }
 
-    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
+    fn connected(
+        &mut self,
+        request: &OpenRequest<'_>,
+    ) -> Result<&mut Fenced<ConfigMap, LeaseObject>> {
         if self.opened.is_none() {
-            let (namespace, id) = (opening.namespace(), opening.processor());
-            let within = keeper::call_limit(self.patience);
+            let (namespace, id) = (request.namespace(), request.processor());
+            let within = lease_manager::call_limit(self.lease_duration);
             let name = format!("dory-state-{id}");
             let state = ConfigMap::new(&self.cluster, namespace, &name);
             let lease = LeaseObject::new(&self.cluster, namespace, id, within);
-            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
+            let lease =
+                LeaseManager::new(lease, self.lease_duration, request.lease_validity.clone());
             let mut seen = ConfigMap::new(&self.cluster, namespace, &name).within(within);
             seen.last = Arc::clone(&state.last);
-            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+            self.opened = Some(Fenced::new(state, seen, lease, self.lease_duration));
         }
         self.opened()
     }
@@ -131,26 +135,26 @@ impl Default for ConfigMapStore {
 }
 
 impl Store for ConfigMapStore {
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        self.connected(opening)?.look(opening)
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        self.connected(request)?.peek(request)
     }
 
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
-        self.connected(opening)?.give_up(opening, why)
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
+        self.connected(request)?.give_up(request, why)
     }
 
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        let fenced = self.connected(opening)?;
-        let opened = fenced.open(opening)?;
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
+        let fenced = self.connected(request)?;
+        let opened = fenced.open(request)?;
         let own = opened.snapshot.as_ref();
         if own.is_none_or(|snapshot| snapshot.stamp.epoch == 0) {
-            fenced.state().last().expects_original_until = Some(Instant::now() + ORIGINAL);
+            fenced.state().last().expects_original_until = Some(Instant::now() + LATE_SAVE_WINDOW);
         }
         Ok(opened)
     }
 
-    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
-        self.opened.as_mut()?.keeper()
+    fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
+        self.opened.as_mut()?.lease_renewer()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -161,17 +165,17 @@ impl Store for ConfigMapStore {
         self.opened()?.release(last)
     }
 
-    fn let_go(&mut self) -> Result<()> {
-        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
+    fn release_lease(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::release_lease)
     }
 
-    /// As often as the holders of Leases usually do.
-    fn tend_every(&self) -> Duration {
-        self.patience * 2 / 15
+    /// The usual interval of the holders of Leases.
+    fn renew_interval(&self) -> Duration {
+        self.lease_duration * 2 / 15
     }
 
-    fn set_aside(&mut self) -> Result<String> {
-        self.opened()?.set_aside()
+    fn move_aside(&mut self) -> Result<String> {
+        self.opened()?.move_aside()
     }
 
     fn is_free(&mut self) -> Result<bool> {
@@ -199,28 +203,28 @@ impl Store for ConfigMapStore {
     }
 }
 
-/// A document in a ConfigMap: as it is under `state`, or compressed under
+/// A document in a ConfigMap: uncompressed under `state`, or compressed under
 /// `state.gz`.
 #[derive(Debug)]
 pub(super) struct ConfigMap {
     api: Kubernetes,
     collection: String,
     name: String,
-    /// Labels and the like that others have put on it.
+    /// Labels and other metadata that were added by others.
     metadata: Map<String, Value>,
     last: Arc<Mutex<LastWrite>>,
     /// A state of dory-sdk that was read here and is not copied yet.
     uncopied: Option<Vec<u8>>,
-    /// A state of dory-sdk that was written over this process's.
-    late: Option<Vec<u8>>,
+    /// A state of dory-sdk that overwrote the state of this process.
+    late_save: Option<Vec<u8>>,
 }
 
-/// What this process wrote last, for all that look at the same ConfigMap.
+/// What this process wrote last, shared by all readers of the same ConfigMap.
 #[derive(Debug, Default)]
 struct LastWrite {
     /// The header of the document.
     header: Option<Vec<u8>>,
-    /// Until then dory-sdk may write its last state over this process's.
+    /// Until then dory-sdk may overwrite the state of this process with its last save.
     expects_original_until: Option<Instant>,
 }
 
@@ -233,7 +237,7 @@ impl ConfigMap {
             metadata: Map::new(),
             last: Arc::default(),
             uncopied: None,
-            late: None,
+            late_save: None,
         }
     }
 
@@ -252,14 +256,18 @@ impl ConfigMap {
         }
     }
 
-    /// The state that dory-sdk wrote over this process's, if it did.
+    /// The state with which dory-sdk overwrote the state of this process, if any.
     fn late_original(&mut self) -> Result<Option<Original>> {
         self.get()?;
-        Ok(self.late.clone().map(|document| self.original(document)))
+        Ok(self
+            .late_save
+            .clone()
+            .map(|document| self.original(document)))
     }
 
-    /// A state of dory-sdk in the place of this process's: kept in mind and to be
-    /// copied. To the fence it is as if the own document were still there.
+    /// Handles a state of dory-sdk found in place of this process's state: it is
+    /// remembered and will be copied. Returns the own document, so that fencing works as
+    /// if it were still there.
     fn seen_original(&mut self, document: Vec<u8>) -> Vec<u8> {
         self.uncopied = Some(document.clone());
         let last = self.last();
@@ -267,14 +275,14 @@ impl ConfigMap {
         match last.header.as_deref().map(document::of_header) {
             Some(own) if is_expected => {
                 drop(last);
-                self.late = Some(document);
+                self.late_save = Some(document);
                 own
             }
             _ => document,
         }
     }
 
-    /// Nothing of dory-sdk's is lost when this process writes over it.
+    /// Copies the state of dory-sdk before this process overwrites it.
     fn copy_original(&mut self, document: &[u8]) {
         let name = self.name.replacen("dory-state-", "dory-original-", 1);
         let copied = self.object(&name, document, None).and_then(|object| {
@@ -288,8 +296,8 @@ impl ConfigMap {
             }
         });
         match copied {
-            Ok(_) => log::info!("what dory-sdk kept is now ConfigMap {name}"),
-            Err(e) => log::warn!("what dory-sdk kept is not copied to ConfigMap {name}: {e}"),
+            Ok(_) => log::info!("copied the state of dory-sdk to ConfigMap {name}"),
+            Err(e) => log::warn!("could not copy the state of dory-sdk to ConfigMap {name}: {e}"),
         }
     }
 
@@ -310,13 +318,15 @@ impl ConfigMap {
         });
         object["metadata"]["labels"]["dory.io/state-owner"] = json!("true");
         match std::str::from_utf8(document) {
-            Ok(text) if document.len() <= PLAIN => object["data"] = json!({ "state": text }),
+            Ok(text) if document.len() <= MAX_PLAIN_BYTES => {
+                object["data"] = json!({ "state": text })
+            }
             _ => {
                 let compressed = compress(document)?;
-                if compressed.len() > LIMIT {
+                if compressed.len() > MAX_BYTES {
                     return Err(Error::too_large(format_args!(
                         "the state is too large for ConfigMap {name}: {} bytes, compressed {}, \
-                         and {LIMIT} is all that one holds",
+                         the limit is {MAX_BYTES}",
                         document.len(),
                         compressed.len()
                     )));
@@ -339,7 +349,7 @@ impl Register for ConfigMap {
         let (plain, binary) = (&object["data"]["state"], &object["binaryData"]["state.gz"]);
         let document = match (plain.as_str(), binary.as_str()) {
             (Some(text), _) => text.as_bytes().to_vec(),
-            // What cannot be taken apart is kept as it is, to be set aside.
+            // What cannot be decoded is returned unchanged, to be moved aside.
             (None, Some(text)) => {
                 let bytes = BASE64.decode(text).unwrap_or_else(|_| text.into());
                 inflate(&bytes).unwrap_or(bytes)
@@ -375,14 +385,14 @@ impl Register for ConfigMap {
         Ok(put)
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         let Some(cell) = self.get()? else {
-            return Ok("gone already".to_owned());
+            return Ok("already removed".to_owned());
         };
         let name = format!(
             "{}-corrupt-{}",
             self.name,
-            time::for_a_name().to_lowercase()
+            time::for_file_name().to_lowercase()
         );
         let object = self.object(&name, &cell.document, None)?;
         self.api.post(&self.collection, &object)?.ok()?;
@@ -396,11 +406,11 @@ fn collection(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
-/// What became of a write over `over`.
+/// The result of a write over `over`.
 pub(super) fn put_of(answer: Response, over: Option<&str>) -> Result<Put> {
     match (answer.status(), over) {
         (409, _) => Ok(Put::Conflict),
-        // Without a version to write over it is the namespace that is missing.
+        // Without `over`, a 404 means that the namespace does not exist.
         (404, Some(_)) => Ok(Put::Gone),
         _ => answer
             .json()
@@ -413,7 +423,7 @@ pub(super) fn version(object: &Value) -> String {
     version.unwrap_or_default().to_owned()
 }
 
-/// Name and version, and what others have put beside them.
+/// The name, the version, and metadata that was added by others.
 pub(super) fn metadata(kept: &Map<String, Value>, name: &str, over: Option<&str>) -> Value {
     let mut metadata = Value::Object(kept.clone());
     metadata["name"] = json!(name);
@@ -429,7 +439,7 @@ pub(super) fn kept_metadata(object: &Value) -> Map<String, Value> {
         .filter_map(|name| Some((name.to_owned(), object["metadata"].get(name)?.clone())))
         .collect();
     if let Some(Value::Object(annotations)) = kept.get_mut("annotations") {
-        annotations.retain(|name, _| !OF_THE_ORIGINAL.contains(&name.as_str()));
+        annotations.retain(|name, _| !DORY_SDK_EXPIRY_ANNOTATIONS.contains(&name.as_str()));
     }
     kept
 }
@@ -442,7 +452,7 @@ fn compress(document: &[u8]) -> Result<Vec<u8>> {
 
 fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut document = Vec::new();
-    let mut decoder = GzDecoder::new(bytes).take(INFLATED);
+    let mut decoder = GzDecoder::new(bytes).take(MAX_INFLATED_BYTES);
     decoder.read_to_end(&mut document).ok()?;
     Some(document)
 }
@@ -452,7 +462,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_compressed_comes_back_and_what_is_damaged_does_not() {
+    fn compressed_data_round_trips_and_damaged_data_is_rejected() {
         let document = b"satellite-state 1 ".repeat(9000);
         let compressed = compress(&document).unwrap();
         assert!(compressed.len() < document.len() / 20);

@@ -1,65 +1,66 @@
-//! One writer over registers that others can reach as well.
+//! A single writer over registers that other processes can write as well.
 //!
-//! The lease says who may act: whoever takes the state writes itself into the lease
-//! first, over the version that it saw expire or released, then into the state. The
-//! epoch in the state is the fence: each save is written over the version that was
-//! seen last, so that a writer which was cut off is refused at its next save.
+//! The lease says who may act: a process that takes the state writes itself into the
+//! lease first, over the version that it saw expired or released, then into the state.
+//! The epoch in the state is the fencing token: each save is written over the version
+//! that was seen last, so that a writer which lost its connection is rejected at its
+//! next save.
 
 use std::time::Duration;
 
-use super::keeper::{LeaseKeeper, Renewing, Shared, There};
+use super::lease_manager::{LeaseManager, LeaseRead, Renewer, Shared};
 use super::register::{Cell, Put, Register};
-use super::{Keeper, Opened, Opening, check_owner};
+use super::{LeaseRenewer, OpenRequest, Opened, check_owner};
 use crate::document::{self, Content, Snapshot, Stamp, pod_of};
 use crate::error::fenced;
 use crate::outage::Outage;
 use satellite_core::{Error, Result};
 
-/// How often a lost race is run again within one save.
-const TRIES: u32 = 5;
-/// How often a process that has asked looks whether it has the state.
-const ASKED: Duration = Duration::from_millis(200);
+/// How many attempts one save makes after write conflicts.
+const MAX_ATTEMPTS: u32 = 5;
+/// How often a process that has claimed the state polls for it.
+const CLAIM_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A store over two registers.
 #[derive(Debug)]
 pub(super) struct Fenced<R, L> {
     state: R,
-    /// The same register once more, for the thread that renews.
+    /// Another handle of the same register, for the thread that renews.
     seen: Option<R>,
     lease: Shared<L>,
-    patience: Duration,
+    lease_duration: Duration,
     stamp: Stamp,
     /// The version of the state that this process has seen last.
     version: Option<String>,
 }
 
-/// What a process finds that would like to have the state.
+/// Whether a process that wants the state can take it.
 #[derive(Debug)]
-enum Standing {
-    /// Nobody holds it.
+enum Availability {
+    /// No process holds it.
     Free,
-    /// Somebody older holds it.
+    /// An older process holds it, and is asked for it.
     Ask(String),
-    /// Somebody holds it whom this process does not ask.
+    /// A process holds it that this process does not ask.
     Wait(String),
 }
 
-/// What is there: the state, and the lease that was read before it.
+/// What was read: the state, and the lease that was read before it.
 #[derive(Debug)]
 struct Found {
     cell: Option<Cell>,
     snapshot: Option<Snapshot>,
     damage: Option<Error>,
-    lease: There,
+    lease: LeaseRead,
 }
 
 impl<R: Register, L: Register> Fenced<R, L> {
-    pub(super) fn new(state: R, seen: R, lease: LeaseKeeper<L>, patience: Duration) -> Self {
+    pub(super) fn new(state: R, seen: R, lease: LeaseManager<L>, lease_duration: Duration) -> Self {
         Fenced {
             state,
             seen: Some(seen),
             lease: Shared::new(lease),
-            patience,
+            lease_duration,
             stamp: Stamp::default(),
             version: None,
         }
@@ -69,13 +70,13 @@ impl<R: Register, L: Register> Fenced<R, L> {
         &mut self.state
     }
 
-    /// A copy of the state, where this process has to ask another one for it.
-    pub(super) fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        let found = self.find(opening)?;
-        let Standing::Ask(_) = self.standing(opening, &found) else {
+    /// A copy of the state, if this process has to ask another one for it.
+    pub(super) fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        let found = self.find(request)?;
+        let Availability::Ask(_) = self.availability(request, &found) else {
             return Ok(None);
         };
-        let candidate = opening.candidate();
+        let candidate = request.candidate();
         self.lease.lock().prepare(&candidate, "", found.lease)?;
         Ok(Some(Opened {
             snapshot: found.snapshot,
@@ -83,66 +84,70 @@ impl<R: Register, L: Register> Fenced<R, L> {
         }))
     }
 
-    /// Tells the holder why this process does not take over.
-    pub(super) fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+    /// Reports to the holder why this process does not take over.
+    pub(super) fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         let mut lease = self.lease.lock();
-        for _ in 0..TRIES {
-            let there = lease.read()?;
-            let is_told = |there: &There| {
-                let told = there.as_ref().map(|(lease, _)| &lease.candidate_failed);
-                told.is_none_or(|told| told == why)
+        for _ in 0..MAX_ATTEMPTS {
+            let current = lease.read()?;
+            let is_reported = |current: &LeaseRead| {
+                let reported = current.as_ref().map(|(lease, _)| &lease.candidate_failed);
+                reported.is_none_or(|reported| reported == why)
             };
-            lease.prepare(&opening.candidate(), why, there)?;
-            if is_told(&lease.read()?) {
+            lease.prepare(&request.candidate(), why, current)?;
+            if is_reported(&lease.read()?) {
                 break;
             }
         }
         Ok(())
     }
 
-    pub(super) fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+    pub(super) fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
         let mut outage = Outage::of("reading the state");
         loop {
-            let pause = Duration::from_secs(1).min(self.patience / 5);
-            let tried = self.try_open(opening);
+            let pause = Duration::from_secs(1).min(self.lease_duration / 5);
+            let tried = self.try_open(request);
             if tried.is_ok() {
-                if let Some(line) = outage.ended(opening.waiter.now()) {
+                if let Some(line) = outage.ended(request.waiter.now()) {
                     log::info!("{line}");
                 }
             }
             match tried {
                 Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err(Standing::Ask(reason))) => opening.wait(pause.min(ASKED), &reason)?,
-                Ok(Err(Standing::Wait(reason))) => opening.wait(pause, &reason)?,
-                Ok(Err(Standing::Free)) => opening.wait(pause, "somebody else was quicker")?,
+                Ok(Err(Availability::Ask(reason))) => {
+                    request.wait(pause.min(CLAIM_POLL_INTERVAL), &reason)?
+                }
+                Ok(Err(Availability::Wait(reason))) => request.wait(pause, &reason)?,
+                Ok(Err(Availability::Free)) => {
+                    request.wait(pause, "another process took it first")?
+                }
                 Err(e) if e.is_retryable() => {
-                    if let Some(line) = outage.failed(opening.waiter.now(), &e) {
+                    if let Some(line) = outage.failed(request.waiter.now(), &e) {
                         log::warn!("{line}");
                     }
-                    opening.wait(pause, &e.to_string())?;
+                    request.wait(pause, &e.to_string())?;
                 }
                 Err(e) => return Err(e),
             }
         }
     }
 
-    /// Looks once. `Ok` inside when the state is this process's.
-    fn try_open(&mut self, opening: &Opening<'_>) -> Result<Result<Opened, Standing>> {
-        let found = self.find(opening)?;
-        match self.standing(opening, &found) {
-            Standing::Free => self.take(opening, found),
-            Standing::Ask(reason) => {
-                opening.check_prepared()?;
-                let asked = self.lease.lock().ring(opening.holder(), &found.lease);
-                asked.map(|()| Err(Standing::Ask(reason)))
+    /// Tries once. The inner result is `Ok` when this process has the state.
+    fn try_open(&mut self, request: &OpenRequest<'_>) -> Result<Result<Opened, Availability>> {
+        let found = self.find(request)?;
+        match self.availability(request, &found) {
+            Availability::Free => self.take(request, found),
+            Availability::Ask(reason) => {
+                request.check_prepared()?;
+                let claimed = self.lease.lock().claim(request.holder(), &found.lease);
+                claimed.map(|()| Err(Availability::Ask(reason)))
             }
             waiting => Ok(Err(waiting)),
         }
     }
 
-    fn find(&mut self, opening: &Opening<'_>) -> Result<Found> {
-        // In this order: what is written over this lease is written only while
-        // the state cannot have got another holder since.
+    fn find(&mut self, request: &OpenRequest<'_>) -> Result<Found> {
+        // The order matters: a write over this version of the lease succeeds only while
+        // the state cannot have got another holder in the meantime.
         let lease = self.lease.lock().read()?;
         let cell = self.state.get()?;
         let read = cell.as_ref().map(|c| Snapshot::from_document(&c.document));
@@ -152,7 +157,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
             None => (None, None),
         };
         if let Some(snapshot) = &snapshot {
-            check_owner(&snapshot.stamp, opening.processor())?;
+            check_owner(&snapshot.stamp, request.processor())?;
         }
         Ok(Found {
             cell,
@@ -162,66 +167,70 @@ impl<R: Register, L: Register> Fenced<R, L> {
         })
     }
 
-    fn standing(&mut self, opening: &Opening<'_>, found: &Found) -> Standing {
+    fn availability(&mut self, request: &OpenRequest<'_>, found: &Found) -> Availability {
         let stamp = found.stamp();
         let version = found.cell.as_ref().map_or("", |cell| cell.version.as_str());
         let is_expired = self.lease.lock().is_expired(version, &found.lease);
-        let is_older = stamp.is_newer_than(pod_of(opening.holder()), opening.revision);
+        let is_older = stamp.is_newer_than(pod_of(request.holder()), request.revision);
         let holder = found.holder();
         if holder.is_empty() {
-            // What a newer one let go of is for those who are newer still, first.
+            // A state released by a newer process goes to even newer processes first.
             return match is_older && !is_expired {
-                true => Standing::Wait(format!(
-                    "{} is newer and has let go of the state: waiting whether another takes it",
+                true => Availability::Wait(format!(
+                    "{} is newer and has released the state: waiting to see whether another process takes it",
                     stamp.writer()
                 )),
-                false => Standing::Free,
+                false => Availability::Free,
             };
         }
-        if is_expired || holder == opening.holder() || opening.is_gone(holder) {
-            return Standing::Free;
+        if is_expired || holder == request.holder() || request.is_gone(holder) {
+            return Availability::Free;
         }
         let waiting = |why| format!("waiting for {holder} to hand its state over{why}");
         if is_older {
-            return Standing::Wait(waiting(", which is newer and is not asked"));
+            return Availability::Wait(waiting(", which is newer and is not asked"));
         }
-        // The same name twice in a cluster: one of the two is about to end.
-        if opening.in_cluster && pod_of(holder) == pod_of(opening.holder()) {
-            return Standing::Wait(waiting(", which has this pod's name"));
+        // Two processes with the same pod name in a cluster: one of them is about to end.
+        if request.in_cluster && pod_of(holder) == pod_of(request.holder()) {
+            return Availability::Wait(waiting(", which has this pod's name"));
         }
-        Standing::Ask(waiting(""))
+        Availability::Ask(waiting(""))
     }
 
     /// Takes the lease, then the state, each over exactly what was read.
-    fn take(&mut self, opening: &Opening<'_>, found: Found) -> Result<Result<Opened, Standing>> {
+    fn take(
+        &mut self,
+        request: &OpenRequest<'_>,
+        found: Found,
+    ) -> Result<Result<Opened, Availability>> {
         let leased = found.lease.as_ref().map_or(0, |(lease, _)| lease.epoch);
         let before = found.stamp();
         let epoch = before.epoch.max(leased) + 1;
-        let (holder, revision) = (opening.holder(), opening.revision);
-        self.stamp = before.succeeded_by(opening.processor(), holder, revision, epoch);
+        let (holder, revision) = (request.holder(), request.revision);
+        self.stamp = before.succeeded_by(request.processor(), holder, revision, epoch);
         self.version = None;
         let mut lease = self.lease.lock();
         if !lease.take(holder, epoch, found.lease)? {
-            return Ok(Err(Standing::Free));
+            return Ok(Err(Availability::Free));
         }
         let mut opened = Opened {
             snapshot: found.snapshot,
             failures: found.damage.into_iter().collect(),
         };
         let mut cell = found.cell;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if !lease.is_fresh() {
                 break;
             }
             // A first or a damaged state is written by the first save.
-            let (Some(snapshot), Some(there)) = (&opened.snapshot, &cell) else {
+            let (Some(snapshot), Some(stored)) = (&opened.snapshot, &cell) else {
                 self.version = cell.map(|cell| cell.version);
                 lease.begin();
                 return Ok(Ok(opened));
             };
             self.stamp.generation = snapshot.stamp.generation;
             let taken = document::document(&self.stamp, &snapshot.content);
-            match self.state.put(&taken, Some(&there.version))? {
+            match self.state.put(&taken, Some(&stored.version))? {
                 Put::Done(version) => {
                     self.version = Some(version);
                     lease.begin();
@@ -230,7 +239,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
                 Put::Gone => break,
                 Put::Conflict => {}
             }
-            // The last save of the one before, or somebody put a label on it.
+            // The last save of the previous holder, or a label was added.
             let Some(newer) = self.state.get()? else {
                 break;
             };
@@ -240,10 +249,10 @@ impl<R: Register, L: Register> Fenced<R, L> {
             }
             (opened.snapshot, cell) = (Some(saved), Some(newer));
         }
-        Ok(Err(Standing::Free))
+        Ok(Err(Availability::Free))
     }
 
-    pub(super) fn keeper(&mut self) -> Option<Box<dyn Keeper>>
+    pub(super) fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>>
     where
         R: 'static,
         L: 'static,
@@ -254,7 +263,7 @@ impl<R: Register, L: Register> Fenced<R, L> {
             holder: self.stamp.holder.clone(),
         };
         let lease = self.lease.clone();
-        Some(Box::new(Renewing { lease, fence }))
+        Some(Box::new(Renewer { lease, fence }))
     }
 
     pub(super) fn save(&mut self, content: &Content) -> Result<u64> {
@@ -267,18 +276,18 @@ impl<R: Register, L: Register> Fenced<R, L> {
         Ok(generation)
     }
 
-    /// Lets go of the state as it was saved last.
-    pub(super) fn let_go(&mut self) -> Result<()> {
+    /// Releases the state as it was saved last.
+    pub(super) fn release_lease(&mut self) -> Result<()> {
         if self.stamp.holder.is_empty() {
             return Ok(()); // it was never opened
         }
-        let released = self.release_as_it_is();
+        let released = self.release_state_unchanged();
         self.lease.lock().release();
         released
     }
 
-    fn release_as_it_is(&mut self) -> Result<()> {
-        for _ in 0..TRIES {
+    fn release_state_unchanged(&mut self) -> Result<()> {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(cell) = self.state.get()? else {
                 return Ok(());
             };
@@ -300,22 +309,22 @@ impl<R: Register, L: Register> Fenced<R, L> {
         Ok(())
     }
 
-    pub(super) fn set_aside(&mut self) -> Result<String> {
-        let name = self.state.set_aside()?;
+    pub(super) fn move_aside(&mut self) -> Result<String> {
+        let name = self.state.move_aside()?;
         self.version = None;
         Ok(name)
     }
 
     pub(super) fn is_free(&mut self) -> Result<bool> {
-        let there = self.lease.lock().read()?;
+        let current = self.lease.lock().read()?;
         let Some(cell) = self.state.get()? else {
             return Ok(true);
         };
-        Ok(self.lease.lock().is_expired(&cell.version, &there))
+        Ok(self.lease.lock().is_expired(&cell.version, &current))
     }
 
     fn write(&mut self, mut stamp: Stamp, content: &Content) -> Result<u64> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let document = document::document(&stamp, content);
             match self.state.put(&document, self.version.as_deref())? {
                 Put::Done(version) => {
@@ -323,20 +332,20 @@ impl<R: Register, L: Register> Fenced<R, L> {
                     self.stamp.generation = stamp.generation;
                     return Ok(stamp.generation);
                 }
-                Put::Gone => return Err(removed()),
+                Put::Gone => return Err(removed_error()),
                 Put::Conflict => {}
             }
             let Some(cell) = self.state.get()? else {
-                return Err(removed());
+                return Err(removed_error());
             };
-            // Of this process after all: an earlier save whose answer was lost,
-            // or somebody put a label on it.
-            let there = self.own(&cell)?;
-            stamp.generation = stamp.generation.max(there.generation + 1);
+            // Still the state of this process: an earlier save whose response was lost,
+            // or a label was added.
+            let stored = self.own(&cell)?;
+            stamp.generation = stamp.generation.max(stored.generation + 1);
             self.version = Some(cell.version);
         }
         Err(Error::new(
-            "the state changes too often to be saved; nobody else holds it",
+            "the state changed at each attempt to save it, although no other process holds it",
         ))
     }
 
@@ -352,7 +361,7 @@ impl Found {
         snapshot.map(|s| s.stamp.clone()).unwrap_or_default()
     }
 
-    /// Who holds the state, or is between taking the lease and taking the state.
+    /// The process that holds the state, or has taken the lease but not yet the state.
     fn holder(&self) -> &str {
         let stamp = self.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
         match (&self.lease, stamp) {
@@ -364,7 +373,7 @@ impl Found {
     }
 }
 
-/// Whether the state is still that of one writer.
+/// Checks whether one writer still holds the state.
 #[derive(Debug)]
 pub(super) struct Fence<R> {
     state: R,
@@ -374,11 +383,11 @@ pub(super) struct Fence<R> {
 
 impl<R: Register> Fence<R> {
     /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when it is another's.
+    /// [`is_fenced`](crate::is_fenced) when another process holds it.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.state.get()? {
             Some(cell) => own(&stamp_of(&cell)?, self.epoch, &self.holder),
-            None => Ok(()), // not saved yet, or removed, which the next save finds out
+            None => Ok(()), // not saved yet, or removed, which the next save detects
         }
     }
 }
@@ -386,23 +395,23 @@ impl<R: Register> Fence<R> {
 fn stamp_of(cell: &Cell) -> Result<Stamp> {
     let read = Snapshot::from_document(&cell.document);
     read.map(|snapshot| snapshot.stamp)
-        .map_err(|e| fenced(format_args!("somebody else changed the state: {e}")))
+        .map_err(|e| fenced(format_args!("another process changed the state: {e}")))
 }
 
 fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
     if stamp.epoch == epoch && stamp.writer() == holder {
         return Ok(());
     }
-    let there = match stamp.is_released() {
-        true => "nobody",
+    let holder_now = match stamp.is_released() {
+        true => "no process",
         false => &stamp.holder,
     };
     Err(fenced(format_args!(
-        "the state is held by {there}, epoch {}; this process is of epoch {epoch}",
+        "the state is held by {holder_now}, epoch {}; this process is of epoch {epoch}",
         stamp.epoch
     )))
 }
 
-fn removed() -> Error {
-    fenced("the state was removed by somebody else; it is not made anew")
+fn removed_error() -> Error {
+    fenced("the state was removed by another process; it is not created again")
 }

@@ -1,6 +1,7 @@
-//! Writers that open, save, ask, renew, are lost from sight and come back, in any
-//! order, by clocks of their own, with answers that are lost: what is kept never
-//! goes back, no two may act at a time, and no older one asks a newer one.
+//! A model of writers that open, save, claim, renew, lose their connection and
+//! reconnect, in any order, each with its own clock, with responses that are lost.
+//! The stored state never goes back to an older one, no two writers may act at the
+//! same time, and no older writer asks a newer one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,16 +10,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::fenced::Fenced;
-use super::keeper::LeaseKeeper;
+use super::lease_manager::LeaseManager;
+use super::lease_validity::LeaseValidity;
 use super::register::{Cell, Lease, Put, Register};
-use super::tenure::Tenure;
-use super::{Keeper, Opened, Opening, Status};
+use super::{LeaseRenewer, OpenRequest, Opened, Status};
 use crate::document::{Content, Snapshot};
 use crate::error::is_fenced;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 
-/// A register in memory, as all writers see it.
+/// A register in memory that all writers share.
 #[derive(Debug, Clone, Default)]
 struct Shared(Arc<Mutex<Inner>>);
 
@@ -26,7 +27,7 @@ struct Shared(Arc<Mutex<Inner>>);
 struct Inner {
     cell: Option<Cell>,
     versions: u64,
-    /// The next write is done, and its answer lost.
+    /// The next write is carried out, and its response is lost.
     loses: bool,
     history: Vec<Snapshot>,
 }
@@ -52,43 +53,43 @@ impl Register for Shared {
         });
         inner.history.extend(Snapshot::from_document(document).ok());
         match std::mem::take(&mut inner.loses) {
-            true => Err(Error::new("the answer was lost")),
+            true => Err(Error::new("the response was lost")),
             false => Ok(Put::Done(version)),
         }
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         self.0.lock().unwrap().cell = None;
         Ok("aside".into())
     }
 }
 
 #[derive(Debug)]
-struct Nobody;
+struct NoStatus;
 
-impl Status for Nobody {
+impl Status for NoStatus {
     fn waiting(&self, _: &str) {}
 }
 
-/// The lease's length; it is told in whole seconds.
+/// The duration of the lease, which is stored in whole seconds.
 const LEASE: Duration = Duration::from_secs(10);
 /// True time, in milliseconds.
 type Time = Arc<AtomicU64>;
 
-/// A process, and what it believes. A pod's container may be started again: then it
-/// has a new name and the same pod.
+/// A process and its view of the state. The container of a pod may be restarted: the
+/// process then has a new holder name and the same pod name.
 struct Writer {
     pod: String,
     starts: u32,
-    /// Its clock, in thousandths of the true time.
+    /// The rate of its clock, in thousandths of the true time.
     rate: u64,
     offset: u64,
     time: Time,
     registers: (Shared, Shared),
-    tenure: Tenure,
+    lease_validity: LeaseValidity,
     store: Fenced<Shared, Shared>,
-    keeper: Option<Box<dyn Keeper>>,
-    /// The state that it has: what it restored, and one more for each save.
+    renewer: Option<Box<dyn LeaseRenewer>>,
+    /// Its state: the restored count, plus one for each save.
     count: Option<u64>,
 }
 
@@ -96,9 +97,9 @@ struct Writer {
 enum Step {
     Open,
     Save,
-    SaveAndLoseTheAnswer,
+    SaveAndLoseTheResponse,
     Renew,
-    RenewAndLoseTheAnswer,
+    RenewAndLoseTheResponse,
     Release,
     Restart,
     Pass(u16),
@@ -108,9 +109,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Open),
         4 => Just(Step::Save),
-        1 => Just(Step::SaveAndLoseTheAnswer),
+        1 => Just(Step::SaveAndLoseTheResponse),
         4 => Just(Step::Renew),
-        1 => Just(Step::RenewAndLoseTheAnswer),
+        1 => Just(Step::RenewAndLoseTheResponse),
         1 => Just(Step::Release),
         1 => Just(Step::Restart),
         4 => (1u16..6000).prop_map(Step::Pass),
@@ -122,7 +123,7 @@ impl Writer {
         let (rate, offset) = clock;
         let time = Arc::clone(time);
         let registers = (state.clone(), lease.clone());
-        let (tenure, store) = start(rate, offset, &time, &registers);
+        let (lease_validity, store) = start(rate, offset, &time, &registers);
         Writer {
             pod: format!("pod-{name}"),
             starts: 0,
@@ -130,9 +131,9 @@ impl Writer {
             offset,
             time,
             registers,
-            tenure,
+            lease_validity,
             store,
-            keeper: None,
+            renewer: None,
             count: None,
         }
     }
@@ -141,30 +142,30 @@ impl Writer {
         format!("{} {}", self.pod, self.starts)
     }
 
-    /// Another process of the same pod, once the one before is gone.
+    /// Another process of the same pod, after the previous one has ended.
     fn restart(&mut self) {
         self.starts += 1;
         let started = start(self.rate, self.offset, &self.time, &self.registers);
-        (self.tenure, self.store) = started;
-        (self.keeper, self.count) = (None, None);
+        (self.lease_validity, self.store) = started;
+        (self.renewer, self.count) = (None, None);
     }
 
     fn may_act(&self) -> bool {
-        self.count.is_some() && self.tenure.is_valid()
+        self.count.is_some() && self.lease_validity.is_valid()
     }
 
     fn take(&mut self, step: Step) {
         match (step, self.count) {
             (Step::Open, None) => self.open(),
             (Step::Save, Some(count)) => self.save(count + 1),
-            (Step::SaveAndLoseTheAnswer, Some(count)) => {
+            (Step::SaveAndLoseTheResponse, Some(count)) => {
                 let state = self.registers.0.clone();
                 state.0.lock().unwrap().loses = true;
                 self.save(count + 1);
                 state.0.lock().unwrap().loses = false;
             }
             (Step::Renew, Some(_)) => self.renew(),
-            (Step::RenewAndLoseTheAnswer, Some(_)) => {
+            (Step::RenewAndLoseTheResponse, Some(_)) => {
                 let lease = self.registers.1.clone();
                 lease.0.lock().unwrap().loses = true;
                 self.renew();
@@ -183,50 +184,50 @@ impl Writer {
     }
 
     fn open(&mut self) {
-        let opened = self.with_opening(|store, opening| store.open(opening));
+        let opened = self.with_request(|store, request| store.open(request));
         if let Ok(Opened { snapshot, .. }) = opened {
-            self.keeper = self.store.keeper();
+            self.renewer = self.store.lease_renewer();
             self.count = Some(snapshot.map_or(0, |s| read(&s.content)));
         }
     }
 
-    fn look(&mut self) -> Result<Option<Opened>> {
-        self.with_opening(|store, opening| store.look(opening))
+    fn peek(&mut self) -> Result<Option<Opened>> {
+        self.with_request(|store, request| store.peek(request))
     }
 
-    fn with_opening<T>(
+    fn with_request<T>(
         &mut self,
-        work: impl FnOnce(&mut Fenced<Shared, Shared>, &Opening<'_>) -> T,
+        work: impl FnOnce(&mut Fenced<Shared, Shared>, &OpenRequest<'_>) -> T,
     ) -> T {
         let waiter = Waiter::default();
-        waiter.wake.stop(Stage::Draining); // it looks once, and waits for nobody
-        let (name, tenure) = (self.name(), self.tenure.clone());
-        let opening = Opening {
+        waiter.wake.stop(Stage::Draining); // it tries once and does not wait
+        let (name, lease_validity) = (self.name(), self.lease_validity.clone());
+        let request = OpenRequest {
             processor: "model",
             namespace: "n",
             holder: &name,
             in_cluster: true,
             revision: None,
-            tenure: &tenure,
+            lease_validity: &lease_validity,
             waiter: &waiter,
-            status: &Nobody,
+            status: &NoStatus,
         };
-        work(&mut self.store, &opening)
+        work(&mut self.store, &request)
     }
 
     fn save(&mut self, count: u64) {
         let saved = self.store.save(&content(count));
         match saved {
             Err(e) if is_fenced(&e) => self.restart(),
-            _ => self.count = Some(count), // it is in memory, whether it was kept or not
+            _ => self.count = Some(count), // it is in memory, whether it was stored or not
         }
     }
 
     fn renew(&mut self) {
-        let Some(keeper) = &mut self.keeper else {
+        let Some(renewer) = &mut self.renewer else {
             return;
         };
-        match keeper.tend() {
+        match renewer.renew() {
             Err(e) if is_fenced(&e) => self.restart(),
             Ok(Some(_)) => {
                 let count = self.count.unwrap_or_default();
@@ -243,16 +244,16 @@ fn start(
     offset: u64,
     time: &Time,
     (state, lease): &(Shared, Shared),
-) -> (Tenure, Fenced<Shared, Shared>) {
+) -> (LeaseValidity, Fenced<Shared, Shared>) {
     let time = Arc::clone(time);
     let clock = move || {
         let passed = u128::from(time.load(Ordering::SeqCst)) * u128::from(rate) / 1000;
         Duration::from_millis(offset + passed as u64)
     };
-    let tenure = Tenure::new(Arc::new(clock));
-    let keeper = LeaseKeeper::new(lease.clone(), LEASE, tenure.clone());
-    let store = Fenced::new(state.clone(), state.clone(), keeper, LEASE);
-    (tenure, store)
+    let lease_validity = LeaseValidity::new(Arc::new(clock));
+    let manager = LeaseManager::new(lease.clone(), LEASE, lease_validity.clone());
+    let store = Fenced::new(state.clone(), state.clone(), manager, LEASE);
+    (lease_validity, store)
 }
 
 fn content(count: u64) -> Content {
@@ -275,9 +276,9 @@ fn clock() -> impl Strategy<Value = (u64, u64)> {
     (930u64..=1070, 0u64..1_000_000)
 }
 
-/// Any rate at all: whoever looks twice takes the other for dead, however alive it
-/// is. The fence has to hold by itself.
-fn wrong_clock() -> impl Strategy<Value = (u64, u64)> {
+/// Any rate at all: a process that reads the lease twice may consider a live holder
+/// dead. Fencing alone has to protect the state.
+fn arbitrary_clock() -> impl Strategy<Value = (u64, u64)> {
     (1u64..1_000_000, 0u64..1_000_000)
 }
 
@@ -294,7 +295,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
 }
 
 #[test]
-fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
+fn a_preparing_process_leaves_a_holder_of_an_older_release_time_to_renew() {
     let (mut writers, _, mut lease) = writers(&[(1000, 0), (1000, 0)]);
     writers[0].open();
     writers[0].save(1);
@@ -304,11 +305,12 @@ fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
     let time = Arc::clone(&writers[0].time);
     let passed = || Duration::from_millis(time.load(Ordering::SeqCst));
     while passed() < LEASE * 20 {
-        let copy = writers[1].look().unwrap();
-        assert!(copy.is_some(), "the holder lives, {:?}", passed());
+        let copy = writers[1].peek().unwrap();
+        assert!(copy.is_some(), "the holder is alive, {:?}", passed());
         if passed() >= next {
             next += between;
-            // One try over what was seen last; a conflict is read, and left for later.
+            // One attempt over the version read last; after a conflict it reads again and
+            // leaves the renewal for the next interval.
             let mut renewed: Lease = serde_json::from_slice(&seen.document).unwrap();
             renewed.renewed = format!("{:?}", passed());
             let document = serde_json::to_vec(&renewed).unwrap();
@@ -324,8 +326,8 @@ fn whoever_prepares_leaves_a_holder_of_an_older_release_time_to_renew() {
 
 proptest! {
     #[test]
-    fn what_is_kept_never_goes_back_whoever_writes(
-        clocks in proptest::collection::vec(wrong_clock(), 3),
+    fn the_stored_state_never_goes_back_whichever_process_writes(
+        clocks in proptest::collection::vec(arbitrary_clock(), 3),
         steps in steps(),
     ) {
         let (mut writers, state, _) = writers(&clocks);
@@ -348,7 +350,7 @@ proptest! {
     }
 
     #[test]
-    fn at_no_time_may_two_act(
+    fn no_two_processes_may_act_at_the_same_time(
         clocks in proptest::collection::vec(clock(), 3),
         steps in steps(),
     ) {
@@ -361,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn an_older_pod_never_asks_a_newer_one_nor_takes_what_that_one_holds(
+    fn an_older_pod_never_claims_the_state_of_a_newer_one(
         clocks in proptest::collection::vec(clock(), 3),
         steps in steps(),
     ) {
@@ -383,7 +385,7 @@ proptest! {
             let lease: Option<Lease> = cell.map(|c| serde_json::from_slice(&c.document).unwrap());
             if let Some(lease) = lease.filter(|l| !l.claimed_by.is_empty() && !l.holder.is_empty()) {
                 let (by, holder) = (pod(&lease.claimed_by), pod(&lease.holder));
-                // One that has not saved yet is nobody's older.
+                // One that has not saved yet has no place in the order.
                 if order.contains(&holder) {
                     asked.push((by, holder));
                 }

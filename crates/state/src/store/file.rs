@@ -1,32 +1,32 @@
-//! States in a folder: of this host, or of a volume that moves between hosts.
+//! States in a folder: on this host, or on a volume that moves between hosts.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::folder_lock::{self, CANDIDATE, CLAIM, CandidateLog, LOCK};
 use super::generations::Generations;
-use super::queue::{self, CANDIDATE, CLAIM, Heard, LOCK};
-use super::{Claim, Opened, Opening, Original, Store, check_owner, lock};
+use super::{Claim, OpenRequest, Opened, Original, Store, check_owner, lock};
 use crate::document::{self, Content, Snapshot, Stamp};
 use crate::error::{corrupt, fenced, is_corrupt};
 use crate::original;
 use satellite_core::{Error, Result};
 
-const KEPT: usize = 3;
+const DEFAULT_GENERATIONS: usize = 3;
 
 /// States in a folder, one folder in it for each processor:
 ///
 /// ```text
-/// orders/00000000000000000042.state       the newest, and two before it
+/// orders/00000000000000000042.state       the newest, and the two before it
 /// orders/lock                             locked by the process that writes
-/// orders/claim                            who asks it to hand over
-/// orders/candidate                        who prepares to take over, on a copy
-/// orders/….state.corrupt-20261121T050000Z set aside, not to be used
+/// orders/claim                            names the process that asks for the state
+/// orders/candidate                        names the process that prepares to take over
+/// orders/….state.corrupt-20261121T050000Z moved aside, not used
 /// ```
 ///
-/// A process that finds the state held asks for it, and has it as soon as the
-/// other has saved and let go. Where nothing of its own is there yet, a
-/// `dory-state-<id>.json` of dory-sdk, the Python original, is taken over.
+/// A process that finds the state held asks for it, and gets it as soon as the holder
+/// has saved and released it. If there is no state of this kit yet, a
+/// `dory-state-<id>.json` of dory-sdk, the original Python implementation, is imported.
 ///
 /// ```
 /// use satellite_state::{App, FileStore};
@@ -39,9 +39,9 @@ pub struct FileStore {
     folder: PathBuf,
     keep: usize,
     held: Option<Held>,
-    /// Locked from the first look on, until this process holds the state.
+    /// Locked from the first peek until this process holds the state.
     candidate: Option<File>,
-    heard: Heard,
+    candidate_log: CandidateLog,
 }
 
 #[derive(Debug)]
@@ -53,18 +53,18 @@ struct Held {
 }
 
 impl FileStore {
-    /// In `folder`, which is made when it is opened.
+    /// Stores states in `folder`, which is created when the store is opened.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         FileStore {
             folder: folder.into(),
-            keep: KEPT,
+            keep: DEFAULT_GENERATIONS,
             held: None,
             candidate: None,
-            heard: Heard::default(),
+            candidate_log: CandidateLog::default(),
         }
     }
 
-    /// How many generations are kept: three unless told otherwise, one at least.
+    /// How many generations are kept: three by default, at least one.
     #[must_use]
     pub fn keep(mut self, generations: usize) -> Self {
         self.keep = generations;
@@ -93,15 +93,15 @@ impl FileStore {
             }
         }
         for (number, error) in damaged {
-            // Where nothing older is left, the damaged one stays in its place:
-            // to begin anew is not for a store to decide.
+            // If there is no older generation, the damaged one stays in place: a store does
+            // not decide to start with the default state.
             let became = match &opened.snapshot {
                 Some(older) => format!(
-                    "set aside as {}, generation {} is used",
-                    generations.set_aside(number)?.display(),
+                    "moved to {}, generation {} is used",
+                    generations.move_aside(number)?.display(),
                     older.stamp.generation
                 ),
-                None => "nothing older is there".to_owned(),
+                None => "no older generation is available".to_owned(),
             };
             opened.failures.push(corrupt(format_args!(
                 "generation {number} in {}: {error}; {became}",
@@ -113,24 +113,27 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        let folder = self.folder.join(opening.processor());
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        let folder = self.folder.join(request.processor());
         let generations =
-            Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
+            Generations::open(folder.clone(), self.keep).map_err(|e| io_error(&folder, e))?;
         let lock = folder.join(LOCK);
-        if lock::try_lock(&lock).map_err(|e| told(&lock, e))?.is_some() {
+        if lock::try_lock(&lock)
+            .map_err(|e| io_error(&lock, e))?
+            .is_some()
+        {
             return Ok(None);
         }
-        // Damaged ones are the holder's to set aside; it removes old ones meanwhile.
-        let newest = queue::newest(&generations)?;
+        // Only the holder moves damaged generations aside; it may remove old ones now.
+        let newest = folder_lock::newest(&generations)?;
         if let Some(snapshot) = &newest {
-            check_owner(&snapshot.stamp, opening.processor())?;
+            check_owner(&snapshot.stamp, request.processor())?;
         }
-        if queue::is_older(opening, newest.as_ref()) {
+        if folder_lock::is_older(request, newest.as_ref()) {
             return Ok(None);
         }
         if self.candidate.is_none() {
-            self.candidate = queue::lock_as(&folder.join(CANDIDATE), &opening.candidate())?;
+            self.candidate = folder_lock::lock_as(&folder.join(CANDIDATE), &request.candidate())?;
         }
         Ok(Some(Opened {
             snapshot: newest,
@@ -138,9 +141,9 @@ impl Store for FileStore {
         }))
     }
 
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         if let Some(mut file) = self.candidate.take() {
-            let text = format!("{}\n{why}", opening.candidate());
+            let text = format!("{}\n{why}", request.candidate());
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
             file.write_all(text.as_bytes())?;
@@ -148,25 +151,25 @@ impl Store for FileStore {
         Ok(())
     }
 
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
-        opening.tenure.unlimited(); // the lock ends with its process
-        let folder = self.folder.join(opening.processor());
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
+        request.lease_validity.unlimited(); // the system releases the lock when the process ends
+        let folder = self.folder.join(request.processor());
         let generations =
-            Generations::open(folder.clone(), self.keep).map_err(|e| told(&folder, e))?;
-        let lock = queue::take_lock(&folder, &generations, opening, &mut self.candidate)?;
+            Generations::open(folder.clone(), self.keep).map_err(|e| io_error(&folder, e))?;
+        let lock = folder_lock::take_lock(&folder, &generations, request, &mut self.candidate)?;
         if self.candidate.take().is_some() {
             let _ = fs::remove_file(folder.join(CANDIDATE));
         }
-        let opened = self.read(&generations, opening.processor())?;
+        let opened = self.read(&generations, request.processor())?;
         let before = opened.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
         let before = before.cloned().unwrap_or_default();
-        let (holder, epoch) = (opening.holder(), before.epoch + 1);
+        let (holder, epoch) = (request.holder(), before.epoch + 1);
         self.held = Some(Held {
             lock: Some(lock),
             stamp: Stamp {
-                // Past the damaged ones too: a name is never used twice.
+                // Greater than the damaged ones as well: a file name is never reused.
                 generation: generations.list()?.first().copied().unwrap_or(0),
-                ..before.succeeded_by(opening.processor(), holder, opening.revision, epoch)
+                ..before.succeeded_by(request.processor(), holder, request.revision, epoch)
             },
             generations,
         });
@@ -185,31 +188,35 @@ impl Store for FileStore {
         Ok(generation)
     }
 
-    fn let_go(&mut self) -> Result<()> {
+    fn release_lease(&mut self) -> Result<()> {
         if let Some(held) = &mut self.held {
             held.lock = None;
         }
         Ok(())
     }
 
-    fn tend(&mut self) -> Result<Option<Claim>> {
+    fn renew(&mut self) -> Result<Option<Claim>> {
         let held = self.held()?;
         let folder = held.generations.folder().to_owned();
         held.check_fence(&folder)?;
-        self.heard.look(&folder)?;
+        self.candidate_log.observe(&folder)?;
         let path = folder.join(CLAIM);
-        if !path.exists() || lock::try_lock(&path).map_err(|e| told(&path, e))?.is_some() {
-            return Ok(None); // whoever asked is gone
+        if !path.exists()
+            || lock::try_lock(&path)
+                .map_err(|e| io_error(&path, e))?
+                .is_some()
+        {
+            return Ok(None); // the process that asked has ended
         }
         let by = fs::read_to_string(&path).unwrap_or_default();
         Ok(Some(Claim { by }))
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         let generations = &self.held()?.generations;
         let mut names = Vec::new();
         for number in generations.list()? {
-            names.push(generations.set_aside(number)?.display().to_string());
+            names.push(generations.move_aside(number)?.display().to_string());
         }
         Ok(names.join(", "))
     }
@@ -237,24 +244,24 @@ impl Held {
         let number = stamp.generation;
         self.generations
             .write(number, &document::document(&stamp, content))
-            .map_err(|e| told(&folder, e))?;
+            .map_err(|e| io_error(&folder, e))?;
         self.stamp.generation = number;
         Ok(number)
     }
 
-    /// The lock is still the one that others would meet, and nobody has written
-    /// since, as it may happen on a volume whose locks do not reach all hosts.
+    /// Checks that the lock file is still in place, and that no other process has written
+    /// since, which can happen on a volume whose locks do not work across hosts.
     fn check_fence(&self, folder: &Path) -> Result<()> {
         let lock = (self.lock.as_ref()).ok_or_else(|| fenced("the state was released"))?;
-        if !lock::is_the_one(lock, &folder.join(LOCK)).unwrap_or(false) {
+        if !lock::is_file_at(lock, &folder.join(LOCK)).unwrap_or(false) {
             return Err(fenced(format_args!(
-                "the state in {} was removed by somebody else; it is not made anew",
+                "the state in {} was removed by another process; it is not created again",
                 folder.display()
             )));
         }
         match self.generations.list()?.first() {
             Some(newest) if *newest > self.stamp.generation => Err(fenced(format_args!(
-                "somebody else wrote generation {newest} in {}, this process wrote {}",
+                "another process wrote generation {newest} in {}, this process wrote {}",
                 folder.display(),
                 self.stamp.generation
             ))),
@@ -263,6 +270,6 @@ impl Held {
     }
 }
 
-pub(super) fn told(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn io_error(path: &Path, error: std::io::Error) -> Error {
     Error::new(format_args!("{}: {error}", path.display()))
 }

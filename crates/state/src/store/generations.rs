@@ -1,5 +1,5 @@
-//! A folder with the last few generations of a document, each in a file of its
-//! own: written beside the others, made safe, and only then given its name.
+//! A folder with the last few generations of a document, each in its own file:
+//! written to a temporary file, synced, and only then renamed.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -18,7 +18,7 @@ pub(super) struct Generations {
 }
 
 impl Generations {
-    /// In `folder`, made if need be, readable by its owner only.
+    /// Uses `folder`, created if necessary, readable by its owner only.
     pub(super) fn open(folder: PathBuf, keep: usize) -> io::Result<Self> {
         private::create_folder(&folder)?;
         Ok(Generations {
@@ -27,7 +27,7 @@ impl Generations {
         })
     }
 
-    /// The numbers of those that are there, the newest first.
+    /// The numbers of the existing generations, the newest first.
     pub(super) fn list(&self) -> io::Result<Vec<u64>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -43,8 +43,8 @@ impl Generations {
         fs::read(self.path(number))
     }
 
-    /// Writes one more. Whatever goes wrong, the others are as they were; on a
-    /// full disk the older ones make room, never the newest.
+    /// Writes a new generation. On any error the others are unchanged; on a full disk
+    /// older ones are removed to make room, never the newest.
     pub(super) fn write(&self, number: u64, document: &[u8]) -> io::Result<()> {
         let unfinished = self.folder.join(UNFINISHED);
         let written = self.write_unfinished(&unfinished, document).or_else(|e| {
@@ -58,17 +58,20 @@ impl Generations {
             return Err(e);
         }
         private::sync_folder(&self.folder)?;
-        // The new one is safe: what is left of the old ones is a matter of tidiness.
+        // The new generation is durable: failing to remove old ones is not an error.
         if let Err(e) = self.prune(self.keep) {
-            log::warn!("old states stay in {}: {e}", self.folder.display());
+            log::warn!(
+                "could not remove old states in {}: {e}",
+                self.folder.display()
+            );
         }
         Ok(())
     }
 
-    /// Gives a generation another name, under which it is left alone for good.
-    pub(super) fn set_aside(&self, number: u64) -> io::Result<PathBuf> {
+    /// Renames a generation, so that it is never used or removed again.
+    pub(super) fn move_aside(&self, number: u64) -> io::Result<PathBuf> {
         let mut name = self.path(number).into_os_string();
-        name.push(format!(".corrupt-{}", time::for_a_name()));
+        name.push(format!(".corrupt-{}", time::for_file_name()));
         let aside = PathBuf::from(name);
         fs::rename(self.path(number), &aside)?;
         private::sync_folder(&self.folder)?;
@@ -80,7 +83,7 @@ impl Generations {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        // As many digits as the largest has, so that names sort as numbers do.
+        // Padded to the length of the largest number, so that names sort as numbers.
         self.folder.join(format!("{number:020}{SUFFIX}"))
     }
 
@@ -92,7 +95,7 @@ impl Generations {
         file.sync_all()
     }
 
-    /// Removes all but the newest `keep`. True if there was something to remove.
+    /// Removes all but the newest `keep`. True if any were removed.
     fn prune(&self, keep: usize) -> io::Result<bool> {
         let found = self.list()?;
         let old = found.get(keep..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The cluster's API, as a pod speaks to it.
+//! A client for the Kubernetes API, with the credentials of a pod.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,37 +13,37 @@ use satellite_core::http::{
 use satellite_core::wake::Waiter;
 use satellite_core::{Error, Result};
 
-/// How the API is shown the token, and what its refusals mean.
+/// How the token is sent to the API, and how its errors are parsed.
 static KUBERNETES: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
     explain,
 };
 
-/// A refusal of the API's own is a `Status` with a message and a reason.
+/// An error response of the API is a `Status` with a message and a reason.
 fn explain(status: u16, body: &[u8]) -> Problem {
-    let told: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = match told["message"].as_str() {
+    let body_json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = match body_json["message"].as_str() {
         Some(message) => excerpt(message.as_bytes()),
         None => excerpt(body),
     };
     Problem {
-        kind: told["reason"].as_str().map(str::to_owned),
-        ..Problem::of_status(status, message, told["kind"] == "Status")
+        kind: body_json["reason"].as_str().map(str::to_owned),
+        ..Problem::of_status(status, message, body_json["kind"] == "Status")
     }
 }
 
-/// Tokens live about an hour and are rotated before: what is in the folder is
-/// looked at again after this time, and when one is refused.
-const FRESH: Duration = Duration::from_secs(60);
+/// Tokens are valid for about an hour and are rotated earlier: the folder is read again
+/// after this time, and when a token is rejected.
+const CREDENTIALS_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// A save that takes longer is tried again later.
-const WITHIN: Duration = Duration::from_secs(10);
+/// A save that takes longer is retried later.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a pod finds its token and the cluster's authority.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where the API is, and what it knows this pod by.
+/// The address of the API, and the credentials of this pod.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
     url: Option<String>,
@@ -51,12 +51,12 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// In place of the address that Kubernetes gives to pods.
+    /// Overrides the address that Kubernetes sets for pods.
     pub(super) fn at(&mut self, url: impl Into<String>) {
         self.url = Some(url.into());
     }
 
-    /// In place of the folder that Kubernetes gives to pods.
+    /// Overrides the folder that Kubernetes mounts into pods.
     pub(super) fn service_account(&mut self, folder: impl Into<PathBuf>) {
         self.service_account = Some(folder.into());
     }
@@ -68,8 +68,8 @@ impl Cluster {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let host = variable("KUBERNETES_SERVICE_HOST").ok_or_else(|| {
             Error::new(
-                "no cluster: KUBERNETES_SERVICE_HOST is not set, as it is in a pod; \
-                 elsewhere DORY_STATE_BACKEND=local keeps the state",
+                "not running in a cluster: KUBERNETES_SERVICE_HOST is not set; \
+                 outside a cluster, use DORY_STATE_BACKEND=local",
             )
         })?;
         let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
@@ -84,24 +84,25 @@ impl Cluster {
         folder.unwrap_or_else(|| SERVICE_ACCOUNT.into())
     }
 
-    fn read(&self) -> Result<Read> {
+    fn read(&self) -> Result<ServiceAccount> {
         let folder = self.folder();
-        let told = |file: &str, e: &dyn std::fmt::Display| {
+        let error = |file: &str, e: &dyn std::fmt::Display| {
             Error::new(format_args!("{}: {e}", folder.join(file).display()))
         };
-        let token = std::fs::read_to_string(folder.join("token")).map_err(|e| told("token", &e))?;
+        let token =
+            std::fs::read_to_string(folder.join("token")).map_err(|e| error("token", &e))?;
         let authority = match std::fs::read(folder.join("ca.crt")) {
             Ok(pem) => Some(pem),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(told("ca.crt", &e)),
+            Err(e) => return Err(error("ca.crt", &e)),
         };
-        Ok(Read {
+        Ok(ServiceAccount {
             token: Secret::new(token.trim()),
             authority,
         })
     }
 
-    fn transport(&self, read: &Read) -> Result<Transport> {
+    fn transport(&self, read: &ServiceAccount) -> Result<Transport> {
         let trust = match &read.authority {
             Some(_) => Trust::from_pem_file(&self.folder().join("ca.crt")).map_err(Error::new)?,
             None => Trust::default(),
@@ -111,22 +112,22 @@ impl Cluster {
             dialect: &KUBERNETES,
             credentials: Credentials::Token(read.token.clone()),
             trust,
-            retries: Retries::up_to(WITHIN),
-            connect: WITHIN / 2,
+            retries: Retries::up_to(CALL_TIMEOUT),
+            connect: CALL_TIMEOUT / 2,
         };
-        // A waiter of its own: a stop does not keep the last save from being sent.
+        // A separate waiter: a stop must not prevent the last save from being sent.
         Transport::new(server, Waiter::default())
     }
 }
 
-/// What was in the folder.
+/// The content of the service account folder.
 #[derive(PartialEq, Eq)]
-struct Read {
+struct ServiceAccount {
     token: Secret,
     authority: Option<Vec<u8>>,
 }
 
-/// The API, with the credentials of the moment.
+/// The API, with the current credentials.
 pub(super) struct Kubernetes {
     cluster: Cluster,
     within: Duration,
@@ -135,22 +136,22 @@ pub(super) struct Kubernetes {
 
 struct Session {
     transport: Transport,
-    read: Read,
-    looked_at: Instant,
+    read: ServiceAccount,
+    read_at: Instant,
 }
 
 impl Kubernetes {
     pub(super) fn new(cluster: Cluster) -> Self {
         Kubernetes {
             cluster,
-            within: WITHIN,
+            within: CALL_TIMEOUT,
             session: None,
         }
     }
 
     /// A call fails when there is no answer within this time.
     pub(super) fn within(mut self, within: Duration) -> Self {
-        self.within = within.min(WITHIN);
+        self.within = within.min(CALL_TIMEOUT);
         self
     }
 
@@ -171,24 +172,24 @@ impl Kubernetes {
     }
 
     fn send(&mut self, method: Method, path: &str, object: Option<&Value>) -> Result<Response> {
-        // Each has a backoff of its own above this; and a write is never sent
-        // again blindly, since the answer to the first may be under way.
+        // Callers have their own backoff. A write is never resent blindly, since the
+        // response to the first attempt may still arrive.
         let mut call = Call::new(method, path)
             .effort(Effort::Once)
             .within(self.within);
         if let Some(object) = object {
             call = call.json(object)?;
         }
-        let answer = self.transport(FRESH)?.send(&call)?;
+        let answer = self.transport(CREDENTIALS_MAX_AGE)?.send(&call)?;
         match answer.status() {
             401 => self.transport(Duration::ZERO)?.send(&call),
             _ => Ok(answer),
         }
     }
 
-    /// Built anew when what is in the folder has changed.
+    /// Rebuilt when the content of the folder has changed.
     fn transport(&mut self, fresh: Duration) -> Result<&Transport> {
-        let is_fresh = |session: &Session| session.looked_at.elapsed() < fresh;
+        let is_fresh = |session: &Session| session.read_at.elapsed() < fresh;
         if !self.session.as_ref().is_some_and(is_fresh) {
             let read = self.cluster.read()?;
             let kept = self.session.take().filter(|session| session.read == read);
@@ -199,7 +200,7 @@ impl Kubernetes {
             self.session = Some(Session {
                 transport,
                 read,
-                looked_at: Instant::now(),
+                read_at: Instant::now(),
             });
         }
         let session = self.session.as_ref();

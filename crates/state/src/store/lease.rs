@@ -1,4 +1,4 @@
-//! The doorbell in a cluster: a Lease, which `kubectl get lease` shows.
+//! The lease in a cluster: a Lease object, which `kubectl get lease` shows.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const CANDIDATE: &str = "dory.io/candidate";
 const CANDIDATE_BEAT: &str = "dory.io/candidate-beat";
 const CANDIDATE_FAILED: &str = "dory.io/candidate-failed";
 
-/// A Lease, or where those are forbidden a ConfigMap in its place.
+/// A Lease, or a ConfigMap where Leases are forbidden.
 #[derive(Debug)]
 pub(super) struct LeaseObject {
     api: Kubernetes,
@@ -23,8 +23,8 @@ pub(super) struct LeaseObject {
     name: String,
     metadata: Map<String, Value>,
     instead: ConfigMap,
-    /// Said once. Each call tries the Lease again: permissions may arrive late, and
-    /// all pods have to use the same object.
+    /// The warning was logged. Each call tries the Lease again: permissions may take
+    /// effect late, and all pods have to use the same object.
     warned: bool,
 }
 
@@ -71,7 +71,7 @@ impl LeaseObject {
     fn forbidden(&mut self) {
         if !std::mem::replace(&mut self.warned, true) {
             log::warn!(
-                "Leases are forbidden to this pod, a ConfigMap takes their place: \
+                "this pod may not use Leases, a ConfigMap is used instead: \
                  grant get, create and update of leases in coordination.k8s.io"
             );
         }
@@ -79,7 +79,7 @@ impl LeaseObject {
 
     fn allowed(&mut self) {
         if std::mem::take(&mut self.warned) {
-            log::info!("Leases are no longer forbidden to this pod");
+            log::info!("this pod may use Leases now");
         }
     }
 }
@@ -127,8 +127,8 @@ impl Register for LeaseObject {
         }
     }
 
-    fn set_aside(&mut self) -> Result<String> {
-        Ok(self.name.clone()) // there is nothing in it to keep
+    fn move_aside(&mut self) -> Result<String> {
+        Ok(self.name.clone()) // it contains no data to keep
     }
 }
 

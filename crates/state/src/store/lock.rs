@@ -1,4 +1,4 @@
-//! A lock that the system takes back when its process is gone, however it went.
+//! A file lock that the system releases when its process ends for any reason.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -6,19 +6,19 @@ use std::path::Path;
 
 use satellite_core::private;
 
-/// Locks the file at `path`, made if need be. `None`: somebody else has it.
+/// Locks the file at `path`, created if necessary. `None`: another process has the lock.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     match private::lock(path) {
-        Ok(file) => Ok(is_the_one(&file, path)?.then_some(file)),
+        Ok(file) => Ok(is_file_at(&file, path)?.then_some(file)),
         Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(e) => Err(e),
     }
 }
 
-/// Whether the locked file is still the one at `path`: a lock on a file that
-/// was removed keeps nobody out.
+/// Whether the locked file is still the one at `path`: a lock on a removed file excludes
+/// no other process.
 #[cfg(unix)]
-pub(super) fn is_the_one(file: &File, path: &Path) -> io::Result<bool> {
+pub(super) fn is_file_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
     let (mine, there) = (file.metadata()?, std::fs::metadata(path)?);
@@ -26,6 +26,6 @@ pub(super) fn is_the_one(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_the_one(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true) // what is open cannot be removed
+pub(super) fn is_file_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true) // an open file cannot be removed
 }

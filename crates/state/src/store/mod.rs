@@ -1,4 +1,4 @@
-//! Where states are kept.
+//! Stores for states.
 
 mod candidates;
 mod configmap;
@@ -6,16 +6,16 @@ mod fenced;
 #[cfg(test)]
 mod fenced_model;
 mod file;
+mod folder_lock;
 mod generations;
-mod keeper;
 mod kubernetes;
 mod lease;
+mod lease_manager;
+mod lease_validity;
 mod lock;
-mod queue;
 mod register;
 #[cfg(feature = "s3")]
 mod s3;
-mod tenure;
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
@@ -25,180 +25,180 @@ pub use s3::S3Store;
 use std::fmt;
 use std::time::Duration;
 
-pub(super) use tenure::Tenure;
+pub(super) use lease_validity::LeaseValidity;
 
 use super::document::{Content, Snapshot, Stamp};
 use super::identity;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 
-/// Where a processor's state is kept, by one writer at a time.
+/// Stores the state of a processor, for one writer at a time.
 ///
-/// A store is asked from several threads, one after the other. It never writes
-/// over what somebody else has written: it answers with an error whose
+/// A store is used from several threads, one at a time. It never overwrites what
+/// another process has written: it returns an error for which
 /// [`is_fenced`](crate::is_fenced) is true instead.
 pub trait Store: Send + fmt::Debug {
-    /// A copy of what is kept, where this process would have to ask another one for
-    /// it; `None` where it is to [`open`](Self::open) the store at once. Tells the
-    /// holder that this process prepares to take over, and is called again from
-    /// time to time until it does. Nothing that is kept changes.
+    /// A copy of the stored state, if this process would have to ask another one for it;
+    /// `None` if it should [`open`](Self::open) the store immediately. Announces to the
+    /// holder that this process is preparing to take over, and is called again at
+    /// intervals until it takes over. Does not change the stored state.
     ///
     /// # Errors
-    /// When what is kept cannot be read.
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        let _ = opening;
+    /// When the stored state cannot be read.
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        let _ = request;
         Ok(None)
     }
 
-    /// Tells the holder that this process does not take over, after a
-    /// [`look`](Self::look), and why.
+    /// Reports to the holder that this process does not take over, after a
+    /// [`peek`](Self::peek), and why.
     ///
     /// # Errors
-    /// When it cannot be told.
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
-        let _ = (opening, why);
+    /// When the holder cannot be notified.
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
+        let _ = (request, why);
         Ok(())
     }
 
-    /// Becomes the only writer, waiting until whoever holds the state has handed
-    /// it over or is gone, and reads what is kept.
+    /// Becomes the only writer, after waiting until the current holder has handed the
+    /// state over or has ended, and reads the stored state.
     ///
     /// # Errors
-    /// `is_stopped()` when the wait was given up for a stop; [`is_corrupt`](crate::is_corrupt) when
-    /// nothing that is kept can be read.
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened>;
+    /// `is_stopped()` when a stop ended the wait; [`is_corrupt`](crate::is_corrupt) when
+    /// no stored state can be read.
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened>;
 
-    /// Keeps `content`, for good once this returns. Returns its generation.
+    /// Stores `content`, durably once this returns. Returns its generation.
     ///
     /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now. After any other
-    /// error what was kept before is kept still.
+    /// [`is_fenced`](crate::is_fenced) when another process holds the state now. After any other
+    /// error the previously stored state is unchanged.
     fn save(&mut self, content: &Content) -> Result<u64>;
 
-    /// Keeps `last`, and lets go of the state: whoever waits for it may have it.
+    /// Stores `last`, and releases the state: a waiting process may take it.
     ///
     /// # Errors
-    /// As [`save`](Self::save).
+    /// As for [`save`](Self::save).
     fn release(&mut self, last: &Content) -> Result<u64>;
 
-    /// Lets go of the state as it was saved last: for a process that ends without a
-    /// last save. Does nothing where it is not held.
+    /// Releases the state as it was saved last: for a process that ends without a last
+    /// save. Does nothing if this process does not hold it.
     ///
     /// # Errors
-    /// When others cannot be told; they wait until it expires.
-    fn let_go(&mut self) -> Result<()> {
+    /// When the release cannot be written; other processes wait until the lease expires.
+    fn release_lease(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// After [`open`](Self::open): what keeps hold of the state from a thread of its
-    /// own, so that a save that takes long holds up no renewal. `None`: that is what
-    /// [`tend`](Self::tend) is for.
-    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
+    /// After [`open`](Self::open): renews the lease from a separate thread, so that a
+    /// slow save does not delay a renewal. `None`: [`renew`](Self::renew) is used
+    /// instead.
+    fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
         None
     }
 
-    /// Tells that this writer is alive, and hears whether another asks for the
-    /// state. Called every [`tend_every`](Self::tend_every).
+    /// Renews the lease of this writer, and checks whether another process asks for the
+    /// state. Called every [`renew_interval`](Self::renew_interval).
     ///
     /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now.
-    fn tend(&mut self) -> Result<Option<Claim>> {
+    /// [`is_fenced`](crate::is_fenced) when another process holds the state now.
+    fn renew(&mut self) -> Result<Option<Claim>> {
         Ok(None)
     }
 
-    /// How often to [`tend`](Self::tend): each second unless told otherwise.
-    fn tend_every(&self) -> Duration {
+    /// How often to [`renew`](Self::renew): every second by default.
+    fn renew_interval(&self) -> Duration {
         Duration::from_secs(1)
     }
 
-    /// Puts what is kept and cannot be used out of the way, under the name that
-    /// is returned, so that a fresh state may be saved.
+    /// Moves a stored state that cannot be used to another name, which is returned, so
+    /// that a new state can be saved.
     ///
     /// # Errors
-    /// When that fails, nothing is changed.
-    fn set_aside(&mut self) -> Result<String>;
+    /// On an error nothing is changed.
+    fn move_aside(&mut self) -> Result<String>;
 
-    /// Reads what dory-sdk, the Python original, kept for the processor `id` in
-    /// `namespace`, if this store is a place where dory-sdk keeps states. The
-    /// store was opened before.
+    /// Reads the state that dory-sdk, the original Python implementation, stored for the
+    /// processor `id` in `namespace`, if dory-sdk stores states in this kind of store.
+    /// Called after the store was opened.
     ///
     /// # Errors
-    /// When there is something that cannot be read.
+    /// When a state exists but cannot be read.
     fn read_original(&mut self, namespace: &str, id: &str) -> Result<Option<Original>> {
         let _ = (namespace, id);
         Ok(None)
     }
 
-    /// After [`release`](Self::release): whether nobody holds the state.
+    /// After [`release`](Self::release): whether no process holds the state.
     ///
     /// # Errors
-    /// When that cannot be found out.
+    /// When that cannot be determined.
     fn is_free(&mut self) -> Result<bool> {
         Ok(false)
     }
 }
 
-/// Keeps hold of a state for its writer: see [`Store::keeper`].
-pub trait Keeper: Send + fmt::Debug {
-    /// As [`Store::tend`].
+/// Renews the lease for a writer: see [`Store::lease_renewer`].
+pub trait LeaseRenewer: Send + fmt::Debug {
+    /// As for [`Store::renew`].
     ///
     /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when somebody else holds the state by now.
-    fn tend(&mut self) -> Result<Option<Claim>>;
+    /// [`is_fenced`](crate::is_fenced) when another process holds the state now.
+    fn renew(&mut self) -> Result<Option<Claim>>;
 }
 
-/// Another process asks for the state.
+/// A request of another process for the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Who asks.
+    /// The holder name of the requesting process.
     pub by: String,
 }
 
-/// A state of dory-sdk, the Python original, as it was found.
+/// A state of dory-sdk, the original Python implementation, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
-    /// Where it is, for the log.
+    /// Its location, for the log.
     pub place: String,
     /// Its bytes.
     pub document: Vec<u8>,
 }
 
-/// What was found when a store was opened.
+/// The result of opening a store.
 #[derive(Debug, Default)]
 pub struct Opened {
-    /// The newest state that can be read; `None` where nothing was ever kept.
+    /// The newest state that can be read; `None` if nothing was ever stored.
     pub snapshot: Option<Snapshot>,
-    /// What could not be read on the way to it, and what became of that.
+    /// Newer states that could not be read, and what was done with them.
     pub failures: Vec<Error>,
 }
 
-/// For whom a store is opened, and how it may wait.
+/// Which process opens a store, and how the store may wait.
 #[derive(Debug)]
-pub struct Opening<'a> {
+pub struct OpenRequest<'a> {
     pub(crate) processor: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) holder: &'a str,
     pub(crate) in_cluster: bool,
-    /// The release of this process, where it was told.
+    /// The revision of this process, if it is configured.
     pub(crate) revision: Option<u64>,
-    pub(crate) tenure: &'a Tenure,
+    pub(crate) lease_validity: &'a LeaseValidity,
     pub(crate) waiter: &'a Waiter,
     pub(crate) status: &'a dyn Status,
 }
 
 /// The process that opens a store.
 pub(crate) trait Status: fmt::Debug {
-    /// Told why it is not ready yet.
+    /// Reports why the process is not ready yet.
     fn waiting(&self, reason: &str);
 
-    /// Fails when it has to prepare before it asks another process for the state.
+    /// Fails when the process has to prepare before it asks another one for the state.
     fn check_prepared(&self) -> Result<()> {
         Ok(())
     }
 }
 
-impl Opening<'_> {
-    /// The processor's id: states of different ids have nothing in common.
+impl OpenRequest<'_> {
+    /// The processor's id: states of different ids are independent.
     pub fn processor(&self) -> &str {
         self.processor
     }
@@ -208,18 +208,18 @@ impl Opening<'_> {
         self.namespace
     }
 
-    /// Who is to hold the state: one name for each process, a pod's name or a
-    /// host's first, a blank, and what makes it unique.
+    /// The name of the process that is to hold the state, unique for each process: the
+    /// name of the pod or host, a space, and a unique suffix.
     pub fn holder(&self) -> &str {
         self.holder
     }
 
-    /// This process by its release: for people.
+    /// This process and its release, for the log.
     fn candidate(&self) -> String {
         identity::release_of(self.holder, self.revision)
     }
 
-    /// This holder's process is gone for certain.
+    /// Whether the process of this holder has certainly ended.
     fn is_gone(&self, holder: &str) -> bool {
         identity::is_gone(holder, self.holder, self.in_cluster)
     }
@@ -228,10 +228,10 @@ impl Opening<'_> {
         self.status.check_prepared()
     }
 
-    /// Waits; the reason is told by `/ready`.
+    /// Waits; `/ready` reports the reason.
     ///
     /// # Errors
-    /// `is_stopped()`, at once, when the processor is to stop.
+    /// `is_stopped()`, immediately, when the processor is to stop.
     pub fn wait(&self, duration: Duration, reason: &str) -> Result<()> {
         self.status.waiting(reason);
         match self.waiter.sleep(duration, Stage::Draining) {
@@ -241,7 +241,7 @@ impl Opening<'_> {
     }
 }
 
-/// Refuses a state that is another processor's.
+/// Rejects a state that belongs to another processor.
 fn check_owner(stamp: &Stamp, processor: &str) -> Result<()> {
     match stamp.processor == processor || stamp.processor.is_empty() {
         true => Ok(()),

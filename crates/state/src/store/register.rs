@@ -1,5 +1,5 @@
-//! A cell elsewhere that many may read, and that is written only over the
-//! version that its writer has seen.
+//! A remote cell that many processes may read, and that is written only with
+//! compare-and-swap on its version.
 
 use std::fmt;
 
@@ -10,15 +10,14 @@ use satellite_core::Result;
 pub(super) trait Register: Send + fmt::Debug {
     fn get(&mut self) -> Result<Option<Cell>>;
 
-    /// Writes over the version `over`, or where nothing is.
+    /// Writes over the version `over`, or creates the cell if it does not exist.
     ///
     /// # Errors
-    /// After an error it may have been written, or not.
+    /// After an error the write may or may not have taken effect.
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put>;
 
-    /// Keeps what is there under another name, which is returned, and leaves
-    /// nothing behind.
-    fn set_aside(&mut self) -> Result<String>;
+    /// Moves the content to another name, which is returned.
+    fn move_aside(&mut self) -> Result<String>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,42 +28,42 @@ pub(super) struct Cell {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Put {
-    /// Written; this is its version.
+    /// Written; this is the new version.
     Done(String),
-    /// There is another version, or something where nothing was.
+    /// The cell has another version, or exists although it should not.
     Conflict,
-    /// There is nothing where a version was.
+    /// The cell does not exist any more.
     Gone,
 }
 
-/// What the holder of a state tells the others by, and is asked by.
+/// The lease: its holder renews it, and other processes claim the state with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Lease {
-    /// Who holds the state; empty when it was released.
+    /// The process that holds the state; empty when it was released.
     pub(super) holder: String,
-    /// Who asks for it; empty when nobody does.
+    /// The process that claims the state; empty if there is none.
     #[serde(default)]
     pub(super) claimed_by: String,
     /// Since when it is held, RFC 3339.
     pub(super) acquired: String,
-    /// When the holder last renewed it. Others do not read it as a time: they see
-    /// that it changes, by clocks of their own.
+    /// When the holder last renewed it. Other processes do not parse the time: they
+    /// only observe that it changes, and measure with their own clocks.
     pub(super) renewed: String,
-    /// Without a change for so long, the holder is taken for dead.
+    /// The lease duration: without a change for this long, the holder is considered dead.
     pub(super) seconds: u64,
-    /// How often it changed hands.
+    /// How often the holder has changed.
     #[serde(default)]
     pub(super) transitions: u64,
     /// The epoch of the holder; 0 where an older release wrote it.
     #[serde(default)]
     pub(super) epoch: u64,
-    /// Who prepares to take the state over, on a copy of it; empty when nobody does.
+    /// The process that prepares to take over, on a copy of the state; empty if none.
     #[serde(default)]
     pub(super) candidate: String,
-    /// Counts the candidate's signs of life.
+    /// Counts the heartbeats of the candidate.
     #[serde(default)]
     pub(super) candidate_beat: u64,
-    /// Why the candidate gave up; empty while it did not.
+    /// Why the candidate gave up; empty if it did not.
     #[serde(default)]
     pub(super) candidate_failed: String,
 }

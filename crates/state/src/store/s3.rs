@@ -1,4 +1,4 @@
-//! States in a bucket of S3, or of anything that speaks its language.
+//! States in a bucket of S3, or of a compatible server.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use rusty_s3::{Bucket, Credentials as Keys, S3Action, UrlStyle};
 use satellite_core::http::header::AUTHORIZATION;
 
 use super::fenced::Fenced;
-use super::keeper::{self, LeaseKeeper};
+use super::lease_manager::{self, LeaseManager};
 use super::register::{Cell, Put, Register};
-use super::{Keeper, Opened, Opening, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Store};
 use crate::document::Content;
 use crate::outage::Outage;
 use crate::time;
@@ -22,18 +22,18 @@ use satellite_core::http::{
 use satellite_core::wake::Waiter;
 use satellite_core::{Error, Result};
 
-/// How long a signature is good for: no longer than a call may take.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
-const WITHIN: Duration = Duration::from_secs(30);
+/// How long a signature is valid: a call takes at most `CALL_TIMEOUT`.
+const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How refusals are understood; the signature is in the path, not in a header.
+/// How error responses are parsed; the signature is in the path, not in a header.
 static S3: Dialect = Dialect {
     token: (AUTHORIZATION, ""),
     headers: &[],
     explain,
 };
 
-/// A refusal of S3's own is `<Error><Code>…</Code><Message>…</Message>…`.
+/// An error response of S3 is `<Error><Code>…</Code><Message>…</Message>…`.
 fn explain(status: u16, body: &[u8]) -> Problem {
     let text = String::from_utf8_lossy(body);
     let field = |name: &str| {
@@ -56,10 +56,9 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 /// States in a bucket: `<prefix><namespace>/<processor>.state`, and a `.lease`
 /// beside it for the handover.
 ///
-/// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and
-/// most of those after its model do: that is what keeps two writers apart. It is
-/// asked to prove that whenever the store is opened, by a few writes to
-/// `<processor>.probe-…`, which is removed again.
+/// The server must honour `If-Match` and `If-None-Match` on `PUT`, as S3 and most
+/// compatible servers do: this prevents concurrent writers. Opening the store verifies
+/// it with a few writes to `<processor>.probe-…`, which is removed again.
 ///
 /// ```no_run
 /// use satellite_state::{App, S3Store};
@@ -73,7 +72,7 @@ fn explain(status: u16, body: &[u8]) -> Problem {
 pub struct S3Store {
     place: Place,
     prefix: String,
-    patience: Duration,
+    lease_duration: Duration,
     opened: Option<Fenced<Object, Object>>,
 }
 
@@ -111,25 +110,25 @@ impl S3Store {
                 keys,
             },
             prefix: String::new(),
-            patience: Duration::from_secs(60),
+            lease_duration: Duration::from_secs(60),
             opened: None,
         })
     }
 
-    /// As the environment says: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
+    /// From the environment: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
     /// `DORY_STATE_S3_ENDPOINT` for a server that is not Amazon's, and the
     /// `AWS_…` variables for region and keys.
     pub(crate) fn from_variables(read: &mut Variables) -> Option<Self> {
-        let mut told = |name: &str, expected: &str| {
+        let mut required = |name: &str, expected: &str| {
             let text = read.text(name);
             if text.is_none() {
                 read.problem(name, format_args!("expected {expected}"));
             }
             text
         };
-        let bucket = told("DORY_STATE_S3_BUCKET", "the name of the bucket");
-        let key = told("AWS_ACCESS_KEY_ID", "the key for the bucket");
-        let secret = told("AWS_SECRET_ACCESS_KEY", "the key's secret");
+        let bucket = required("DORY_STATE_S3_BUCKET", "the name of the bucket");
+        let key = required("AWS_ACCESS_KEY_ID", "the key for the bucket");
+        let secret = required("AWS_SECRET_ACCESS_KEY", "the key's secret");
         let (bucket, key, secret) = (bucket?, key?, secret?);
         let region = read.text("AWS_REGION");
         let region = region
@@ -148,9 +147,9 @@ impl S3Store {
         };
         match store {
             Ok(store) => {
-                let patience = read.seconds("DORY_LEASE_SEC", store.patience);
+                let lease_duration = read.seconds("DORY_LEASE_SEC", store.lease_duration);
                 let prefix = read.text("DORY_STATE_S3_PREFIX").unwrap_or_default();
-                Some(store.prefix(prefix).patience(patience))
+                Some(store.prefix(prefix).lease_duration(lease_duration))
             }
             Err(e) => {
                 read.problem("DORY_STATE_S3_BUCKET", e);
@@ -159,31 +158,32 @@ impl S3Store {
         }
     }
 
-    /// What every name in the bucket begins with.
+    /// The prefix of all names in the bucket.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Without a sign of life for so long, a holder is taken for dead: a minute
-    /// unless told otherwise. A sign is a `PUT`, eight of them in this time.
+    /// The lease duration: a holder that does not renew for this long is considered
+    /// dead. One minute by default. A renewal is a `PUT`, about eight in this time.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn lease_duration(mut self, lease_duration: Duration) -> Self {
+        self.lease_duration = lease_duration;
         self
     }
 
-    fn connected(&mut self, opening: &Opening<'_>) -> Result<&mut Fenced<Object, Object>> {
+    fn connected(&mut self, request: &OpenRequest<'_>) -> Result<&mut Fenced<Object, Object>> {
         if self.opened.is_none() {
-            let (prefix, namespace) = (&self.prefix, opening.namespace());
-            let name = format!("{prefix}{namespace}/{}", opening.processor());
-            let within = keeper::call_limit(self.patience);
-            let state = Object::new(&self.place, format!("{name}.state"), WITHIN)?;
+            let (prefix, namespace) = (&self.prefix, request.namespace());
+            let name = format!("{prefix}{namespace}/{}", request.processor());
+            let within = lease_manager::call_limit(self.lease_duration);
+            let state = Object::new(&self.place, format!("{name}.state"), CALL_TIMEOUT)?;
             let seen = Object::new(&self.place, format!("{name}.state"), within)?;
             let lease = Object::new(&self.place, format!("{name}.lease"), within)?;
-            let lease = LeaseKeeper::new(lease, self.patience, opening.tenure.clone());
-            self.opened = Some(Fenced::new(state, seen, lease, self.patience));
+            let lease =
+                LeaseManager::new(lease, self.lease_duration, request.lease_validity.clone());
+            self.opened = Some(Fenced::new(state, seen, lease, self.lease_duration));
         }
         self.opened()
     }
@@ -196,29 +196,29 @@ impl S3Store {
 }
 
 impl Store for S3Store {
-    fn look(&mut self, opening: &Opening<'_>) -> Result<Option<Opened>> {
-        self.connected(opening)?.look(opening)
+    fn peek(&mut self, request: &OpenRequest<'_>) -> Result<Option<Opened>> {
+        self.connected(request)?.peek(request)
     }
 
-    fn give_up(&mut self, opening: &Opening<'_>, why: &str) -> Result<()> {
-        self.connected(opening)?.give_up(opening, why)
+    fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
+        self.connected(request)?.give_up(request, why)
     }
 
-    fn open(&mut self, opening: &Opening<'_>) -> Result<Opened> {
+    fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
         let unique = (random() * (1u64 << 48) as f64) as u64;
         let name = format!(
             "{}{}/{}.probe-{unique:012x}",
             self.prefix,
-            opening.namespace(),
-            opening.processor()
+            request.namespace(),
+            request.processor()
         );
-        let probe = Object::new(&self.place, name, WITHIN)?;
-        check_conditions(&probe, self.place.bucket.name(), opening)?;
-        self.connected(opening)?.open(opening)
+        let probe = Object::new(&self.place, name, CALL_TIMEOUT)?;
+        check_conditions(&probe, self.place.bucket.name(), request)?;
+        self.connected(request)?.open(request)
     }
 
-    fn keeper(&mut self) -> Option<Box<dyn Keeper>> {
-        self.opened.as_mut()?.keeper()
+    fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
+        self.opened.as_mut()?.lease_renewer()
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -229,16 +229,16 @@ impl Store for S3Store {
         self.opened()?.release(last)
     }
 
-    fn let_go(&mut self) -> Result<()> {
-        self.opened.as_mut().map_or(Ok(()), Fenced::let_go)
+    fn release_lease(&mut self) -> Result<()> {
+        self.opened.as_mut().map_or(Ok(()), Fenced::release_lease)
     }
 
-    fn tend_every(&self) -> Duration {
-        self.patience * 2 / 15
+    fn renew_interval(&self) -> Duration {
+        self.lease_duration * 2 / 15
     }
 
-    fn set_aside(&mut self) -> Result<String> {
-        self.opened()?.set_aside()
+    fn move_aside(&mut self) -> Result<String> {
+        self.opened()?.move_aside()
     }
 
     fn is_free(&mut self) -> Result<bool> {
@@ -246,24 +246,24 @@ impl Store for S3Store {
     }
 }
 
-/// Refuses a bucket in which two writers could not be kept apart.
-fn check_conditions(probe: &Object, bucket: &str, opening: &Opening<'_>) -> Result<()> {
+/// Rejects a bucket that cannot prevent concurrent writers.
+fn check_conditions(probe: &Object, bucket: &str, request: &OpenRequest<'_>) -> Result<()> {
     let mut outage = Outage::of("opening the bucket");
     loop {
         match probe.ignored_condition() {
             Ok(None) => return Ok(()),
             Ok(Some(condition)) => {
                 return Err(Error::new(format_args!(
-                    "bucket {bucket:?} at {} ignores {condition} on PUT, by which two writers \
-                     are kept apart: use a server that honours conditional writes",
+                    "bucket {bucket:?} at {} ignores {condition} on PUT, which is needed to \
+                     prevent concurrent writers: use a server that honours conditional writes",
                     probe.transport.base()
                 )));
             }
             Err(e) if e.is_retryable() => {
-                if let Some(line) = outage.failed(opening.waiter.now(), &e) {
+                if let Some(line) = outage.failed(request.waiter.now(), &e) {
                     log::warn!("{line}");
                 }
-                opening.wait(Duration::from_secs(1), &e.to_string())?;
+                request.wait(Duration::from_secs(1), &e.to_string())?;
             }
             Err(e) => return Err(e),
         }
@@ -293,14 +293,14 @@ impl Object {
             dialect: &S3,
             credentials: Credentials::Token(Secret::new("")),
             trust: Trust::default(),
-            retries: Retries::up_to(WITHIN),
+            retries: Retries::up_to(CALL_TIMEOUT),
             connect: Duration::from_secs(10),
         };
         Ok(Object {
             place: place.clone(),
             name,
-            within: within.min(WITHIN),
-            // A waiter of its own: a stop does not keep the last save from being sent.
+            within: within.min(CALL_TIMEOUT),
+            // A separate waiter: a stop must not prevent the last save from being sent.
             transport: Transport::new(server, Waiter::default())?,
         })
     }
@@ -323,8 +323,8 @@ impl Object {
         self.transport.send(&call)
     }
 
-    /// The condition on a `PUT` that has no effect, if there is one. The object
-    /// is new, and gone afterwards.
+    /// The condition on a `PUT` that the server ignores, if any. The object is new, and
+    /// is removed afterwards.
     fn ignored_condition(&self) -> Result<Option<&'static str>> {
         let first = self.write(&self.name, b"probe", ("if-none-match", "*"))?;
         if first.status() == 501 {
@@ -342,7 +342,7 @@ impl Object {
             }
         }
         if let Err(e) = self.delete().and_then(Response::ok) {
-            log::debug!("{} stays: {e}", self.name);
+            log::debug!("could not remove {}: {e}", self.name);
         }
         Ok(ignored.map(|name| match name {
             "if-match" => "If-Match",
@@ -352,7 +352,7 @@ impl Object {
 
     fn delete(&self) -> Result<Response> {
         let delete = DeleteObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
-        let url = delete.sign(SIGNED_FOR);
+        let url = delete.sign(SIGNATURE_LIFETIME);
         self.send(Method::DELETE, url.as_str(), None, None)
     }
 
@@ -363,7 +363,7 @@ impl Object {
         condition: (&'static str, &str),
     ) -> Result<Response> {
         let put = PutObject::new(&self.place.bucket, Some(&self.place.keys), name);
-        let url = put.sign(SIGNED_FOR);
+        let url = put.sign(SIGNATURE_LIFETIME);
         self.send(
             Method::PUT,
             url.as_str(),
@@ -376,7 +376,7 @@ impl Object {
 impl Register for Object {
     fn get(&mut self) -> Result<Option<Cell>> {
         let get = GetObject::new(&self.place.bucket, Some(&self.place.keys), &self.name);
-        let url = get.sign(SIGNED_FOR);
+        let url = get.sign(SIGNATURE_LIFETIME);
         let answer = self.send(Method::GET, url.as_str(), None, None)?;
         if answer.status() == 404 && answer.text().contains("NoSuchKey") {
             return Ok(None);
@@ -395,18 +395,18 @@ impl Register for Object {
         };
         let answer = self.write(&self.name, document, condition)?;
         match (answer.status(), over) {
-            // 409: another write under the same condition is on its way.
+            // 409: another write under the same condition is in progress.
             (412 | 409, _) => Ok(Put::Conflict),
             (404, Some(_)) if answer.text().contains("NoSuchKey") => Ok(Put::Gone),
             _ => Ok(Put::Done(etag(&answer.ok()?))),
         }
     }
 
-    fn set_aside(&mut self) -> Result<String> {
+    fn move_aside(&mut self) -> Result<String> {
         let Some(cell) = self.get()? else {
-            return Ok("gone already".to_owned());
+            return Ok("already removed".to_owned());
         };
-        let aside = format!("{}.corrupt-{}", self.name, time::for_a_name());
+        let aside = format!("{}.corrupt-{}", self.name, time::for_file_name());
         self.write(&aside, &cell.document, ("if-none-match", "*"))?
             .ok()?;
         self.delete()?.ok()?;
@@ -414,7 +414,7 @@ impl Register for Object {
     }
 }
 
-/// Quotes and all, as it has to be given back.
+/// Including the quotes, as it has to be sent back.
 fn etag(answer: &Response) -> String {
     answer.header("etag").unwrap_or_default().to_owned()
 }

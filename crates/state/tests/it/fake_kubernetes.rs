@@ -1,5 +1,5 @@
-//! A kube-apiserver as far as ConfigMaps and Leases go, with the answers that a
-//! real one (1.20.2) gave, and faults to switch on.
+//! A fake kube-apiserver for ConfigMaps and Leases, with the responses that a real one
+//! (1.20.2) gave, and with faults that can be injected.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,19 +25,19 @@ pub struct State {
     pub objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub token: String,
-    /// Collections that the token's owner may not touch, by a part of their path.
+    /// Collections that the token's owner may not access, by a part of their path.
     pub forbidden: Vec<String>,
-    /// Names to which the token's owner is bound, as by RBAC's `resourceNames`.
+    /// Names to which the token's owner is restricted, as by RBAC's `resourceNames`.
     pub only_names: Option<Vec<String>>,
-    /// The next requests are answered with these statuses, nothing done.
+    /// The next requests get these statuses, without an effect.
     pub failing: Vec<u16>,
-    /// The next writes are answered with these, nothing done.
+    /// The next writes get these statuses, without an effect.
     pub failing_writes: Vec<u16>,
-    /// The next writes are done, and their answers lost.
+    /// The next writes take effect, and their responses are lost.
     pub losing: u32,
-    /// Requests of this method, to a path with this part, are answered this late.
+    /// Requests of this method, to a path that contains this text, are delayed by this.
     pub slow: Option<(&'static str, String, Duration)>,
-    /// `PUT /path`, and so on.
+    /// All requests so far, such as `PUT /path`.
     pub requests: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
         .forbidden
         .iter()
         .any(|part| path.contains(part.as_str()));
-    if refused || is_bound_elsewhere(state, method, patch_type, name) {
+    if refused || is_outside_resource_names(state, method, patch_type, name) {
         return status(403, "Forbidden", "is forbidden: no RBAC policy matched");
     }
     let object: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -172,7 +172,7 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
         ("PATCH", "application/merge-patch+json") => call.merge(),
         ("PATCH", "application/apply-patch+yaml") => call.apply(),
         ("DELETE", _) => call.delete(),
-        _ => (415, told(415, "UnsupportedMediaType", "")),
+        _ => (415, status_object(415, "UnsupportedMediaType", "")),
     };
     if is_write && code < 300 && state.losing > 0 {
         state.losing -= 1;
@@ -183,7 +183,7 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
 
 /// `resourceNames` cannot be checked for a create, whose name is in the body;
 /// it can for a server-side apply, whose name is in the path.
-fn is_bound_elsewhere(state: &State, method: &str, _patch_type: &str, name: &str) -> bool {
+fn is_outside_resource_names(state: &State, method: &str, _patch_type: &str, name: &str) -> bool {
     let Some(names) = &state.only_names else {
         return false;
     };
@@ -212,42 +212,45 @@ impl Call<'_> {
     fn get(self) -> Answer {
         match self.there() {
             Some(object) => (200, object),
-            None => (404, told(404, "NotFound", "not found")),
+            None => (404, status_object(404, "NotFound", "not found")),
         }
     }
 
     fn create(mut self) -> Answer {
         let name = self.object["metadata"]["name"].as_str().map(str::to_owned);
         let name = name.unwrap_or_default();
-        if let Some(refusal) = self.unfit(&name) {
-            return refusal;
+        if let Some(invalid_response) = self.validate(&name) {
+            return invalid_response;
         }
         let key = (self.collection.to_owned(), name.clone());
         if self.state.objects.contains_key(&key) {
-            return (409, told(409, "AlreadyExists", "already exists"));
+            return (409, status_object(409, "AlreadyExists", "already exists"));
         }
         let object = self.object.take();
         (201, self.state.store(self.collection, &name, object))
     }
 
     fn replace(mut self) -> Answer {
-        if let Some(refusal) = self.unfit(self.name) {
-            return refusal;
+        if let Some(invalid_response) = self.validate(self.name) {
+            return invalid_response;
         }
         let version = self.object["metadata"]["resourceVersion"].clone();
         let code = match self.there() {
             None if self.is_lease() => 201,
-            None => return (404, told(404, "NotFound", "not found")),
+            None => return (404, status_object(404, "NotFound", "not found")),
             Some(_) if version.is_null() && self.is_lease() => {
                 return (
                     422,
-                    told(422, "Invalid", "resourceVersion must be specified"),
+                    status_object(422, "Invalid", "resourceVersion must be specified"),
                 );
             }
             Some(there)
                 if !version.is_null() && there["metadata"]["resourceVersion"] != version =>
             {
-                return (409, told(409, "Conflict", "the object has been modified"));
+                return (
+                    409,
+                    status_object(409, "Conflict", "the object has been modified"),
+                );
             }
             Some(_) => 200,
         };
@@ -257,16 +260,19 @@ impl Call<'_> {
 
     fn merge(mut self) -> Answer {
         let Some(mut there) = self.there() else {
-            return (404, told(404, "NotFound", "not found"));
+            return (404, status_object(404, "NotFound", "not found"));
         };
         let version = &self.object["metadata"]["resourceVersion"];
         if !version.is_null() && there["metadata"]["resourceVersion"] != *version {
-            return (409, told(409, "Conflict", "the object has been modified"));
+            return (
+                409,
+                status_object(409, "Conflict", "the object has been modified"),
+            );
         }
         merge_into(&mut there, &self.object);
         self.object = there;
-        if let Some(refusal) = self.unfit(self.name) {
-            return refusal;
+        if let Some(invalid_response) = self.validate(self.name) {
+            return invalid_response;
         }
         let object = self.object.take();
         (200, self.state.store(self.collection, self.name, object))
@@ -278,10 +284,13 @@ impl Call<'_> {
             Some(there)
                 if !version.is_null() && there["metadata"]["resourceVersion"] != version =>
             {
-                return (409, told(409, "Conflict", "the object has been modified"));
+                return (
+                    409,
+                    status_object(409, "Conflict", "the object has been modified"),
+                );
             }
             Some(_) => 200,
-            None => 201, // with a version or without: what was deleted is back
+            None => 201, // with or without a version: a deleted object is created again
         };
         let object = self.object.take();
         (code, self.state.store(self.collection, self.name, object))
@@ -291,12 +300,12 @@ impl Call<'_> {
         let key = (self.collection.to_owned(), self.name.to_owned());
         match self.state.objects.remove(&key) {
             Some(_) => (200, json!({ "kind": "Status", "status": "Success" })),
-            None => (404, told(404, "NotFound", "not found")),
+            None => (404, status_object(404, "NotFound", "not found")),
         }
     }
 
-    fn unfit(&self, name: &str) -> Option<Answer> {
-        let invalid = |message: &str| Some((422, told(422, "Invalid", message)));
+    fn validate(&self, name: &str) -> Option<Answer> {
+        let invalid = |message: &str| Some((422, status_object(422, "Invalid", message)));
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
         if name.is_empty() || name.len() > 253 || !name.chars().all(is_name) {
             return invalid("a lowercase RFC 1123 subdomain must consist of …");
@@ -317,7 +326,10 @@ impl Call<'_> {
                     .as_str()
                     .is_some_and(|t| !has_microseconds(t))
                 {
-                    return Some((400, told(400, "BadRequest", "cannot parse the time")));
+                    return Some((
+                        400,
+                        status_object(400, "BadRequest", "cannot parse the time"),
+                    ));
                 }
             }
             return None;
@@ -354,10 +366,10 @@ fn merge_into(there: &mut Value, patch: &Value) {
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Response {
-    Response::json(code, told(code, reason, message).to_string())
+    Response::json(code, status_object(code, reason, message).to_string())
 }
 
-fn told(code: u16, reason: &str, message: &str) -> Value {
+fn status_object(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status",
         "apiVersion": "v1",

@@ -1,5 +1,5 @@
-//! States in a cluster: rolling updates, crashes, cut-off writers, and what the
-//! API may answer. With real processes as pods.
+//! States in a cluster: rolling updates, crashes, disconnected writers, and responses of
+//! the API. Uses real processes as pods.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::fake_kubernetes::{FakeKubernetes, collection};
 use crate::process::{Satellite, start};
 use crate::state_child::{
-    Counts, PATIENCE, address, ask, bare_command, counts, eventually, get, last_count, request,
+    Counts, TIMEOUT, address, ask, bare_command, counts, eventually, get, last_count, request,
     started_with,
 };
 
 pub const NAMESPACE: &str = "shop";
 pub const OLD: &str = "my-app-7d9f8b6c5d-x2x4z";
 pub const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
-/// Without a sign of life for this long a holder is taken for dead.
+/// A holder that does not renew for this long is considered dead.
 const LEASE_SECONDS: u64 = 2;
 
 pub fn pod(cluster: &FakeKubernetes, name: &str, env: &[(&str, &str)]) -> Satellite {
@@ -42,20 +42,20 @@ pub fn pod_at(url: &str, cluster: &FakeKubernetes, name: &str, env: &[(&str, &st
     start(command)
 }
 
-pub fn kept(cluster: &FakeKubernetes) -> Option<Snapshot> {
+pub fn stored(cluster: &FakeKubernetes) -> Option<Snapshot> {
     let object = cluster.object("configmaps", NAMESPACE, "dory-state-my-app")?;
     let text = object["data"]["state"].as_str()?.to_owned();
     Some(Snapshot::from_document(text.as_bytes()).unwrap())
 }
 
-pub fn kept_count(cluster: &FakeKubernetes) -> u64 {
-    let snapshot = kept(cluster).expect("something should be kept");
+pub fn stored_count(cluster: &FakeKubernetes) -> u64 {
+    let snapshot = stored(cluster).expect("something should be stored");
     serde_json::from_slice::<Counts>(&snapshot.content.state)
         .unwrap()
         .count
 }
 
-/// A small API client of the test's own.
+/// A minimal API client for the tests.
 fn api(cluster: &FakeKubernetes, method: &str, path: &str, kind: &str, body: &Value) -> u16 {
     let headers = format!("Authorization: Bearer first-token\r\nContent-Type: {kind}\r\n");
     let request = request(method, path, &headers, &body.to_string());
@@ -63,7 +63,7 @@ fn api(cluster: &FakeKubernetes, method: &str, path: &str, kind: &str, body: &Va
 }
 
 #[test]
-fn the_fake_answers_as_the_real_one_row_by_row() {
+fn the_fake_api_responds_like_a_real_one() {
     let cluster = FakeKubernetes::start();
     let maps = collection("configmaps", "n");
     let leases = collection("leases", "n");
@@ -170,7 +170,7 @@ fn fault_10_the_state_is_in_the_pods_own_namespace() {
     old.line("count 3");
     old.signal("TERM");
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
-    assert_eq!(kept_count(&cluster), last_count(&old));
+    assert_eq!(stored_count(&cluster), last_count(&old));
     let object = cluster
         .object("configmaps", NAMESPACE, "dory-state-my-app")
         .unwrap();
@@ -217,8 +217,8 @@ fn fault_15_a_rolling_update_hands_over_the_last_state_to_exactly_one_writer() {
             "not one is lost or done twice"
         );
 
-        // The old pod stays, not ready, until it is told to go; its hook is
-        // answered at once.
+        // The old pod stays, not ready, until it is stopped; its hook responds
+        // immediately.
         assert_eq!(get(&old_address, "/healthz").0, 200);
         let (status, body) = get(&old_address, "/ready");
         assert_eq!(
@@ -230,18 +230,18 @@ fn fault_15_a_rolling_update_hands_over_the_last_state_to_exactly_one_writer() {
         new.line(&format!("count {}", from + 20));
         old.signal("TERM");
         assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
-        assert_eq!(counts(&old), counted, "it did nothing since");
+        assert_eq!(counts(&old), counted, "it did nothing since then");
 
         new.signal("TERM");
         assert_eq!(new.end().0.code(), Some(0));
-        assert_eq!(kept_count(&cluster), last_count(&new));
-        let stamp = kept(&cluster).unwrap().stamp;
+        assert_eq!(stored_count(&cluster), last_count(&new));
+        let stamp = stored(&cluster).unwrap().stamp;
         assert_eq!((stamp.epoch, stamp.is_released()), (2, true));
     }
 }
 
 #[test]
-fn a_container_that_is_started_again_takes_its_state_at_once() {
+fn a_restarted_container_takes_its_state_immediately() {
     let cluster = FakeKubernetes::start();
     let mut first = pod(&cluster, "my-app-0", &[("DORY_PROCESSOR_ID", "my-app")]);
     first.line("count 5");
@@ -254,13 +254,13 @@ fn a_container_that_is_started_again_takes_its_state_at_once() {
 }
 
 #[test]
-fn a_dead_pods_state_is_taken_when_its_lease_has_run_out() {
+fn the_state_of_a_dead_pod_is_taken_when_its_lease_expires() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 5");
     old.signal("KILL");
     old.end();
-    let before = kept_count(&cluster);
+    let before = stored_count(&cluster);
     let mut new = pod(&cluster, NEW, &[]);
     let address = address(&mut new);
     let waiting = eventually(|| {
@@ -273,7 +273,7 @@ fn a_dead_pods_state_is_taken_when_its_lease_has_run_out() {
 }
 
 #[test]
-fn a_pod_that_handed_over_comes_back_when_its_successor_dies() {
+fn a_pod_that_handed_over_restarts_when_its_successor_dies() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 3");
@@ -282,16 +282,16 @@ fn a_pod_that_handed_over_comes_back_when_its_successor_dies() {
     old.line("handed over to");
     new.signal("KILL");
     new.end();
-    // It ends; the kubelet starts it again.
+    // It exits; the kubelet restarts it.
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
-    let kept = kept_count(&cluster);
+    let stored = stored_count(&cluster);
     let mut again = pod(&cluster, OLD, &[]);
-    assert_eq!(started_with(&mut again), kept);
+    assert_eq!(started_with(&mut again), stored);
     again.line("count ");
 }
 
 #[test]
-fn a_writer_that_was_cut_off_finds_that_it_is_fenced_and_overwrites_nothing() {
+fn a_disconnected_writer_is_fenced_and_overwrites_nothing() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 5");
@@ -304,7 +304,7 @@ fn a_writer_that_was_cut_off_finds_that_it_is_fenced_and_overwrites_nothing() {
     assert_eq!(status.code(), Some(1), "{:#?}", old.log);
     assert!(old.log.iter().any(|line| line.contains("fenced")));
 
-    // Its container is started again: it waits, and does not ask for it back.
+    // Its container is restarted: it waits, and does not ask for the state.
     let mut again = pod(&cluster, OLD, &[]);
     again.line("endpoints");
     thread::sleep(Duration::from_secs(LEASE_SECONDS));
@@ -319,19 +319,19 @@ fn a_writer_that_was_cut_off_finds_that_it_is_fenced_and_overwrites_nothing() {
         "nobody asked it: {:#?}",
         new.log
     );
-    assert_eq!(kept_count(&cluster), last_count(&new));
+    assert_eq!(stored_count(&cluster), last_count(&new));
 }
 
 #[test]
-fn what_was_removed_elsewhere_is_not_made_anew() {
+fn a_removed_state_is_not_created_again() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 5");
     cluster.remove("configmaps", NAMESPACE, "dory-state-my-app");
     let (status, _) = old.end();
     assert_eq!(status.code(), Some(1), "{:#?}", old.log);
-    assert!(kept(&cluster).is_none());
-    // The operator's reset: the next start begins.
+    assert!(stored(&cluster).is_none());
+    // A reset by the operator: the next start uses the default state.
     let mut next = pod(&cluster, OLD, &[]);
     assert_eq!(started_with(&mut next), 0);
 }
@@ -343,33 +343,33 @@ fn a_rotated_token_is_read_again() {
     old.line("count 3");
     std::fs::write(cluster.account().join("token"), "second-token").unwrap();
     cluster.state().token = "second-token".into();
-    let before = kept_count(&cluster);
-    eventually(|| (kept_count(&cluster) > before).then_some(()));
+    let before = stored_count(&cluster);
+    eventually(|| (stored_count(&cluster) > before).then_some(()));
     old.signal("TERM");
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
-    let told = old.log.join("\n");
+    let output = old.log.join("\n");
     assert!(
-        !told.contains("saving the state") && !told.contains("token"),
-        "{told}"
+        !output.contains("saving the state") && !output.contains("token"),
+        "{output}"
     );
 }
 
 #[test]
-fn lost_answers_and_an_api_that_fails_cost_nothing() {
+fn lost_responses_and_failures_of_the_api_lose_no_state() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     let address = address(&mut old);
     old.line("count 3");
     for _ in 0..3 {
         cluster.state().losing = 2;
-        let before = kept_count(&cluster);
-        eventually(|| (kept_count(&cluster) > before + 3).then_some(()));
+        let before = stored_count(&cluster);
+        eventually(|| (stored_count(&cluster) > before + 3).then_some(()));
     }
     cluster.state().failing = vec![500; 40];
     eventually(|| (get(&address, "/ready").0 == 503).then_some(()));
     cluster.state().failing.clear();
     eventually(|| (get(&address, "/ready").0 == 200).then_some(()));
-    // In the last save of all.
+    // During the last save.
     {
         let mut state = cluster.state();
         state.losing = 1;
@@ -377,21 +377,21 @@ fn lost_answers_and_an_api_that_fails_cost_nothing() {
     }
     assert_eq!(get(&address, "/prestop").0, 200);
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
-    assert_eq!(kept_count(&cluster), last_count(&old));
+    assert_eq!(stored_count(&cluster), last_count(&old));
 }
 
 #[test]
-fn a_label_that_somebody_puts_on_it_costs_nothing_and_stays() {
+fn a_label_added_by_an_operator_is_kept_and_loses_no_state() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 3");
     let name = "dory-state-my-app";
     for turn in 0..5 {
-        let before = kept_count(&cluster);
+        let before = stored_count(&cluster);
         let mut object = cluster.object("configmaps", NAMESPACE, name).unwrap();
         object["metadata"]["labels"]["turn"] = json!(turn.to_string());
         cluster.put("configmaps", NAMESPACE, name, object);
-        eventually(|| (kept_count(&cluster) > before + 1).then_some(()));
+        eventually(|| (stored_count(&cluster) > before + 1).then_some(()));
     }
     old.signal("TERM");
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
@@ -400,7 +400,7 @@ fn a_label_that_somebody_puts_on_it_costs_nothing_and_stays() {
 }
 
 #[test]
-fn an_api_that_refuses_makes_prestop_fail_and_the_exit_code_too() {
+fn an_api_that_rejects_saves_fails_prestop_and_the_exit_code() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[("DORY_SHUTDOWN_TIMEOUT_SEC", "1")]);
     let address = address(&mut old);
@@ -412,13 +412,13 @@ fn an_api_that_refuses_makes_prestop_fail_and_the_exit_code_too() {
 }
 
 #[test]
-fn of_two_that_begin_at_once_one_writes() {
+fn only_one_of_two_processes_that_start_together_writes() {
     let cluster = FakeKubernetes::start();
     let mut pods = [pod(&cluster, OLD, &[]), pod(&cluster, NEW, &[])];
     let begun = Instant::now();
-    // One may lose the race for the first save, or be asked to hand over.
-    while kept(&cluster).is_none_or(|snapshot| snapshot.stamp.generation < 20) {
-        assert!(begun.elapsed() < PATIENCE);
+    // One may lose the race for the first save, or be asked to hand over the state.
+    while stored(&cluster).is_none_or(|snapshot| snapshot.stamp.generation < 20) {
+        assert!(begun.elapsed() < TIMEOUT);
         thread::sleep(Duration::from_millis(20));
     }
     for pod in &mut pods {
@@ -432,11 +432,11 @@ fn of_two_that_begin_at_once_one_writes() {
     all.sort_unstable();
     let last = all.last().copied();
     all.dedup();
-    assert_eq!(last, Some(kept_count(&cluster)));
+    assert_eq!(last, Some(stored_count(&cluster)));
 }
 
 #[test]
-fn a_state_of_the_reference_is_taken_over() {
+fn a_state_of_dory_sdk_is_imported() {
     let cluster = FakeKubernetes::start();
     // json.dumps({"count": 41, "by_number": {"7": "é"}}, sort_keys=True), hashed.
     let envelope = json!({
@@ -452,18 +452,18 @@ fn a_state_of_the_reference_is_taken_over() {
     new.line("count 42");
     new.signal("TERM");
     new.end();
-    assert_eq!(kept_count(&cluster), last_count(&new));
-    let kept = cluster
+    assert_eq!(stored_count(&cluster), last_count(&new));
+    let stored = cluster
         .object("configmaps", NAMESPACE, "dory-state-my-app")
         .unwrap();
     assert_eq!(
-        kept["metadata"]["labels"]["team"], "orders",
+        stored["metadata"]["labels"]["team"], "orders",
         "others' labels stay"
     );
 }
 
 #[test]
-fn a_damaged_state_is_kept_under_another_name_where_the_hook_begins_anew() {
+fn a_damaged_state_is_moved_aside_when_the_hook_starts_fresh() {
     let cluster = FakeKubernetes::start();
     let name = "dory-state-my-app";
     let damaged = json!({ "binaryData": { "state.gz": "bm90IGEgc3RhdGU=" } });
@@ -471,7 +471,7 @@ fn a_damaged_state_is_kept_under_another_name_where_the_hook_begins_anew() {
     let mut strict = pod(&cluster, OLD, &[]);
     assert_eq!(strict.end().0.code(), Some(1), "{:#?}", strict.log);
     let there = cluster.object("configmaps", NAMESPACE, name).unwrap();
-    assert_eq!(there["binaryData"], damaged["binaryData"], "left as it is");
+    assert_eq!(there["binaryData"], damaged["binaryData"], "left unchanged");
 
     let mut fresh = pod(&cluster, OLD, &[("CHILD_DOES", "start fresh")]);
     assert_eq!(started_with(&mut fresh), 0);
@@ -489,7 +489,7 @@ fn a_damaged_state_is_kept_under_another_name_where_the_hook_begins_anew() {
 }
 
 #[test]
-fn a_large_state_is_compressed_and_one_that_is_too_large_is_never_sent() {
+fn a_large_state_is_compressed_and_a_too_large_one_is_never_sent() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "grow")]);
     old.line("count 60"); // 3 MB of one letter
@@ -510,11 +510,11 @@ fn a_large_state_is_compressed_and_one_that_is_too_large_is_never_sent() {
     );
     random.line("is too large for ConfigMap");
     let sent = cluster.object("configmaps", NAMESPACE, "dory-state-other");
-    assert!(sent.is_some(), "the last one that fitted is there");
+    assert!(sent.is_some(), "the last state within the limit is stored");
 }
 
 #[test]
-fn a_refusal_while_it_opens_is_retried_for_as_long_as_a_start_may_take() {
+fn a_403_while_opening_is_retried_until_the_startup_timeout() {
     for (part, name) in [("/configmaps", "reading"), ("/leases", "the lease")] {
         let cluster = FakeKubernetes::start();
         cluster.state().forbidden.push(part.into());
@@ -541,7 +541,7 @@ fn a_refusal_while_it_opens_is_retried_for_as_long_as_a_start_may_take() {
         eventually(|| Some(lease()?["spec"]["holderIdentity"].clone()));
         old.signal("TERM");
         assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
-        assert_eq!(kept_count(&cluster), last_count(&old));
+        assert_eq!(stored_count(&cluster), last_count(&old));
     }
 }
 
@@ -557,7 +557,7 @@ fn a_failure_of_the_first_save_does_not_end_the_start() {
 }
 
 #[test]
-fn a_refusal_that_stays_ends_the_start_with_the_servers_own_words() {
+fn a_permanent_403_fails_the_start_with_the_message_of_the_server() {
     let cluster = FakeKubernetes::start();
     cluster.state().forbidden.push("/configmaps".into());
     let mut old = pod(&cluster, OLD, &[("DORY_STARTUP_TIMEOUT_SEC", "2")]);
@@ -573,7 +573,7 @@ fn a_refusal_that_stays_ends_the_start_with_the_servers_own_words() {
 }
 
 #[test]
-fn a_state_that_can_never_fit_is_reported_at_once_when_it_ends() {
+fn a_state_over_the_limit_is_reported_without_retries_at_shutdown() {
     let cluster = FakeKubernetes::start();
     // Far more time for retries than the test waits.
     let env = [
@@ -590,7 +590,7 @@ fn a_state_that_can_never_fit_is_reported_at_once_when_it_ends() {
 }
 
 #[test]
-fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
+fn an_outage_is_logged_once_when_it_begins_and_once_when_it_ends() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 3");

@@ -1,7 +1,7 @@
 //! Integration tests of satellite-state, over real HTTP.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+#![allow(clippy::unwrap_used)] // a test that cannot continue should fail
 
 mod fake_kubernetes;
 mod kubernetes;

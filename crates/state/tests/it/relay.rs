@@ -1,5 +1,5 @@
-//! A relay before a server, which can be told to pass nothing on: connections are
-//! taken and hang, as behind a network that drops packets.
+//! A TCP relay in front of a server, which can stop forwarding: connections are accepted
+//! and hang, as on a network that drops packets.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 pub struct Relay {
     address: String,
@@ -16,7 +16,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Before the server at `to`, a host and a port.
+    /// Starts a relay to the server at `to`, a host and a port.
     pub fn start(to: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -27,8 +27,8 @@ impl Relay {
                 let Ok(server) = TcpStream::connect(&to) else {
                     continue;
                 };
-                pass_on(&stream, &server, &hanging);
-                pass_on(&server, &stream, &hanging);
+                forward(&stream, &server, &hanging);
+                forward(&server, &stream, &hanging);
             }
         });
         Relay {
@@ -46,22 +46,22 @@ impl Relay {
     }
 }
 
-fn pass_on(from: &TcpStream, to: &TcpStream, is_hanging: &Arc<AtomicBool>) {
+fn forward(from: &TcpStream, to: &TcpStream, is_hanging: &Arc<AtomicBool>) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     let is_hanging = Arc::clone(is_hanging);
-    from.set_read_timeout(Some(LOOK)).unwrap();
+    from.set_read_timeout(Some(POLL_INTERVAL)).unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
         loop {
             if is_hanging.load(Ordering::SeqCst) {
-                thread::sleep(LOOK);
+                thread::sleep(POLL_INTERVAL);
                 continue;
             }
             match from.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => {
                     while is_hanging.load(Ordering::SeqCst) {
-                        thread::sleep(LOOK);
+                        thread::sleep(POLL_INTERVAL);
                     }
                     if to.write_all(&buffer[..read]).is_err() {
                         break;

@@ -1,4 +1,4 @@
-//! A real processor in a process of its own: this test binary, run again.
+//! A real processor in a separate process: this test binary, started again.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::process::{Satellite, start};
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,7 +26,7 @@ pub struct Counts {
     pub filling: String,
 }
 
-/// Counts, and does what `CHILD_DOES` says, at the worst moments.
+/// Counts, and behaves as `CHILD_DOES` configures.
 struct Counting {
     does: String,
     interval: Duration,
@@ -55,7 +55,7 @@ impl Processor for Counting {
             "never ready" => cx.health().problem("engine", "it does not answer"),
             "change the state in startup" => cx.state().count += 1000,
             "save in startup" => {
-                assert!(!cx.may_act(), "the state is another's");
+                assert!(!cx.may_act(), "another process holds the state");
                 let error = cx.checkpoint().unwrap_err();
                 eprintln!("not saved: {error}");
             }
@@ -64,7 +64,7 @@ impl Processor for Counting {
         if self.does("start slowly") {
             cx.sleep(Duration::from_secs(600));
         }
-        if self.does("start deaf") {
+        if self.does("block in startup") {
             thread::sleep(Duration::from_secs(600));
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Processor for Counting {
                 if self.does("grow") {
                     state.filling.push_str(&"x".repeat(50_000));
                 }
-                if self.does("tell the time") {
+                if self.does("store the time") {
                     state.filling = now_ms().to_string();
                 }
                 if self.does("grow at random") {
@@ -105,12 +105,12 @@ impl Processor for Counting {
             };
             eprintln!("count {count}");
             match self.does.as_str() {
-                "tell the turns" => {
+                "print turns" => {
                     thread::sleep(Duration::from_millis(5));
                     eprintln!("turn {begun} {}", monotonic_ns());
                 }
-                "ask before acting" | "ask late in a turn" => {
-                    if self.does("ask late in a turn") {
+                "check before acting" | "check late in a turn" => {
+                    if self.does("check late in a turn") {
                         thread::sleep(Duration::from_millis(100));
                     }
                     if cx.may_act() {
@@ -172,7 +172,7 @@ impl Processor for Counting {
     }
 }
 
-/// The clock that all processes of this host share.
+/// A clock that all processes on this host share.
 fn monotonic_ns() -> u128 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u128 * 1_000_000_000 + now.tv_nsec as u128
@@ -183,7 +183,7 @@ pub fn now_ms() -> u128 {
     since.unwrap().as_millis()
 }
 
-/// Letters that no compression makes shorter than six bits each.
+/// Random letters, which cannot be compressed below six bits each.
 fn noise(letters: usize) -> String {
     use std::hash::{BuildHasher, RandomState};
 
@@ -193,7 +193,7 @@ fn noise(letters: usize) -> String {
     (0..letters).map(letter).collect()
 }
 
-/// The processor: does nothing when it is run as a test among others.
+/// The processor of a child process: does nothing when it is run as a normal test.
 #[test]
 fn process() {
     if std::env::var_os("STATE_CHILD").is_none() {
@@ -203,11 +203,11 @@ fn process() {
     let interval = variable("CHILD_INTERVAL_MS").parse().unwrap_or(20);
     let mut app = App::new();
     if let Ok(url) = std::env::var("CHILD_KUBERNETES") {
-        let patience = variable("CHILD_LEASE_SECONDS").parse().unwrap();
+        let lease = variable("CHILD_LEASE_SECONDS").parse().unwrap();
         let store = ConfigMapStore::new()
             .at(url)
             .service_account(variable("CHILD_ACCOUNT"))
-            .patience(Duration::from_secs(patience));
+            .lease_duration(Duration::from_secs(lease));
         app = app.store(store);
     }
     let exit = app.run(Counting {
@@ -217,8 +217,8 @@ fn process() {
     std::process::exit(exit.code().into());
 }
 
-/// A processor whose state is in `folder`, its endpoints at a port of the
-/// system's choice.
+/// A processor whose state is in `folder`, with its endpoints on a port chosen by the
+/// system.
 pub fn command(folder: &Path) -> Command {
     let mut command = bare_command();
     command
@@ -251,13 +251,15 @@ pub fn doing(folder: &Path, what: &str) -> Satellite {
     start(command)
 }
 
-/// What is kept, read as the processor itself reads it.
-pub fn kept(folder: &Path) -> u64 {
-    kept_state(folder).count
+/// The stored count, read as the processor reads it.
+pub fn stored(folder: &Path) -> u64 {
+    stored_state(folder).count
 }
 
-pub fn kept_state(folder: &Path) -> Counts {
-    let newest = generations(folder).pop().expect("something should be kept");
+pub fn stored_state(folder: &Path) -> Counts {
+    let newest = generations(folder)
+        .pop()
+        .expect("something should be stored");
     let document = std::fs::read(newest).unwrap();
     let snapshot = satellite_state::Snapshot::from_document(&document).unwrap();
     serde_json::from_slice(&snapshot.content.state).unwrap()
@@ -284,17 +286,17 @@ pub fn number(line: &str) -> u64 {
     digits.parse().unwrap_or_else(|_| panic!("{line:?}"))
 }
 
-/// The count with which a process begins to work.
+/// The count with which a process starts to work.
 pub fn started_with(process: &mut Satellite) -> u64 {
     number(&process.line("restored with"))
 }
 
-/// The last number that was counted before the end, which has come.
+/// The last number that a process counted before it ended.
 pub fn last_count(process: &Satellite) -> u64 {
     *counts(process).last().expect("it should have counted")
 }
 
-/// All that was counted. A kill may come in the middle of a line.
+/// All counted numbers. A kill may interrupt a line.
 pub fn counts(process: &Satellite) -> Vec<u64> {
     let lines = process.log.iter();
     lines
@@ -302,13 +304,13 @@ pub fn counts(process: &Satellite) -> Vec<u64> {
         .collect()
 }
 
-/// Where the endpoints of a process are, from its log.
+/// The address of the endpoints of a process, from its log.
 pub fn address(process: &mut Satellite) -> String {
     let line = process.line("endpoints: http://");
     line.rsplit("http://").next().unwrap().to_owned()
 }
 
-/// Status and body of an answer.
+/// The status and body of a response.
 pub fn ask(address: &str, request: &str) -> (u16, String) {
     try_ask(address, request).unwrap()
 }
@@ -316,8 +318,8 @@ pub fn ask(address: &str, request: &str) -> (u16, String) {
 pub fn try_ask(address: &str, request: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(40)))?;
-    // A server may answer and close before it has read all: the answer tells more than the
-    // error of the write does.
+    // A server may respond and close before it has read everything: the response is more
+    // useful than the error of the write.
     let written = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
@@ -345,14 +347,14 @@ pub fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
     )
 }
 
-/// Waits until `found` is.
+/// Waits until `found` returns a value.
 pub fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         if let Some(it) = found() {
             return it;
         }
-        assert!(Instant::now() < end, "it did not come");
+        assert!(Instant::now() < end, "timed out");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! The reference's fifteen faults, each as a test that this kit passes. Those of
+//! The fifteen known faults of dory-sdk, each as a test that this kit passes. Those of
 //! Kubernetes (10 and 15) are in `kubernetes`.
 
 use std::fs;
@@ -12,23 +12,23 @@ use tempfile::tempdir as temp_directory;
 
 use crate::process::start;
 use crate::state_child::{
-    address, ask, command, doing, eventually, files, generations, get, kept, last_count, number,
-    request,
+    address, ask, command, doing, eventually, files, generations, get, last_count, number, request,
+    stored,
 };
 use crate::state_volume::{SmallVolume, small_volume};
 
-/// Generous for a busy machine; the figure itself is the bench's.
+/// An upper bound that allows for a busy machine; the benchmark measures the actual time.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 #[test]
-fn fault_1_a_kill_an_error_a_return_and_a_panic_leave_the_state_saved() {
+fn fault_1_the_state_is_saved_after_a_kill_an_error_a_return_and_a_panic() {
     for (does, code) in [("fail", 1), ("return", 0), ("panic", 1)] {
         let folder = temp_directory().unwrap();
         for turn in 1..=3 {
             let mut process = doing(folder.path(), does);
             let (status, _) = process.end();
             assert_eq!(status.code(), Some(code), "{does}: {:#?}", process.log);
-            assert_eq!(kept(folder.path()), turn, "{does}");
+            assert_eq!(stored(folder.path()), turn, "{does}");
         }
     }
 
@@ -39,12 +39,15 @@ fn fault_1_a_kill_an_error_a_return_and_a_panic_leave_the_state_saved() {
     process.line("count 20");
     process.signal("KILL");
     process.end();
-    let (counted, kept) = (last_count(&process), kept(folder.path()));
-    assert!(kept >= 10 && kept <= counted + 1, "{kept} of {counted}");
+    let (counted, stored) = (last_count(&process), stored(folder.path()));
+    assert!(
+        stored >= 10 && stored <= counted + 1,
+        "{stored} of {counted}"
+    );
 }
 
 #[test]
-fn fault_2_no_stop_in_twenty_loses_what_run_did() {
+fn fault_2_twenty_stops_lose_no_changes_of_run() {
     let folder = temp_directory().unwrap();
     let mut before = 0;
     for _ in 0..20 {
@@ -54,26 +57,26 @@ fn fault_2_no_stop_in_twenty_loses_what_run_did() {
         let (status, _) = process.end();
         assert_eq!(status.code(), Some(0), "{:#?}", process.log);
         let counted = last_count(&process);
-        assert_eq!(kept(folder.path()), counted);
+        assert_eq!(stored(folder.path()), counted);
         assert!(counted > before);
         before = counted;
     }
 }
 
 #[test]
-fn a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_it() {
+fn a_duplicate_signal_is_ignored_and_a_later_one_exits() {
     let folder = temp_directory().unwrap();
     for _ in 0..5 {
         let mut process = doing(folder.path(), "");
         process.line("count 3");
         let pid = process.pid().to_string();
-        // As `timeout` does, to the process and to its group.
+        // As `timeout` does: to the process and to its process group.
         let both = Command::new("kill")
             .args(["-s", "TERM", &pid, &pid])
             .status();
         assert!(both.unwrap().success());
         assert_eq!(process.end().0.code(), Some(0), "{:#?}", process.log);
-        assert_eq!(kept(folder.path()), last_count(&process));
+        assert_eq!(stored(folder.path()), last_count(&process));
         fs::remove_dir_all(folder.path().join("counting")).unwrap();
     }
     let mut process = doing(folder.path(), "block");
@@ -88,10 +91,10 @@ fn a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_it() {
 }
 
 #[test]
-fn fault_3_prestop_comes_after_shutdown_and_the_save_and_says_how_it_went() {
+fn fault_3_prestop_responds_after_shutdown_and_the_last_save_with_the_result() {
     let folder = temp_directory().unwrap();
     for does in ["count in shutdown", "work after the stop", "return"] {
-        let before = generations_or_none(folder.path()).map_or(0, |()| kept(folder.path()));
+        let before = generations_or_none(folder.path()).map_or(0, |()| stored(folder.path()));
         let mut process = doing(folder.path(), does);
         let address = address(&mut process);
         process.line("count ");
@@ -99,15 +102,18 @@ fn fault_3_prestop_comes_after_shutdown_and_the_save_and_says_how_it_went() {
             let (status, body) = get(&address, "/prestop");
             assert_eq!(status, 200, "{body}");
             assert!(body.contains("ready for termination"), "{body}");
-            assert!(kept(folder.path()) > before + 99, "saved before the answer");
+            assert!(
+                stored(folder.path()) > before + 99,
+                "saved before the response"
+            );
         }
         let (status, _) = process.end();
         assert_eq!(status.code(), Some(0), "{:#?}", process.log);
         assert!(process.log.iter().any(|l| l.starts_with("shutdown with")));
-        assert!(kept(folder.path()) > before);
+        assert!(stored(folder.path()) > before);
     }
 
-    // The folder is taken away: there is nowhere to save to.
+    // The folder is removed: saving is not possible.
     let mut command = command(folder.path());
     command.env("DORY_SHUTDOWN_TIMEOUT_SEC", "2");
     let mut process = start(command);
@@ -135,11 +141,11 @@ fn fault_4_an_interval_of_an_hour_does_not_delay_the_exit() {
     let (status, took) = process.end();
     assert_eq!(status.code(), Some(0));
     assert!(took < AT_ONCE, "{took:?}");
-    assert_eq!(kept(folder.path()), 1);
+    assert_eq!(stored(folder.path()), 1);
 }
 
 #[test]
-fn fault_5_a_stop_during_startup_is_obeyed() {
+fn fault_5_a_stop_during_startup_is_handled() {
     let folder = temp_directory().unwrap();
     let mut process = doing(folder.path(), "start slowly");
     process.line("startup with");
@@ -149,10 +155,10 @@ fn fault_5_a_stop_during_startup_is_obeyed() {
     assert!(took < AT_ONCE, "{took:?}");
     assert!(!process.log.iter().any(|line| line.starts_with("count")));
 
-    // One that does not listen is ended when its time is over, and says so.
+    // A startup that ignores the stop is ended at its timeout, with a log line.
     let mut command = command(folder.path());
     command
-        .env("CHILD_DOES", "start deaf")
+        .env("CHILD_DOES", "block in startup")
         .env("DORY_SHUTDOWN_TIMEOUT_SEC", "1");
     let mut process = start(command);
     process.line("startup with");
@@ -163,11 +169,11 @@ fn fault_5_a_stop_during_startup_is_obeyed() {
 }
 
 #[test]
-fn a_startup_past_its_time_ends_with_an_error() {
+fn a_startup_past_its_timeout_fails() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command
-        .env("CHILD_DOES", "start deaf")
+        .env("CHILD_DOES", "block in startup")
         .env("DORY_STARTUP_TIMEOUT_SEC", "1");
     let mut process = start(command);
     process.line("startup lasted longer than 1s");
@@ -177,7 +183,7 @@ fn a_startup_past_its_time_ends_with_an_error() {
 }
 
 #[test]
-fn fault_6_a_damaged_state_is_set_aside_told_of_and_never_overwritten() {
+fn fault_6_a_damaged_state_is_moved_aside_logged_and_never_overwritten() {
     let damages: [(&str, Damage); 3] = [
         ("corrupt", |path| {
             let mut bytes = fs::read(path).unwrap();
@@ -206,21 +212,21 @@ fn fault_6_a_damaged_state_is_set_aside_told_of_and_never_overwritten() {
         assert!(metrics.contains("dory_state_corrupt_total 1"), "{metrics}");
         process.signal("TERM");
         process.end();
-        let told = process.log.join("\n");
+        let text = process.log.join("\n");
         assert!(
-            told.contains("ERROR the state: generation"),
-            "{how}: {told}"
+            text.contains("ERROR the state: generation"),
+            "{how}: {text}"
         );
-        assert!(told.contains("hook: restore failed"), "{how}: {told}");
-        assert_eq!(kept(folder.path()), last_count(&process));
-        assert!(kept(folder.path()) >= 2, "{how}: the one before was used");
+        assert!(text.contains("hook: restore failed"), "{how}: {text}");
+        assert_eq!(stored(folder.path()), last_count(&process));
+        assert!(stored(folder.path()) >= 2, "{how}: the one before was used");
         let aside = files(folder.path(), |name| name.contains(".state.corrupt-"));
         assert_eq!(fs::read(&aside[0]).unwrap(), damaged, "{how}");
     }
 }
 
 #[test]
-fn where_nothing_else_is_left_a_damaged_state_stops_it_unless_the_hook_says_otherwise() {
+fn a_damaged_state_without_an_older_one_fails_the_start_unless_the_hook_starts_fresh() {
     let folder = temp_directory().unwrap();
     doing(folder.path(), "return").end();
     for path in generations(folder.path()) {
@@ -231,7 +237,7 @@ fn where_nothing_else_is_left_a_damaged_state_stops_it_unless_the_hook_says_othe
         let mut process = doing(folder.path(), "return");
         let (status, _) = process.end();
         assert_eq!(status.code(), Some(1), "{:#?}", process.log);
-        assert_eq!(generations(folder.path()), before, "left as it is");
+        assert_eq!(generations(folder.path()), before, "left unchanged");
     }
     let mut process = doing(folder.path(), "start fresh");
     process.line("hook: reset caches");
@@ -261,10 +267,10 @@ fn fault_7_a_full_disk_leaves_the_last_good_state() {
     assert!(body.contains("not saved"), "{body}");
     assert_eq!(get(&address, "/prestop").0, 500);
     assert_eq!(process.end().0.code(), Some(1), "{:#?}", process.log);
-    let saved = kept(path);
+    let saved = stored(path);
     assert!(saved >= 1);
 
-    // Where there is room again it goes on from there.
+    // Once there is space again it continues from that state.
     let roomy = temp_directory().unwrap();
     let newest = generations(path).pop().unwrap();
     fs::create_dir(roomy.path().join("counting")).unwrap();
@@ -279,28 +285,28 @@ fn fault_7_a_full_disk_leaves_the_last_good_state() {
 }
 
 #[test]
-fn fault_8_no_number_of_starts_throws_the_state_away() {
+fn fault_8_no_number_of_starts_discards_the_state() {
     let folder = temp_directory().unwrap();
     for turn in 1..=6 {
         doing(folder.path(), "return").end();
-        assert_eq!(kept(folder.path()), turn);
+        assert_eq!(stored(folder.path()), turn);
     }
     for attempt in 0..6 {
         let mut process = doing(folder.path(), "");
         let line = process.line("startup with");
         assert!(line.ends_with(&format!("attempt {attempt}")), "{line}");
         if attempt >= 3 {
-            let told = process.log.join("\n");
+            let text = process.log.join("\n");
             assert!(
-                told.contains(&format!("hook: {attempt} rapid restarts")),
-                "{told}"
+                text.contains(&format!("hook: {attempt} rapid restarts")),
+                "{text}"
             );
         }
         process.line("count ");
         process.signal("KILL");
         process.end();
     }
-    assert!(kept(folder.path()) >= 6);
+    assert!(stored(folder.path()) >= 6);
 }
 
 #[test]
@@ -327,7 +333,7 @@ fn fault_9_two_processors_in_one_folder_share_nothing() {
 }
 
 #[test]
-fn fault_11_numbers_as_keys_and_sets_are_saved_and_restored() {
+fn fault_11_numeric_keys_and_sets_are_saved_and_restored() {
     let folder = temp_directory().unwrap();
     for _ in 0..3 {
         doing(folder.path(), "return").end();
@@ -340,7 +346,7 @@ fn fault_11_numbers_as_keys_and_sets_are_saved_and_restored() {
 }
 
 #[test]
-fn fault_12_a_state_of_the_wrong_types_is_refused_whole() {
+fn fault_12_a_state_of_the_wrong_types_is_rejected_entirely() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command.env("CHILD_INTERVAL_MS", "3600000");
@@ -348,7 +354,7 @@ fn fault_12_a_state_of_the_wrong_types_is_refused_whole() {
     let address = address(&mut process);
     process.line("count 1");
     let post = |body: &Value| ask(&address, &request("POST", "/state", "", &body.to_string()));
-    for (wrong, told) in [
+    for (wrong, text) in [
         (
             json!({ "data": { "count": "many" } }),
             "count: invalid type",
@@ -369,7 +375,7 @@ fn fault_12_a_state_of_the_wrong_types_is_refused_whole() {
     ] {
         let (status, body) = post(&wrong);
         assert_eq!(status, 400, "{wrong}");
-        assert!(body.contains(told), "{wrong}: {body}");
+        assert!(body.contains(text), "{wrong}: {body}");
     }
     let (_, shown) = get(&address, "/state");
     let shown: Value = serde_json::from_str(&shown).unwrap();
@@ -378,14 +384,14 @@ fn fault_12_a_state_of_the_wrong_types_is_refused_whole() {
 
     let (status, body) = post(&json!({ "data": { "count": 41 } }));
     assert_eq!((status, body.contains("State restored")), (200, true));
-    assert_eq!(kept(folder.path()), 41);
-    // What is shown may be given back.
+    assert_eq!(stored(folder.path()), 41);
+    // A served state can be posted back.
     assert_eq!(post(&shown).0, 200);
-    assert_eq!(kept(folder.path()), 1);
+    assert_eq!(stored(folder.path()), 1);
 }
 
 #[test]
-fn fault_13_probes_are_never_limited_and_a_stranger_ends_nothing() {
+fn fault_13_probes_are_never_limited_and_untrusted_clients_cannot_stop_the_process() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command.env("DORY_STATE_TOKEN", "a token of some length");
@@ -400,7 +406,7 @@ fn fault_13_probes_are_never_limited_and_a_stranger_ends_nothing() {
         assert_eq!(get(&address, "/state").0, 401);
     }
     thread::sleep(Duration::from_millis(200));
-    assert_eq!(get(&address, "/ready").0, 200, "it lives");
+    assert_eq!(get(&address, "/ready").0, 200, "it is alive");
     let bearer = "Authorization: Bearer a token of some length\r\n";
     assert_eq!(ask(&address, &request("GET", "/state", bearer, "")).0, 200);
     assert_eq!(
@@ -408,11 +414,11 @@ fn fault_13_probes_are_never_limited_and_a_stranger_ends_nothing() {
         200
     );
     assert_eq!(process.end().0.code(), Some(0));
-    assert_eq!(kept(folder.path()), last_count(&process));
+    assert_eq!(stored(folder.path()), last_count(&process));
 }
 
 #[test]
-fn fault_14_a_run_that_blocks_keeps_no_probe_waiting_and_is_saved() {
+fn fault_14_a_blocking_run_delays_no_probe_and_is_saved() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command
@@ -427,7 +433,7 @@ fn fault_14_a_run_that_blocks_keeps_no_probe_waiting_and_is_saved() {
         assert_eq!(get(&address, path).0, 200, "{path}");
     }
     assert!(begun.elapsed() < AT_ONCE);
-    eventually(|| (kept(folder.path()) == 1).then_some(()));
+    eventually(|| (stored(folder.path()) == 1).then_some(()));
     process.signal("TERM");
     let (status, took) = process.end();
     assert_eq!(
@@ -436,11 +442,11 @@ fn fault_14_a_run_that_blocks_keeps_no_probe_waiting_and_is_saved() {
         "it did not come to an end by itself"
     );
     assert!(took < Duration::from_secs(2) + AT_ONCE, "{took:?}");
-    assert_eq!(kept(folder.path()), 1);
+    assert_eq!(stored(folder.path()), 1);
 }
 
 #[test]
-fn a_loop_without_a_pause_is_saved_and_shown_all_the_same() {
+fn a_loop_without_a_pause_is_saved_and_served() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command
@@ -450,13 +456,13 @@ fn a_loop_without_a_pause_is_saved_and_shown_all_the_same() {
     let address = address(&mut process);
     process.line("count 10");
     for _ in 0..10 {
-        let before = kept(folder.path());
+        let before = stored(folder.path());
         assert_eq!(get(&address, "/state").0, 200);
-        eventually(|| (kept(folder.path()) > before).then_some(()));
+        eventually(|| (stored(folder.path()) > before).then_some(()));
     }
     process.signal("TERM");
     assert_eq!(process.end().0.code(), Some(0));
-    assert_eq!(kept(folder.path()), last_count(&process));
+    assert_eq!(stored(folder.path()), last_count(&process));
 }
 
 #[test]

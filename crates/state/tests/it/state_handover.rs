@@ -1,4 +1,4 @@
-//! Releases that take over, or fail to, and pods that are older than the holder.
+//! Releases that take over or fail to take over, and pods that are older than the holder.
 
 use std::path::Path;
 use std::thread;
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use tempfile::tempdir as temp_directory;
 
 use crate::fake_kubernetes::FakeKubernetes;
-use crate::kubernetes::{NAMESPACE, NEW, OLD, kept, kept_count, pod};
+use crate::kubernetes::{NAMESPACE, NEW, OLD, pod, stored, stored_count};
 use crate::process::{Satellite, start};
 use crate::state_child::{
-    Counts, PATIENCE, address, command, counts, eventually, get, last_count, started_with,
+    Counts, TIMEOUT, address, command, counts, eventually, get, last_count, started_with,
 };
 
 const NAME: &str = "dory-state-my-app";
-/// Nobody waits until such a lease expires.
+/// A lease that does not expire during a test.
 const LONG_LEASE: (&str, &str) = ("CHILD_LEASE_SECONDS", "600");
-/// As long as a bad release may interrupt the service.
+/// The longest interruption of the service that a faulty release may cause.
 const GAP: Duration = Duration::from_secs(2);
 
 /// The longest time between two actions of a process that has ended.
@@ -27,24 +27,24 @@ fn longest_gap(process: &Satellite) -> Duration {
     let acted = lines.filter_map(|line| line.strip_prefix("acted ")?.parse::<u64>().ok());
     let acted: Vec<u64> = acted.collect();
     let gaps = acted.windows(2).map(|pair| pair[1] - pair[0]);
-    Duration::from_nanos(gaps.max().expect("it should have acted"))
+    Duration::from_nanos(gaps.max().expect("the process should have acted"))
 }
 
-/// What a release does wrong, the rest of its environment, and what the log of the
-/// one that goes on tells.
+/// What a release does wrong, its startup timeout, and what the holder that continues
+/// logs about it.
 const BAD: [(&str, &str, &str); 4] = [
     ("fail in startup", "30", "startup failed: on purpose"),
     ("panic in startup", "30", "it panicked: on purpose"),
     ("exit in startup", "30", "it ended before it was ready"),
-    ("start deaf", "1", "startup lasted longer than 1s"),
+    ("block in startup", "1", "startup lasted longer than 1s"),
 ];
 
 #[test]
-fn a_bad_release_does_not_stop_the_service_in_a_cluster() {
+fn a_faulty_release_does_not_interrupt_the_service_in_a_cluster() {
     let cluster = FakeKubernetes::start();
-    let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "ask before acting")]);
+    let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "check before acting")]);
     old.line("count 5");
-    for (does, startup, told) in BAD {
+    for (does, startup, expected) in BAD {
         let env = [
             ("CHILD_DOES", does),
             ("DORY_STARTUP_TIMEOUT_SEC", startup),
@@ -55,9 +55,9 @@ fn a_bad_release_does_not_stop_the_service_in_a_cluster() {
         let (status, _) = new.end();
         assert!(!status.success(), "{does}: {:#?}", new.log);
         let line = old.line("failed to take over");
-        // A process that just exits is found out by its silence.
+        // A process that just exits is detected by its missing heartbeats.
         assert!(
-            line.contains(told) || does == "exit in startup",
+            line.contains(expected) || does == "exit in startup",
             "{does}: {line}"
         );
         assert!(line.contains("revision 8 in my-app-6c5db8f9d4"), "{line}");
@@ -67,8 +67,12 @@ fn a_bad_release_does_not_stop_the_service_in_a_cluster() {
     old.signal("TERM");
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
     assert!(longest_gap(&old) < GAP, "{:?}", longest_gap(&old));
-    assert_eq!(kept(&cluster).unwrap().stamp.epoch, 1, "nobody took it");
-    assert_eq!(kept_count(&cluster), last_count(&old));
+    assert_eq!(
+        stored(&cluster).unwrap().stamp.epoch,
+        1,
+        "no process took it"
+    );
+    assert_eq!(stored_count(&cluster), last_count(&old));
 }
 
 fn in_folder(folder: &Path, does: &str, env: &[(&str, &str)]) -> Satellite {
@@ -78,11 +82,11 @@ fn in_folder(folder: &Path, does: &str, env: &[(&str, &str)]) -> Satellite {
 }
 
 #[test]
-fn a_bad_release_does_not_stop_the_service_in_a_folder() {
+fn a_faulty_release_does_not_interrupt_the_service_in_a_folder() {
     let folder = temp_directory().unwrap();
-    let mut old = in_folder(folder.path(), "ask before acting", &[]);
+    let mut old = in_folder(folder.path(), "check before acting", &[]);
     old.line("count 5");
-    for (does, startup, told) in BAD {
+    for (does, startup, expected) in BAD {
         let env = [
             ("DORY_STARTUP_TIMEOUT_SEC", startup),
             ("DORY_REVISION", "8"),
@@ -91,11 +95,11 @@ fn a_bad_release_does_not_stop_the_service_in_a_folder() {
         new.line("startup with");
         assert!(!new.end().0.success(), "{does}: {:#?}", new.log);
         let line = old.line("failed to take over");
-        assert!(line.contains(told), "{does}: {line}");
+        assert!(line.contains(expected), "{does}: {line}");
         assert!(line.contains("revision 8 in "), "{line}");
         old.line("acted ");
     }
-    // One that works takes over from the very number.
+    // A working release takes over from exactly that number.
     let mut new = in_folder(folder.path(), "", &[]);
     let restored = started_with(&mut new);
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);
@@ -104,7 +108,7 @@ fn a_bad_release_does_not_stop_the_service_in_a_folder() {
 }
 
 #[test]
-fn a_release_that_dies_while_it_holds_ready_takes_nothing() {
+fn a_release_that_dies_before_it_asks_takes_nothing_over() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 5");
@@ -121,11 +125,11 @@ fn a_release_that_dies_while_it_holds_ready_takes_nothing() {
     let line = old.line("failed to take over");
     assert!(line.contains("pod template 6c5db8f9d4 in"), "{line}");
     old.line("count ");
-    assert_eq!(kept(&cluster).unwrap().stamp.epoch, 1);
+    assert_eq!(stored(&cluster).unwrap().stamp.epoch, 1);
 }
 
 #[test]
-fn a_release_that_is_not_healthy_is_not_given_the_state() {
+fn an_unhealthy_release_does_not_get_the_state() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 5");
@@ -144,7 +148,7 @@ fn a_release_that_is_not_healthy_is_not_given_the_state() {
 }
 
 #[test]
-fn what_prepares_neither_saves_nor_acts_and_begins_with_the_exact_state() {
+fn a_preparing_process_neither_saves_nor_acts_and_starts_with_the_exact_state() {
     let cluster = FakeKubernetes::start();
     for does in ["change the state in startup", "save in startup"] {
         let mut old = pod(&cluster, OLD, &[]);
@@ -156,9 +160,9 @@ fn what_prepares_neither_saves_nor_acts_and_begins_with_the_exact_state() {
         old.line("handed over to");
         assert_eq!(restored, *counts(&old).last().unwrap(), "{does}");
         new.line(&format!("count {}", restored + 1));
-        let told = new.log.join("\n");
-        let is_told = told.contains("startup changed the state");
-        assert_eq!(is_told, does == "change the state in startup", "{told}");
+        let output = new.log.join("\n");
+        let is_warned = output.contains("startup changed the state");
+        assert_eq!(is_warned, does == "change the state in startup", "{output}");
         for mut pod in [new, old] {
             pod.signal("TERM");
             assert_eq!(pod.end().0.code(), Some(0), "{:#?}", pod.log);
@@ -168,23 +172,23 @@ fn what_prepares_neither_saves_nor_acts_and_begins_with_the_exact_state() {
 }
 
 #[test]
-fn whoever_ends_with_an_error_or_a_panic_lets_go_of_the_state() {
+fn a_process_that_fails_or_panics_releases_the_state() {
     for does in ["fail in restored", "panic with the state", "panic"] {
         let cluster = FakeKubernetes::start();
         let mut bad = pod(&cluster, OLD, &[("CHILD_DOES", does), LONG_LEASE]);
         assert_eq!(bad.end().0.code(), Some(1), "{does}: {:#?}", bad.log);
-        assert!(kept(&cluster).unwrap().stamp.is_released(), "{does}");
+        assert!(stored(&cluster).unwrap().stamp.is_released(), "{does}");
         let lease = cluster.object("leases", NAMESPACE, NAME).unwrap();
         assert_eq!(lease["spec"]["holderIdentity"], "", "{does}");
         let begun = Instant::now();
         let mut next = pod(&cluster, NEW, &[LONG_LEASE]);
         next.line("count ");
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
     }
 }
 
 #[test]
-fn an_older_pod_never_takes_the_state_back_after_any_number_of_handovers() {
+fn an_older_pod_never_takes_the_state_back() {
     let cluster = FakeKubernetes::start();
     let name = |n: u64| {
         format!(
@@ -205,7 +209,7 @@ fn an_older_pod_never_takes_the_state_back_after_any_number_of_handovers() {
         holder.line("handed over to");
         assert_eq!(restored, *counts(&holder).last().unwrap());
         last = restored;
-        // Its container is started again, whatever for.
+        // Its container is restarted for some reason.
         holder.signal("KILL");
         holder.end();
         let mut again = pod(&cluster, &name(n - 1), &[]);
@@ -218,9 +222,9 @@ fn an_older_pod_never_takes_the_state_back_after_any_number_of_handovers() {
         holder = next;
     }
     assert_eq!(
-        kept(&cluster).unwrap().stamp.epoch,
+        stored(&cluster).unwrap().stamp.epoch,
         6,
-        "nobody else took it"
+        "no other process took it"
     );
     let lease = cluster.object("leases", NAMESPACE, NAME).unwrap();
     assert_eq!(lease["metadata"]["annotations"]["dory.io/epoch"], "6");
@@ -233,7 +237,7 @@ fn an_older_pod_never_takes_the_state_back_after_any_number_of_handovers() {
     holder.signal("TERM");
     assert_eq!(holder.end().0.code(), Some(0), "{:#?}", holder.log);
     assert!(!holder.log.iter().any(|line| line.contains("handing over")));
-    assert_eq!(kept_count(&cluster), last_count(&holder));
+    assert_eq!(stored_count(&cluster), last_count(&holder));
 }
 
 #[test]
@@ -249,7 +253,7 @@ fn a_new_pod_of_an_older_revision_does_not_ask_for_the_state() {
     });
     thread::sleep(Duration::from_secs(1));
     assert!(counts(&older).is_empty());
-    // When nothing newer is left it goes on.
+    // When no newer process is left it takes the state.
     holder.signal("TERM");
     holder.end();
     assert_eq!(started_with(&mut older), last_count(&holder));
@@ -284,11 +288,11 @@ fn an_older_process_does_not_take_a_shared_folder_back() {
     new.line("count ");
     new.signal("KILL");
     new.end();
-    assert!(started_with(&mut again) >= 3, "nothing newer is left");
+    assert!(started_with(&mut again) >= 3, "no newer process is left");
     assert!(!new.log.iter().any(|line| line.contains("handing over")));
 }
 
-/// The state and the lease as the release before this one wrote them.
+/// The state and the lease as the previous release wrote them.
 fn held_by_an_older_release(cluster: &FakeKubernetes, holder: &str, count: u64) {
     use sha2::Digest;
 
@@ -322,14 +326,14 @@ fn older_lease(holder: &str, renewed: u64) -> Value {
 }
 
 #[test]
-fn the_state_is_taken_over_from_a_release_that_knows_nothing_of_preparing() {
+fn the_state_is_taken_over_from_a_release_without_the_candidate_protocol() {
     let cluster = FakeKubernetes::start();
     let holder = format!("{OLD} 1-00000000000f");
     held_by_an_older_release(&cluster, &holder, 41);
     cluster.put("leases", NAMESPACE, NAME, older_lease(&holder, 0));
     let mut new = pod(&cluster, NEW, &[]);
     new.line("startup with 41");
-    // It hears the claim as it always did, and lets go with its last count.
+    // It sees the claim as before, and releases the state with its last count.
     eventually(|| {
         let lease = cluster.object("leases", NAMESPACE, NAME)?;
         let claim = lease["metadata"]["annotations"]["dory.io/claimed-by"].as_str()?;
@@ -341,21 +345,21 @@ fn the_state_is_taken_over_from_a_release_that_knows_nothing_of_preparing() {
 }
 
 #[test]
-fn a_release_that_knows_nothing_of_preparing_is_given_the_state() {
+fn the_state_is_handed_over_to_a_release_without_the_candidate_protocol() {
     let cluster = FakeKubernetes::start();
     let mut old = pod(&cluster, OLD, &[]);
     old.line("count 5");
-    // It asks at once, in its words, and over whatever lease is there.
+    // It claims the state immediately, in its own format, over any lease.
     eventually(|| {
         let mut lease = cluster.object("leases", NAMESPACE, NAME)?;
         let claims = &mut lease["metadata"]["annotations"];
         *claims = json!({ "dory.io/claimed-by": format!("{NEW} 1-0000000000ff") });
         cluster.put("leases", NAMESPACE, NAME, lease);
-        let released = eventually(|| kept(&cluster)).stamp.is_released();
+        let released = eventually(|| stored(&cluster)).stamp.is_released();
         released.then_some(())
     });
     old.line("handed over to");
-    let kept = kept(&cluster).unwrap();
-    let state: Counts = serde_json::from_slice(&kept.content.state).unwrap();
+    let stored = stored(&cluster).unwrap();
+    let state: Counts = serde_json::from_slice(&stored.content.state).unwrap();
     assert_eq!(state.count, *counts(&old).last().unwrap());
 }

@@ -1,4 +1,4 @@
-//! What is left of a state when its process is killed, and when two want it.
+//! The stored state after a process is killed, and when two processes compete for it.
 
 use std::fs;
 use std::thread;
@@ -8,17 +8,17 @@ use tempfile::tempdir as temp_directory;
 
 use crate::process::start;
 use crate::state_child::{
-    command, counts, doing, eventually, generations, kept, kept_state, last_count, now_ms,
-    started_with,
+    command, counts, doing, eventually, generations, last_count, now_ms, started_with, stored,
+    stored_state,
 };
 
 const CHECKPOINT: Duration = Duration::from_millis(20);
-/// A busy machine may take its time for a save; most lives that are killed are
-/// shorter than this, some are longer.
+/// Extra time for a save on a busy machine; most killed processes live shorter than
+/// this, some longer.
 const SLACK: Duration = Duration::from_millis(600);
 
 #[test]
-fn two_hundred_kills_at_random_lose_no_more_than_the_interval_and_damage_nothing() {
+fn two_hundred_random_kills_lose_at_most_one_interval_and_damage_nothing() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| kill(50));
@@ -32,7 +32,7 @@ fn kill(times: u32) {
     for turn in 0..times {
         let mut command = command(folder.path());
         command
-            .env("CHILD_DOES", "tell the time")
+            .env("CHILD_DOES", "store the time")
             .env("CHILD_INTERVAL_MS", "1")
             .env("DORY_CHECKPOINT_SEC", CHECKPOINT.as_secs_f64().to_string());
         let mut process = start(command);
@@ -44,8 +44,8 @@ fn kill(times: u32) {
         process.signal("KILL");
         let killed = now_ms();
         process.end();
-        let told = process.log.join("\n");
-        assert!(!told.contains("ERROR"), "turn {turn}: {told}");
+        let output = process.log.join("\n");
+        assert!(!output.contains("ERROR"), "turn {turn}: {output}");
         if let Some(line) = process
             .log
             .iter()
@@ -57,13 +57,13 @@ fn kill(times: u32) {
                 .and_then(|n| n.parse::<u64>().ok());
             assert!(
                 restored.is_none_or(|n| n == before),
-                "turn {turn}: exactly what was kept"
+                "turn {turn}: exactly what was stored"
             );
         }
         if !folder.path().join("counting").exists() || generations(folder.path()).is_empty() {
-            continue; // killed before the first save of all
+            continue; // killed before its first save
         }
-        let state = kept_state(folder.path());
+        let state = stored_state(folder.path());
         assert!(
             state.count >= before,
             "turn {turn}: {} after {before}",
@@ -73,7 +73,7 @@ fn kill(times: u32) {
         if let Some(last) = counts(&process).last() {
             assert!(state.count <= last + 1);
             let saved: u128 = match state.count {
-                0 => continue, // the first save was that of the beginning
+                0 => continue, // the only save was that of the start
                 _ => state.filling.parse().unwrap(),
             };
             let lost = Duration::from_millis(killed.saturating_sub(saved) as u64);
@@ -87,7 +87,7 @@ fn kill(times: u32) {
     assert!(before > 0);
 }
 
-/// Below `below`, from the keys of std's hasher.
+/// A random number below `below`, from the keys of std's hasher.
 fn random(below: u64) -> u64 {
     use std::hash::{BuildHasher, RandomState};
 
@@ -95,7 +95,7 @@ fn random(below: u64) -> u64 {
 }
 
 #[test]
-fn of_two_stray_processes_on_one_host_the_second_goes_on_where_the_first_ended() {
+fn a_second_process_on_the_host_continues_from_the_last_state_of_the_first() {
     let folder = temp_directory().unwrap();
     let mut first = doing(folder.path(), "");
     first.line("count 5");
@@ -107,11 +107,11 @@ fn of_two_stray_processes_on_one_host_the_second_goes_on_where_the_first_ended()
     second.line("count ");
     second.signal("TERM");
     assert_eq!(second.end().0.code(), Some(0));
-    assert_eq!(kept(folder.path()), last_count(&second));
+    assert_eq!(stored(folder.path()), last_count(&second));
 }
 
 #[test]
-fn the_second_may_have_the_same_port() {
+fn a_second_process_may_use_the_same_port() {
     let folder = temp_directory().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
@@ -131,11 +131,11 @@ fn the_second_may_have_the_same_port() {
 }
 
 #[test]
-fn nobody_makes_way_for_a_claimant_that_is_gone() {
+fn a_claim_of_a_dead_process_is_ignored() {
     let folder = temp_directory().unwrap();
     let mut first = doing(folder.path(), "");
     first.line("count 2");
-    fs::write(folder.path().join("counting/claim"), "somebody 1-2").unwrap();
+    fs::write(folder.path().join("counting/claim"), "claimant 1-2").unwrap();
     thread::sleep(Duration::from_millis(1500));
     first.signal("TERM");
     first.end();
@@ -143,7 +143,7 @@ fn nobody_makes_way_for_a_claimant_that_is_gone() {
 }
 
 #[test]
-fn whoever_lost_its_lock_is_fenced_and_writes_nothing_more() {
+fn a_process_that_lost_its_lock_is_fenced_and_writes_nothing() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command.env("DORY_CHECKPOINT_SEC", "0.05");
@@ -157,17 +157,17 @@ fn whoever_lost_its_lock_is_fenced_and_writes_nothing_more() {
     second.line("count ");
     second.signal("TERM");
     second.end();
-    assert_eq!(kept(folder.path()), last_count(&second));
+    assert_eq!(stored(folder.path()), last_count(&second));
 }
 
 #[test]
-fn every_single_bit_flip_of_a_stored_state_is_found_by_the_next_start() {
+fn a_bit_flip_in_a_stored_state_is_detected_at_the_next_start() {
     let folder = temp_directory().unwrap();
     doing(folder.path(), "return").end();
     let newest = generations(folder.path()).pop().unwrap();
     let document = fs::read(&newest).unwrap();
-    // Every bit is tried where it costs nothing, in the document's own test;
-    // here a handful, through the whole start.
+    // A unit test of the document covers every bit; this covers a few of them with a
+    // complete start.
     for at in [0, 20, 90, document.len() / 2, document.len() - 1] {
         let mut flipped = document.clone();
         flipped[at] ^= 1 << (at % 8);
@@ -187,16 +187,16 @@ fn every_single_bit_flip_of_a_stored_state_is_found_by_the_next_start() {
 }
 
 #[test]
-fn a_process_that_panics_with_the_state_in_hand_saves_no_half_of_it() {
+fn a_panic_while_the_state_is_locked_saves_no_partial_change() {
     let folder = temp_directory().unwrap();
     let mut process = doing(folder.path(), "panic with the state");
     let (status, _) = process.end();
     assert_eq!(status.code(), Some(1), "{:#?}", process.log);
-    assert!(kept(folder.path()) < 1_000_000);
+    assert!(stored(folder.path()) < 1_000_000);
 }
 
 #[test]
-fn the_state_of_a_crashed_process_is_free_at_once() {
+fn the_state_of_a_crashed_process_is_available_immediately() {
     let folder = temp_directory().unwrap();
     let mut first = doing(folder.path(), "");
     first.line("count 2");

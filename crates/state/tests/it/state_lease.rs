@@ -1,17 +1,17 @@
-//! Who may act: a holder that is cut off stops by itself before another one begins.
-//! With real processes, which tell by one clock when each turn began and ended.
+//! Who may act: a holder that loses its connection stops before another process starts.
+//! Uses real processes, which log with one shared clock when each turn began and ended.
 
 use std::thread;
 use std::time::Duration;
 
 use crate::fake_kubernetes::FakeKubernetes;
-use crate::kubernetes::{NEW, OLD, kept_count, pod, pod_at};
+use crate::kubernetes::{NEW, OLD, pod, pod_at, stored_count};
 use crate::process::Satellite;
 use crate::relay::Relay;
 use crate::state_child::{address, counts, eventually, get, last_count, started_with};
 use crate::state_s3::{Bucket, id, on_host_at};
 
-const TELLS: (&str, &str) = ("CHILD_DOES", "tell the turns");
+const PRINTS_TURNS: (&str, &str) = ("CHILD_DOES", "print turns");
 const LEASE: (&str, &str) = ("CHILD_LEASE_SECONDS", "3");
 
 /// The turns of a process that has ended: when each began and ended, in nanoseconds.
@@ -24,7 +24,7 @@ fn turns(process: &Satellite) -> Vec<(u64, u64)> {
     turns.collect()
 }
 
-/// When a process acted after it had asked whether it may.
+/// When a process acted after checking that it may.
 fn actions(process: &Satellite) -> Vec<u64> {
     let lines = process.log.iter();
     let actions = lines.filter_map(|line| line.strip_prefix("acted ")?.parse().ok());
@@ -41,14 +41,14 @@ fn assert_apart(first: &[(u64, u64)], second: &[(u64, u64)]) {
 }
 
 #[test]
-fn with_the_api_cut_off_the_holder_stops_before_another_begins() {
+fn when_the_api_is_unreachable_the_holder_stops_before_another_process_starts() {
     let cluster = FakeKubernetes::start();
     let relay = Relay::start(&cluster.address());
-    let mut old = pod_at(&relay.url(), &cluster, OLD, &[TELLS, LEASE]);
+    let mut old = pod_at(&relay.url(), &cluster, OLD, &[PRINTS_TURNS, LEASE]);
     let old_address = address(&mut old);
     old.line("count 5");
     relay.hang(true);
-    let mut new = pod(&cluster, NEW, &[TELLS, LEASE]);
+    let mut new = pod(&cluster, NEW, &[PRINTS_TURNS, LEASE]);
     let body = eventually(|| {
         let (status, body) = get(&old_address, "/ready");
         (status == 503 && body.contains("lease")).then_some(body)
@@ -63,18 +63,18 @@ fn with_the_api_cut_off_the_holder_stops_before_another_begins() {
     new.signal("TERM");
     assert_eq!(new.end().0.code(), Some(0), "{:#?}", new.log);
     assert_apart(&turns(&old), &turns(&new));
-    assert_eq!(kept_count(&cluster), last_count(&new));
+    assert_eq!(stored_count(&cluster), last_count(&new));
 }
 
 #[test]
-fn with_the_bucket_cut_off_the_holder_stops_before_another_begins() {
+fn when_the_bucket_is_unreachable_the_holder_stops_before_another_process_starts() {
     let bucket = Bucket::get();
     let relay = Relay::start(bucket.endpoint().trim_start_matches("http://"));
     let id = id("cut-off");
-    let mut old = on_host_at(&relay.url(), "host-a", &id, &[TELLS]);
+    let mut old = on_host_at(&relay.url(), "host-a", &id, &[PRINTS_TURNS]);
     old.line("count 5");
     relay.hang(true);
-    let mut new = on_host_at(&bucket.endpoint(), "host-b", &id, &[TELLS]);
+    let mut new = on_host_at(&bucket.endpoint(), "host-b", &id, &[PRINTS_TURNS]);
     old.line("turns wait");
     let restored = started_with(&mut new);
     new.line(&format!("count {}", restored + 20));
@@ -89,13 +89,13 @@ fn with_the_bucket_cut_off_the_holder_stops_before_another_begins() {
 fn a_short_outage_pauses_the_turns_and_loses_none() {
     let cluster = FakeKubernetes::start();
     let relay = Relay::start(&cluster.address());
-    let mut old = pod_at(&relay.url(), &cluster, OLD, &[TELLS, LEASE]);
+    let mut old = pod_at(&relay.url(), &cluster, OLD, &[PRINTS_TURNS, LEASE]);
     let old_address = address(&mut old);
     old.line("count 5");
     relay.hang(true);
     old.line("turns wait");
     relay.hang(false);
-    old.line("turns go on");
+    old.line("turns resume");
     eventually(|| (get(&old_address, "/ready").0 == 200).then_some(()));
     old.line("count ");
     old.signal("TERM");
@@ -105,12 +105,12 @@ fn a_short_outage_pauses_the_turns_and_loses_none() {
         counted.windows(2).all(|pair| pair[1] == pair[0] + 1),
         "{counted:?}"
     );
-    assert_eq!(kept_count(&cluster), last_count(&old));
+    assert_eq!(stored_count(&cluster), last_count(&old));
 }
 
 #[test]
-fn a_process_that_was_stopped_for_longer_than_its_lease_does_not_act_when_it_goes_on() {
-    for does in ["ask before acting", "ask late in a turn"] {
+fn a_process_suspended_longer_than_its_lease_does_not_act_when_it_resumes() {
+    for does in ["check before acting", "check late in a turn"] {
         let cluster = FakeKubernetes::start();
         let env = [("CHILD_DOES", does), LEASE];
         let mut old = pod(&cluster, OLD, &env);
@@ -134,9 +134,9 @@ fn a_process_that_was_stopped_for_longer_than_its_lease_does_not_act_when_it_goe
 }
 
 #[test]
-fn a_save_that_hangs_holds_up_no_renewal() {
+fn a_hanging_save_delays_no_renewal() {
     let cluster = FakeKubernetes::start();
-    let mut old = pod(&cluster, OLD, &[TELLS, LEASE]);
+    let mut old = pod(&cluster, OLD, &[PRINTS_TURNS, LEASE]);
     let old_address = address(&mut old);
     old.line("count 5");
     cluster.state().slow = Some(("PUT", "/configmaps".into(), Duration::from_secs(8)));
@@ -149,6 +149,6 @@ fn a_save_that_hangs_holds_up_no_renewal() {
     old.line("count ");
     old.signal("TERM");
     old.end();
-    let told = old.log.join("\n");
-    assert!(!told.contains("turns wait"), "{told}");
+    let output = old.log.join("\n");
+    assert!(!output.contains("turns wait"), "{output}");
 }

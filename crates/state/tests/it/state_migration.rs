@@ -1,4 +1,4 @@
-//! States that an older or a newer program wrote.
+//! States written by an older or a newer program.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tempfile::tempdir as temp_directory;
 
 use crate::state_child::{doing, generations};
 
-/// Runs once, with what `work` does.
+/// A processor that runs `work` once.
 struct Once<S, F>(F, std::marker::PhantomData<S>);
 
 impl<S: State, F: FnMut(&mut S)> Processor for Once<S, F> {
@@ -83,14 +83,14 @@ fn an_older_state_is_migrated_and_a_newer_one_is_left_alone() {
     assert_eq!(migrated.0, 2);
     assert_eq!(migrated.1["names"], json!(["Ada", "Grace"]));
 
-    // Back to the program of before: it says why not, and touches nothing.
+    // A rollback to the previous program: it reports the reason, and changes nothing.
     let error = once(app(folder), |_: &mut Old| ()).unwrap_err().to_string();
     assert!(error.contains("version 2, this program knows 1"), "{error}");
     assert_eq!(stored(folder), migrated);
 }
 
 #[test]
-fn a_state_that_does_not_fit_stops_it_and_stays_as_it_is() {
+fn a_state_that_does_not_match_fails_the_start_and_is_left_unchanged() {
     let folder = temp_directory().unwrap();
     let folder = folder.path();
     once(app(folder), |state: &mut Old| state.name = "Ada".into()).unwrap();
@@ -107,7 +107,7 @@ fn a_state_that_does_not_fit_stops_it_and_stays_as_it_is() {
 }
 
 #[test]
-fn keys_that_a_newer_program_wrote_outlive_a_roll_back() {
+fn keys_of_a_newer_program_survive_a_rollback() {
     #[derive(Default, Serialize, Deserialize)]
     struct Newer {
         name: String,
@@ -151,7 +151,7 @@ fn a_state_that_could_not_be_read_back_is_not_saved() {
 }
 
 #[test]
-fn a_file_of_the_reference_is_taken_over() {
+fn a_file_of_dory_sdk_is_imported() {
     let folder = temp_directory().unwrap();
     // Written by Python: {"count": 7}.
     let envelope = r#"{"payload": {"count": 7}, "metadata": {"timestamp": 1.0, "processor_id": "counting"}, "checksum": "3e7caa2097c401b1b0068565b66f3ac89c6221a82d8614acd25475b171bc79be"}"#;
@@ -166,14 +166,16 @@ fn a_file_of_the_reference_is_taken_over() {
 }
 
 #[test]
-fn one_thread_cannot_take_the_state_twice_and_is_told_so() {
+fn locking_the_state_twice_on_one_thread_panics_with_a_message() {
     let folder = temp_directory().unwrap();
-    let told = Arc::new(Mutex::new(String::new()));
-    let process = app(folder.path()).build(Twice(Arc::clone(&told))).unwrap();
+    let output = Arc::new(Mutex::new(String::new()));
+    let process = app(folder.path())
+        .build(Twice(Arc::clone(&output)))
+        .unwrap();
     assert!(process.address().is_some());
     let error = process.run().unwrap_err().to_string();
     assert!(error.contains("holds the state already"), "{error}");
-    assert!(told.lock().unwrap().contains("drop its guard"));
+    assert!(output.lock().unwrap().contains("drop its guard"));
 }
 
 struct Twice(Arc<Mutex<String>>);

@@ -1,5 +1,5 @@
-//! States in a bucket: of a small server in this process, or with
-//! `SATELLITE_S3_ENDPOINT` of a real one (bucket `states`, keys `key`, `secret`).
+//! States in a bucket of a small server in this process or, with
+//! `SATELLITE_S3_ENDPOINT`, of a real one (bucket `states`, keys `key`, `secret`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::state_child::{bare_command, counts, last_count, started_with};
 struct Objects {
     by_path: BTreeMap<String, (u64, Vec<u8>)>,
     writes: u64,
-    /// A condition that has no effect, or is refused with 501.
+    /// A condition that is ignored, or rejected with 501.
     ignored: Option<&'static str>,
     refuses: bool,
 }
@@ -131,7 +131,7 @@ pub fn on_host_at(endpoint: &str, host: &str, id: &str, env: &[(&str, &str)]) ->
     start(command)
 }
 
-/// One that no run before this one has used: a real server remembers.
+/// An id that no previous run has used: a real server keeps its data.
 pub fn id(name: &str) -> String {
     format!("{name}-{}", crate::state_child::now_ms())
 }
@@ -155,7 +155,7 @@ fn a_state_in_a_bucket_moves_from_host_to_host() {
     second.signal("KILL");
     second.end();
 
-    // The host is gone: its lease has to run out.
+    // The host has failed: its lease has to expire.
     let mut third = on_host(&bucket, "host-c", &id);
     let restored = started_with(&mut third);
     assert!(restored >= last_count(&first));
@@ -163,14 +163,17 @@ fn a_state_in_a_bucket_moves_from_host_to_host() {
     third.line("count ");
     third.signal("TERM");
     assert_eq!(third.end().0.code(), Some(0));
-    let told = [&first.log, &second.log, &third.log]
+    let output = [&first.log, &second.log, &third.log]
         .map(|log| log.join("\n"))
         .concat();
-    assert!(!told.contains("X-Amz-Signature"), "no signature is shown");
+    assert!(
+        !output.contains("X-Amz-Signature"),
+        "no signature is logged"
+    );
 }
 
 #[test]
-fn a_bucket_that_is_not_there_is_told_of() {
+fn a_missing_bucket_is_reported() {
     let bucket = Bucket::get();
     let mut command = bare_command();
     command
@@ -179,18 +182,18 @@ fn a_bucket_that_is_not_there_is_told_of() {
         .env_remove("AWS_ACCESS_KEY_ID");
     let mut process = start(command);
     assert_eq!(process.end().0.code(), Some(78));
-    let told = process.log.join("\n");
+    let output = process.log.join("\n");
     for name in [
         "DORY_STATE_S3_BUCKET",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
     ] {
-        assert!(told.contains(name), "{name} is missing in {told}");
+        assert!(output.contains(name), "{name} is missing in {output}");
     }
 }
 
 #[test]
-fn a_bucket_that_ignores_conditions_is_found_out_before_anything_is_kept_in_it() {
+fn a_bucket_that_ignores_conditional_writes_is_rejected_before_it_is_used() {
     for (ignored, refuses) in [
         (Some("if-none-match"), false),
         (Some("if-match"), false),
@@ -203,13 +206,17 @@ fn a_bucket_that_ignores_conditions_is_found_out_before_anything_is_kept_in_it()
         });
         let mut process = on_host(&bucket, "host-a", "orders");
         assert_eq!(process.end().0.code(), Some(1), "{:#?}", process.log);
-        let told = process.log.last().unwrap().to_lowercase();
+        let output = process.log.last().unwrap().to_lowercase();
         let condition = ignored.unwrap_or("if-none-match");
-        let expected = format!("ignores {condition} on put, by which two writers are kept apart");
-        assert!(told.contains(&expected), "{told}");
-        assert!(objects.lock().unwrap().by_path.is_empty(), "nothing stays");
+        let expected =
+            format!("ignores {condition} on put, which is needed to prevent concurrent writers");
+        assert!(output.contains(&expected), "{output}");
+        assert!(
+            objects.lock().unwrap().by_path.is_empty(),
+            "nothing is left behind"
+        );
     }
-    // A good one is left as clean.
+    // A suitable bucket is left just as clean.
     let (bucket, objects) = Bucket::of(Objects::default());
     let mut process = on_host(&bucket, "host-a", "orders");
     process.line("count ");

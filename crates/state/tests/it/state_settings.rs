@@ -1,4 +1,4 @@
-//! Where the settings of a processor come from, and what it tells of itself.
+//! The sources of the settings of a processor, and what it reports about itself.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::process::start;
 use crate::state_child::{address, ask, command, get, request};
 
 #[test]
-fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
+fn the_environment_overrides_the_file_and_the_file_overrides_the_defaults() {
     let folder = temp_directory().unwrap();
     let file = folder.path().join("settings.yaml");
     fs::write(
@@ -32,17 +32,17 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
     );
     process.line("count ");
     assert!(folder.path().join("from-the-file").exists());
-    // In the format that the file asks for: the logger was set before.
-    let told = process.log.iter().find(|line| line.contains("colour"));
-    let told = told.expect("the unknown setting should be named");
+    // In the format that the file configures: the logger was installed before.
+    let output = process.log.iter().find(|line| line.contains("colour"));
+    let output = output.expect("the unknown setting should be logged");
     assert!(
-        told.contains("unknown setting") && told.contains("\"level\":\"WARN\""),
-        "{told}"
+        output.contains("unknown setting") && output.contains("\"level\":\"WARN\""),
+        "{output}"
     );
 }
 
 #[test]
-fn what_is_wrong_is_named_at_once_with_exit_code_78() {
+fn all_invalid_settings_are_reported_together_with_exit_code_78() {
     let folder = temp_directory().unwrap();
     let file = folder.path().join("settings.yaml");
     fs::write(&file, "health_port: 8080\n  nested: true\n").unwrap();
@@ -53,18 +53,18 @@ fn what_is_wrong_is_named_at_once_with_exit_code_78() {
         .env("DORY_SHUTDOWN_TIMEOUT_SEC", "soon");
     let mut process = start(command);
     assert_eq!(process.end().0.code(), Some(78));
-    let told = process.log.join("\n");
+    let output = process.log.join("\n");
     for name in [
         "settings.yaml:2",
         "DORY_STATE_BACKEND",
         "DORY_SHUTDOWN_TIMEOUT_SEC",
     ] {
-        assert!(told.contains(name), "{name} is missing in {told}");
+        assert!(output.contains(name), "{name} is missing in {output}");
     }
 }
 
 #[test]
-fn the_probes_are_where_the_settings_say() {
+fn the_probe_paths_are_configurable() {
     let folder = temp_directory().unwrap();
     let file = folder.path().join("settings.yaml");
     let nested = "retry: {max_attempts: 3}\nmiddleware:\n  order: [a, b]\n";
@@ -98,7 +98,7 @@ fn the_probes_are_where_the_settings_say() {
 }
 
 #[test]
-fn the_root_is_a_page_for_people_and_a_list_for_programs() {
+fn the_root_serves_html_to_browsers_and_json_to_programs() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command
@@ -143,7 +143,7 @@ fn the_root_is_a_page_for_people_and_a_list_for_programs() {
     assert_eq!(list["endpoints"][1], "/ready");
 }
 
-/// The answer to `GET /`, head and all.
+/// The response to `GET /`, including its head.
 fn whole(address: &str, headers: &str) -> String {
     use std::io::{Read, Write};
 
@@ -157,7 +157,7 @@ fn whole(address: &str, headers: &str) -> String {
 }
 
 #[test]
-fn rapid_restarts_are_counted_as_the_settings_say() {
+fn rapid_restarts_are_counted_as_configured() {
     let folder = temp_directory().unwrap();
     let run = |env: &[(&str, &str)]| {
         let mut command = command(folder.path());
@@ -172,7 +172,7 @@ fn rapid_restarts_are_counted_as_the_settings_say() {
     assert!(!run(&[hook]).contains("hook:"));
     assert!(!run(&[hook]).contains("hook:"));
     assert!(run(&[hook]).contains("hook: 2 rapid restarts"));
-    // The state is given up only where that is asked for, and set aside.
+    // The state is discarded only if that is configured, and is then moved aside.
     let log = run(&[("DORY_GOLDEN_IMAGE_THRESHOLD", "3")]);
     assert!(log.contains("DORY_GOLDEN_IMAGE_THRESHOLD"), "{log}");
     assert!(log.contains("startup with 0"), "{log}");
@@ -181,11 +181,11 @@ fn rapid_restarts_are_counted_as_the_settings_say() {
 }
 
 #[test]
-fn a_misspelt_variable_is_named_with_the_nearest_name_and_stops_nothing() {
+fn a_misspelt_variable_is_logged_with_a_suggestion_and_ignored() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command
-        .env("DORY_LEASE_SECS", "20") // asked for with another store only
+        .env("DORY_LEASE_SECS", "20") // only used with another store
         .env("DORY_LEASE_SEC", "20")
         .env("DORY_COLOUR_SCHEME", "of another tool");
     let mut process = start(command);
@@ -198,7 +198,7 @@ fn a_misspelt_variable_is_named_with_the_nearest_name_and_stops_nothing() {
 }
 
 #[test]
-fn metrics_have_the_references_names_and_true_values() {
+fn metrics_have_the_names_of_dory_sdk_and_correct_values() {
     let folder = temp_directory().unwrap();
     let mut command = command(folder.path());
     command

@@ -1,4 +1,4 @@
-//! A small volume of its own, to fill up.
+//! A small volume that a test can fill up.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ pub struct SmallVolume {
     _folder: tempfile::TempDir,
 }
 
-/// A tmpfs of this size; `None`, with a word of it, where none may be mounted.
+/// A tmpfs of this size; prints a message and returns `None` if it cannot be mounted.
 pub fn small_volume(size: &str) -> Option<SmallVolume> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
@@ -21,8 +21,8 @@ pub fn small_volume(size: &str) -> Option<SmallVolume> {
             path,
             _folder: folder,
         }),
-        told => {
-            eprintln!("skipped: no tmpfs can be mounted here: {told:?}");
+        result => {
+            eprintln!("skipped: no tmpfs can be mounted here: {result:?}");
             None
         }
     }

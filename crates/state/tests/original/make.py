@@ -1,4 +1,4 @@
-"""Makes the files beside it with the real dory-sdk, which the tests take over.
+"""Generates the files in this folder with the real dory-sdk, for the import tests.
 
     python3 -m venv /tmp/dory && /tmp/dory/bin/pip install "dory-sdk[production]==2.1.3"
     /tmp/dory/bin/python tests/original/make.py
@@ -33,7 +33,7 @@ PAYLOADS = {
     "numbers": {"big": 2**70, "neg": -0.0, "exp": 1e16, "tiny": 5e-324, "third": 1 / 3,
                 "round": 1e22, "one": 1.0, "bool": True, "none": None},
     "nested": {"z": {"b": [], "a": {}, "": [[], [{}]]}, "a": [1, [2, [3, {"k": "v"}]]]},
-    # dory-sdk refuses this one itself when it reads it back.
+    # dory-sdk itself rejects this one when it reads it back.
     "integer keys": {"by_number": {10: "ten", 9: "nine", 1: "one"}},
     "empty": {},
 }

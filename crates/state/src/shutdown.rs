@@ -1,69 +1,69 @@
-//! The one way out, whatever the reason: leave, then finish.
+//! Shutdown, which is the same for every reason: `begin_shutdown`, then `finish`.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, PROCESSOR, Waker};
-use super::figures;
+use super::metrics;
 use crate::error::{fenced, is_fenced};
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
 
-/// How long a word of migration counts, unless a stop follows.
-const IMMINENT: Duration = Duration::from_secs(60);
+/// How long an announced migration counts as imminent, unless a stop follows.
+const MIGRATION_NOTICE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Why a processor stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Why {
-    /// A signal, or the program itself.
-    Asked,
+pub(super) enum StopReason {
+    /// A signal, or a call of the program.
+    Requested,
     /// Kubernetes' hook.
     PreStop,
-    /// `run` is over.
+    /// `run` returned.
     Returned,
-    /// Another process asks for the state.
+    /// Another process requested the state.
     HandOver(String),
-    /// Another process has the state.
+    /// Another process took the state.
     Fenced(String),
 }
 
 impl Core {
-    /// Begins the one way out; the first reason counts, unless the state is lost.
-    pub(super) fn leave(&self, why: Why) {
+    /// Begins the shutdown. The first reason is recorded, unless the state is lost.
+    pub(super) fn begin_shutdown(&self, reason: StopReason) {
         let mut progress = self.progress();
-        let first = progress.why.is_none();
-        if first || matches!(why, Why::Fenced(_)) {
-            progress.why = Some(why.clone());
+        let first = progress.stop_reason.is_none();
+        if first || matches!(reason, StopReason::Fenced(_)) {
+            progress.stop_reason = Some(reason.clone());
         }
-        progress.leaving_since.get_or_insert_with(Instant::now);
+        progress.stopping_since.get_or_insert_with(Instant::now);
         drop(progress);
         if !first {
             return;
         }
-        let reason = match why {
-            Why::Asked => "asked to stop".to_owned(),
-            Why::PreStop => "asked to stop by the preStop hook".to_owned(),
-            Why::Returned => "run is over".to_owned(),
-            Why::HandOver(to) => format!("handing over to {to}"),
-            Why::Fenced(how) => format!("fenced: {how}"),
+        let text = match reason {
+            StopReason::Requested => "asked to stop".to_owned(),
+            StopReason::PreStop => "asked to stop by the preStop hook".to_owned(),
+            StopReason::Returned => "run is over".to_owned(),
+            StopReason::HandOver(to) => format!("handing over to {to}"),
+            StopReason::Fenced(how) => format!("fenced: {how}"),
         };
-        log::info!("stopping: {reason}");
+        log::info!("stopping: {text}");
         self.health
-            .set_problem(PROCESSOR, format_args!("stopping: {reason}"));
+            .set_problem(PROCESSOR, format_args!("stopping: {text}"));
         self.waiter.wake.stop(Stage::Draining);
         let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         wakers.iter().for_each(|wake| wake());
     }
 
-    /// A signal: whatever else this process may still be waiting for, it ends.
-    pub(super) fn leave_for_good(&self) {
-        self.leave(Why::Asked);
+    /// Begins the shutdown after a signal: also ends the wait on standby.
+    pub(super) fn begin_shutdown_by_signal(&self) {
+        self.begin_shutdown(StopReason::Requested);
         self.waiter.wake.stop(Stage::Stopping);
     }
 
-    pub(super) fn leaving_since(&self) -> Instant {
-        self.progress().leaving_since.unwrap_or_else(Instant::now)
+    pub(super) fn stopping_since(&self) -> Instant {
+        self.progress().stopping_since.unwrap_or_else(Instant::now)
     }
 
     pub(super) fn on_stop(&self, wake: Waker) {
@@ -74,12 +74,12 @@ impl Core {
         wakers.push(wake);
     }
 
-    pub(super) fn why(&self) -> Option<Why> {
-        self.progress().why.clone()
+    pub(super) fn stop_reason(&self) -> Option<StopReason> {
+        self.progress().stop_reason.clone()
     }
 
-    /// The last save, tried until `deadline`, and the word of how it went. Safe
-    /// to call twice: the first one counts.
+    /// Makes the last save, with retries until `deadline`, and publishes its result. Safe
+    /// to call twice: the second call returns the result of the first.
     pub(super) fn finish(&self, deadline: Instant) -> Result<(), String> {
         let finishing = self.finishing.lock();
         let _finishing = finishing.unwrap_or_else(PoisonError::into_inner);
@@ -89,32 +89,32 @@ impl Core {
         let end = self.last_save(deadline).map_err(|e| e.to_string());
         let mut progress = self.progress();
         progress.end = Some(end.clone());
-        if let Some(since) = progress.leaving_since {
+        if let Some(since) = progress.stopping_since {
             let took = since.elapsed().as_secs_f64();
-            self.metrics().set(&figures::SHUTDOWN, &[], took);
+            self.metrics().set(&metrics::SHUTDOWN, &[], took);
         }
         drop(progress);
         self.changed.notify_all();
         end
     }
 
-    /// Where there is no last save, the state is let go of as it was saved before:
-    /// others need not wait until they take this process for dead.
+    /// When there is no last save, the state is released as it was saved before, so that
+    /// other processes need not wait until they consider this process dead.
     fn last_save(&self, deadline: Instant) -> Result<()> {
-        if let Some(Why::Fenced(how)) = self.why() {
+        if let Some(StopReason::Fenced(how)) = self.stop_reason() {
             return match self.is_open.load(Ordering::SeqCst) {
                 true => Err(fenced(how)),
-                false => Ok(()), // it ended before there was a state to keep
+                false => Ok(()), // it ended before there was a state to save
             };
         }
         if !self.is_open.load(Ordering::SeqCst) {
-            self.let_go();
+            self.release_lease();
             return Ok(());
         }
         let saved = self.save_and_release(deadline);
         let is_lost = |e: &Error| is_fenced(e) || e.is_retryable();
         if saved.as_ref().is_err_and(|e| !is_lost(e)) {
-            self.let_go();
+            self.release_lease();
         }
         saved
     }
@@ -122,27 +122,27 @@ impl Core {
     fn save_and_release(&self, deadline: Instant) -> Result<()> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let taken = self.memory.take_within(left().min(Duration::from_secs(5)));
-        let taken = taken.inspect_err(|e| self.not_saved(e))?;
+        let taken = taken.inspect_err(|e| self.record_save_failure(e))?;
         let content = self.content(taken.json, true);
         let mut pause = Duration::from_millis(100);
         loop {
             match self.release(&content) {
                 Ok(()) => return Ok(()),
-                // What the store refuses for good is not accepted a second later.
+                // A permanent error does not go away with a retry.
                 Err(e) if is_fenced(&e) || e.is_too_large() || e.is_final() => return Err(e),
                 Err(e) if left() < 2 * pause => return Err(e),
-                Err(_) => {} // logged as the outage of the saves
+                Err(_) => {} // already logged by the outage of the saves
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
-    /// How the last save went, once it is over.
-    pub(super) fn wait_for_end(&self, patience: Duration) -> Option<Result<(), String>> {
+    /// The result of the last save. Waits for it up to `timeout`.
+    pub(super) fn wait_for_end(&self, timeout: Duration) -> Option<Result<(), String>> {
         let waited = self
             .changed
-            .wait_timeout_while(self.progress(), patience, |progress| progress.end.is_none());
+            .wait_timeout_while(self.progress(), timeout, |progress| progress.end.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.end.clone()
     }
 
@@ -152,8 +152,10 @@ impl Core {
 
     pub(super) fn is_migration_imminent(&self) -> bool {
         let progress = self.progress();
-        let announced = progress.announced.is_some_and(|at| at.elapsed() < IMMINENT);
-        announced || progress.why.is_some()
+        let announced = progress
+            .announced
+            .is_some_and(|at| at.elapsed() < MIGRATION_NOTICE_LIFETIME);
+        announced || progress.stop_reason.is_some()
     }
 
     /// Why `/healthz` fails, if it does.

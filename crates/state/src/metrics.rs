@@ -1,4 +1,4 @@
-//! What `/metrics` tells of a processor: the reference's names, true values.
+//! The metrics of a processor, with the names that dory-sdk uses.
 
 use satellite_health::metrics::Metric;
 
@@ -8,7 +8,7 @@ pub(super) static STARTUP: Metric = Metric::gauge(
 );
 pub(super) static SHUTDOWN: Metric = Metric::gauge(
     "dory_shutdown_duration_seconds",
-    "From the word to stop to the last save.",
+    "From the stop request to the last save.",
 );
 pub(super) static SAVE: Metric = Metric::gauge(
     "dory_state_save_duration_seconds",
@@ -16,27 +16,27 @@ pub(super) static SAVE: Metric = Metric::gauge(
 );
 pub(super) static LOAD: Metric = Metric::gauge(
     "dory_state_load_duration_seconds",
-    "How long loading the state took, without waiting for it.",
+    "How long loading the state took, without the wait for it.",
 );
 pub(super) static RESTARTS: Metric = Metric::gauge(
     "dory_restart_count",
-    "Starts in a row that came to no clean end before this one.",
+    "Consecutive starts before this one that ended uncleanly.",
 );
 pub(super) static RESETS: Metric = Metric::counter(
     "dory_golden_image_resets_total",
-    "States that were set aside to begin anew.",
+    "States that were moved aside to start with the default state.",
 );
 pub(super) static STALLS: Metric = Metric::counter(
     "dory_health_check_failures_total",
-    "Turns that lasted longer than the stall limit.",
+    "Turns that exceeded the stall limit.",
 );
-pub(super) static SIZE: Metric = Metric::gauge("dory_state_size_bytes", "Bytes of the last save.");
+pub(super) static SIZE: Metric =
+    Metric::gauge("dory_state_size_bytes", "Size of the last save in bytes.");
 pub(super) static INFO: Metric = Metric::gauge(
     "dory_processor_info",
-    "Always 1; the labels tell which processor this is.",
+    "Always 1; the labels identify the processor.",
 );
-pub(super) static SAVES: Metric =
-    Metric::counter("dory_state_saves_total", "Saves, by how they went.");
+pub(super) static SAVES: Metric = Metric::counter("dory_state_saves_total", "Saves by outcome.");
 pub(super) static GENERATION: Metric =
     Metric::gauge("dory_state_generation", "The generation of the last save.");
 pub(super) static CORRUPT: Metric = Metric::counter(

@@ -1,8 +1,8 @@
 //! Until when this process may act on its state.
 //!
-//! A holder renews its lease, and others may take the state when they have seen no
-//! renewal for the lease's whole length, by clocks of their own. The holder has to
-//! stop earlier than that. With a lease of length D:
+//! A holder renews its lease, and other processes may take the state when they have seen
+//! no renewal for the whole lease duration, measured with their own clocks. The holder
+//! has to stop earlier than that. With a lease duration D:
 //!
 //! - the holder counts from the moment *before* it sent the last renewal that
 //!   succeeded, and stops acting after 8/10 D;
@@ -10,31 +10,31 @@
 //!   and wait for 11/10 D.
 //!
 //! The two cannot overlap as long as no clock runs more than 15 % faster or slower
-//! than another: 0.8 × 1.15 < 1.1 × 0.85. What is left of the difference is for a turn
-//! that is under way when the lease lapses.
+//! than another: 0.8 × 1.15 < 1.1 × 0.85. The remaining difference is the margin for a
+//! turn that is running when the lease lapses.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A monotonic clock that goes on while the machine is suspended.
+/// A monotonic clock that includes the time when the machine is suspended.
 pub(crate) type LeaseClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 const UNLIMITED: u64 = u64::MAX;
 
-/// Shared by the store, which renews it, and by whoever asks before acting: nobody
-/// waits for a store that is busy.
+/// Shared by the store, which extends it, and by callers that check it before acting, so
+/// that they need not wait for a busy store.
 #[derive(Clone)]
-pub(crate) struct Tenure {
+pub(crate) struct LeaseValidity {
     clock: LeaseClock,
     /// Nanoseconds of `clock`.
     until: Arc<AtomicU64>,
 }
 
-impl Tenure {
+impl LeaseValidity {
     pub(crate) fn new(clock: LeaseClock) -> Self {
-        Tenure {
+        LeaseValidity {
             clock,
             until: Arc::default(),
         }
@@ -49,7 +49,7 @@ impl Tenure {
         until == UNLIMITED || self.now() < Duration::from_nanos(until)
     }
 
-    /// Nothing runs out: the system itself keeps others away, by a lock.
+    /// Never expires: a lock of the operating system excludes other processes.
     pub(crate) fn unlimited(&self) {
         self.until.store(UNLIMITED, Ordering::SeqCst);
     }
@@ -66,15 +66,17 @@ impl Tenure {
     }
 }
 
-impl Default for Tenure {
+impl Default for LeaseValidity {
     fn default() -> Self {
-        Tenure::new(Arc::new(since_boot))
+        LeaseValidity::new(Arc::new(since_boot))
     }
 }
 
-impl fmt::Debug for Tenure {
+impl fmt::Debug for LeaseValidity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tenure").field(&self.is_valid()).finish()
+        f.debug_tuple("LeaseValidity")
+            .field(&self.is_valid())
+            .finish()
     }
 }
 
@@ -88,7 +90,7 @@ pub(super) fn others_limit(lease: Duration) -> Duration {
     lease * 11 / 10
 }
 
-/// `Instant` stands still while a laptop sleeps; the lease does not.
+/// Unlike `Instant`, this clock also counts the time when the machine is suspended.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -1,40 +1,41 @@
-//! Who has the lock of a folder, who asks for it, and who prepares to.
+//! The lock of a folder: its holder, the process that claims it, and the candidate that
+//! prepares to take over.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::told;
+use super::file::io_error;
 use super::generations::Generations;
-use super::{Opening, lock};
+use super::{OpenRequest, lock};
 use crate::document::{Snapshot, pod_of};
 use satellite_core::Result;
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const CLAIM: &str = "claim";
 pub(super) const CANDIDATE: &str = "candidate";
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Waits for the lock, and asks whoever has it to let go. The claim is locked
-/// as well, so that nobody makes way for a process that is gone. Who is older than
-/// the last writer does not ask, and lets those go first who do.
+/// Waits for the lock, and asks its holder to release it. The claim file is locked as
+/// well, so that no holder hands over to a process that has ended. A process that is
+/// older than the last writer does not ask, and waits for those that do.
 pub(super) fn take_lock(
     folder: &Path,
     generations: &Generations,
-    opening: &Opening<'_>,
+    request: &OpenRequest<'_>,
     candidate: &mut Option<File>,
 ) -> Result<File> {
     let (path, claim) = (folder.join(LOCK), folder.join(CLAIM));
     let mut asking = None;
     let mut rank = Rank::default();
     loop {
-        let mut is_older = rank.is_older(generations, opening)?;
-        if let Some(lock) = lock_as(&path, opening.holder())? {
-            is_older = rank.is_older(generations, opening)?; // nobody writes any more
+        let mut is_older = rank.is_older(generations, request)?;
+        if let Some(lock) = lock_as(&path, request.holder())? {
+            is_older = rank.is_older(generations, request)?; // there is no writer any more
             if !is_older || !is_wanted(folder)? {
                 if asking.is_some() {
-                    let _ = fs::remove_file(&claim); // the next claim is a new file
+                    let _ = fs::remove_file(&claim); // the next claim uses a new file
                 }
                 return Ok(lock);
             }
@@ -46,30 +47,30 @@ pub(super) fn take_lock(
                 format!("waiting for {holder} to end, which is newer and is not asked")
             }
             false => {
-                opening.check_prepared()?;
+                request.check_prepared()?;
                 if asking.is_none() {
-                    asking = lock_as(&claim, opening.holder())?;
-                    log::info!("the state is held by {holder}; asking for it");
+                    asking = lock_as(&claim, request.holder())?;
+                    log::info!("the state is held by {holder}; requesting a handover");
                 }
                 format!("waiting for {holder} to hand its state over")
             }
         };
-        opening.wait(LOOK_AGAIN, &reason)?;
+        request.wait(LOCK_POLL_INTERVAL, &reason)?;
     }
 }
 
-/// Whether this process is older than the last writer, found out once for each
+/// Whether this process is older than the last writer, determined once for each
 /// generation.
 #[derive(Default)]
 struct Rank(Option<(u64, bool)>);
 
 impl Rank {
-    fn is_older(&mut self, generations: &Generations, opening: &Opening<'_>) -> Result<bool> {
+    fn is_older(&mut self, generations: &Generations, request: &OpenRequest<'_>) -> Result<bool> {
         let number = generations.list()?.first().copied().unwrap_or(0);
         match self.0 {
             Some((seen, is_older)) if seen == number => Ok(is_older),
             _ => {
-                let is_older = is_older(opening, newest(generations)?.as_ref());
+                let is_older = is_older(request, newest(generations)?.as_ref());
                 self.0 = Some((number, is_older));
                 Ok(is_older)
             }
@@ -77,23 +78,27 @@ impl Rank {
     }
 }
 
-/// Whether another process asks for the state, or prepares to.
+/// Whether another process asks for the state, or prepares to take over.
 fn is_wanted(folder: &Path) -> Result<bool> {
     for name in [CLAIM, CANDIDATE] {
         let path = folder.join(name);
-        if path.exists() && lock::try_lock(&path).map_err(|e| told(&path, e))?.is_none() {
+        if path.exists()
+            && lock::try_lock(&path)
+                .map_err(|e| io_error(&path, e))?
+                .is_none()
+        {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-pub(super) fn is_older(opening: &Opening<'_>, newest: Option<&Snapshot>) -> bool {
-    let pod = pod_of(opening.holder());
-    newest.is_some_and(|snapshot| snapshot.stamp.is_newer_than(pod, opening.revision))
+pub(super) fn is_older(request: &OpenRequest<'_>, newest: Option<&Snapshot>) -> bool {
+    let pod = pod_of(request.holder());
+    newest.is_some_and(|snapshot| snapshot.stamp.is_newer_than(pod, request.revision))
 }
 
-/// The newest state that can be read, whoever holds it.
+/// The newest state that can be read, regardless of its holder.
 pub(super) fn newest(generations: &Generations) -> Result<Option<Snapshot>> {
     for number in generations.list()? {
         match generations.read(number) {
@@ -108,36 +113,36 @@ pub(super) fn newest(generations: &Generations) -> Result<Option<Snapshot>> {
     Ok(None)
 }
 
-/// Locks the file, and leaves a name in it.
+/// Locks the file, and writes the name of the holder to it.
 pub(super) fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
-    let Some(mut file) = lock::try_lock(path).map_err(|e| told(path, e))? else {
+    let Some(mut file) = lock::try_lock(path).map_err(|e| io_error(path, e))? else {
         return Ok(None);
     };
-    // On a full disk the lock counts, not the name.
+    // Only the lock matters: the name may be missing when the disk is full.
     let _ = file
         .set_len(0)
         .and_then(|()| file.write_all(holder.as_bytes()));
     Ok(Some(file))
 }
 
-/// What a holder has said in the log about the one that prepares to take over.
+/// Logs what happens to a process that prepares to take over.
 #[derive(Debug, Default)]
-pub(super) struct Heard(String);
+pub(super) struct CandidateLog(String);
 
-impl Heard {
-    /// Says in the log who prepares to take over, and that it has ended before.
-    pub(super) fn look(&mut self, folder: &Path) -> Result<()> {
+impl CandidateLog {
+    /// Logs which process prepares to take over, and whether it ended before it did.
+    pub(super) fn observe(&mut self, folder: &Path) -> Result<()> {
         let path = folder.join(CANDIDATE);
         if !path.exists() {
             self.0.clear(); // it has taken over, or there was none
             return Ok(());
         }
-        let ended = lock::try_lock(&path).map_err(|e| told(&path, e))?;
+        let ended = lock::try_lock(&path).map_err(|e| io_error(&path, e))?;
         let text = fs::read_to_string(&path).unwrap_or_default();
         let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
         match ended {
             None if self.0 != name => {
-                log::info!("{name} prepares to take over the state");
+                log::info!("{name} is preparing to take over the state");
                 name.clone_into(&mut self.0);
             }
             None => {}
@@ -146,7 +151,7 @@ impl Heard {
                     "" => "it ended before it was ready",
                     why => why,
                 };
-                log::warn!("{name} failed to take over: {why}; this process goes on");
+                log::warn!("{name} failed to take over: {why}; this process continues");
                 let _ = fs::remove_file(&path);
                 self.0.clear();
             }
