@@ -4,13 +4,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{ApiVersion, BasilicaClient};
+use super::api_version::ApiVersion;
+use super::connection::Connection;
 use satellite_core::client::delete;
-use satellite_core::http::{Call, Method, Secret, escaped};
+use satellite_core::http::{Secret, escaped};
 use satellite_core::lenient::or_default;
 use satellite_core::{Error, Result};
 
-/// The account of a [`BasilicaClient`].
+/// The account of a [`BasilicaClient`](crate::BasilicaClient).
 ///
 /// ```no_run
 /// use satellite_basilica::BasilicaClient;
@@ -23,7 +24,7 @@ use satellite_core::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct AccountManager<'a> {
-    pub(super) client: &'a BasilicaClient,
+    pub(super) connection: &'a Connection,
 }
 
 /// API keys are managed by people: the service takes the JWT of a login for it,
@@ -53,7 +54,7 @@ impl AccountManager<'_> {
         if !scopes.is_empty() {
             body["scopes"] = json!(scopes);
         }
-        self.client.create("/api-keys", &body)
+        self.connection.create("/api-keys", &body)
     }
 
     /// The account's API keys, without their tokens.
@@ -61,7 +62,7 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unauthorized()`.
     pub fn api_keys(&self) -> Result<Vec<ApiKey>> {
-        self.client.get("/api-keys", &[])
+        self.connection.get("/api-keys", &[])
     }
 
     /// Deletes an API key. Whoever uses it is refused from now on.
@@ -72,7 +73,11 @@ impl AccountManager<'_> {
     pub fn delete_api_key(&self, name: &str) -> Result<()> {
         check_name(name)?;
         let path = format!("/api-keys/{}", escaped(name));
-        delete(&self.client.transport, &path, self.client.limits.request)
+        delete(
+            &self.connection.transport,
+            &path,
+            self.connection.limits.request,
+        )
     }
 
     /// Registers the account's SSH key, which rentals of the newer service use. An
@@ -82,9 +87,9 @@ impl AccountManager<'_> {
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_conflict()` where there is
     /// one.
     pub fn register_ssh_key(&self, name: &str, public_key: &str) -> Result<SshKey> {
-        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        self.connection.needs(ApiVersion::Deployments, "SSH keys")?;
         let body = json!({ "name": name, "public_key": public_key.trim() });
-        self.client.create("/ssh-keys", &body)
+        self.connection.create("/ssh-keys", &body)
     }
 
     /// The account's SSH key, if one is registered.
@@ -92,8 +97,8 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn ssh_key(&self) -> Result<Option<SshKey>> {
-        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
-        match self.client.get("/ssh-keys", &[]) {
+        self.connection.needs(ApiVersion::Deployments, "SSH keys")?;
+        match self.connection.get("/ssh-keys", &[]) {
             Err(error) if error.is_not_found() => Ok(None),
             answer => answer,
         }
@@ -104,11 +109,11 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
     pub fn delete_ssh_key(&self) -> Result<()> {
-        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        self.connection.needs(ApiVersion::Deployments, "SSH keys")?;
         delete(
-            &self.client.transport,
+            &self.connection.transport,
             "/ssh-keys",
-            self.client.limits.request,
+            self.connection.limits.request,
         )
     }
 
@@ -117,8 +122,9 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn balance(&self) -> Result<Balance> {
-        self.client.needs(ApiVersion::Deployments, "a balance")?;
-        self.client.get("/billing/balance", &[])
+        self.connection
+            .needs(ApiVersion::Deployments, "a balance")?;
+        self.connection.get("/billing/balance", &[])
     }
 
     /// What was rented and what it cost: at most `limit` entries, after the first
@@ -127,11 +133,11 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn usage(&self, limit: u32, offset: u32) -> Result<Usage> {
-        self.client
+        self.connection
             .needs(ApiVersion::Deployments, "a usage history")?;
         let (limit, offset) = (limit.to_string(), offset.to_string());
         let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
-        self.client.get("/billing/usage", &query)
+        self.connection.get("/billing/usage", &query)
     }
 }
 
@@ -238,27 +244,6 @@ pub struct RentalUsage {
     /// The rest of what the service says of it.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-impl BasilicaClient {
-    /// An error where the API is another one: nothing is sent.
-    pub(super) fn needs(&self, version: ApiVersion, what: &str) -> Result<()> {
-        match self.version == version {
-            true => Ok(()),
-            false => Err(Error::unsupported(format_args!(
-                "the {:?} API of {} has no {what}",
-                self.version,
-                self.url()
-            ))),
-        }
-    }
-
-    /// An answer that is worth one attempt and no more.
-    pub(super) fn get_once<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let call = Call::new(Method::GET, path).within(self.limits.request);
-        let call = call.effort(satellite_core::http::Effort::Once);
-        self.transport.send(&call)?.json()
-    }
 }
 
 fn check_name(name: &str) -> Result<()> {

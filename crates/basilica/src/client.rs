@@ -2,34 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::account::AccountManager;
+use super::api_version::ApiVersion;
 use super::auth::{self, Renewing};
+use super::connection::Connection;
 use super::deployments::DeploymentManager;
 use super::dialect;
 use super::executors::ExecutorManager;
 use super::models::HealthStatus;
 use satellite_core::Result;
 use satellite_core::Variables;
-use satellite_core::client::{Cancel, TimeLimits};
-use satellite_core::client::{Client, Connection};
-use satellite_core::http::{Call, Credentials, Method, Secret, Transport, with_query};
-
-/// Which of its two APIs a Basilica service speaks: see the
-/// [module](crate#two-apis).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum ApiVersion {
-    /// The gateway of September 2025: `rentals` of `executors`.
-    #[default]
-    Rentals,
-    /// The newer service: `deployments` by name, on `nodes`.
-    Deployments,
-}
+use satellite_core::client::{self, Cancel, Client};
+use satellite_core::http::{Call, Credentials, Method, Secret};
 
 /// A Basilica service. Clones share one connection.
 ///
@@ -42,9 +27,7 @@ pub enum ApiVersion {
 /// ```
 #[derive(Clone)]
 pub struct BasilicaClient {
-    pub(super) transport: Arc<Transport>,
-    pub(super) limits: TimeLimits,
-    pub(super) version: ApiVersion,
+    connection: Connection,
 }
 
 /// What a [`BasilicaClient`] has beside the things that all clients have.
@@ -77,15 +60,17 @@ impl Client for BasilicaClient {
         options.renewing.read(variables);
     }
 
-    fn open(connection: Connection, options: Options) -> Result<Self> {
-        let credentials = match options.renewing.is_asked_for(&connection.token) {
-            true => auth::renewed(&connection, options.renewing)?,
-            false => Credentials::Token(connection.token.clone()),
+    fn open(settings: client::Connection, options: Options) -> Result<Self> {
+        let credentials = match options.renewing.is_asked_for(&settings.token) {
+            true => auth::renewed(&settings, options.renewing)?,
+            false => Credentials::Token(settings.token.clone()),
         };
         Ok(BasilicaClient {
-            transport: connection.transport(&connection.url, &dialect::GATEWAY, credentials)?,
-            limits: connection.limits,
-            version: options.version.unwrap_or_default(),
+            connection: Connection {
+                transport: settings.transport(&settings.url, &dialect::GATEWAY, credentials)?,
+                limits: settings.limits,
+                version: options.version.unwrap_or_default(),
+            },
         })
     }
 }
@@ -172,29 +157,34 @@ impl BasilicaClient {
     /// None that this client did not have.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(BasilicaClient {
-            transport: self.transport.cancelled_by(cancel)?,
-            ..self.clone()
+            connection: self.connection.cancelled_by(cancel)?,
         })
     }
 
     /// The service's address.
     pub fn url(&self) -> &str {
-        self.transport.base()
+        self.connection.url()
     }
 
     /// Containers: deployed, looked at, stopped.
     pub fn deployments(&self) -> DeploymentManager<'_> {
-        DeploymentManager { client: self }
+        DeploymentManager {
+            connection: &self.connection,
+        }
     }
 
     /// Machines to be had.
     pub fn executors(&self) -> ExecutorManager<'_> {
-        ExecutorManager { client: self }
+        ExecutorManager {
+            connection: &self.connection,
+        }
     }
 
     /// What belongs to the account: API keys, SSH key, balance, usage.
     pub fn account(&self) -> AccountManager<'_> {
-        AccountManager { client: self }
+        AccountManager {
+            connection: &self.connection,
+        }
     }
 
     /// How the service is. No token is shown.
@@ -203,26 +193,8 @@ impl BasilicaClient {
     /// Faults on the way.
     pub fn health(&self) -> Result<HealthStatus> {
         let call = Call::new(Method::GET, "/health").anonymous();
-        self.transport
-            .send(&call.within(self.limits.request))?
-            .json()
-    }
-
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
-        let path = with_query(path, query);
-        let call = Call::new(Method::GET, &path).within(self.limits.request);
-        self.transport.send(&call)?.json()
-    }
-
-    pub(super) fn create<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T> {
-        let call = Call::new(Method::POST, path).json(body)?;
-        // A machine is rented, and an image pulled, before there is an answer.
-        let call = call.within(self.limits.request).patient();
-        self.transport.send(&call)?.json()
+        let call = call.within(self.connection.limits.request);
+        self.connection.transport.send(&call)?.json()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::client::ApiVersion;
+use super::api_version::ApiVersion;
 use super::resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, VolumeMount, is_gpu_type,
 };

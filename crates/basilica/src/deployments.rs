@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use super::client::{ApiVersion, BasilicaClient};
+use super::api_version::ApiVersion;
 use super::config::{DeploymentConfig, Placement};
+use super::connection::Connection;
 use super::models::{Deployment, DeploymentEvent, DeploymentStatus, ListFilters};
 use super::wire::{self, Events, Rental, RentalListed, RentalMade, Rentals, Service, Services};
 use satellite_core::Result;
 use satellite_core::client::delete;
 use satellite_core::http::escaped;
 
-/// Containers of a [`BasilicaClient`].
+/// Containers of a [`BasilicaClient`](crate::BasilicaClient).
 ///
 /// ```no_run
 /// use satellite_basilica::{BasilicaClient, ListFilters};
@@ -23,7 +24,7 @@ use satellite_core::http::escaped;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentManager<'a> {
-    pub(super) client: &'a BasilicaClient,
+    pub(super) connection: &'a Connection,
 }
 
 impl DeploymentManager<'_> {
@@ -36,11 +37,11 @@ impl DeploymentManager<'_> {
     /// [`matching`](Self::matching) then tells what came of it. The gateway's
     /// own 500 leaves that open too.
     pub fn deploy(&self, config: &DeploymentConfig) -> Result<Deployment> {
-        config.check_for(self.client.version)?;
-        match self.client.version {
+        config.check_for(self.connection.version)?;
+        match self.connection.version {
             ApiVersion::Rentals => {
                 let request = wire::rental_request(config);
-                let made: RentalMade = self.client.create("/rentals", &request)?;
+                let made: RentalMade = self.connection.create("/rentals", &request)?;
                 let mut made = made.joined(config);
                 if made.executor_id.is_none() {
                     made.executor_id = self.executor_of(&made.id);
@@ -49,7 +50,7 @@ impl DeploymentManager<'_> {
             }
             ApiVersion::Deployments => {
                 let request = wire::deployment_request(config);
-                let made: Service = self.client.create("/deployments", &request)?;
+                let made: Service = self.connection.create("/deployments", &request)?;
                 Ok(made.joined(config))
             }
         }
@@ -77,7 +78,7 @@ impl DeploymentManager<'_> {
     pub fn matching(&self, config: &DeploymentConfig) -> Result<Vec<Deployment>> {
         let mut found = self.list(&ListFilters::default())?;
         found.retain(
-            |deployment| match (self.client.version, &config.placement) {
+            |deployment| match (self.connection.version, &config.placement) {
                 // The service makes a name its own by adding to it.
                 (ApiVersion::Deployments, _) => deployment.id.starts_with(&config.name),
                 (ApiVersion::Rentals, Some(Placement::Executor(id))) => {
@@ -96,7 +97,7 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_not_found()`, also for a rental that was stopped.
     pub fn get(&self, id: &str) -> Result<Deployment> {
-        match self.client.version {
+        match self.connection.version {
             ApiVersion::Rentals => {
                 let rental = self.rental(id)?;
                 let listed = self.rentals(&[])?;
@@ -114,7 +115,7 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_not_found()`, also for a rental that was stopped.
     pub fn status(&self, id: &str) -> Result<DeploymentStatus> {
-        match self.client.version {
+        match self.connection.version {
             ApiVersion::Rentals => self.rental(id).map(|rental| rental.status),
             ApiVersion::Deployments => self.service(id).map(|service| service.status()),
         }
@@ -125,7 +126,7 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// Faults on the way, a refused token.
     pub fn list(&self, filters: &ListFilters) -> Result<Vec<Deployment>> {
-        let all: Vec<Deployment> = match self.client.version {
+        let all: Vec<Deployment> = match self.connection.version {
             ApiVersion::Rentals => {
                 // The one word for a filter that is known for certain.
                 let query: &[_] = match filters.status {
@@ -135,7 +136,7 @@ impl DeploymentManager<'_> {
                 self.rentals(query)?.into_iter().map(Into::into).collect()
             }
             ApiVersion::Deployments => {
-                let list: Services = self.client.get("/deployments", &[])?;
+                let list: Services = self.connection.get("/deployments", &[])?;
                 list.deployments.into_iter().map(Into::into).collect()
             }
         };
@@ -149,9 +150,9 @@ impl DeploymentManager<'_> {
     /// `is_not_found()` where there was none.
     pub fn stop(&self, id: &str) -> Result<()> {
         delete(
-            &self.client.transport,
+            &self.connection.transport,
             &self.path(id),
-            self.client.limits.request,
+            self.connection.limits.request,
         )
     }
 
@@ -169,9 +170,9 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
     pub fn restart(&self, name: &str) -> Result<Deployment> {
-        self.client.needs(ApiVersion::Deployments, "restart")?;
+        self.connection.needs(ApiVersion::Deployments, "restart")?;
         let path = self.path(name) + "/restart";
-        let made: Service = self.client.create(&path, &json!({}))?;
+        let made: Service = self.connection.create(&path, &json!({}))?;
         Ok(made.into())
     }
 
@@ -190,16 +191,18 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
     pub fn events(&self, name: &str, limit: u32) -> Result<Vec<DeploymentEvent>> {
-        self.client.needs(ApiVersion::Deployments, "events")?;
+        self.connection.needs(ApiVersion::Deployments, "events")?;
         let path = self.path(name) + "/events";
-        let answer: Events = self.client.get(&path, &[("limit", &limit.to_string())])?;
+        let answer: Events = self
+            .connection
+            .get(&path, &[("limit", &limit.to_string())])?;
         Ok(answer.events)
     }
 
     /// The machine of a rental that was just made. It is asked for once: the rental
     /// is made, whatever comes of this.
     fn executor_of(&self, id: &str) -> Option<String> {
-        let rental: Result<Rental> = self.client.get_once(&self.path(id));
+        let rental: Result<Rental> = self.connection.get_once(&self.path(id));
         match rental {
             Ok(rental) => rental.executor_id(),
             Err(error) => {
@@ -211,22 +214,22 @@ impl DeploymentManager<'_> {
 
     /// The route of one deployment.
     pub(super) fn path(&self, id: &str) -> String {
-        match self.client.version {
+        match self.connection.version {
             ApiVersion::Rentals => format!("/rentals/{}", escaped(id)),
             ApiVersion::Deployments => format!("/deployments/{}", escaped(id)),
         }
     }
 
     fn rental(&self, id: &str) -> Result<Rental> {
-        self.client.get(&self.path(id), &[])
+        self.connection.get(&self.path(id), &[])
     }
 
     fn service(&self, name: &str) -> Result<Service> {
-        self.client.get(&self.path(name), &[])
+        self.connection.get(&self.path(name), &[])
     }
 
     fn rentals(&self, query: &[(&str, &str)]) -> Result<Vec<RentalListed>> {
-        let list: Rentals = self.client.get("/rentals", query)?;
+        let list: Rentals = self.connection.get("/rentals", query)?;
         Ok(list.rentals)
     }
 }

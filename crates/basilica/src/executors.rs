@@ -1,11 +1,12 @@
 //! Machines to be had.
 
-use super::client::{ApiVersion, BasilicaClient};
+use super::api_version::ApiVersion;
+use super::connection::Connection;
 use super::models::{CpuOffering, Executor};
 use super::wire::{Available, CpuOfferings};
 use satellite_core::Result;
 
-/// Machines of a [`BasilicaClient`].
+/// Machines of a [`BasilicaClient`](crate::BasilicaClient).
 ///
 /// ```no_run
 /// use satellite_basilica::{BasilicaClient, ExecutorFilters};
@@ -19,7 +20,7 @@ use satellite_core::Result;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutorManager<'a> {
-    pub(super) client: &'a BasilicaClient,
+    pub(super) connection: &'a Connection,
 }
 
 /// Which machines; all that are to be had, where nothing is set.
@@ -90,10 +91,10 @@ impl ExecutorManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn cpu_offerings(&self) -> Result<Vec<CpuOffering>> {
-        self.client
+        self.connection
             .needs(ApiVersion::Deployments, "CPU offerings")?;
         let query = [("available_only", "true")];
-        let list: CpuOfferings = self.client.get("/v2/secure-cloud/cpu-prices", &query)?;
+        let list: CpuOfferings = self.connection.get("/v2/secure-cloud/cpu-prices", &query)?;
         Ok(list.nodes)
     }
 
@@ -102,7 +103,7 @@ impl ExecutorManager<'_> {
     /// # Errors
     /// Faults on the way, a refused token.
     pub fn find(&self, filters: &ExecutorFilters) -> Result<Vec<Executor>> {
-        let path = match self.client.version {
+        let path = match self.connection.version {
             ApiVersion::Rentals => "/executors",
             ApiVersion::Deployments => "/nodes",
         };
@@ -113,7 +114,7 @@ impl ExecutorManager<'_> {
                 .iter()
                 .map(|(name, value)| (*name, value.as_str())),
         );
-        let list: Available = self.client.get(path, &query)?;
+        let list: Available = self.connection.get(path, &query)?;
         let machines = list.available_executors.into_iter();
         Ok(machines.map(Into::into).collect())
     }

@@ -69,9 +69,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
+mod api_version;
 mod auth;
 mod client;
 mod config;
+mod connection;
 mod deployments;
 mod dialect;
 mod executors;
@@ -85,7 +87,8 @@ mod token_file;
 mod wire;
 
 pub use account::{AccountManager, ApiKey, Balance, NewApiKey, RentalUsage, SshKey, Usage};
-pub use client::{ApiVersion, BasilicaBuilder, BasilicaClient, Options};
+pub use api_version::ApiVersion;
+pub use client::{BasilicaBuilder, BasilicaClient, Options};
 pub use config::{DeploymentConfig, DeploymentConfigBuilder};
 pub use deployments::DeploymentManager;
 pub use executors::{ExecutorFilters, ExecutorManager};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
-use super::client::BasilicaClient;
+use super::connection::Connection;
 use super::deployments::DeploymentManager;
 use satellite_core::client::Stream;
 use satellite_core::http::{Call, Fault, Lines, Method, Source, behind, events, with_query};
@@ -70,7 +70,7 @@ impl DeploymentManager<'_> {
 
     fn log(&self, id: &str) -> Log {
         Log {
-            client: self.client.clone(),
+            connection: self.connection.clone(),
             id: id.to_owned(),
             lost: Arc::default(),
         }
@@ -79,7 +79,7 @@ impl DeploymentManager<'_> {
 
 #[derive(Clone)]
 struct Log {
-    client: BasilicaClient,
+    connection: Connection,
     id: String,
     /// The gateway gave the last connection up: lines may have been on their way.
     lost: Arc<AtomicBool>,
@@ -88,7 +88,7 @@ struct Log {
 impl Log {
     fn stream(self, follow: bool, first: u64) -> Result<Stream<LogLine>> {
         let source = self.open(follow, first)?;
-        let transport = Arc::clone(&self.client.transport);
+        let transport = Arc::clone(&self.connection.transport);
         let mut is_last = !follow;
         Ok(Stream::new(transport, source, move |broke, delivered| {
             let from = first + delivered;
@@ -106,8 +106,14 @@ impl Log {
         }))
     }
 
+    fn deployments(&self) -> DeploymentManager<'_> {
+        DeploymentManager {
+            connection: &self.connection,
+        }
+    }
+
     fn is_over(&self) -> Result<bool> {
-        match self.client.deployments().status(&self.id) {
+        match self.deployments().status(&self.id) {
             Ok(status) => Ok(status.is_over()),
             Err(error) if error.is_not_found() => Ok(true),
             Err(error) => Err(error),
@@ -124,19 +130,22 @@ impl Log {
 
     /// One connection, behind the first `from` lines.
     fn open(&self, follow: bool, from: u64) -> Result<Source<LogLine>> {
-        let path = self.client.deployments().path(&self.id) + "/logs";
+        let path = self.deployments().path(&self.id) + "/logs";
         let follow_word = if follow { "true" } else { "false" };
         let path = with_query(&path, &[("follow", follow_word)]);
-        let limits = self.client.limits;
+        let limits = self.connection.limits;
         let call = Call::new(Method::GET, &path).within(limits.request);
-        let answer = self.client.transport.send(&call.streamed(limits.idle))?;
+        let answer = self
+            .connection
+            .transport
+            .send(&call.streamed(limits.idle))?;
         let is_plain = answer
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/plain"));
         let lines = answer.into_lines()?;
         let lost = Arc::clone(&self.lost);
         lost.store(false, Ordering::SeqCst);
-        let asked = format!("GET {path} at {}", self.client.url());
+        let asked = format!("GET {path} at {}", self.connection.url());
         let lines = entries(lines, is_plain).map_while(move |line| match line {
             Ok(line) if line.stream == "error" => {
                 lost.store(true, Ordering::SeqCst);

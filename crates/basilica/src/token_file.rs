@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::auth::unix_now;
 use satellite_core::http::{Grant, Secret};
 use satellite_core::private;
 use satellite_core::{Error, Result};
@@ -120,4 +119,10 @@ impl Kept {
     pub(super) fn has_ended(&self) -> bool {
         self.expires_in() == Some(Duration::ZERO)
     }
+}
+
+/// Seconds since 1970.
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }

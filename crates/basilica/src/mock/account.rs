@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::routes::{error, found};
-use super::world::{World, bearer};
+use super::answers::{error, found};
+use super::world::{Deployed, World, bearer};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
@@ -113,7 +113,7 @@ pub(super) fn usage(world: &World, asked: &str) -> Response {
     let (Some(limit), Some(offset)) = (number("limit", 50), number("offset", 0)) else {
         return Response::text(400, "Failed to deserialize query string: invalid digit");
     };
-    let entry = |one: &super::world::Deployed| {
+    let entry = |one: &Deployed| {
         json!({
             "rental_id": one.id, "node_id": "executor-1", "status": one.state,
             "hourly_rate": "0.990000", "current_cost": "0.990000",

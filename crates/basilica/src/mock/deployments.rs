@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::account;
-use super::routes::{available, error, found, log};
+use super::answers::{error, found};
+use super::log::log;
+use super::machines::available;
 use super::world::{Deployed, Shared, World};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
@@ -17,7 +19,7 @@ pub(super) fn answer(
     segments: &[&str],
 ) -> Response {
     match (asked.method, segments) {
-        ("GET", ["nodes"]) => available(world, asked.query, "node"),
+        ("GET", ["nodes"]) => available(&world.machines, asked.query, "node"),
         ("POST", ["deployments"]) => deploy(shared, world, &asked.body),
         ("GET", ["deployments"]) => {
             let all = world.deployments.iter();

@@ -4,16 +4,9 @@
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
-use super::world::Shared;
-
-/// How a log ends before its end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cut {
-    /// The connection breaks behind so many bytes.
-    Connection(usize),
-    /// The gateway gives up behind so many bytes, and says so.
-    InBand(usize),
-}
+use super::world::{Cut, Shared};
+use satellite_serve::Response;
+use satellite_serve::testing::query;
 
 const GIVEN_UP: &str = concat!(
     r#"data: {"message":"Stream error: operation timed out","stream":"error","#,
@@ -21,17 +14,45 @@ const GIVEN_UP: &str = concat!(
     "\n\n"
 );
 
+pub(super) fn log(
+    shared: &Arc<Shared>,
+    id: &str,
+    asked: &str,
+    printed: usize,
+    cut: Option<Cut>,
+) -> Response {
+    let tail = query(asked, "tail").map(|tail| tail.parse::<usize>().ok());
+    let (Some(follow), Some(tail)) = (
+        query(asked, "follow").unwrap_or("false").parse().ok(),
+        tail.unwrap_or(Some(printed)),
+    ) else {
+        return Response::text(400, "Failed to deserialize query string");
+    };
+    let log = Log {
+        shared: Arc::clone(shared),
+        id: id.to_owned(),
+        follow,
+        cut,
+        next: printed.saturating_sub(tail),
+        buffer: Vec::new(),
+        sent: 0,
+    };
+    Response::new(200)
+        .header("content-type", "text/event-stream")
+        .reader(log, None)
+}
+
 /// The body of a log.
-pub(super) struct Log {
-    pub(super) shared: Arc<Shared>,
-    pub(super) id: String,
-    pub(super) follow: bool,
-    pub(super) cut: Option<Cut>,
+struct Log {
+    shared: Arc<Shared>,
+    id: String,
+    follow: bool,
+    cut: Option<Cut>,
     /// The next event.
-    pub(super) next: usize,
+    next: usize,
     /// What was taken of the log and not sent.
-    pub(super) buffer: Vec<u8>,
-    pub(super) sent: usize,
+    buffer: Vec<u8>,
+    sent: usize,
 }
 
 impl Read for Log {

@@ -1,6 +1,7 @@
 //! Basilica on loopback.
 
 mod account;
+mod answers;
 mod deployments;
 mod log;
 mod machines;
@@ -12,11 +13,10 @@ mod world;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-pub(super) use log::Cut;
-use world::{Shared, World};
+use world::{Cut, Shared, World};
 
-use crate::BasilicaBuilder;
-use crate::{ApiVersion, BasilicaClient};
+use crate::api_version::ApiVersion;
+use crate::client::{BasilicaBuilder, BasilicaClient};
 use satellite_core::Variables;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Host;
@@ -86,7 +86,7 @@ impl MockBasilica {
             .variables(Variables::from_lookup(|_| None))
             .url(self.url())
             .api_version(self.version)
-            .token(world::KEY)
+            .token(oauth::KEY)
     }
 
     /// A client with a key that never ends.
@@ -98,7 +98,7 @@ impl MockBasilica {
 
     /// The API key of [`client`](Self::client), for other programs.
     pub fn client_key(&self) -> String {
-        world::KEY.to_owned()
+        oauth::KEY.to_owned()
     }
 
     /// A client with an access token that is renewed.
@@ -106,7 +106,7 @@ impl MockBasilica {
         self.builder()
             .token(self.access_token())
             .refresh_token(self.refresh_token())
-            .auth0(self.url(), world::CLIENT_ID)
+            .auth0(self.url(), oauth::CLIENT_ID)
     }
 
     /// The access token of now.

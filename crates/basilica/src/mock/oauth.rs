@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::world::{CLIENT_ID, KEY, World};
 use satellite_serve::Response;
+
+/// A key of the service's own.
+pub(super) const KEY: &str = "basilica_mock0123456789abcdef";
+pub(super) const CLIENT_ID: &str = "mock-client";
 
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
@@ -30,13 +33,12 @@ impl Tokens {
     }
 }
 
-pub(super) fn renew(world: &mut World, body: &[u8]) -> Response {
+pub(super) fn renew(tokens: &mut Tokens, body: &[u8]) -> Response {
     let fields: Value = serde_json::from_slice(body).unwrap_or_default();
     let refuse = |status, error: &str, description: &str| {
         let document = json!({ "error": error, "error_description": description });
         Response::json(status, document.to_string())
     };
-    let tokens = &mut world.tokens;
     if fields["grant_type"] != "refresh_token" {
         return refuse(403, "unsupported_grant_type", "Unsupported grant type.");
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::routes::{available, error, found, log};
+use super::answers::{error, found};
+use super::log::log;
+use super::machines::available;
 use super::world::{Deployed, Shared, World};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
@@ -16,7 +18,7 @@ pub(super) fn answer(
     segments: &[&str],
 ) -> Response {
     match (asked.method, segments) {
-        ("GET", ["executors"]) => available(world, asked.query, "executor"),
+        ("GET", ["executors"]) => available(&world.machines, asked.query, "executor"),
         ("POST", ["rentals"]) => rent(world, &asked.body),
         ("GET", ["rentals"]) => list(world, asked.query),
         (_, ["executors" | "rentals"]) => Response::new(405),

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::log::Log;
+use super::answers::{error, found};
 use super::world::{self, Shared, World};
-use super::{account, deployments, machines, oauth, rentals};
-use crate::ApiVersion;
+use super::{account, deployments, oauth, rentals};
+use crate::api_version::ApiVersion;
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::Asked;
 
 pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_>) -> Response {
     let mut world = shared.world();
     let segments: Vec<_> = asked.path.trim_matches('/').split('/').collect();
     match (asked.method, segments.as_slice()) {
         ("GET", ["health"]) => return health(),
-        ("POST", ["oauth", "token"]) => return oauth::renew(&mut world, &asked.body),
+        ("POST", ["oauth", "token"]) => return oauth::renew(&mut world.tokens, &asked.body),
         // What a deployment of the newer service answers at its address.
         ("GET" | "HEAD", ["apps", name, ..]) => {
             let status = if world.find(name).is_some() { 200 } else { 404 };
@@ -73,60 +73,4 @@ fn health() -> Response {
         "healthy_validators": 1,
         "total_validators": 2,
     }))
-}
-
-pub(super) fn available(world: &World, asked: &str, kind: &str) -> Response {
-    let Some(machines) = machines::found(&world.machines, asked) else {
-        return Response::text(400, "Failed to deserialize query string: invalid digit");
-    };
-    let availability = json!({
-        "available_until": null,
-        "verification_score": 0.93,
-        "uptime_percentage": 99.5,
-    });
-    let one = |machine: Value| json!({ kind: machine, "availability": availability });
-    let all: Vec<_> = machines.into_iter().map(one).collect();
-    found(&json!({ "total_count": all.len(), format!("available_{kind}s"): all }))
-}
-
-pub(super) fn log(
-    shared: &Arc<Shared>,
-    id: &str,
-    asked: &str,
-    printed: usize,
-    cut: Option<super::Cut>,
-) -> Response {
-    let tail = query(asked, "tail").map(|tail| tail.parse::<usize>().ok());
-    let (Some(follow), Some(tail)) = (
-        query(asked, "follow").unwrap_or("false").parse().ok(),
-        tail.unwrap_or(Some(printed)),
-    ) else {
-        return Response::text(400, "Failed to deserialize query string");
-    };
-    let log = Log {
-        shared: Arc::clone(shared),
-        id: id.to_owned(),
-        follow,
-        cut,
-        next: printed.saturating_sub(tail),
-        buffer: Vec::new(),
-        sent: 0,
-    };
-    Response::new(200)
-        .header("content-type", "text/event-stream")
-        .reader(log, None)
-}
-
-pub(super) fn found(document: &Value) -> Response {
-    Response::json(200, document.to_string())
-}
-
-pub(super) fn error(status: u16, code: &str, message: &str, retryable: bool) -> Response {
-    let error = json!({
-        "code": format!("BASILICA_API_{code}"),
-        "message": message,
-        "timestamp": "2026-01-01T00:00:00Z",
-        "retryable": retryable,
-    });
-    Response::json(status, json!({ "error": error }).to_string())
 }

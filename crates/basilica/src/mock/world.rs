@@ -7,14 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::log::Cut;
 use super::machines;
 use super::oauth::Tokens;
 use satellite_serve::testing::locked;
-
-/// A key of the service's own.
-pub(super) const KEY: &str = "basilica_mock0123456789abcdef";
-pub(super) const CLIENT_ID: &str = "mock-client";
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -53,6 +48,15 @@ pub(super) struct Deployed {
     pub(super) log: Vec<String>,
     /// How often it was restarted.
     pub(super) restarts: u32,
+}
+
+/// How a log ends before its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cut {
+    /// The connection breaks behind so many bytes.
+    Connection(usize),
+    /// The gateway gives up behind so many bytes, and says so.
+    InBand(usize),
 }
 
 impl Default for World {
