@@ -2,11 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use super::connection::Connection;
 use super::dialect::FaasDialect;
 use super::environments::EnvironmentManager;
 use super::executions::ExecutionManager;
@@ -16,10 +13,8 @@ use super::request::ExecutionRequest;
 use super::snapshots::SnapshotManager;
 use satellite_core::Result;
 use satellite_core::Variables;
-use satellite_core::client::delete;
-use satellite_core::client::{Cancel, TimeLimits};
-use satellite_core::client::{Client, Connection};
-use satellite_core::http::{Call, Credentials, Method, Response, Transport};
+use satellite_core::client::{self, Cancel, Client};
+use satellite_core::http::{Call, Credentials, Method};
 
 /// A FaaS server. Clones share one connection.
 ///
@@ -32,10 +27,7 @@ use satellite_core::http::{Call, Credentials, Method, Response, Transport};
 /// ```
 #[derive(Clone)]
 pub struct FaasClient {
-    pub(super) transport: Arc<Transport>,
-    pub(super) limits: TimeLimits,
-    pub(super) dialect: FaasDialect,
-    pub(super) max_parallel: usize,
+    connection: Connection,
 }
 
 /// What a [`FaasClient`] has beside the things that all clients have.
@@ -72,14 +64,16 @@ impl Client for FaasClient {
         options.max_parallel.get_or_insert(read);
     }
 
-    fn open(connection: Connection, options: Options) -> Result<Self> {
+    fn open(settings: client::Connection, options: Options) -> Result<Self> {
         let dialect = options.dialect.unwrap_or_default();
-        let credentials = Credentials::Token(connection.token.clone());
+        let credentials = Credentials::Token(settings.token.clone());
         Ok(FaasClient {
-            transport: connection.transport(&connection.url, dialect.http(), credentials)?,
-            limits: connection.limits,
-            dialect,
-            max_parallel: options.max_parallel.unwrap_or(8),
+            connection: Connection {
+                transport: settings.transport(&settings.url, dialect.http(), credentials)?,
+                limits: settings.limits,
+                dialect,
+                max_parallel: options.max_parallel.unwrap_or(8),
+            },
         })
     }
 }
@@ -140,14 +134,13 @@ impl FaasClient {
     /// None that this client did not have.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(FaasClient {
-            transport: self.transport.cancelled_by(cancel)?,
-            ..self.clone()
+            connection: self.connection.cancelled_by(cancel)?,
         })
     }
 
     /// The server's address.
     pub fn url(&self) -> &str {
-        self.transport.base()
+        self.connection.url()
     }
 
     /// Runs a text for a shell, or a request with all its options, and waits for
@@ -169,22 +162,30 @@ impl FaasClient {
 
     /// What executions run in.
     pub fn environments(&self) -> EnvironmentManager<'_> {
-        EnvironmentManager { client: self }
+        EnvironmentManager {
+            connection: &self.connection,
+        }
     }
 
     /// Commands, run and looked at.
     pub fn executions(&self) -> ExecutionManager<'_> {
-        ExecutionManager { client: self }
+        ExecutionManager {
+            connection: &self.connection,
+        }
     }
 
     /// States to go on from, again and again.
     pub fn snapshots(&self) -> SnapshotManager<'_> {
-        SnapshotManager { client: self }
+        SnapshotManager {
+            connection: &self.connection,
+        }
     }
 
     /// What the real gateway has beside the contract.
     pub fn gateway(&self) -> GatewayExtras<'_> {
-        GatewayExtras { client: self }
+        GatewayExtras {
+            connection: &self.connection,
+        }
     }
 
     /// How the server is. No key is shown.
@@ -193,36 +194,8 @@ impl FaasClient {
     /// Faults on the way.
     pub fn health(&self) -> Result<HealthStatus> {
         let call = Call::new(Method::GET, "/health").anonymous();
-        self.transport
-            .send(&call.within(self.limits.request))?
-            .json()
-    }
-
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.send(Call::new(Method::GET, path))?.json()
-    }
-
-    pub(super) fn post(&self, path: &str, body: &impl Serialize) -> Result<Response> {
-        self.send(Call::new(Method::POST, path).json(body)?)
-    }
-
-    /// A POST to a route that reads no body: none is sent, since a server that
-    /// leaves one unread closes the connection behind its answer.
-    pub(super) fn post_empty(&self, path: &str) -> Result<Response> {
-        self.send(Call::new(Method::POST, path))
-    }
-
-    pub(super) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        self.send(Call::new(Method::PUT, path).json(body)?)?.json()
-    }
-
-    pub(super) fn delete(&self, path: &str) -> Result<()> {
-        delete(&self.transport, path, self.limits.request)
-    }
-
-    fn send(&self, call: Call<'_>) -> Result<Response> {
-        let call = call.within(self.limits.request);
-        self.transport.send(&call)?.ok()
+        let call = call.within(self.connection.limits.request);
+        self.connection.transport.send(&call)?.json()
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::client::FaasClient;
+use super::connection::Connection;
 use super::models::{Environment, Resources};
 use satellite_core::Result;
 use satellite_core::http::escaped;
 
-/// Environments of a [`FaasClient`].
+/// Environments of a [`FaasClient`](crate::FaasClient).
 ///
 /// ```no_run
 /// use satellite_faas::{EnvironmentSpec, FaasClient};
@@ -23,7 +23,7 @@ use satellite_core::http::escaped;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct EnvironmentManager<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
 /// What an environment is made of; for an update, what is to change.
@@ -114,7 +114,7 @@ impl EnvironmentManager<'_> {
     /// # Errors
     /// `is_unsupported()`.
     pub fn list(&self) -> Result<Vec<Environment>> {
-        self.client.get(ALL)
+        self.connection.get(ALL)
     }
 
     /// Makes an environment. It is sent once; after a lost answer
@@ -125,7 +125,7 @@ impl EnvironmentManager<'_> {
     pub fn create(&self, name: &str, spec: &EnvironmentSpec) -> Result<Environment> {
         let mut body = serde_json::to_value(spec)?;
         body["name"] = name.into();
-        self.client.post(ALL, &body)?.json()
+        self.connection.post(ALL, &body)?.json()
     }
 
     /// An environment.
@@ -133,7 +133,7 @@ impl EnvironmentManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn get(&self, name: &str) -> Result<Environment> {
-        self.client.get(&path(name))
+        self.connection.get(&path(name))
     }
 
     /// Changes what the spec sets, and nothing else. Layers are replaced as a
@@ -147,7 +147,7 @@ impl EnvironmentManager<'_> {
         if change.resources.is_some() || !change.features.is_empty() {
             change.complete(self.get(name)?);
         }
-        self.client.put(&path(name), &change)
+        self.connection.put(&path(name), &change)
     }
 
     /// Deletes an environment.
@@ -155,7 +155,7 @@ impl EnvironmentManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn delete(&self, name: &str) -> Result<()> {
-        self.client.delete(&path(name))
+        self.connection.delete(&path(name))
     }
 }
 

@@ -6,13 +6,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::batch;
-use super::client::FaasClient;
 use super::command;
+use super::connection::{Connection, execution_path};
 use super::models::{Execution, ExecutionResult, ExecutionStatus};
 use super::output::{self, Output};
 use super::request::ExecutionRequest;
 use satellite_core::client::Stream;
-use satellite_core::http::{Call, Fault, Method, escaped};
+use satellite_core::http::{Call, Fault, Method};
 use satellite_core::{Error, Result};
 
 /// How long the client waits for an execution with this time limit: a little
@@ -22,7 +22,7 @@ fn patience(limit: Duration) -> Duration {
     limit.saturating_add(grace)
 }
 
-/// Executions of a [`FaasClient`].
+/// Executions of a [`FaasClient`](crate::FaasClient).
 ///
 /// ```no_run
 /// use satellite_faas::{ExecutionRequest, FaasClient};
@@ -39,7 +39,7 @@ fn patience(limit: Duration) -> Duration {
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutionManager<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
 impl ExecutionManager<'_> {
@@ -61,7 +61,7 @@ impl ExecutionManager<'_> {
     /// the order of the requests, and one that fails takes none of the others
     /// with it.
     pub fn run_batch(&self, requests: &[ExecutionRequest]) -> Vec<Result<ExecutionResult>> {
-        batch::run(requests, self.client.max_parallel, |request| {
+        batch::run(requests, self.connection.max_parallel, |request| {
             self.run(request)
         })
     }
@@ -74,7 +74,7 @@ impl ExecutionManager<'_> {
     /// Those of [`run`](Self::run).
     pub fn stream(&self, request: impl Into<ExecutionRequest>) -> Result<Stream<Output>> {
         let request = request.into();
-        let (body, mark) = request.body(self.client.dialect)?;
+        let (body, mark) = request.body(self.connection.dialect)?;
         if mark.is_some() {
             let problem = "checked, mode: a stream cannot be checked for its exit code, as \
                            `checked(true)` and checkpointed executions are"
@@ -85,11 +85,11 @@ impl ExecutionManager<'_> {
         let call = Call::new(Method::POST, path).json(&body)?;
         let call = call.within(patience(request.limit()));
         let answer = self
-            .client
+            .connection
             .transport
-            .send(&call.streamed(self.client.limits.idle));
+            .send(&call.streamed(self.connection.limits.idle));
         let answer = answer.map_err(|error| self.may_still_run(error, path, &request))?;
-        output::begun(self.client, answer)
+        output::begun(self.connection, answer)
     }
 
     /// What an execution has printed, and with `follow` all that it prints to its
@@ -98,7 +98,7 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_not_found()`, `is_unsupported()`.
     pub fn logs(&self, id: &str, follow: bool) -> Result<Stream<Output>> {
-        output::log(self.client, id, follow)
+        output::log(self.connection, id, follow)
     }
 
     /// The executions that the server knows of.
@@ -106,7 +106,7 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_unsupported()`.
     pub fn list(&self) -> Result<Vec<Execution>> {
-        self.client.get("/api/v1/executions")
+        self.connection.get("/api/v1/executions")
     }
 
     /// An execution.
@@ -114,7 +114,7 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_not_found()`, `is_unsupported()`.
     pub fn get(&self, id: &str) -> Result<Execution> {
-        self.client.get(&path(id))
+        self.connection.get(&execution_path(id))
     }
 
     /// Ends an execution.
@@ -122,12 +122,12 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_not_found()`, `is_unsupported()`.
     pub fn cancel(&self, id: &str) -> Result<()> {
-        self.client.delete(&path(id))
+        self.connection.delete(&execution_path(id))
     }
 
     /// Runs it at a route of the same form.
     pub(super) fn run_at(&self, path: &str, request: &ExecutionRequest) -> Result<ExecutionResult> {
-        let (body, mark) = request.body(self.client.dialect)?;
+        let (body, mark) = request.body(self.connection.dialect)?;
         let mut result: ExecutionResult = self.wait(path, request, &body)?;
         if let Some(mark) = mark {
             self.unmark(&mut result, &mark, path, request)?;
@@ -144,7 +144,7 @@ impl ExecutionManager<'_> {
     ) -> Result<T> {
         let call = Call::new(Method::POST, path).json(body)?;
         let call = call.within(patience(request.limit())).patient();
-        let answer = self.client.transport.send(&call);
+        let answer = self.connection.transport.send(&call);
         answer
             .map_err(|error| self.may_still_run(error, path, request))?
             .json()
@@ -208,10 +208,6 @@ impl ExecutionManager<'_> {
     }
 
     fn asked(&self, path: &str) -> String {
-        format!("POST {path} at {}", self.client.url())
+        format!("POST {path} at {}", self.connection.url())
     }
-}
-
-pub(super) fn path(id: &str) -> String {
-    format!("/api/v1/executions/{}", escaped(id))
 }

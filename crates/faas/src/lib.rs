@@ -72,6 +72,7 @@
 mod batch;
 mod client;
 mod command;
+mod connection;
 mod dialect;
 mod environments;
 mod executions;

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use super::client::FaasClient;
-use super::executions::path;
+use super::connection::{Connection, execution_path};
 use super::models::ExecutionResult;
 use satellite_core::client::Stream;
 use satellite_core::http::{
@@ -57,24 +56,24 @@ enum Told {
 }
 
 /// The output of an execution that has just begun.
-pub(super) fn begun(client: &FaasClient, answer: Response) -> Result<Stream<Output>> {
+pub(super) fn begun(connection: &Connection, answer: Response) -> Result<Stream<Output>> {
     let kind = answer.header("content-type").unwrap_or_default();
     let is_streamed = kind.starts_with("text/event-stream");
     let lines = answer.into_lines()?;
-    let transport = Arc::clone(&client.transport);
+    let transport = Arc::clone(&connection.transport);
     if !is_streamed {
         return Ok(Stream::new(transport, at_once(lines)?, |_, _| Ok(None)));
     }
     let known = Known::default();
     let source = outputs(lines, &known);
-    let client = client.clone();
+    let connection = connection.clone();
     Ok(Stream::new(transport, source, move |broke, delivered| {
         let state = known.state();
         match (state.is_over, state.id.clone()) {
             (true, _) => Ok(None),
             (false, Some(id)) if broke.is_some() => {
                 drop(state);
-                open(&client, &id, true, delivered, &known).map(Some)
+                open(&connection, &id, true, delivered, &known).map(Some)
             }
             (false, Some(_)) => Err(ended_early()),
             // Nobody knows what to ask for.
@@ -85,17 +84,17 @@ pub(super) fn begun(client: &FaasClient, answer: Response) -> Result<Stream<Outp
 }
 
 /// The log of an execution.
-pub(super) fn log(client: &FaasClient, id: &str, follow: bool) -> Result<Stream<Output>> {
+pub(super) fn log(connection: &Connection, id: &str, follow: bool) -> Result<Stream<Output>> {
     let known = Known::default();
-    let source = open(client, id, follow, 0, &known)?;
-    let transport = Arc::clone(&client.transport);
-    let (client, id) = (client.clone(), id.to_owned());
+    let source = open(connection, id, follow, 0, &known)?;
+    let transport = Arc::clone(&connection.transport);
+    let (connection, id) = (connection.clone(), id.to_owned());
     Ok(Stream::new(
         transport,
         source,
         move |broke, delivered| match broke {
             _ if known.state().is_over => Ok(None),
-            Some(_) => open(&client, &id, follow, delivered, &known).map(Some),
+            Some(_) => open(&connection, &id, follow, delivered, &known).map(Some),
             None if follow => Err(ended_early()),
             None => Ok(None),
         },
@@ -119,16 +118,21 @@ impl Known {
 }
 
 fn open(
-    client: &FaasClient,
+    connection: &Connection,
     id: &str,
     follow: bool,
     from: u64,
     known: &Known,
 ) -> Result<Source<Output>> {
     let follow = if follow { "true" } else { "false" };
-    let path = with_query(&format!("{}/logs", path(id)), &[("follow", follow)]);
-    let call = Call::new(Method::GET, &path).within(client.limits.request);
-    let answer = client.transport.send(&call.streamed(client.limits.idle))?;
+    let path = with_query(
+        &format!("{}/logs", execution_path(id)),
+        &[("follow", follow)],
+    );
+    let call = Call::new(Method::GET, &path).within(connection.limits.request);
+    let answer = connection
+        .transport
+        .send(&call.streamed(connection.limits.idle))?;
     Ok(Box::new(behind(outputs(answer.into_lines()?, known), from)))
 }
 

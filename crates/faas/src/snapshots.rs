@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::FaasClient;
+use super::connection::Connection;
+use super::executions::ExecutionManager;
 use super::models::{ExecutionResult, Snapshot};
 use super::request::{ExecutionRequest, Mode};
 use satellite_core::http::{Class, Problem, escaped};
 use satellite_core::{Error, Result};
 
-/// Snapshots of a [`FaasClient`].
+/// Snapshots of a [`FaasClient`](crate::FaasClient).
 ///
 /// ```no_run
 /// use satellite_faas::FaasClient;
@@ -23,13 +24,13 @@ use satellite_core::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotManager<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
 /// A state of its own, which executions change one after the other.
 #[derive(Debug, Clone)]
 pub struct Branch {
-    client: FaasClient,
+    connection: Connection,
     id: String,
 }
 
@@ -42,9 +43,12 @@ impl Branch {
     /// Runs something in it, and waits for the end.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run).
+    /// Those of [`ExecutionManager::run`].
     pub fn execute(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
-        self.client.execute(request.into().branch_from(&self.id))
+        let executions = ExecutionManager {
+            connection: &self.connection,
+        };
+        executions.run(request.into().branch_from(&self.id))
     }
 }
 
@@ -59,7 +63,7 @@ impl SnapshotManager<'_> {
         if let Some(name) = name {
             body["name"] = name.into();
         }
-        self.client.post(ALL, &body)?.json()
+        self.connection.post(ALL, &body)?.json()
     }
 
     /// Runs a script, and makes a snapshot of the state that it leaves.
@@ -73,9 +77,10 @@ impl SnapshotManager<'_> {
         script: impl Into<ExecutionRequest>,
         name: &str,
     ) -> Result<Snapshot> {
-        let result = self
-            .client
-            .execute(script.into().mode(Mode::Checkpointed))?;
+        let executions = ExecutionManager {
+            connection: self.connection,
+        };
+        let result = executions.run(script.into().mode(Mode::Checkpointed))?;
         self.create(&result.ok()?.request_id, Some(name))
     }
 
@@ -85,7 +90,7 @@ impl SnapshotManager<'_> {
     /// `is_unsupported()`, `is_not_found()`.
     pub fn restore(&self, snapshot_id: &str) -> Result<Branch> {
         let path = format!("{}/restore", path(snapshot_id));
-        let answer = self.client.post_empty(&path);
+        let answer = self.connection.post_empty(&path);
         // The real gateway has the route, and says nothing of what it has not.
         let answer = answer.map_err(|error| match error.status() {
             Some(404) => {
@@ -95,7 +100,7 @@ impl SnapshotManager<'_> {
                     message: "there is no such snapshot, or no such route".to_owned(),
                     is_own: true,
                 };
-                let asked = format!("POST {path} at {}", self.client.url());
+                let asked = format!("POST {path} at {}", self.connection.url());
                 Error::from_status(asked, 404, problem, None)
             }
             _ => error,
@@ -110,13 +115,13 @@ impl SnapshotManager<'_> {
     pub fn branch(&self, snapshot_id: &str, count: usize) -> Result<Vec<Branch>> {
         let path = format!("{}/branch", path(snapshot_id));
         let made: Vec<Made> = self
-            .client
+            .connection
             .post(&path, &json!({ "count": count }))?
             .json()?;
         match made.len() == count {
             true => Ok(made.into_iter().map(|made| self.opened(made)).collect()),
             false => {
-                let asked = format!("POST {path} at {}", self.client.url());
+                let asked = format!("POST {path} at {}", self.connection.url());
                 let text = format_args!("made {} branches, not {count}", made.len());
                 Err(Error::answer(asked, text))
             }
@@ -128,7 +133,7 @@ impl SnapshotManager<'_> {
     /// # Errors
     /// `is_unsupported()`.
     pub fn list(&self) -> Result<Vec<Snapshot>> {
-        self.client.get(ALL)
+        self.connection.get(ALL)
     }
 
     /// A snapshot.
@@ -136,7 +141,7 @@ impl SnapshotManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn get(&self, id: &str) -> Result<Snapshot> {
-        self.client.get(&path(id))
+        self.connection.get(&path(id))
     }
 
     /// Deletes a snapshot; its branches stay.
@@ -144,12 +149,12 @@ impl SnapshotManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn delete(&self, id: &str) -> Result<()> {
-        self.client.delete(&path(id))
+        self.connection.delete(&path(id))
     }
 
     fn opened(&self, made: Made) -> Branch {
         Branch {
-            client: self.client.clone(),
+            connection: self.connection.clone(),
             id: made.id,
         }
     }

@@ -14,23 +14,14 @@ use serde_json::{Value, json};
 use super::credentials::CloudCredentials;
 use super::dialect::{self, API_VERSION, OLDEST_API_VERSION};
 use super::models::{Health, RequestRecord, RequestStatus};
-use super::request::{Request, RequestResult};
 use super::user::User;
 use satellite_core::Variables;
 use satellite_core::client::{Cancel, TimeLimits};
 use satellite_core::client::{Client, Connection};
 use satellite_core::http::{
-    Call, Credentials, Method, Op, Pace, Response, Secret, Transport, retry, with_query,
+    Call, Credentials, Method, Op, Response, Secret, Transport, with_query,
 };
 use satellite_core::{Error, Result};
-
-/// How long a request is looked for whose answer was lost.
-const LOOK_FOR: Duration = Duration::from_secs(10);
-
-const LOOK_PACE: Pace = Pace {
-    first: Duration::from_millis(500),
-    max: Duration::from_secs(4),
-};
 
 /// A SkyPilot API server, one method for each operation. Clones share one
 /// connection.
@@ -98,6 +89,15 @@ satellite_core::client_builder! {
     pub struct SkyPilotBuilder for SkyPilotClient;
 }
 
+impl SkyPilotBuilder {
+    /// Who asks: an id of eight hexadecimal digits, and a name. For servers
+    /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
+    pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
+        *self.options() = User::new(id.into(), name.into());
+        self
+    }
+}
+
 impl SkyPilotClient {
     /// A client to be built. Its variables begin with `SKYPILOT_`: the address
     /// is `SKYPILOT_API_SERVER_URL`, or the official client's
@@ -151,6 +151,39 @@ impl SkyPilotClient {
         })
     }
 
+    /// The same client on a cloud account: all of its operations bear these
+    /// credentials. It shares this client's connection and costs little, so one
+    /// may be made for each tenant, or for one call.
+    ///
+    /// A cluster that was launched with credentials can be stopped, used and
+    /// terminated with the same ones only: with others the server answers
+    /// `ClusterOwnerIdentityMismatchError`, which `is_forbidden()`. They cannot
+    /// go with [`enabled_clouds`](Self::enabled_clouds), which has no body.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::CloudCredentials;
+    ///
+    /// let tenant = sky.with_credentials(CloudCredentials::aws("AKIA…", "secret"));
+    /// tenant.terminate("tenant-abc")?.wait()?;
+    /// # Ok::<(), satellite_skypilot::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_credentials(&self, credentials: CloudCredentials) -> Self {
+        SkyPilotClient {
+            credentials: Some(credentials.into()),
+            ..self.clone()
+        }
+    }
+
+    /// With the credentials of one call, where it has any.
+    pub(super) fn on_account(&self, credentials: &Option<CloudCredentials>) -> Self {
+        match credentials {
+            Some(credentials) => self.with_credentials(credentials.clone()),
+            None => self.clone(),
+        }
+    }
+
     /// The server's address.
     pub fn url(&self) -> &str {
         self.transport.base()
@@ -173,49 +206,6 @@ impl SkyPilotClient {
             true => Err(mismatch("GET /api/health", health.api_version)),
             false => Ok(health),
         }
-    }
-
-    /// Hands in a request that changes something: sent once, unless it is sure
-    /// that nothing came of it. Where that is not known, the server is asked
-    /// whether it has the request, in a quarter of the time that is kept for it.
-    pub(super) fn submit<T>(&self, path: &str, cluster: &str, mut body: Value) -> Result<Request<T>>
-    where
-        T: RequestResult,
-    {
-        let deadline = self.deadline(self.limits.request);
-        let mark = format!(
-            "satellite-sdk {:016x}{:016x}",
-            retry::random_bits(),
-            retry::random_bits()
-        );
-        body["entrypoint_command"] = mark.clone().into();
-        let limit = self.limits.request.mul_f64(0.75);
-        let id = self
-            .hand_in(path, Op::Create, body, self.deadline(limit))
-            .or_else(|error| {
-                let is_open = error.is_outcome_unknown() && !error.is_stopped();
-                let found = is_open.then(|| self.find(cluster, &mark, deadline));
-                found.flatten().ok_or(error)
-            })?;
-        Ok(Request::new(self.clone(), id))
-    }
-
-    /// The request that bears this mark; it may appear late.
-    fn find(&self, cluster: &str, mark: &str, deadline: Deadline) -> Option<String> {
-        let limit = self.left(deadline).min(LOOK_FOR);
-        let look = |left: Duration| {
-            let records = self.requests_within(cluster, left)?;
-            let bears_it = |record: &RequestRecord| {
-                let body = record.request_body.as_ref();
-                body.is_some_and(|body| body.expose().contains(mark))
-            };
-            let found = records.into_iter().find(bears_it);
-            Ok(found.map(|record| record.request_id))
-        };
-        let what = format!("a request about {cluster}");
-        self.transport
-            .poll_until(&what, limit, LOOK_PACE, look)
-            .ok()
     }
 
     /// Hands in a short request and waits for its result, both within the limit

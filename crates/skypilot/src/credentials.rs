@@ -1,6 +1,5 @@
 //! On whose cloud account an operation works.
 
-use super::client::SkyPilotClient;
 use satellite_core::http::Secret;
 use satellite_core::{Error, Result};
 
@@ -85,40 +84,5 @@ impl CloudCredentials {
         }
         let plain = |(name, value): &(&'static str, Secret)| (*name, value.expose().to_owned());
         Ok(self.variables.iter().map(plain).collect())
-    }
-}
-
-impl SkyPilotClient {
-    /// The same client on a cloud account: all of its operations bear these
-    /// credentials. It shares this client's connection and costs little, so one
-    /// may be made for each tenant, or for one call.
-    ///
-    /// A cluster that was launched with credentials can be stopped, used and
-    /// terminated with the same ones only: with others the server answers
-    /// `ClusterOwnerIdentityMismatchError`, which `is_forbidden()`. They cannot
-    /// go with [`enabled_clouds`](Self::enabled_clouds), which has no body.
-    ///
-    /// ```no_run
-    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_skypilot::CloudCredentials;
-    ///
-    /// let tenant = sky.with_credentials(CloudCredentials::aws("AKIA…", "secret"));
-    /// tenant.terminate("tenant-abc")?.wait()?;
-    /// # Ok::<(), satellite_skypilot::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_credentials(&self, credentials: CloudCredentials) -> Self {
-        SkyPilotClient {
-            credentials: Some(credentials.into()),
-            ..self.clone()
-        }
-    }
-
-    /// With the credentials of one call, where it has any.
-    pub(super) fn on_account(&self, credentials: &Option<CloudCredentials>) -> Self {
-        match credentials {
-            Some(credentials) => self.with_credentials(credentials.clone()),
-            None => self.clone(),
-        }
     }
 }

@@ -5,19 +5,27 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Deadline, SkyPilotClient, absent};
 use super::logs::readable;
 use super::models::{Launched, RequestRecord};
 use satellite_core::Result;
 use satellite_core::client::Stream;
-use satellite_core::http::{Call, Method, Op, Pace, Source, behind, with_query};
+use satellite_core::http::{Call, Method, Op, Pace, Source, behind, retry, with_query};
 
 /// How often a request is asked after.
 const PACE: Pace = Pace {
     first: Duration::from_millis(200),
     max: Duration::from_secs(5),
+};
+
+/// How long a request is looked for whose answer was lost.
+const LOOK_FOR: Duration = Duration::from_secs(10);
+
+const LOOK_PACE: Pace = Pace {
+    first: Duration::from_millis(500),
+    max: Duration::from_secs(4),
 };
 
 /// Work that the server has begun, or will: it goes on whether or not somebody
@@ -123,6 +131,49 @@ impl<T: RequestResult> Request<T> {
 
 /// Requests, by their ids.
 impl SkyPilotClient {
+    /// Hands in a request that changes something: sent once, unless it is sure
+    /// that nothing came of it. Where that is not known, the server is asked
+    /// whether it has the request, in a quarter of the time that is kept for it.
+    pub(super) fn submit<T>(&self, path: &str, cluster: &str, mut body: Value) -> Result<Request<T>>
+    where
+        T: RequestResult,
+    {
+        let deadline = self.deadline(self.limits.request);
+        let mark = format!(
+            "satellite-sdk {:016x}{:016x}",
+            retry::random_bits(),
+            retry::random_bits()
+        );
+        body["entrypoint_command"] = mark.clone().into();
+        let limit = self.limits.request.mul_f64(0.75);
+        let id = self
+            .hand_in(path, Op::Create, body, self.deadline(limit))
+            .or_else(|error| {
+                let is_open = error.is_outcome_unknown() && !error.is_stopped();
+                let found = is_open.then(|| self.find(cluster, &mark, deadline));
+                found.flatten().ok_or(error)
+            })?;
+        Ok(Request::new(self.clone(), id))
+    }
+
+    /// The request that bears this mark; it may appear late.
+    fn find(&self, cluster: &str, mark: &str, deadline: Deadline) -> Option<String> {
+        let limit = self.left(deadline).min(LOOK_FOR);
+        let look = |left: Duration| {
+            let records = self.requests_within(cluster, left)?;
+            let bears_it = |record: &RequestRecord| {
+                let body = record.request_body.as_ref();
+                body.is_some_and(|body| body.expose().contains(mark))
+            };
+            let found = records.into_iter().find(bears_it);
+            Ok(found.map(|record| record.request_id))
+        };
+        let what = format!("a request about {cluster}");
+        self.transport
+            .poll_until(&what, limit, LOOK_PACE, look)
+            .ok()
+    }
+
     /// Waits for a request to end, for at most
     /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work), and calls
     /// `progress` with what is known of it at first and whenever its status or
@@ -212,11 +263,7 @@ impl SkyPilotClient {
         self.requests_within(cluster_name, self.limits.request)
     }
 
-    pub(super) fn requests_within(
-        &self,
-        cluster_name: &str,
-        within: Duration,
-    ) -> Result<Vec<RequestRecord>> {
+    fn requests_within(&self, cluster_name: &str, within: Duration) -> Result<Vec<RequestRecord>> {
         let query = [("all_status", "true"), ("cluster_name", cluster_name)];
         self.get("/api/status", &query, within)?.json()
     }

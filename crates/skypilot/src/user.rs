@@ -1,6 +1,5 @@
 //! Who asks, where no token says so.
 
-use crate::SkyPilotBuilder;
 use satellite_core::Variables;
 
 /// An id and a name.
@@ -10,19 +9,14 @@ pub struct User {
     name: Option<String>,
 }
 
-impl SkyPilotBuilder {
-    /// Who asks: an id of eight hexadecimal digits, and a name. For servers
-    /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
-    pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
-        *self.options() = User {
-            id: Some(id.into()),
-            name: Some(name.into()),
-        };
-        self
-    }
-}
-
 impl User {
+    pub(super) fn new(id: String, name: String) -> Self {
+        User {
+            id: Some(id),
+            name: Some(name),
+        }
+    }
+
     /// Takes what is open from the variables.
     pub(super) fn read(&mut self, variables: &Variables) {
         self.id = self

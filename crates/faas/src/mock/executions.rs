@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::answers::refusal;
+use super::kind::FaasKind;
 use super::runner::{self, End, Job};
 use super::world::{Execution, Shared};
-use super::{FaasKind, files, output};
+use super::{files, output};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
@@ -128,15 +130,14 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
     if !is_known(shared, image) {
         return Err(match shared.kind {
             FaasKind::Gateway => Response::new(500),
-            _ => super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such environment"),
+            _ => refusal(shared, 404, "NOT_FOUND", "there is no such environment"),
         });
     }
     if shared.kind == FaasKind::Gateway && !can_run(&fields, from) {
         return Err(Response::new(500));
     }
-    let folder = folder(shared, &fields, from).ok_or_else(|| {
-        super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such state")
-    })?;
+    let folder = folder(shared, &fields, from)
+        .ok_or_else(|| refusal(shared, 404, "NOT_FOUND", "there is no such state"))?;
     let max = shared.world().max_time;
     let told = fields["timeout_ms"].as_u64().map(Duration::from_millis);
     let limit = match shared.kind {

@@ -1,7 +1,9 @@
 //! FaaS on loopback, which really runs what it is told.
 
+mod answers;
 mod executions;
 mod files;
+mod kind;
 mod output;
 mod routes;
 mod runner;
@@ -9,29 +11,15 @@ mod world;
 
 use std::sync::{Arc, MutexGuard};
 
+pub use kind::FaasKind;
 use world::{KEY, Shared, World};
 
-use crate::FaasBuilder;
-use crate::{FaasClient, FaasDialect};
+use crate::client::{FaasBuilder, FaasClient};
+use crate::dialect::FaasDialect;
 use satellite_core::Variables;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Host;
 use satellite_serve::testing::Seen;
-
-/// Which server of the family a [`MockFaas`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FaasKind {
-    /// One that keeps to the contract: every route, each with what it promises.
-    Contract,
-    /// The real gateway: exit codes are 0, output and errors are merged, time
-    /// limits and folders are ignored, checkpointed executions are answered and not
-    /// run, half of the routes are not there.
-    Gateway,
-    /// The second server: the contract in the other dialect, and every refusal
-    /// a 400.
-    Server,
-}
 
 /// A FaaS server in the process. It runs each command by `sh` in a child process
 /// and a folder of its own, within limits on its time and its output.

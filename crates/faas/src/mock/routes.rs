@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::answers::{found, refusal};
+use super::kind::FaasKind;
 use super::world::{KEY, Shared, World};
-use super::{FaasKind, executions, files, output};
+use super::{executions, files, output};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
@@ -250,17 +252,4 @@ fn merge(into: &mut Value, change: &Value) {
     if let (Some(into), Some(change)) = (into.as_object_mut(), change.as_object()) {
         into.extend(change.clone());
     }
-}
-
-/// The second server has one status for all of them.
-pub(super) fn refusal(shared: &Shared, status: u16, code: &str, error: &str) -> Response {
-    let status = match shared.kind {
-        FaasKind::Server => 400,
-        _ => status,
-    };
-    Response::json(status, json!({ "error": error, "code": code }).to_string())
-}
-
-fn found(document: &Value) -> Response {
-    Response::json(200, document.to_string())
 }

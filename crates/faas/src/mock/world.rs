@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{FaasKind, files};
+use super::files;
+use super::kind::FaasKind;
 use satellite_serve::testing::locked;
 
 pub(super) const KEY: &str = "faas-mock-0123456789";
