@@ -45,12 +45,12 @@ impl Connection {
         body: &impl Serialize,
     ) -> Result<T> {
         let call = Call::new(Method::POST, path).json(body)?;
-        // A machine is rented, and an image pulled, before there is an answer.
+        // The service rents a machine and pulls an image before it responds.
         let call = call.within(self.limits.request).patient();
         self.transport.send(&call)?.json()
     }
 
-    /// An error where the API is another one: nothing is sent.
+    /// Fails unless the API has this version. Sends nothing.
     pub(super) fn needs(&self, version: ApiVersion, what: &str) -> Result<()> {
         match self.version == version {
             true => Ok(()),
@@ -62,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// An answer that is worth one attempt and no more.
+    /// A GET that is not retried.
     pub(super) fn get_once<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let call = Call::new(Method::GET, path).within(self.limits.request);
         let call = call.effort(Effort::Once);

@@ -1,4 +1,4 @@
-//! Machines to be had.
+//! Available machines.
 
 use super::api_version::ApiVersion;
 use super::connection::Connection;
@@ -23,7 +23,7 @@ pub struct ExecutorManager<'a> {
     pub(super) connection: &'a Connection,
 }
 
-/// Which machines; all that are to be had, where nothing is set.
+/// Filters for machines. Without any, all available machines match.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ExecutorFilters {
@@ -41,7 +41,7 @@ impl ExecutorFilters {
         self.with("gpu_type", name.into())
     }
 
-    /// So many GPUs or more.
+    /// At least this many GPUs.
     pub fn min_gpu_count(self, count: u32) -> Self {
         self.with("min_gpu_count", count.to_string())
     }
@@ -69,15 +69,15 @@ impl ExecutorFilters {
 }
 
 impl ExecutorManager<'_> {
-    /// All machines that are to be had.
+    /// All available machines.
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn list_available(&self) -> Result<Vec<Executor>> {
         self.find(&ExecutorFilters::default())
     }
 
-    /// The machines without GPUs that the newer service offers for rent.
+    /// The machines without GPUs that the newer service rents out.
     ///
     /// ```no_run
     /// # use satellite_basilica::BasilicaClient;
@@ -98,10 +98,10 @@ impl ExecutorManager<'_> {
         Ok(list.nodes)
     }
 
-    /// The machines to be had that meet the filters.
+    /// The available machines that match the filters.
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn find(&self, filters: &ExecutorFilters) -> Result<Vec<Executor>> {
         let path = match self.connection.version {
             ApiVersion::Rentals => "/executors",

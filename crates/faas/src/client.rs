@@ -16,7 +16,7 @@ use satellite_core::Variables;
 use satellite_core::client::{self, Cancel, Client};
 use satellite_core::http::{Call, Credentials, Method};
 
-/// A FaaS server. Clones share one connection.
+/// A FaaS server. Clones share one connection pool.
 ///
 /// ```no_run
 /// use satellite_faas::FaasClient;
@@ -30,7 +30,7 @@ pub struct FaasClient {
     connection: Connection,
 }
 
-/// What a [`FaasClient`] has beside the things that all clients have.
+/// The options of a [`FaasClient`] beyond those that all clients share.
 #[derive(Default)]
 pub struct Options {
     dialect: Option<FaasDialect>,
@@ -101,7 +101,7 @@ impl FaasBuilder {
 }
 
 impl FaasClient {
-    /// A client to be built. Its variables begin with `FAAS_`: the address is
+    /// Starts building a client. Its environment variables begin with `FAAS_`: the address is
     /// `FAAS_ENDPOINT` (default `http://localhost:8080`), the key `FAAS_API_KEY`,
     /// which may be missing.
     ///
@@ -120,18 +120,18 @@ impl FaasClient {
         FaasBuilder::default()
     }
 
-    /// A client for what the environment says.
+    /// Builds a client from environment variables.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`, which lists every problem.
     pub fn from_env() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// The same client through connections of its own, which `cancel` ends.
+    /// The same client with its own connections, which `cancel` closes.
     ///
     /// # Errors
-    /// None that this client did not have.
+    /// Only errors that building this client could also return.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(FaasClient {
             connection: self.connection.cancelled_by(cancel)?,
@@ -188,10 +188,10 @@ impl FaasClient {
         }
     }
 
-    /// How the server is. No key is shown.
+    /// The health of the server. The request carries no key.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn health(&self) -> Result<HealthStatus> {
         let call = Call::new(Method::GET, "/health").anonymous();
         let call = call.within(self.connection.limits.request);

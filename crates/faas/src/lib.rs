@@ -101,7 +101,7 @@ pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
 pub use satellite_core::{Error, Result, Secret, Variables};
 pub use snapshots::{Branch, SnapshotManager};
 
-/// The README's examples are tests as well.
+/// Runs the README's examples as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -47,7 +47,7 @@ pub struct ExecutionResult {
     pub cached: bool,
     /// What the server says of a failure.
     pub error: Option<String>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     pub extra: Map<String, Value>,
 }
 
@@ -151,7 +151,7 @@ pub struct Execution {
     /// What it exited with, once it has.
     #[serde(default)]
     pub exit_code: Option<i32>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -160,7 +160,7 @@ pub struct Execution {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Environment {
-    /// Its identity.
+    /// Its id.
     #[serde(default, deserialize_with = "or_default")]
     pub id: String,
     /// Its name, which all calls want.
@@ -180,7 +180,7 @@ pub struct Environment {
     /// What it can do.
     #[serde(default, deserialize_with = "or_default")]
     pub features: BTreeMap<String, bool>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -200,7 +200,7 @@ pub struct Resources {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its identity.
+    /// Its id.
     pub id: String,
     /// Its name.
     #[serde(default)]
@@ -214,7 +214,7 @@ pub struct Snapshot {
     /// How large it is, in bytes.
     #[serde(default)]
     pub size_bytes: Option<u64>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -223,7 +223,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Its identity.
+    /// Its id.
     pub id: String,
     /// Its name.
     #[serde(default)]
@@ -234,7 +234,7 @@ pub struct Instance {
     /// Where it stands, in the gateway's words.
     #[serde(default, deserialize_with = "or_default")]
     pub status: String,
-    /// The rest of what the gateway says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -243,7 +243,7 @@ pub struct Instance {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct HealthStatus {
-    /// `healthy`, or what is amiss.
+    /// `healthy`, or a description of the problem.
     pub status: String,
     /// Whether it can run containers.
     #[serde(default, deserialize_with = "or_default")]
@@ -254,7 +254,7 @@ pub struct HealthStatus {
     /// For how long it has been up, in milliseconds.
     #[serde(default, deserialize_with = "or_default")]
     pub uptime_ms: u64,
-    /// The rest of what the server says of itself.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }

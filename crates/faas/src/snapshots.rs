@@ -35,7 +35,7 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// Its identity, for [`ExecutionRequest::branch_from`].
+    /// Its id, for [`ExecutionRequest::branch_from`].
     pub fn id(&self) -> &str {
         &self.id
     }

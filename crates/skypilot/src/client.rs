@@ -99,7 +99,7 @@ impl SkyPilotBuilder {
 }
 
 impl SkyPilotClient {
-    /// A client to be built. Its variables begin with `SKYPILOT_`: the address
+    /// Starts building a client. Its environment variables begin with `SKYPILOT_`: the address
     /// is `SKYPILOT_API_SERVER_URL`, or the official client's
     /// `SKYPILOT_API_SERVER_ENDPOINT` (default `http://127.0.0.1:46580`; it may
     /// hold `user:password@`), the token `SKYPILOT_SERVICE_ACCOUNT_TOKEN`.
@@ -121,15 +121,15 @@ impl SkyPilotClient {
         SkyPilotBuilder::default()
     }
 
-    /// A client for what the environment says.
+    /// Builds a client from environment variables.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`, which lists every problem.
     pub fn from_env() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// The same client through connections of its own, which `cancel` ends.
+    /// The same client with its own connections, which `cancel` closes.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -143,7 +143,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// None that this client did not have.
+    /// Only errors that building this client could also return.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(SkyPilotClient {
             transport: self.transport.cancelled_by(cancel)?,

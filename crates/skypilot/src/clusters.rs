@@ -157,7 +157,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn list_clusters(&self) -> Result<Vec<Cluster>> {
         self.clusters(&Clusters::new())
     }
@@ -175,7 +175,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn clusters(&self, clusters: &Clusters) -> Result<Vec<Cluster>> {
         let names = (!clusters.names.is_empty()).then_some(&clusters.names);
         let body = json!({

@@ -151,7 +151,7 @@ impl RunningExec {
     /// Cancels its job, and waits until the server has done that.
     ///
     /// # Errors
-    /// Faults on the way; `is_not_found()` where the cluster is gone.
+    /// Transport errors; `is_not_found()` where the cluster is gone.
     pub fn cancel(&self) -> Result<()> {
         let cancelled = self.client.cancel_jobs(&self.cluster_name, &[self.job_id]);
         cancelled?.wait()

@@ -114,7 +114,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn cancel_all_jobs(&self, cluster_name: &str) -> Result<Request> {
         let body = json!({ "cluster_name": cluster_name, "job_ids": null, "all": true });
         self.submit("/cancel", cluster_name, body)

@@ -184,7 +184,7 @@ pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Esti
     Ok((lines, chosen))
 }
 
-/// The README's examples are tests as well.
+/// Runs the README's examples as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -17,7 +17,7 @@ use satellite_core::open_words;
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// `healthy`, or what is amiss.
+    /// `healthy`, or a description of the problem.
     pub status: String,
     /// Its API version.
     #[serde(deserialize_with = "number_or_text")]
@@ -34,7 +34,7 @@ pub struct Health {
     /// Who it takes the caller for, where it knows.
     #[serde(default)]
     pub user: Option<Value>,
-    /// The rest of what the server says of itself.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
@@ -85,7 +85,7 @@ impl RequestStatus {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct RequestRecord {
-    /// Its identity.
+    /// Its id.
     pub request_id: String,
     /// What it is: `sky.launch`.
     #[serde(default, deserialize_with = "or_default")]
@@ -179,7 +179,7 @@ pub struct Cluster {
     /// The id of its owner.
     #[serde(default, deserialize_with = "or_default")]
     pub user_hash: String,
-    /// The rest of what the server says of it.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
@@ -247,7 +247,7 @@ pub struct Job {
     pub job_name: Option<String>,
     /// Where it stands.
     pub status: JobStatus,
-    /// The rest of what the server says of it.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
@@ -270,7 +270,7 @@ pub struct ClusterCost {
     /// When it was launched, in seconds since 1970.
     #[serde(default, deserialize_with = "or_default")]
     pub launched_at: f64,
-    /// The rest of what the server says of it.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }

@@ -104,7 +104,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn cost_report(&self, days: u32) -> Result<Vec<ClusterCost>> {
         self.ask("/cost_report", Op::Read, json!({ "days": days }))
     }
@@ -143,7 +143,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn check(&self, clouds: &[&str]) -> Result<EnabledClouds> {
         let clouds = (!clouds.is_empty()).then_some(clouds);
         let body = json!({ "clouds": clouds, "verbose": false });
@@ -160,7 +160,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn enabled_clouds(&self) -> Result<Vec<String>> {
         let deadline = self.deadline(self.limits.request);
         let call = Call::new(Method::GET, "/enabled_clouds");

@@ -55,7 +55,7 @@ impl<T> Request<T> {
         }
     }
 
-    /// Its identity, for [`SkyPilotClient::wait_for_request`] in another process.
+    /// Its id, for [`SkyPilotClient::wait_for_request`] in another process.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -63,7 +63,7 @@ impl<T> Request<T> {
     /// Where it stands.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn record(&self) -> Result<RequestRecord> {
         self.client.request(&self.id)
     }
@@ -71,7 +71,7 @@ impl<T> Request<T> {
     /// What the server prints on the way, to the end.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn log(&self) -> Result<Stream<String>> {
         self.client.request_log(&self.id, true)
     }
@@ -79,7 +79,7 @@ impl<T> Request<T> {
     /// Cancels it; what it has made so far stays.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn cancel(&self) -> Result<()> {
         self.client.cancel_request(&self.id).map(drop)
     }
@@ -258,7 +258,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn requests(&self, cluster_name: &str) -> Result<Vec<RequestRecord>> {
         self.requests_within(cluster_name, self.limits.request)
     }
@@ -278,7 +278,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn cancel_request(&self, request_id: &str) -> Result<Vec<String>> {
         // Null in place of the list would cancel everybody's.
         let body = json!({ "request_ids": [request_id] });

@@ -25,8 +25,8 @@ use satellite_serve::testing::Seen;
 /// Basilica as a client sees it: its gateway, in one of its two APIs, and its
 /// token endpoint, with the traps of the real ones.
 ///
-/// Being a tool for tests, it panics with a message where a program would return
-/// an error.
+/// Because it is a test tool, it panics with a message where production code would
+/// return an error.
 ///
 /// ```
 /// use satellite_basilica::DeploymentConfig;
@@ -75,7 +75,7 @@ impl MockBasilica {
         }
     }
 
-    /// Its address.
+    /// Its base URL.
     pub fn url(&self) -> String {
         self.host.url()
     }
@@ -192,7 +192,7 @@ impl MockBasilica {
             .collect()
     }
 
-    /// What happens to the next request with this method and this in its path.
+    /// Injects a fault into the next request with this method whose path contains `path`.
     pub fn fault(&self, method: &str, path: &str, fault: Fault) {
         self.host.fault(method, path, fault);
     }

@@ -24,8 +24,8 @@ use satellite_serve::testing::Seen;
 /// A FaaS server in the process. It runs each command by `sh` in a child process
 /// and a folder of its own, within limits on its time and its output.
 ///
-/// Being a tool for tests, it panics with a message where a program would return
-/// an error. It shuts nothing in: run nothing by it that you would not type.
+/// Because it is a test tool, it panics with a message where production code would
+/// return an error. It shuts nothing in: run nothing by it that you would not type.
 ///
 /// ```
 /// use satellite_faas::MockFaas;
@@ -59,7 +59,7 @@ impl MockFaas {
         MockFaas { host, shared, kind }
     }
 
-    /// Its address.
+    /// Its base URL.
     pub fn url(&self) -> String {
         self.host.url()
     }
@@ -122,7 +122,7 @@ impl MockFaas {
         self.world().most_at_once
     }
 
-    /// What happens to the next request with this method and this in its path.
+    /// Injects a fault into the next request with this method whose path contains `path`.
     pub fn fault(&self, method: &str, path: &str, fault: Fault) {
         self.host.fault(method, path, fault);
     }
