@@ -1,4 +1,4 @@
-//! The client: how it is built, and what it is made of.
+//! The client and its builder.
 
 use std::fmt;
 use std::path::Path;
@@ -84,16 +84,16 @@ satellite_core::client_builder! {
     pub struct FaasBuilder for FaasClient;
 }
 
-/// What only FaaS has.
+/// Options that only FaaS has.
 impl FaasBuilder {
-    /// How the server wants to be spoken to: `FAAS_DIALECT`, `gateway` (default)
+    /// The server's wire format: `FAAS_DIALECT`, `gateway` (default)
     /// or `server`.
     pub fn dialect(mut self, dialect: FaasDialect) -> Self {
         self.options().dialect = Some(dialect);
         self
     }
 
-    /// So many executions of a batch run at once: `FAAS_MAX_PARALLEL`, default 8.
+    /// How many executions of a batch run at once: `FAAS_MAX_PARALLEL`, default 8.
     pub fn max_parallel(mut self, executions: usize) -> Self {
         self.options().max_parallel = Some(executions.max(1));
         self
@@ -103,7 +103,7 @@ impl FaasBuilder {
 impl FaasClient {
     /// Starts building a client. Its environment variables begin with `FAAS_`: the address is
     /// `FAAS_ENDPOINT` (default `http://localhost:8080`), the key `FAAS_API_KEY`,
-    /// which may be missing.
+    /// which is optional.
     ///
     /// ```
     /// use satellite_faas::{FaasClient, FaasDialect};
@@ -138,21 +138,21 @@ impl FaasClient {
         })
     }
 
-    /// The server's address.
+    /// The server's base URL.
     pub fn url(&self) -> &str {
         self.connection.url()
     }
 
-    /// Runs a text for a shell, or a request with all its options, and waits for
-    /// the end.
+    /// Runs a shell script, or a request with all its options, and waits for
+    /// the result.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`]. That a command fails is none.
+    /// Those of [`ExecutionManager::run`]. A command that fails is not an error.
     pub fn execute(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
         self.executions().run(request)
     }
 
-    /// Runs what stands in a file, as [`ExecutionRequest::file`] has it.
+    /// Runs the contents of a file, as described at [`ExecutionRequest::file`].
     ///
     /// # Errors
     /// Those of [`ExecutionManager::run`]; a file that cannot be read.
@@ -160,28 +160,28 @@ impl FaasClient {
         self.execute(ExecutionRequest::file(path)?)
     }
 
-    /// What executions run in.
+    /// The environments that executions run in.
     pub fn environments(&self) -> EnvironmentManager<'_> {
         EnvironmentManager {
             connection: &self.connection,
         }
     }
 
-    /// Commands, run and looked at.
+    /// Executions: run commands and inspect them.
     pub fn executions(&self) -> ExecutionManager<'_> {
         ExecutionManager {
             connection: &self.connection,
         }
     }
 
-    /// States to go on from, again and again.
+    /// Snapshots: saved states that executions can start from.
     pub fn snapshots(&self) -> SnapshotManager<'_> {
         SnapshotManager {
             connection: &self.connection,
         }
     }
 
-    /// What the real gateway has beside the contract.
+    /// Routes that the real gateway has in addition to the contract.
     pub fn gateway(&self) -> GatewayExtras<'_> {
         GatewayExtras {
             connection: &self.connection,

@@ -43,8 +43,8 @@ impl Connection {
         self.send(Call::new(Method::POST, path).json(body)?)
     }
 
-    /// A POST to a route that reads no body: none is sent, since a server that
-    /// leaves one unread closes the connection behind its answer.
+    /// A POST without a body, for routes that do not read one: a server that leaves a
+    /// body unread closes the connection after its response.
     pub(super) fn post_empty(&self, path: &str) -> Result<Response> {
         self.send(Call::new(Method::POST, path))
     }

@@ -1,4 +1,4 @@
-//! What the real gateway has beside the contract.
+//! The real gateway's routes that are not in the contract.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::request::{ExecutionRequest, Runtime};
 use satellite_core::http::escaped;
 use satellite_core::{Error, Result};
 
-/// Routes of the real gateway that no other server of the family need have.
+/// Routes of the real gateway that other servers of the family may lack.
 ///
 /// ```no_run
 /// use satellite_faas::FaasClient;
@@ -29,20 +29,20 @@ pub struct GatewayExtras<'a> {
 impl GatewayExtras<'_> {
     /// Runs a command twice, as two variants that the server chooses.
     ///
-    /// The real gateway of today runs neither: it asks for a parent, which this
-    /// route cannot name, and answers an empty list.
+    /// The current real gateway runs neither: it requires a parent, which this route
+    /// cannot name, and returns an empty list.
     /// [`fork_execution`](Self::fork_execution) names the parent.
     ///
     /// # Errors
     /// Those of [`ExecutionManager::run`];
-    /// `is_unsupported()` for an empty list: no variant ran to its end.
+    /// `is_unsupported()` for an empty list: no variant ran.
     pub fn fork(&self, request: impl Into<ExecutionRequest>) -> Result<Vec<ExecutionResult>> {
         let (route, request) = ("/api/v1/fork", request.into().checked(false));
         let (body, _) = request.body(self.connection.dialect)?;
         let results: Vec<_> = self.executions().wait(route, &request, &body)?;
         match results.is_empty() {
             true => Err(Error::unsupported(format_args!(
-                "POST {route} at {}: answered an empty list: no variant ran",
+                "POST {route} at {}: returned an empty list: no variant ran",
                 self.connection.url()
             ))),
             false => Ok(results),
@@ -63,7 +63,7 @@ impl GatewayExtras<'_> {
         executions.run_at(&route, &request.into())
     }
 
-    /// Makes a container that stays.
+    /// Creates a persistent container.
     ///
     /// # Errors
     /// `is_unsupported()`.
@@ -72,7 +72,7 @@ impl GatewayExtras<'_> {
         self.connection.post(INSTANCES, &body)?.json()
     }
 
-    /// All containers that stay.
+    /// All persistent containers.
     ///
     /// # Errors
     /// `is_unsupported()`.
@@ -80,25 +80,25 @@ impl GatewayExtras<'_> {
         self.connection.get(INSTANCES)
     }
 
-    /// A container that stays.
+    /// A persistent container.
     ///
     /// # Errors
-    /// `is_unsupported()`: the gateway of today answers 404 always.
+    /// `is_unsupported()`: the current gateway always returns 404.
     pub fn instance(&self, id: &str) -> Result<Instance> {
         self.connection.get(&format!("{INSTANCES}/{}", escaped(id)))
     }
 
-    /// Runs a command in a container that stays.
+    /// Runs a command in a persistent container.
     ///
     /// # Errors
-    /// `is_unsupported()`: the gateway of today answers 501 always.
+    /// `is_unsupported()`: the current gateway always returns 501.
     pub fn exec(&self, id: &str, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
         let route = format!("{INSTANCES}/{}/exec", escaped(id));
         let executions = self.executions();
         executions.run_at(&route, &request.into())
     }
 
-    /// Stops a container that stays.
+    /// Stops a persistent container.
     ///
     /// # Errors
     /// `is_unsupported()`.
@@ -107,7 +107,7 @@ impl GatewayExtras<'_> {
         self.connection.post_empty(&route).map(drop)
     }
 
-    /// Asks for so many containers of an image to be kept ready.
+    /// Asks the gateway to keep `count` containers of an image ready.
     ///
     /// # Errors
     /// `is_unsupported()`.
@@ -119,7 +119,7 @@ impl GatewayExtras<'_> {
         self.connection.post("/api/v1/prewarm", &body).map(drop)
     }
 
-    /// The images that containers are kept ready of.
+    /// The images for which the gateway keeps containers ready.
     ///
     /// # Errors
     /// `is_unsupported()`.
@@ -127,7 +127,7 @@ impl GatewayExtras<'_> {
         self.connection.get("/api/v1/pools")
     }
 
-    /// The gateway's figures, as it has them.
+    /// The gateway's metrics, as it returns them.
     ///
     /// # Errors
     /// `is_unsupported()`.
