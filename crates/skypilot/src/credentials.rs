@@ -1,10 +1,10 @@
-//! On whose cloud account an operation works.
+//! The credentials of a cloud account.
 
 use satellite_core::http::Secret;
 use satellite_core::{Error, Result};
 
-/// A cloud account. The server applies it to one operation, keeps it with the
-/// request, and shows it to the request's owner.
+/// The credentials of a cloud account. The server applies them to one operation, stores
+/// them with the request, and shows them to the request's owner.
 ///
 /// ```
 /// use satellite_skypilot::CloudCredentials;
@@ -17,7 +17,7 @@ use satellite_core::{Error, Result};
 #[must_use]
 pub struct CloudCredentials {
     variables: Vec<(&'static str, Secret)>,
-    refused: Option<&'static str>,
+    unsupported_reason: Option<&'static str>,
 }
 
 impl CloudCredentials {
@@ -44,14 +44,13 @@ impl CloudCredentials {
         ])
     }
 
-    /// A service account of Google Cloud, which no server takes with a request:
-    /// every operation with it is refused as `is_unsupported()`, before anything
-    /// is sent.
+    /// A service account of Google Cloud. No server accepts one with a request: every
+    /// operation with it fails with `is_unsupported()` before anything is sent.
     pub fn gcp(_service_account: impl Into<Secret>) -> Self {
         CloudCredentials {
             variables: Vec::new(),
-            refused: Some(
-                "the server takes GCP credentials from a file of its own only: configure them \
+            unsupported_reason: Some(
+                "the server reads GCP credentials only from a file of its own: configure them \
                  there with `gcloud auth application-default login`",
             ),
         }
@@ -63,7 +62,7 @@ impl CloudCredentials {
         self
     }
 
-    /// The region in which AWS is called.
+    /// The AWS region.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         let region = Secret::from(region.into());
         self.variables.push(("AWS_DEFAULT_REGION", region));
@@ -73,13 +72,13 @@ impl CloudCredentials {
     fn of(variables: Vec<(&'static str, Secret)>) -> Self {
         CloudCredentials {
             variables,
-            refused: None,
+            unsupported_reason: None,
         }
     }
 
     /// The variables of the request, in plain text.
     pub(super) fn variables(&self) -> Result<Vec<(&'static str, String)>> {
-        if let Some(why) = self.refused {
+        if let Some(why) = self.unsupported_reason {
             return Err(Error::unsupported(why));
         }
         let plain = |(name, value): &(&'static str, Secret)| (*name, value.expose().to_owned());

@@ -1,8 +1,8 @@
-//! Who asks, where no token says so.
+//! The calling user, for servers without tokens.
 
 use satellite_core::Variables;
 
-/// An id and a name.
+/// The id and the name of the calling user.
 #[derive(Default)]
 pub struct User {
     id: Option<String>,
@@ -17,7 +17,7 @@ impl User {
         }
     }
 
-    /// Takes what is open from the variables.
+    /// Reads unset fields from the environment variables.
     pub(super) fn read(&mut self, variables: &Variables) {
         self.id = self
             .id
@@ -26,8 +26,8 @@ impl User {
         self.name = self.name.take().or_else(|| variables.text("SKYPILOT_USER"));
     }
 
-    /// As variables of a request: always where they are needed, otherwise where
-    /// somebody said who it is.
+    /// The user as variables of a request. Empty if they are not needed and no user is
+    /// configured.
     pub(super) fn variables(&self, is_needed: bool) -> Vec<(&'static str, String)> {
         if !is_needed && self.id.is_none() && self.name.is_none() {
             return Vec::new();
@@ -41,7 +41,7 @@ impl User {
     }
 }
 
-/// The same eight digits for the same name, always.
+/// The FNV-1a hash: always the same eight digits for the same name.
 fn fnv(text: &str) -> u32 {
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     text.bytes().fold(0x811c_9dc5, step)
