@@ -1,14 +1,13 @@
-//! A log as it goes over the wire: events without ids, and no sign of life
-//! between them.
+//! A log in wire format: events without ids, and without heartbeats between them.
 
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
-use super::world::{Cut, Shared};
+use super::server::{Cut, Shared};
 use satellite_serve::Response;
 use satellite_serve::testing::query;
 
-const GIVEN_UP: &str = concat!(
+const STREAM_ERROR: &str = concat!(
     r#"data: {"message":"Stream error: operation timed out","stream":"error","#,
     r#""timestamp":"2026-01-01T02:00:00Z"}"#,
     "\n\n"
@@ -48,9 +47,9 @@ struct Log {
     id: String,
     follow: bool,
     cut: Option<Cut>,
-    /// The next event.
+    /// The index of the next event.
     next: usize,
-    /// What was taken of the log and not sent.
+    /// The part of the current event that is not sent yet.
     buffer: Vec<u8>,
     sent: usize,
 }
@@ -71,14 +70,14 @@ impl Read for Log {
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
             }
-            // Never in the middle of an event.
+            // Abort only between events.
             Some(Cut::InBand(at)) if self.sent >= at => {
                 self.buffer.clear();
                 self.cut = None;
                 self.follow = false;
                 self.next = usize::MAX;
-                out[..GIVEN_UP.len()].copy_from_slice(GIVEN_UP.as_bytes());
-                return Ok(GIVEN_UP.len());
+                out[..STREAM_ERROR.len()].copy_from_slice(STREAM_ERROR.as_bytes());
+                return Ok(STREAM_ERROR.len());
             }
             _ => {}
         }
@@ -90,14 +89,14 @@ impl Read for Log {
 }
 
 impl Log {
-    /// The next event, waited for in a follow; `None` at the end.
+    /// The next event, waiting for it in a follow; `None` at the end.
     fn event(&mut self) -> Option<String> {
-        let mut world = self.shared.world();
+        let mut server = self.shared.lock();
         loop {
-            if world.is_over {
+            if server.is_stopped {
                 return None;
             }
-            let deployed = world.find(&self.id)?;
+            let deployed = server.find(&self.id)?;
             if let Some(event) = deployed.log.get(self.next) {
                 let event = event.clone();
                 self.next += 1;
@@ -109,8 +108,8 @@ impl Log {
             if matches!(self.cut, Some(Cut::InBand(at)) if self.sent >= at) {
                 return Some(String::from("\n"));
             }
-            let changed = self.shared.changed.wait(world);
-            world = changed.unwrap_or_else(PoisonError::into_inner);
+            let changed = self.shared.changed.wait(server);
+            server = changed.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

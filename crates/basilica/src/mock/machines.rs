@@ -1,4 +1,4 @@
-//! The machines that the mock has to let.
+//! The machines that the mock rents out.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ pub(super) fn all() -> Vec<Value> {
     ]
 }
 
-/// Those that meet the query; `None` where a value in it is no number.
+/// The machines that match the query; `None` if a numeric value is invalid.
 fn matching(machines: &[Value], asked: &str) -> Option<Vec<Value>> {
     let number = |name| match query(asked, name) {
         Some(text) => text.parse().map(Some).map_err(drop),

@@ -3,16 +3,19 @@
 use serde_json::{Value, json};
 
 use super::kind::FaasKind;
-use super::world::Shared;
+use super::server::Shared;
 use satellite_serve::Response;
 
-/// The second server has one status for all of them.
-pub(super) fn refusal(shared: &Shared, status: u16, code: &str, error: &str) -> Response {
+/// An error response. The second server uses status 400 for all of them.
+pub(super) fn error_response(shared: &Shared, status: u16, code: &str, message: &str) -> Response {
     let status = match shared.kind {
         FaasKind::Server => 400,
         _ => status,
     };
-    Response::json(status, json!({ "error": error, "code": code }).to_string())
+    Response::json(
+        status,
+        json!({ "error": message, "code": code }).to_string(),
+    )
 }
 
 pub(super) fn found(document: &Value) -> Response {

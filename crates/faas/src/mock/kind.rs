@@ -1,16 +1,16 @@
-//! The servers that the mock imitates.
+//! The kinds of server that the mock simulates.
 
-/// Which server of the family a [`MockFaas`](crate::MockFaas) is.
+/// The kind of server that a [`MockFaas`](crate::MockFaas) simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaasKind {
-    /// One that keeps to the contract: every route, each with what it promises.
+    /// A server that implements the whole contract.
     Contract,
-    /// The real gateway: exit codes are 0, output and errors are merged, time
-    /// limits and folders are ignored, checkpointed executions are answered and not
-    /// run, half of the routes are not there.
+    /// The real gateway: exit codes are 0, both output streams are merged, time limits
+    /// and working directories are ignored, checkpointed executions get a response but
+    /// are not run, half of the routes are missing.
     Gateway,
-    /// The second server: the contract in the other dialect, and every refusal
+    /// The second server: the contract in the other dialect, and every error response is
     /// a 400.
     Server,
 }
