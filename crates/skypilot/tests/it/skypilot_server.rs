@@ -1,5 +1,5 @@
-//! A scripted SkyPilot API server: requests with ids and records, as the real
-//! one keeps them, and faults in front of it.
+//! A scripted SkyPilot API server: requests with ids and records, like those of the real
+//! one, and injected faults.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,24 +25,24 @@ struct World {
     seen: Vec<Seen>,
 }
 
-/// What becomes of the requests of a path.
+/// The scripted outcome of the requests of a path.
 #[derive(Clone)]
 struct Outcome {
     status: &'static str,
     value: Value,
     error: Value,
-    /// How often it is asked after before it ends.
+    /// How often it is polled before it ends.
     polls: u64,
 }
 
 type Answer = Box<dyn Fn() -> Response + Send>;
 
-/// Whether a call with a fault reaches the server.
+/// Whether a call with an injected fault reaches the server.
 #[derive(Clone, Copy, PartialEq)]
 enum When {
     /// It does not.
     Before,
-    /// It does, and the server's answer is lost.
+    /// It does, and the server's response is lost.
     After,
 }
 
@@ -71,7 +71,7 @@ impl Fake {
         format!("http://{}", self.server.addr())
     }
 
-    /// A client whose waits take no time.
+    /// A client with simulated waits, which take no time.
     pub fn builder(&self) -> SkyPilotBuilder {
         SkyPilotClient::builder()
             .variables(Variables::from_lookup(|_| None))
@@ -104,12 +104,12 @@ impl Fake {
         self.world().outcomes.insert(path.into(), outcome);
     }
 
-    /// The next call of this kind, `POST /launch`, is answered so.
+    /// The next call of this kind, such as `POST /launch`, gets this response.
     pub fn once(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
         self.fault(call, When::Before, Box::new(answer));
     }
 
-    /// The next call of this kind is carried out, and answered so.
+    /// The next call of this kind is executed and gets this response.
     pub fn once_carried_out(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
         self.fault(call, When::After, Box::new(answer));
     }
@@ -118,7 +118,7 @@ impl Fake {
         self.world().faults.push((call.into(), when, answer));
     }
 
-    /// The next stream of `/logs` or `/api/stream`; the last one again and again.
+    /// The next stream of `/logs` or `/api/stream`; the last one is repeated.
     pub fn streams(&self, answer: impl Fn() -> Response + Send + 'static) {
         self.world().streams.push(Box::new(answer));
     }
@@ -180,13 +180,13 @@ fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
     }
 }
 
-/// A 503 in the server's own words: nothing was done.
+/// A 503 with the server's own error: nothing was done.
 pub fn shutting_down() -> Response {
     let detail = "Server is shutting down, please try again later.";
     Response::json(503, json!({ "detail": detail }).to_string())
 }
 
-/// `None`, pickled, as the server puts it into many a field.
+/// `None`, pickled, as the server puts it into many fields.
 pub const PICKLE: &str = "gAROLg==";
 
 pub fn health(version: &str) -> String {
