@@ -287,7 +287,7 @@ impl DeploymentConfigBuilder {
         self
     }
 
-    /// Any machine with these GPUs, in place of an executor's id.
+    /// Any machine with these GPUs, instead of an executor id.
     pub fn gpu(mut self, requirements: GpuRequirements) -> Self {
         self.0.placement = Some(Placement::Gpu(requirements));
         self

@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn shown(text: &str) -> Option<String> {
+    fn parsed(text: &str) -> Option<String> {
         SshAccess::parse(&text.into()).map(|access| access.to_string())
     }
 
@@ -106,7 +106,7 @@ mod tests {
             ("me@host", "ssh -p 22 me@host"),
             ("me@[2001:db8::1]:22", "ssh -p 22 me@2001:db8::1"),
         ] {
-            assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
+            assert_eq!(parsed(text).as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -123,7 +123,7 @@ mod tests {
             "ssh me@host -p 22 -oProxyCommand=evil",
             "me:password@host:22",
         ] {
-            assert_eq!(shown(text), None, "{text}");
+            assert_eq!(parsed(text), None, "{text}");
         }
     }
 

@@ -67,7 +67,7 @@ impl Start {
 /// # let _ = stop;
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is stopped before it is handed to the client"]
+#[must_use = "nothing is stopped until it is passed to the client"]
 pub struct Stop {
     pub(super) cluster_name: String,
     pub(super) graceful: bool,
@@ -106,7 +106,7 @@ impl Stop {
 /// # let _ = terminate;
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is terminated before it is handed to the client"]
+#[must_use = "nothing is terminated until it is passed to the client"]
 pub struct Terminate {
     pub(super) cluster_name: String,
     pub(super) purge: bool,

@@ -184,23 +184,23 @@ fn every_problem_is_reported_before_anything_is_sent() {
         "command:",
         "name:",
         "replicas:",
-        "9 is taken twice",
+        "host port 9 is mapped twice",
     ] {
         assert!(text.contains(name), "{name} in {text}");
     }
     assert!(!text.contains("hush"), "{text}");
 
     let mock = MockBasilica::start();
-    let bare = || DeploymentConfig::builder().image("nginx");
-    let refused = |config: DeploymentConfigBuilder, version| {
+    let minimal = || DeploymentConfig::builder().image("nginx");
+    let rejection = |config: DeploymentConfigBuilder, version| {
         let client = mock.builder().api_version(version).build().unwrap();
         let error = client.deployments().deploy(&config.build().unwrap());
         error.unwrap_err().to_string()
     };
-    let text = refused(bare().public(true), ApiVersion::Rentals);
+    let text = rejection(minimal().public(true), ApiVersion::Rentals);
     assert!(text.starts_with("3 settings are wrong"), "{text}");
     let two = [PortMapping::tcp(80, 80), PortMapping::udp(53, 53)];
-    let text = refused(
+    let text = rejection(
         config().ports(two).volumes([VolumeMount::new("/a", "/b")]),
         ApiVersion::Deployments,
     );
@@ -363,7 +363,7 @@ fn status_operation_and_body_determine_what_is_retried() {
 }
 
 #[test]
-fn the_other_api_is_told_from_neither_a_403_nor_a_404() {
+fn a_403_or_404_does_not_switch_to_the_other_api() {
     let mock = MockBasilica::speaking(ApiVersion::Deployments);
     let basilica = mock
         .builder()
@@ -372,7 +372,10 @@ fn the_other_api_is_told_from_neither_a_403_nor_a_404() {
         .unwrap();
     let error = basilica.executors().list_available().unwrap_err();
     assert!(error.is_forbidden() && !error.is_not_found());
-    assert!(error.to_string().contains("another API version"), "{error}");
+    assert!(
+        error.to_string().contains("the other API version"),
+        "{error}"
+    );
     let all = mock.requests();
     assert_eq!(all.len(), 1, "nothing else was tried");
 }

@@ -81,8 +81,8 @@ fn without_an_access_token_the_first_call_starts_with_a_refresh() {
 #[test]
 fn a_token_file_is_private_replaced_by_rename_and_shared() {
     let mock = MockBasilica::start();
-    let folder = tempdir();
-    let path = folder.join("token.json");
+    let directory = tempdir();
+    let path = directory.join("token.json");
     let client = || mock.renewing().token_file(&path).build().unwrap();
     let first = client();
     mock.end_token();
@@ -114,18 +114,18 @@ fn a_token_file_is_private_replaced_by_rename_and_shared() {
         .variables(Variables::from_lookup(|_| None))
         .url(mock.url())
         .auth0(mock.url(), "x")
-        .token_file(folder.join("none"))
+        .token_file(directory.join("none"))
         .build()
         .unwrap_err();
     assert!(error.is_settings(), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
 fn a_stored_token_is_refreshed_before_it_expires() {
     let mock = MockBasilica::start();
-    let folder = tempdir();
-    let path = folder.join("token.json");
+    let directory = tempdir();
+    let path = directory.join("token.json");
     let keep = |expires_at: u64| {
         let kept = json!({
             "access_token": mock.access_token(),
@@ -150,7 +150,7 @@ fn a_stored_token_is_refreshed_before_it_expires() {
     let error = mock.renewing().token_file(&path).build().unwrap_err();
     assert!(error.to_string().contains("token.json"), "{error}");
     assert!(!error.to_string().contains("hush"), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn no_token_is_in_a_log_line() {
 #[test]
 fn clients_that_share_a_token_file_refresh_once() {
     let mock = MockBasilica::start();
-    let folder = tempdir();
-    let path = folder.join("token.json");
+    let directory = tempdir();
+    let path = directory.join("token.json");
     mock.end_token();
     let maker = mock.renewing().token_file(&path).build().unwrap();
     maker.executors().list_available().unwrap();
@@ -201,7 +201,7 @@ fn clients_that_share_a_token_file_refresh_once() {
         }
     });
     assert_eq!(mock.renewals(), 2);
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

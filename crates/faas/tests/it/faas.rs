@@ -98,22 +98,25 @@ fn every_option_is_sent() {
 #[test]
 fn a_file_is_run_according_to_its_extension() {
     let mock = MockFaas::start();
-    let folder = std::env::temp_dir().join(format!("faas-file-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let script = folder.join("script.sh");
+    let directory = std::env::temp_dir().join(format!("faas-file-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let script = directory.join("script.sh");
     std::fs::write(&script, "#!/bin/sh\necho \"it's $((6 * 7))\"\n").unwrap();
     assert_eq!(
         mock.client().execute_file(&script).unwrap().stdout,
         "it's 42\n"
     );
-    let python = folder.join("script.py");
+    let python = directory.join("script.py");
     std::fs::write(&python, "print('hi')").unwrap();
     let _ = mock.client().execute_file(&python).unwrap(); // wherever there is a python3
     let last = mock.requests().pop().unwrap();
     assert!(String::from_utf8(last.body).unwrap().contains("python3 -c"));
-    let error = mock.client().execute_file(folder.join("none")).unwrap_err();
+    let error = mock
+        .client()
+        .execute_file(directory.join("none"))
+        .unwrap_err();
     assert!(error.to_string().contains("none"), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -357,12 +360,12 @@ fn a_client_is_built_from_the_environment() {
             .build()
     };
     assert_eq!(from(|_| None).unwrap().url(), "http://localhost:8080");
-    let told = from(|name| match name {
+    let configured = from(|name| match name {
         "FAAS_ENDPOINT" => Some("https://faas.example.com/".to_owned()),
         "FAAS_DIALECT" => Some("server".to_owned()),
         _ => None,
     });
-    assert_eq!(told.unwrap().url(), "https://faas.example.com");
+    assert_eq!(configured.unwrap().url(), "https://faas.example.com");
     let wrong = from(|name| match name {
         "FAAS_DIALECT" => Some("latin".to_owned()),
         "FAAS_MAX_PARALLEL" => Some("0".to_owned()),

@@ -132,7 +132,10 @@ fn the_log_of_a_job_that_does_not_exist_is_an_error() {
     let mut log = sky.logs(&Logs::new("c").job(99).follow(true)).unwrap();
     let error = log.next().unwrap().unwrap_err();
     assert!(error.is_not_found() && !error.is_retryable(), "{error}");
-    assert!(error.to_string().contains("no job 99 on c"), "{error}");
+    assert!(
+        error.to_string().contains("job 99 does not exist on c"),
+        "{error}"
+    );
     assert!(log.next().is_none());
 
     // The last job of a cluster that has run no jobs.
