@@ -288,7 +288,7 @@ fn a_response_that_is_not_from_an_api_server_is_reported() {
     );
     fake.returns("/status", json!({ "secret": "hush-hush" }));
     let error = fake.client().list_clusters().unwrap_err();
-    assert!(error.to_string().contains("not expected"), "{error}");
+    assert!(error.to_string().contains("an unexpected value"), "{error}");
     assert!(!error.to_string().contains("hush"), "{error}");
 }
 
