@@ -11,7 +11,7 @@ assert client.health_check().status == "healthy"
 nodes = client.list_nodes(available=True)
 assert nodes and nodes[0].node.gpu_specs, nodes
 
-# deploy() waits until it is ready: replicas, name resolution, and an answer at its URL.
+# deploy() waits until the deployment is ready: replicas, DNS, and a response at its URL.
 deployment = client.deploy("my-app", image="nginx:1", port=8080, env={"A": "b"}, timeout=60)
 assert deployment.state in ("Active", "Running"), deployment.state
 assert deployment.name != "my-app" and deployment.friendly_name == "my-app"

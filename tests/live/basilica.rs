@@ -1,4 +1,4 @@
-//! The official Python client of Basilica against the mock of the newer service.
+//! Tests the official Python client of Basilica against the mock of the newer service.
 
 use satellite_sdk::compute::basilica::ApiVersion;
 use satellite_sdk::testing::MockBasilica;
@@ -7,7 +7,7 @@ use crate::python;
 
 #[test]
 fn the_official_client_deploys_waits_and_manages_its_account() {
-    if !python::is_asked_for() {
+    if !python::is_enabled() {
         return;
     }
     let mock = MockBasilica::speaking(ApiVersion::Deployments);

@@ -1,6 +1,6 @@
-//! The gateway of FaaS: the real one, where `SATELLITE_LIVE_FAAS` has its address, and
-//! the mock of it, which has to behave the same. The calls of its own Python SDK are
-//! sent through the HTTP library that this SDK uses.
+//! The FaaS gateway: the real one, if `SATELLITE_LIVE_FAAS` has its URL, and the mock of
+//! it, which has to behave the same. The calls of its own Python SDK are sent through the
+//! HTTP library that this SDK uses.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use satellite_sdk::testing::{FaasKind, MockFaas};
 
 use crate::python;
 
-/// What is so of both.
+/// Checks the behaviour that both share.
 fn gateway(faas: &FaasClient) {
     assert!(faas.health().unwrap().docker);
     let shell = ExecutionRequest::shell;
@@ -36,7 +36,7 @@ fn gateway(faas: &FaasClient) {
     assert!(snapshots.create_from_script("exit 9", "bad").is_err());
     assert!(faas.gateway().fork("true").unwrap_err().is_unsupported());
 
-    // The answer to each restore, and to what follows it on the same connection.
+    // The response to each restore and to the next request on the same connection.
     let snapshot = snapshots.create("anything", None).unwrap();
     for _ in 0..100 {
         snapshots.restore(&snapshot.id).unwrap();
@@ -53,8 +53,8 @@ fn gateway(faas: &FaasClient) {
 }
 
 #[test]
-fn the_mock_behaves_as_the_gateway() {
-    if !python::is_asked_for() {
+fn the_mock_behaves_like_the_gateway() {
+    if !python::is_enabled() {
         return;
     }
     let mock = MockFaas::of(FaasKind::Gateway);
@@ -70,7 +70,7 @@ fn the_mock_behaves_as_the_gateway() {
 
 #[test]
 fn the_calls_of_the_python_sdk_work() {
-    if !python::is_asked_for() {
+    if !python::is_enabled() {
         return;
     }
     let mock = MockFaas::of(FaasKind::Gateway);

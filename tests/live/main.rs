@@ -1,5 +1,5 @@
-//! Against real servers, where `SATELLITE_LIVE=1` asks for it; otherwise nothing
-//! is started and the tests say that they were skipped.
+//! Tests against real servers, enabled by `SATELLITE_LIVE=1`; otherwise nothing is
+//! started and the tests report that they were skipped.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say so
 

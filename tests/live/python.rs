@@ -1,10 +1,10 @@
-//! Programs in Python, each with packages of its own.
+//! Runs Python programs, each with its own packages.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Whether somebody asked for these tests.
-pub fn is_asked_for() -> bool {
+/// Whether these tests are enabled.
+pub fn is_enabled() -> bool {
     let is_asked = std::env::var_os("SATELLITE_LIVE").is_some_and(|value| value == "1");
     if !is_asked {
         eprintln!("skipped: SATELLITE_LIVE=1 runs it");
@@ -12,8 +12,8 @@ pub fn is_asked_for() -> bool {
     is_asked
 }
 
-/// Runs `tests/live/{script}` with these arguments, and its packages from PyPI.
-/// Panics with its output where it fails.
+/// Runs `tests/live/{script}` with these arguments and its packages from PyPI.
+/// Panics with its output if it fails.
 pub fn run(script: &str, package: &str, arguments: &[&str]) {
     let name = script.trim_end_matches(".py");
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}"));
@@ -30,7 +30,7 @@ pub fn run(script: &str, package: &str, arguments: &[&str]) {
         .arg("-I") // the script is no module: it may be named like one
         .arg(root.join("tests/live").join(script))
         .args(arguments)
-        // Between a process and its own host there is no proxy.
+        // Do not use a proxy for connections to this host.
         .env("NO_PROXY", "*")
         .env("no_proxy", "*");
     done(&mut command);

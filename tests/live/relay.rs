@@ -1,12 +1,12 @@
-//! Something on the way to a real server that changes what passes.
+//! A proxy to a real server that modifies requests.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
 use satellite_sdk::serve::Request;
 
-/// What the server answers to this request, byte for byte; `api_version` in
-/// place of the client's.
+/// Forwards this request with `api_version` instead of the client's version, and returns
+/// the server's response byte for byte.
 pub fn forwarded(to: (Ipv4Addr, u16), request: &mut Request<'_>, api_version: u32) -> Vec<u8> {
     let body = request.read_body().unwrap();
     let mut head = format!("{} {} HTTP/1.1\r\n", request.method(), request.target());

@@ -1,4 +1,4 @@
-//! The real server, as `tests/live/skypilot` starts it.
+//! The real SkyPilot server, started by `tests/live/skypilot`.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -10,19 +10,19 @@ use satellite_sdk::Variables;
 use satellite_sdk::compute::skypilot::SkyPilotBuilder;
 use satellite_sdk::compute::skypilot::SkyPilotClient;
 
-/// One server at a time: they share a folder, and the machine may be small.
+/// Only one server runs at a time: they share a directory, and the machine may be small.
 static ALONE: Mutex<()> = Mutex::new(());
 
 pub struct Server {
     child: Child,
     port: u16,
-    /// Where its requests to the world end: nobody answers there, for ever.
+    /// Accepts its requests to the internet and never responds.
     _nowhere: TcpListener,
     _alone: std::sync::MutexGuard<'static, ()>,
 }
 
 impl Server {
-    /// A server that answers, or `None` where nobody asked for one.
+    /// A server that is ready, or `None` if live tests are not enabled.
     pub fn start(takes_tokens: bool) -> Option<Self> {
         if std::env::var_os("SATELLITE_LIVE").is_none_or(|value| value != "1") {
             eprintln!("skipped: SATELLITE_LIVE=1 runs it against the real server");
@@ -37,7 +37,7 @@ impl Server {
         }
         let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = format!("http://{}", nowhere.local_addr().unwrap());
-        // What it needs was installed before.
+        // Its dependencies are already installed.
         command
             .env("LIVE_DEAD_PROXY", proxy)
             .env_remove("https_proxy");
@@ -70,7 +70,7 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port)
     }
 
-    /// A client for it, whatever the environment says.
+    /// A client for it, independent of environment variables.
     pub fn client(&self) -> SkyPilotBuilder {
         client(&format!("http://127.0.0.1:{}", self.port))
     }
@@ -91,19 +91,19 @@ pub fn client(url: &str) -> SkyPilotBuilder {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Its first process is gone with this one, and all others with that.
+        // Killing this process ends its first process, and that ends all others.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The server, the node and what they need; once for all.
+/// Installs the server, the node and their dependencies, once for all tests.
 fn install() {
     let status = script("install", 0).status().unwrap();
     assert!(status.success(), "not installed: {status}");
 }
 
-/// What the server said last.
+/// The end of the server's log.
 fn end_of_its_log() -> String {
     let log = std::fs::read(folder().join("server.log")).unwrap_or_default();
     String::from_utf8_lossy(&log[log.len().saturating_sub(2000)..]).into_owned()

@@ -1,4 +1,4 @@
-//! SkyPilot, as far as a server can go without a cloud of its own.
+//! SkyPilot, as far as a server can be tested without a cloud.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::server::{Server, client};
 
 const A10G: &str = "resources:\n  cloud: fluidstack\n  accelerators: A10G:1\nrun: nvidia-smi\n";
 
-/// All that needs no server of its own kind.
+/// All tests that need no special server configuration.
 #[test]
 fn a_server_without_tokens() {
     let Some(server) = Server::start(false) else {
@@ -28,9 +28,9 @@ fn a_server_without_tokens() {
     what_fails(&server);
     logs(&server);
     cancelling(&server);
-    a_lost_reply(&server);
+    a_lost_response(&server);
     another_version(&server);
-    a_token_that_is_not_taken(&server);
+    an_invalid_token_is_rejected(&server);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_server_with_tokens() {
     );
 }
 
-fn a_token_that_is_not_taken(server: &Server) {
+fn an_invalid_token_is_rejected(server: &Server) {
     let sky = server.client().token("sky_of_nobody").build().unwrap();
     let error = sky.list_clusters().unwrap_err();
     assert!(error.is_unauthorized(), "{error}");
@@ -175,7 +175,7 @@ fn a_dry_launch(server: &Server) {
     assert!(sky.launch(&gcp).unwrap_err().is_unsupported());
 }
 
-/// On the Slurm node, with real jobs, on the account of a tenant.
+/// Runs real jobs on the Slurm node, with a tenant's credentials.
 fn a_real_cluster(server: &Server) {
     let limits = {
         let mut limits = TimeLimits::default();
@@ -348,7 +348,7 @@ fn logs(server: &Server) {
     );
 }
 
-/// A launch that waits for its cloud for ever.
+/// A launch that waits for its cloud forever.
 fn endless() -> Launch {
     Launch::new("endless", A10G).retry_until_up(true)
 }
@@ -366,7 +366,7 @@ fn cancelling(server: &Server) {
     let error = hasty.wait_for_request(request.id(), |_| ()).unwrap_err();
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
 
-    // From another thread, in the middle of a stream and of a wait.
+    // Cancels from another thread during a stream and during a wait.
     let cancel = Cancel::new();
     let broken_off = sky.cancelled_by(&cancel).unwrap();
     let begun = Instant::now();
@@ -391,7 +391,7 @@ fn cancelling(server: &Server) {
     assert_eq!(
         request.record().unwrap().status,
         RequestStatus::Running,
-        "the work goes on"
+        "the work continues"
     );
 
     request.cancel().unwrap();
@@ -400,8 +400,8 @@ fn cancelling(server: &Server) {
     assert_eq!(request.record().unwrap().status, RequestStatus::Cancelled);
 }
 
-/// The reply to a launch is lost on the way: the launch is found, and not made twice.
-fn a_lost_reply(server: &Server) {
+/// The response to a launch is lost: the launch is found and not repeated.
+fn a_lost_response(server: &Server) {
     let to = server.address();
     let relay = Relay::bind("127.0.0.1:0", Limits::default(), move |request| {
         let is_launch = request.path() == "/launch";

@@ -1,16 +1,17 @@
-//! What belongs to an account: API keys, and at the newer service an SSH key, the
-//! balance and the usage.
+//! An account: its API keys and, in the newer service, its SSH key, balance and
+//! usage.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{ApiVersion, BasilicaClient};
+use super::api_version::ApiVersion;
+use super::connection::Connection;
 use satellite_core::client::delete;
-use satellite_core::http::{Call, Method, Secret, escaped};
+use satellite_core::http::{Secret, escaped};
 use satellite_core::lenient::or_default;
 use satellite_core::{Error, Result};
 
-/// The account of a [`BasilicaClient`].
+/// The account of a [`BasilicaClient`](crate::BasilicaClient).
 ///
 /// ```no_run
 /// use satellite_basilica::BasilicaClient;
@@ -23,17 +24,17 @@ use satellite_core::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct AccountManager<'a> {
-    pub(super) client: &'a BasilicaClient,
+    pub(super) connection: &'a Connection,
 }
 
-/// API keys are managed by people: the service takes the JWT of a login for it,
-/// and refuses an API key with `is_unauthorized()`.
+/// Only a user who has logged in can manage API keys: the service requires a login's
+/// JWT and rejects an API key with `is_unauthorized()`.
 impl AccountManager<'_> {
-    /// Creates an API key. Its token is shown this once. It has the scopes that are
-    /// named here, or those of the caller where none is.
+    /// Creates an API key. Its token is returned only here. It has these `scopes`, or
+    /// the caller's scopes if `scopes` is empty.
     ///
-    /// It is sent once. Where the answer was lost, the token is lost with it: delete
-    /// the key and create another one.
+    /// The request is sent once. If the response is lost, so is the token: delete the
+    /// key and create another one.
     ///
     /// ```no_run
     /// # use satellite_basilica::BasilicaClient;
@@ -45,15 +46,15 @@ impl AccountManager<'_> {
     ///
     /// # Errors
     /// `is_settings()` for a name with anything but ASCII letters, digits, `-` and
-    /// `_`, or of more than 100 characters; `is_conflict()` where there is a key of
-    /// that name, or ten keys; `is_unauthorized()`.
+    /// `_`, or of more than 100 characters; `is_conflict()` if a key of that
+    /// name or ten keys exist; `is_unauthorized()`.
     pub fn create_api_key(&self, name: &str, scopes: &[&str]) -> Result<NewApiKey> {
         check_name(name)?;
         let mut body = json!({ "name": name });
         if !scopes.is_empty() {
             body["scopes"] = json!(scopes);
         }
-        self.client.create("/api-keys", &body)
+        self.connection.create("/api-keys", &body)
     }
 
     /// The account's API keys, without their tokens.
@@ -61,30 +62,34 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unauthorized()`.
     pub fn api_keys(&self) -> Result<Vec<ApiKey>> {
-        self.client.get("/api-keys", &[])
+        self.connection.get("/api-keys", &[])
     }
 
-    /// Deletes an API key. Whoever uses it is refused from now on.
+    /// Deletes an API key. Later requests with it are rejected.
     ///
     /// # Errors
-    /// `is_settings()` for a name that no key can have; `is_not_found()`;
+    /// `is_settings()` for an invalid name; `is_not_found()`;
     /// `is_unauthorized()`.
     pub fn delete_api_key(&self, name: &str) -> Result<()> {
         check_name(name)?;
         let path = format!("/api-keys/{}", escaped(name));
-        delete(&self.client.transport, &path, self.client.limits.request)
+        delete(
+            &self.connection.transport,
+            &path,
+            self.connection.limits.request,
+        )
     }
 
     /// Registers the account's SSH key, which rentals of the newer service use. An
-    /// account has one at most.
+    /// account has at most one.
     ///
     /// # Errors
-    /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_conflict()` where there is
-    /// one.
+    /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_conflict()` if one
+    /// exists.
     pub fn register_ssh_key(&self, name: &str, public_key: &str) -> Result<SshKey> {
-        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        self.connection.needs(ApiVersion::Deployments, "SSH keys")?;
         let body = json!({ "name": name, "public_key": public_key.trim() });
-        self.client.create("/ssh-keys", &body)
+        self.connection.create("/ssh-keys", &body)
     }
 
     /// The account's SSH key, if one is registered.
@@ -92,10 +97,10 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn ssh_key(&self) -> Result<Option<SshKey>> {
-        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
-        match self.client.get("/ssh-keys", &[]) {
+        self.connection.needs(ApiVersion::Deployments, "SSH keys")?;
+        match self.connection.get("/ssh-keys", &[]) {
             Err(error) if error.is_not_found() => Ok(None),
-            answer => answer,
+            response => response,
         }
     }
 
@@ -104,34 +109,35 @@ impl AccountManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
     pub fn delete_ssh_key(&self) -> Result<()> {
-        self.client.needs(ApiVersion::Deployments, "SSH keys")?;
+        self.connection.needs(ApiVersion::Deployments, "SSH keys")?;
         delete(
-            &self.client.transport,
+            &self.connection.transport,
             "/ssh-keys",
-            self.client.limits.request,
+            self.connection.limits.request,
         )
     }
 
-    /// The credit that is left.
+    /// The remaining credit.
     ///
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn balance(&self) -> Result<Balance> {
-        self.client.needs(ApiVersion::Deployments, "a balance")?;
-        self.client.get("/billing/balance", &[])
+        self.connection
+            .needs(ApiVersion::Deployments, "a balance")?;
+        self.connection.get("/billing/balance", &[])
     }
 
-    /// What was rented and what it cost: at most `limit` entries, after the first
-    /// `offset` of them.
+    /// The rental history and its costs: at most `limit` entries, starting at
+    /// `offset`.
     ///
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn usage(&self, limit: u32, offset: u32) -> Result<Usage> {
-        self.client
+        self.connection
             .needs(ApiVersion::Deployments, "a usage history")?;
         let (limit, offset) = (limit.to_string(), offset.to_string());
         let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
-        self.client.get("/billing/usage", &query)
+        self.connection.get("/billing/usage", &query)
     }
 }
 
@@ -139,9 +145,9 @@ impl AccountManager<'_> {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct ApiKey {
-    /// Its name, which deletes it.
+    /// Its name, which [`delete_api_key`](AccountManager::delete_api_key) takes.
     pub name: String,
-    /// Its public identity, a part of the token.
+    /// Its public id, a part of the token.
     #[serde(default, deserialize_with = "or_default")]
     pub kid: String,
     /// When it was created (RFC 3339).
@@ -150,7 +156,7 @@ pub struct ApiKey {
     /// When it was last used (RFC 3339), if it was.
     #[serde(default)]
     pub last_used_at: Option<String>,
-    /// The rest of what the service says of it.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -161,7 +167,7 @@ pub struct ApiKey {
 pub struct NewApiKey {
     /// Its name.
     pub name: String,
-    /// The token, which is never told again.
+    /// The token; the service never returns it again.
     pub token: Secret,
     /// When it was created (RFC 3339).
     #[serde(default, deserialize_with = "or_default")]
@@ -172,7 +178,7 @@ pub struct NewApiKey {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct SshKey {
-    /// Its identity.
+    /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
@@ -181,7 +187,7 @@ pub struct SshKey {
     /// When it was registered (RFC 3339).
     #[serde(default, deserialize_with = "or_default")]
     pub created_at: String,
-    /// The rest of what the service says of it.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -190,12 +196,12 @@ pub struct SshKey {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Balance {
-    /// How much is left, in US dollars, with the service's own digits.
+    /// The remaining amount in US dollars, as the service formats it.
     pub balance: String,
     /// As of when (RFC 3339).
     #[serde(default, deserialize_with = "or_default")]
     pub last_updated: String,
-    /// The rest of what the service says of it.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -204,7 +210,7 @@ pub struct Balance {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
-    /// The entries that were asked for.
+    /// The requested entries.
     pub rentals: Vec<RentalUsage>,
     /// How many entries there are in all.
     #[serde(default, deserialize_with = "or_default")]
@@ -220,13 +226,13 @@ pub struct RentalUsage {
     /// The machine.
     #[serde(default, deserialize_with = "or_default")]
     pub node_id: String,
-    /// Where the rental stands, in the service's words.
+    /// The status of the rental, as the service names it.
     #[serde(default, deserialize_with = "or_default")]
     pub status: String,
-    /// US dollars for an hour, with the service's own digits.
+    /// US dollars per hour, as the service formats it.
     #[serde(default, deserialize_with = "or_default")]
     pub hourly_rate: String,
-    /// US dollars so far, with the service's own digits.
+    /// US dollars so far, as the service formats it.
     #[serde(default, deserialize_with = "or_default")]
     pub current_cost: String,
     /// When it began (RFC 3339).
@@ -235,30 +241,9 @@ pub struct RentalUsage {
     /// As of when (RFC 3339).
     #[serde(default, deserialize_with = "or_default")]
     pub last_updated: String,
-    /// The rest of what the service says of it.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-impl BasilicaClient {
-    /// An error where the API is another one: nothing is sent.
-    pub(super) fn needs(&self, version: ApiVersion, what: &str) -> Result<()> {
-        match self.version == version {
-            true => Ok(()),
-            false => Err(Error::unsupported(format_args!(
-                "the {:?} API of {} has no {what}",
-                self.version,
-                self.url()
-            ))),
-        }
-    }
-
-    /// An answer that is worth one attempt and no more.
-    pub(super) fn get_once<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let call = Call::new(Method::GET, path).within(self.limits.request);
-        let call = call.effort(satellite_core::http::Effort::Once);
-        self.transport.send(&call)?.json()
-    }
 }
 
 fn check_name(name: &str) -> Result<()> {

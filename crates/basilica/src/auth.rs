@@ -1,22 +1,22 @@
-//! Tokens that are renewed: the OAuth refresh grant.
+//! Token refresh: the OAuth refresh grant.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::dialect;
-use super::token_file::{Kept, TokenFile};
+use super::token_file::{StoredTokens, TokenFile};
 use satellite_core::Variables;
 use satellite_core::client::Connection;
 use satellite_core::http::{Call, Credentials, Grant, Method, Renewal, Secret, Transport};
 use satellite_core::{Error, Result};
 
-/// What is told of tokens that are renewed.
+/// The settings of the token refresh.
 #[derive(Default)]
-pub(super) struct Renewing {
+pub(super) struct RefreshSettings {
     pub(super) refresh: Option<Secret>,
     pub(super) file: Option<PathBuf>,
     pub(super) domain: Option<String>,
@@ -24,10 +24,10 @@ pub(super) struct Renewing {
     audience: Option<String>,
 }
 
-impl Renewing {
+impl RefreshSettings {
     pub(super) fn read(&mut self, variables: &mut Variables) {
-        let from = |told: &mut Option<String>, name: &str| {
-            *told = told.take().or_else(|| variables.text(name));
+        let from = |value: &mut Option<String>, name: &str| {
+            *value = value.take().or_else(|| variables.text(name));
         };
         from(&mut self.domain, "BASILICA_AUTH0_DOMAIN");
         from(&mut self.domain, "BASILICA_AUTH0_ISSUER");
@@ -41,7 +41,7 @@ impl Renewing {
         if self.refresh.is_none() && self.file.is_none() {
             return;
         }
-        let needed = "needed to renew tokens";
+        let needed = "required to refresh tokens";
         if self.client_id.is_none() {
             variables.problem("BASILICA_AUTH0_CLIENT_ID", needed);
         }
@@ -60,63 +60,73 @@ impl Renewing {
         }
     }
 
-    /// A key of the service's own is never renewed.
-    pub(super) fn is_asked_for(&self, token: &Secret) -> bool {
+    /// Whether `token` can be refreshed. The service's own API keys cannot.
+    pub(super) fn applies_to(&self, token: &Secret) -> bool {
         let is_key = token.expose().starts_with("basilica_");
         !is_key && (self.refresh.is_some() || self.file.is_some())
     }
 }
 
-/// Credentials that begin with what the file holds, or with what was told.
-pub(super) fn renewed(connection: &Connection, told: Renewing) -> Result<Credentials> {
-    let file = told.file.map(TokenFile::new);
-    let kept = match &file {
+/// Refreshing credentials, starting with the stored tokens or else the configured ones.
+pub(super) fn refreshing(
+    connection: &Connection,
+    settings: RefreshSettings,
+) -> Result<Credentials> {
+    let file = settings.file.map(TokenFile::new);
+    let stored = match &file {
         Some(file) => file.read()?,
         None => None,
     };
-    let first = match (kept, told.refresh) {
-        (Some(kept), _) => kept.grant(),
+    let first = match (stored, settings.refresh) {
+        (Some(stored), _) => stored.grant(),
         (None, Some(refresh)) => Grant {
-            // Without a token of now, the first call begins with a renewal.
+            // Without an access token, the first call starts with a refresh.
             expires: connection.token.expose().is_empty().then(Instant::now),
             token: connection.token.clone(),
             refresh,
         },
         (None, None) => {
-            let what = "BASILICA_TOKEN_FILE: there is no such file, and no BASILICA_REFRESH_TOKEN \
-                        to make it with";
+            let what = "BASILICA_TOKEN_FILE: the file does not exist, and BASILICA_REFRESH_TOKEN is \
+                        not set";
             return Err(Error::settings(vec![what.to_owned()]));
         }
     };
-    let nobody = Credentials::Token("".into());
+    let no_token = Credentials::Token("".into());
     let issuer = Issuer {
         transport: connection.transport(
-            &told.domain.unwrap_or_default(),
+            &settings.domain.unwrap_or_default(),
             &dialect::OAUTH,
-            nobody,
+            no_token,
         )?,
-        client_id: told.client_id.unwrap_or_default(),
-        audience: told.audience,
+        client_id: settings.client_id.unwrap_or_default(),
+        audience: settings.audience,
     };
     let renewal = Renewal::new(first, move |grant, within| match &file {
-        Some(file) => renew_kept(&issuer, file, grant, within),
-        None => issuer.renew(grant, within),
+        Some(file) => refresh_stored(&issuer, file, grant, within),
+        None => issuer.refresh(grant, within),
     });
     Ok(Credentials::Renewed(Arc::new(renewal)))
 }
 
-/// One process renews for all that share the file.
-fn renew_kept(issuer: &Issuer, file: &TokenFile, grant: &Grant, within: Duration) -> Result<Grant> {
+/// One process refreshes the tokens for all that share the file.
+fn refresh_stored(
+    issuer: &Issuer,
+    file: &TokenFile,
+    grant: &Grant,
+    within: Duration,
+) -> Result<Grant> {
     let begun = Instant::now();
     let _lock = file.lock(within)?;
     let known = match file.read()? {
-        Some(kept) if kept.token() != &grant.token && !kept.has_ended() => return Ok(kept.grant()),
-        Some(kept) => kept.grant(),
+        Some(stored) if stored.token() != &grant.token && !stored.has_expired() => {
+            return Ok(stored.grant());
+        }
+        Some(stored) => stored.grant(),
         None => grant.clone(),
     };
-    let next = issuer.renew(&known, within.saturating_sub(begun.elapsed()))?;
+    let next = issuer.refresh(&known, within.saturating_sub(begun.elapsed()))?;
     if let Err(error) = file.write(&next) {
-        log::error!("the new token was not kept, and the old one may be spent: {error}");
+        log::error!("could not store the new token, and the old one may no longer work: {error}");
     }
     Ok(next)
 }
@@ -128,7 +138,7 @@ struct Issuer {
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     access_token: Secret,
     #[serde(default)]
     refresh_token: Option<Secret>,
@@ -137,7 +147,7 @@ struct Granted {
 }
 
 impl Issuer {
-    fn renew(&self, grant: &Grant, within: Duration) -> Result<Grant> {
+    fn refresh(&self, grant: &Grant, within: Duration) -> Result<Grant> {
         let mut body = json!({
             "grant_type": "refresh_token",
             "client_id": self.client_id,
@@ -146,23 +156,23 @@ impl Issuer {
         if let Some(audience) = &self.audience {
             body["audience"] = audience.as_str().into();
         }
-        // A refresh token that was shown may be spent: it is not shown twice.
+        // A refresh token may work only once, so this request is not retried.
         let call = Call::new(Method::POST, "/oauth/token").json(&body)?;
-        let granted: Granted = self.transport.send(&call.within(within))?.json()?;
-        log::info!("the token was renewed");
+        let response: TokenResponse = self.transport.send(&call.within(within))?.json()?;
+        log::info!("refreshed the access token");
         Ok(Grant {
-            token: granted.access_token,
-            refresh: granted
+            token: response.access_token,
+            refresh: response
                 .refresh_token
                 .unwrap_or_else(|| grant.refresh.clone()),
-            expires: granted
+            expires: response
                 .expires_in
                 .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
         })
     }
 }
 
-impl Kept {
+impl StoredTokens {
     fn grant(self) -> Grant {
         let expires = self.expires_in().map(|left| Instant::now() + left);
         let (token, refresh) = self.tokens();
@@ -172,10 +182,4 @@ impl Kept {
             expires,
         }
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }

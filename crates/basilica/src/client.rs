@@ -1,37 +1,22 @@
-//! The client: how it is built, and what it is made of.
+//! The client and its builder.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::account::AccountManager;
-use super::auth::{self, Renewing};
+use super::api_version::ApiVersion;
+use super::auth::{self, RefreshSettings};
+use super::connection::Connection;
 use super::deployments::DeploymentManager;
 use super::dialect;
 use super::executors::ExecutorManager;
 use super::models::HealthStatus;
 use satellite_core::Result;
 use satellite_core::Variables;
-use satellite_core::client::{Cancel, TimeLimits};
-use satellite_core::client::{Client, Connection};
-use satellite_core::http::{Call, Credentials, Method, Secret, Transport, with_query};
+use satellite_core::client::{self, Cancel, Client};
+use satellite_core::http::{Call, Credentials, Method, Secret};
 
-/// Which of its two APIs a Basilica service speaks: see the
-/// [module](crate#two-apis).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum ApiVersion {
-    /// The gateway of September 2025: `rentals` of `executors`.
-    #[default]
-    Rentals,
-    /// The newer service: `deployments` by name, on `nodes`.
-    Deployments,
-}
-
-/// A Basilica service. Clones share one connection.
+/// A Basilica service. Clones share one connection pool.
 ///
 /// ```no_run
 /// use satellite_basilica::BasilicaClient;
@@ -42,16 +27,14 @@ pub enum ApiVersion {
 /// ```
 #[derive(Clone)]
 pub struct BasilicaClient {
-    pub(super) transport: Arc<Transport>,
-    pub(super) limits: TimeLimits,
-    pub(super) version: ApiVersion,
+    connection: Connection,
 }
 
-/// What a [`BasilicaClient`] has beside the things that all clients have.
+/// The options of a [`BasilicaClient`] beyond those that all clients share.
 #[derive(Default)]
 pub struct Options {
     version: Option<ApiVersion>,
-    renewing: Renewing,
+    refresh: RefreshSettings,
 }
 
 impl Client for BasilicaClient {
@@ -74,18 +57,20 @@ impl Client for BasilicaClient {
             _ => None,
         });
         options.version.get_or_insert(read);
-        options.renewing.read(variables);
+        options.refresh.read(variables);
     }
 
-    fn open(connection: Connection, options: Options) -> Result<Self> {
-        let credentials = match options.renewing.is_asked_for(&connection.token) {
-            true => auth::renewed(&connection, options.renewing)?,
-            false => Credentials::Token(connection.token.clone()),
+    fn open(settings: client::Connection, options: Options) -> Result<Self> {
+        let credentials = match options.refresh.applies_to(&settings.token) {
+            true => auth::refreshing(&settings, options.refresh)?,
+            false => Credentials::Token(settings.token.clone()),
         };
         Ok(BasilicaClient {
-            transport: connection.transport(&connection.url, &dialect::GATEWAY, credentials)?,
-            limits: connection.limits,
-            version: options.version.unwrap_or_default(),
+            connection: Connection {
+                transport: settings.transport(&settings.url, &dialect::GATEWAY, credentials)?,
+                limits: settings.limits,
+                version: options.version.unwrap_or_default(),
+            },
         })
     }
 }
@@ -96,48 +81,47 @@ satellite_core::client_builder! {
     pub struct BasilicaBuilder for BasilicaClient;
 }
 
-/// What only Basilica has. A token that is told alone never changes; one that
-/// begins with `basilica_` never does.
+/// Options that only Basilica has. A token without a refresh token or a token file is
+/// never refreshed, and neither is one that begins with `basilica_`.
 impl BasilicaBuilder {
-    /// The API that the service speaks: `BASILICA_API_VERSION`, `rentals`
+    /// The API version of the service: `BASILICA_API_VERSION`, `rentals`
     /// (default) or `deployments`.
     pub fn api_version(mut self, version: ApiVersion) -> Self {
         self.options().version = Some(version);
         self
     }
 
-    /// With what another access token is had when the one of now is refused or
-    /// about to end: `BASILICA_REFRESH_TOKEN`.
+    /// The refresh token, which gets a new access token when the current one is
+    /// rejected or about to expire: `BASILICA_REFRESH_TOKEN`.
     pub fn refresh_token(mut self, token: impl Into<Secret>) -> Self {
-        self.options().renewing.refresh = Some(token.into());
+        self.options().refresh.refresh = Some(token.into());
         self
     }
 
-    /// Where both tokens are kept, and renewed for all processes that use the
-    /// file: `BASILICA_TOKEN_FILE`. For its owner's eyes only (0600), replaced by
-    /// rename, under a lock; where there is none yet, it is made at the first
-    /// renewal.
+    /// The file that stores both tokens; a refresh serves all processes that share
+    /// the file: `BASILICA_TOKEN_FILE`. Only its owner can read it (0600). It is replaced
+    /// by rename, under a lock. If it does not exist, the first refresh creates it.
     ///
-    /// It is JSON: `{"access_token", "refresh_token", "expires_at"}`, the last in
-    /// seconds since 1970.
+    /// It is JSON: `{"access_token", "refresh_token", "expires_at"}`, the last as a
+    /// Unix timestamp in seconds.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.options().renewing.file = Some(path.into());
+        self.options().refresh.file = Some(path.into());
         self
     }
 
-    /// Who renews tokens, and for whom: `BASILICA_AUTH0_DOMAIN` (or
+    /// The token issuer and the OAuth client id: `BASILICA_AUTH0_DOMAIN` (or
     /// `BASILICA_AUTH0_ISSUER`) and `BASILICA_AUTH0_CLIENT_ID`. The domain is a
-    /// host name, or a URL. `BASILICA_AUTH0_AUDIENCE` goes with the request, where
-    /// it is set.
+    /// host name or a URL. If `BASILICA_AUTH0_AUDIENCE` is set, the request includes
+    /// it.
     pub fn auth0(mut self, domain: impl Into<String>, client_id: impl Into<String>) -> Self {
-        self.options().renewing.domain = Some(domain.into());
-        self.options().renewing.client_id = Some(client_id.into());
+        self.options().refresh.domain = Some(domain.into());
+        self.options().refresh.client_id = Some(client_id.into());
         self
     }
 }
 
 impl BasilicaClient {
-    /// A client to be built. Its variables begin with `BASILICA_`: the address is
+    /// Starts building a client. Its environment variables begin with `BASILICA_`: the address is
     /// `BASILICA_API_URL` (default `https://api.basilica.ai`), the token
     /// `BASILICA_API_TOKEN`, a JWT or a `basilica_…` key.
     ///
@@ -158,71 +142,58 @@ impl BasilicaClient {
         BasilicaBuilder::default()
     }
 
-    /// A client for what the environment says.
+    /// Builds a client from environment variables.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`, which lists every problem.
     pub fn from_env() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// The same client through connections of its own, which `cancel` ends.
+    /// The same client with its own connections, which `cancel` closes.
     ///
     /// # Errors
-    /// None that this client did not have.
+    /// Only errors that building this client could also return.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(BasilicaClient {
-            transport: self.transport.cancelled_by(cancel)?,
-            ..self.clone()
+            connection: self.connection.cancelled_by(cancel)?,
         })
     }
 
-    /// The service's address.
+    /// The service's base URL.
     pub fn url(&self) -> &str {
-        self.transport.base()
+        self.connection.url()
     }
 
-    /// Containers: deployed, looked at, stopped.
+    /// Containers: deploy, inspect, stop.
     pub fn deployments(&self) -> DeploymentManager<'_> {
-        DeploymentManager { client: self }
+        DeploymentManager {
+            connection: &self.connection,
+        }
     }
 
-    /// Machines to be had.
+    /// Available machines.
     pub fn executors(&self) -> ExecutorManager<'_> {
-        ExecutorManager { client: self }
+        ExecutorManager {
+            connection: &self.connection,
+        }
     }
 
-    /// What belongs to the account: API keys, SSH key, balance, usage.
+    /// The account: API keys, SSH key, balance, usage.
     pub fn account(&self) -> AccountManager<'_> {
-        AccountManager { client: self }
+        AccountManager {
+            connection: &self.connection,
+        }
     }
 
-    /// How the service is. No token is shown.
+    /// The health of the service. The request carries no token.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn health(&self) -> Result<HealthStatus> {
         let call = Call::new(Method::GET, "/health").anonymous();
-        self.transport
-            .send(&call.within(self.limits.request))?
-            .json()
-    }
-
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
-        let path = with_query(path, query);
-        let call = Call::new(Method::GET, &path).within(self.limits.request);
-        self.transport.send(&call)?.json()
-    }
-
-    pub(super) fn create<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T> {
-        let call = Call::new(Method::POST, path).json(body)?;
-        // A machine is rented, and an image pulled, before there is an answer.
-        let call = call.within(self.limits.request).patient();
-        self.transport.send(&call)?.json()
+        let call = call.within(self.connection.limits.request);
+        self.connection.transport.send(&call)?.json()
     }
 }
 

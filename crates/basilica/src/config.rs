@@ -1,16 +1,16 @@
-//! What is to be deployed, checked before anything is sent.
+//! The configuration of a deployment, validated before anything is sent.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::client::ApiVersion;
+use super::api_version::ApiVersion;
 use super::resources::{
     GpuRequirements, PortMapping, Protocol, ResourceRequirements, VolumeMount, is_gpu_type,
 };
 use satellite_core::http::{Secret, retry};
 use satellite_core::{Error, Result};
 
-/// A container to be deployed.
+/// The configuration of a container to deploy.
 ///
 /// ```
 /// use satellite_basilica::{DeploymentConfig, PortMapping, ResourceRequirements};
@@ -43,7 +43,7 @@ pub struct DeploymentConfig {
     pub(super) public: bool,
 }
 
-/// On which machine.
+/// The machine to deploy on.
 #[derive(Debug, Clone)]
 pub(super) enum Placement {
     Executor(String),
@@ -51,7 +51,7 @@ pub(super) enum Placement {
 }
 
 impl DeploymentConfig {
-    /// A deployment to be described.
+    /// Starts building a configuration.
     pub fn builder() -> DeploymentConfigBuilder {
         DeploymentConfigBuilder(DeploymentConfig {
             name: format!("satellite-{:012x}", retry::random_bits() >> 16),
@@ -70,64 +70,77 @@ impl DeploymentConfig {
         })
     }
 
-    /// The name that the newer service is asked for; made up where none was told.
+    /// The name requested from the newer service; generated if none was set.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What only one of the two APIs can do.
+    /// Checks the options that only one of the two APIs supports.
     pub(super) fn check_for(&self, version: ApiVersion) -> Result<()> {
         let mut problems = Vec::new();
         let mut problem = |name: &str, what: &str| problems.push(format!("{name}: {what}"));
         match version {
             ApiVersion::Rentals => {
                 if self.placement.is_none() {
-                    problem("executor_id", "expected one, or GPUs to find one by");
+                    problem(
+                        "executor_id",
+                        "expected an executor id, or GPU requirements",
+                    );
                 }
                 let has_key = !self.ssh_key.is_empty();
-                // The gateway takes no ECDSA or FIDO keys, and checks one always.
+                // The gateway does not accept ECDSA or FIDO keys, and always checks a key.
                 if has_key && !self.ssh_key.trim().starts_with("ssh-") {
                     problem(
                         "ssh_key",
-                        "the rentals API takes only keys that begin with `ssh-`",
+                        "the rentals API accepts only keys that begin with `ssh-`",
                     );
                 } else if !self.no_ssh && !has_key {
                     problem("ssh_key", PUBLIC_KEY);
                 }
                 if self.replicas != 1 || self.ttl.is_some() || self.public {
-                    let what = "the rentals API has none of them: leave them as they are";
+                    let what =
+                        "the rentals API does not support them: leave them at their defaults";
                     problem("replicas, ttl, public", what);
                 }
             }
             ApiVersion::Deployments => {
                 if self.placement.is_some() {
-                    let what = "the deployments API chooses the machine: ask for resources";
+                    let what = "the deployments API chooses the machine: set resources instead";
                     problem("executor_id, gpu", what);
                 }
                 if !matches!(&self.ports[..], [port] if port.protocol == Protocol::Tcp) {
-                    problem("ports", "the deployments API takes exactly one, by TCP");
+                    problem("ports", "the deployments API requires exactly one TCP port");
                 }
                 if !self.volumes.is_empty() {
-                    problem("volumes", "the deployments API has none");
+                    problem("volumes", "the deployments API does not support volumes");
                 }
             }
         }
-        found(problems)
+        fail_on(problems)
     }
 
     fn check(&self) -> Result<()> {
         let mut problems = Vec::new();
         let mut problem = |name: &str, what: String| problems.push(format!("{name}: {what}"));
         if !is_name(&self.name) {
-            problem("name", "expected a-z, 0-9 and dashes, at most 63".into());
+            problem(
+                "name",
+                "expected a-z, 0-9 and dashes, at most 63 characters".into(),
+            );
         }
         if self.image.is_empty() || !self.image.bytes().all(|b| b.is_ascii_graphic()) {
-            let what = format!("expected one such as nginx:latest, found {:?}", self.image);
+            let what = format!(
+                "expected an image such as nginx:latest, found {:?}",
+                self.image
+            );
             problem("image", what);
         }
         match &self.placement {
             Some(Placement::Executor(id)) if id.trim().is_empty() => {
-                problem("executor_id", "expected one, found nothing".into());
+                problem(
+                    "executor_id",
+                    "expected an id, found an empty string".into(),
+                );
             }
             Some(Placement::Gpu(gpu)) => {
                 if gpu.gpu_count == 0 {
@@ -147,14 +160,17 @@ impl DeploymentConfig {
         }
         self.resources.check(&mut problem);
         for name in self.environment.keys().filter(|name| !is_variable(name)) {
-            problem("environment", format!("{name:?} is no name of a variable"));
+            problem(
+                "environment",
+                format!("{name:?} is not a valid variable name"),
+            );
         }
         if self
             .environment
             .values()
             .any(|value| value.expose().contains('\0'))
         {
-            problem("environment", "a value holds NUL".into());
+            problem("environment", "a value contains a NUL byte".into());
         }
         let mut taken = HashSet::new();
         for port in &self.ports {
@@ -163,7 +179,7 @@ impl DeploymentConfig {
             } else if !taken.insert((port.host_port, port.protocol)) {
                 problem(
                     "ports",
-                    format!("the host's {} is taken twice", port.host_port),
+                    format!("host port {} is mapped twice", port.host_port),
                 );
             }
         }
@@ -173,14 +189,14 @@ impl DeploymentConfig {
                 if !is_absolute(path) {
                     problem(
                         "volumes",
-                        format!("expected a path from / on, found {path:?}"),
+                        format!("expected an absolute path, found {path:?}"),
                     );
                 }
             }
             if volume.container_path.trim_end_matches('/').is_empty() {
                 problem(
                     "volumes",
-                    "nothing can be mounted over the container's /".into(),
+                    "a volume cannot be mounted over the container's /".into(),
                 );
             } else if !mounted.insert(volume.container_path.trim_end_matches('/')) {
                 let path = &volume.container_path;
@@ -188,7 +204,10 @@ impl DeploymentConfig {
             }
         }
         if self.command.first().is_some_and(String::is_empty) {
-            problem("command", "expected a program, found nothing".into());
+            problem(
+                "command",
+                "expected a program, found an empty string".into(),
+            );
         }
         if self.replicas == 0 {
             problem("replicas", "expected at least one, found 0".into());
@@ -197,21 +216,21 @@ impl DeploymentConfig {
             .ttl
             .is_some_and(|ttl| !(1..=u64::from(u32::MAX)).contains(&ttl.as_secs()))
         {
-            problem("ttl", "expected a second or more".into());
+            problem("ttl", "expected at least one second".into());
         }
-        found(problems)
+        fail_on(problems)
     }
 }
 
-/// The key itself is not told: somebody may have taken the private one.
+/// The error does not quote the key: it may be a private key by mistake.
 const PUBLIC_KEY: &str =
     "expected one line of a public key, such as `ssh-ed25519 AAAA… name`, or no_ssh";
 
-/// An Ed25519 public key of random bytes: nobody has its private key.
-pub(super) fn unowned_key() -> String {
+/// An Ed25519 public key of random bytes, so no matching private key is known.
+pub(super) fn random_public_key() -> String {
     const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    // The type and the length of the key. The first of the 43 characters behind it
-    // begins with two bits of that length, which are zero.
+    // The type and the length of the key. The first of the 43 characters that follow
+    // starts with two bits of that length, which are zero.
     let mut key = String::from("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI");
     for n in 0..43 {
         let bits = (retry::random_bits() >> 32) as usize;
@@ -249,14 +268,14 @@ fn is_absolute(path: &str) -> bool {
     path.starts_with('/') && !path.split('/').any(|part| part == "..") && !path.contains('\0')
 }
 
-fn found(problems: Vec<String>) -> Result<()> {
+fn fail_on(problems: Vec<String>) -> Result<()> {
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Error::settings(problems)),
     }
 }
 
-/// Makes a [`DeploymentConfig`].
+/// Builds a [`DeploymentConfig`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DeploymentConfigBuilder(DeploymentConfig);
@@ -268,7 +287,7 @@ impl DeploymentConfigBuilder {
         self
     }
 
-    /// Any machine with these GPUs, in place of an executor's id.
+    /// Any machine with these GPUs, instead of an executor id.
     pub fn gpu(mut self, requirements: GpuRequirements) -> Self {
         self.0.placement = Some(Placement::Gpu(requirements));
         self
@@ -280,34 +299,34 @@ impl DeploymentConfigBuilder {
         self
     }
 
-    /// The public key of whoever may enter by SSH. The rentals API takes only keys
-    /// that begin with `ssh-`, such as `ssh-ed25519` and `ssh-rsa`.
+    /// The public key that grants SSH access. The rentals API accepts only keys that
+    /// begin with `ssh-`, such as `ssh-ed25519` and `ssh-rsa`.
     pub fn ssh_key(mut self, public_key: impl Into<String>) -> Self {
         self.0.ssh_key = public_key.into();
         self
     }
 
-    /// Nobody may enter by SSH. The rentals API validates a key all the same: where
-    /// no [`ssh_key`](Self::ssh_key) is set, one is made up whose private key nobody
-    /// has.
+    /// Disables SSH access. The rentals API still validates a key: if no
+    /// [`ssh_key`](Self::ssh_key) is set, the client generates a random public key that
+    /// has no known private key.
     pub fn no_ssh(mut self, no_ssh: bool) -> Self {
         self.0.no_ssh = no_ssh;
         self
     }
 
-    /// What it may use.
+    /// The resources of the container.
     pub fn resources(mut self, resources: ResourceRequirements) -> Self {
         self.0.resources = resources;
         self
     }
 
-    /// One more environment variable; its value is shown by nothing.
+    /// Adds an environment variable; its value is never printed or logged.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.0.environment.insert(name.into(), value.into());
         self
     }
 
-    /// All environment variables.
+    /// Sets all environment variables.
     pub fn environment<N: Into<String>, V: Into<Secret>>(
         mut self,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -317,52 +336,52 @@ impl DeploymentConfigBuilder {
         self
     }
 
-    /// The ports to reach it at.
+    /// The port mappings.
     pub fn ports(mut self, ports: impl IntoIterator<Item = PortMapping>) -> Self {
         self.0.ports = ports.into_iter().collect();
         self
     }
 
-    /// Folders of the host.
+    /// The host directories to mount.
     pub fn volumes(mut self, volumes: impl IntoIterator<Item = VolumeMount>) -> Self {
         self.0.volumes = volumes.into_iter().collect();
         self
     }
 
-    /// What to run, in place of the image's own.
+    /// The command to run instead of the image's default.
     pub fn command<T: Into<String>>(mut self, words: impl IntoIterator<Item = T>) -> Self {
         self.0.command = words.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The name to ask the newer service for.
+    /// The name to request from the newer service.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.0.name = name.into();
         self
     }
 
-    /// How many of it the newer service runs. Default: 1.
+    /// The number of replicas in the newer service. Default: 1.
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.0.replicas = replicas;
         self
     }
 
-    /// After this time the newer service takes it down.
+    /// The newer service deletes the deployment after this time.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = Some(ttl);
         self
     }
 
-    /// Whether everybody may reach it at the newer service. Default: no.
+    /// Whether the deployment is publicly reachable in the newer service. Default: no.
     pub fn public(mut self, public: bool) -> Self {
         self.0.public = public;
         self
     }
 
-    /// Checks all of it.
+    /// Validates the configuration and returns it.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`, which lists every problem.
     pub fn build(self) -> Result<DeploymentConfig> {
         self.0.check()?;
         Ok(self.0)

@@ -1,16 +1,17 @@
-//! Deployments: made, looked at, stopped.
+//! Deployments: deploy, inspect, stop.
 
 use serde_json::json;
 
-use super::client::{ApiVersion, BasilicaClient};
+use super::api_version::ApiVersion;
 use super::config::{DeploymentConfig, Placement};
+use super::connection::Connection;
 use super::models::{Deployment, DeploymentEvent, DeploymentStatus, ListFilters};
-use super::wire::{self, Events, Rental, RentalListed, RentalMade, Rentals, Service, Services};
+use super::wire::{self, CreatedRental, Events, ListedRental, Rental, Rentals, Service, Services};
 use satellite_core::Result;
 use satellite_core::client::delete;
 use satellite_core::http::escaped;
 
-/// Containers of a [`BasilicaClient`].
+/// Containers of a [`BasilicaClient`](crate::BasilicaClient).
 ///
 /// ```no_run
 /// use satellite_basilica::{BasilicaClient, ListFilters};
@@ -23,40 +24,40 @@ use satellite_core::http::escaped;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentManager<'a> {
-    pub(super) client: &'a BasilicaClient,
+    pub(super) connection: &'a Connection,
 }
 
 impl DeploymentManager<'_> {
-    /// Deploys a container. It is sent once: there is no key by which the service
-    /// would know the same request again.
+    /// Deploys a container. The request is sent once: the service has no idempotency
+    /// key that would let it recognize a repeated request.
     ///
     /// # Errors
-    /// `is_settings()` before anything is sent, where the API cannot do what is
-    /// asked. `is_outcome_unknown()` where the answer was lost:
-    /// [`matching`](Self::matching) then tells what came of it. The gateway's
-    /// own 500 leaves that open too.
+    /// `is_settings()` before anything is sent, if the API does not support the
+    /// config. `is_outcome_unknown()` if the response was lost:
+    /// [`matching`](Self::matching) then finds the deployment. The outcome is also
+    /// unknown after the gateway's own 500.
     pub fn deploy(&self, config: &DeploymentConfig) -> Result<Deployment> {
-        config.check_for(self.client.version)?;
-        match self.client.version {
+        config.check_for(self.connection.version)?;
+        match self.connection.version {
             ApiVersion::Rentals => {
                 let request = wire::rental_request(config);
-                let made: RentalMade = self.client.create("/rentals", &request)?;
-                let mut made = made.joined(config);
-                if made.executor_id.is_none() {
-                    made.executor_id = self.executor_of(&made.id);
+                let created: CreatedRental = self.connection.create("/rentals", &request)?;
+                let mut rental = created.joined(config);
+                if rental.executor_id.is_none() {
+                    rental.executor_id = self.executor_of(&rental.id);
                 }
-                Ok(made)
+                Ok(rental)
             }
             ApiVersion::Deployments => {
                 let request = wire::deployment_request(config);
-                let made: Service = self.client.create("/deployments", &request)?;
-                Ok(made.joined(config))
+                let service: Service = self.connection.create("/deployments", &request)?;
+                Ok(service.joined(config))
             }
         }
     }
 
-    /// The deployments that may have come of this config, the newest first: of
-    /// its image and on its executor, or of its name. For when the answer to
+    /// The deployments that this config may have created, newest first: those with
+    /// its image and executor, or with its name. Use it when the response to
     /// [`deploy`](Self::deploy) was lost.
     ///
     /// ```no_run
@@ -67,18 +68,18 @@ impl DeploymentManager<'_> {
     ///         let found = basilica.deployments().matching(config)?;
     ///         found.into_iter().next().ok_or(error)
     ///     }
-    ///     answer => answer,
+    ///     response => response,
     /// }
     /// # }
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn matching(&self, config: &DeploymentConfig) -> Result<Vec<Deployment>> {
         let mut found = self.list(&ListFilters::default())?;
         found.retain(
-            |deployment| match (self.client.version, &config.placement) {
-                // The service makes a name its own by adding to it.
+            |deployment| match (self.connection.version, &config.placement) {
+                // The service appends a suffix to make the name unique.
                 (ApiVersion::Deployments, _) => deployment.id.starts_with(&config.name),
                 (ApiVersion::Rentals, Some(Placement::Executor(id))) => {
                     deployment.executor_id.as_deref() == Some(id)
@@ -96,7 +97,7 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_not_found()`, also for a rental that was stopped.
     pub fn get(&self, id: &str) -> Result<Deployment> {
-        match self.client.version {
+        match self.connection.version {
             ApiVersion::Rentals => {
                 let rental = self.rental(id)?;
                 let listed = self.rentals(&[])?;
@@ -109,25 +110,25 @@ impl DeploymentManager<'_> {
         }
     }
 
-    /// Where a deployment stands.
+    /// The status of a deployment.
     ///
     /// # Errors
     /// `is_not_found()`, also for a rental that was stopped.
     pub fn status(&self, id: &str) -> Result<DeploymentStatus> {
-        match self.client.version {
+        match self.connection.version {
             ApiVersion::Rentals => self.rental(id).map(|rental| rental.status),
             ApiVersion::Deployments => self.service(id).map(|service| service.status()),
         }
     }
 
-    /// The deployments that meet the filters.
+    /// The deployments that match the filters.
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn list(&self, filters: &ListFilters) -> Result<Vec<Deployment>> {
-        let all: Vec<Deployment> = match self.client.version {
+        let all: Vec<Deployment> = match self.connection.version {
             ApiVersion::Rentals => {
-                // The one word for a filter that is known for certain.
+                // The only filter value that the gateway is known to accept.
                 let query: &[_] = match filters.status {
                     Some(DeploymentStatus::Running) => &[("status", "Active")],
                     _ => &[],
@@ -135,28 +136,28 @@ impl DeploymentManager<'_> {
                 self.rentals(query)?.into_iter().map(Into::into).collect()
             }
             ApiVersion::Deployments => {
-                let list: Services = self.client.get("/deployments", &[])?;
+                let list: Services = self.connection.get("/deployments", &[])?;
                 list.deployments.into_iter().map(Into::into).collect()
             }
         };
-        let is_met = |deployment: &Deployment| filters.is_met_by(deployment);
-        Ok(all.into_iter().filter(is_met).collect())
+        let is_match = |deployment: &Deployment| filters.matches(deployment);
+        Ok(all.into_iter().filter(is_match).collect())
     }
 
-    /// Stops a deployment, for good.
+    /// Stops a deployment permanently.
     ///
     /// # Errors
-    /// `is_not_found()` where there was none.
+    /// `is_not_found()` if it does not exist.
     pub fn stop(&self, id: &str) -> Result<()> {
         delete(
-            &self.client.transport,
+            &self.connection.transport,
             &self.path(id),
-            self.client.limits.request,
+            self.connection.limits.request,
         )
     }
 
     /// Restarts the containers of a deployment of the newer service, one after the
-    /// other. It is sent once.
+    /// other. The request is sent once.
     ///
     /// ```no_run
     /// # use satellite_basilica::BasilicaClient;
@@ -169,14 +170,14 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
     pub fn restart(&self, name: &str) -> Result<Deployment> {
-        self.client.needs(ApiVersion::Deployments, "restart")?;
+        self.connection.needs(ApiVersion::Deployments, "restart")?;
         let path = self.path(name) + "/restart";
-        let made: Service = self.client.create(&path, &json!({}))?;
-        Ok(made.into())
+        let service: Service = self.connection.create(&path, &json!({}))?;
+        Ok(service.into())
     }
 
-    /// What happened to a deployment of the newer service, such as an image that
-    /// cannot be pulled: at most `limit` events.
+    /// The events of a deployment of the newer service, such as a failed image
+    /// pull: at most `limit` of them.
     ///
     /// ```no_run
     /// # use satellite_basilica::BasilicaClient;
@@ -190,20 +191,22 @@ impl DeploymentManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`]; `is_not_found()`.
     pub fn events(&self, name: &str, limit: u32) -> Result<Vec<DeploymentEvent>> {
-        self.client.needs(ApiVersion::Deployments, "events")?;
+        self.connection.needs(ApiVersion::Deployments, "events")?;
         let path = self.path(name) + "/events";
-        let answer: Events = self.client.get(&path, &[("limit", &limit.to_string())])?;
-        Ok(answer.events)
+        let response: Events = self
+            .connection
+            .get(&path, &[("limit", &limit.to_string())])?;
+        Ok(response.events)
     }
 
-    /// The machine of a rental that was just made. It is asked for once: the rental
-    /// is made, whatever comes of this.
+    /// The machine of a new rental. The request is not retried: the rental exists
+    /// even if this look-up fails.
     fn executor_of(&self, id: &str) -> Option<String> {
-        let rental: Result<Rental> = self.client.get_once(&self.path(id));
+        let rental: Result<Rental> = self.connection.get_once(&self.path(id));
         match rental {
             Ok(rental) => rental.executor_id(),
             Err(error) => {
-                log::info!("the machine of the rental {id} is not known: {error}");
+                log::info!("could not look up the machine of rental {id}: {error}");
                 None
             }
         }
@@ -211,22 +214,22 @@ impl DeploymentManager<'_> {
 
     /// The route of one deployment.
     pub(super) fn path(&self, id: &str) -> String {
-        match self.client.version {
+        match self.connection.version {
             ApiVersion::Rentals => format!("/rentals/{}", escaped(id)),
             ApiVersion::Deployments => format!("/deployments/{}", escaped(id)),
         }
     }
 
     fn rental(&self, id: &str) -> Result<Rental> {
-        self.client.get(&self.path(id), &[])
+        self.connection.get(&self.path(id), &[])
     }
 
     fn service(&self, name: &str) -> Result<Service> {
-        self.client.get(&self.path(name), &[])
+        self.connection.get(&self.path(name), &[])
     }
 
-    fn rentals(&self, query: &[(&str, &str)]) -> Result<Vec<RentalListed>> {
-        let list: Rentals = self.client.get("/rentals", query)?;
+    fn rentals(&self, query: &[(&str, &str)]) -> Result<Vec<ListedRental>> {
+        let list: Rentals = self.connection.get("/rentals", query)?;
         Ok(list.rentals)
     }
 }

@@ -1,4 +1,4 @@
-//! How the gateway is shown the token, and what its refusals mean.
+//! How the token is sent to the gateway, and what its error responses mean.
 
 use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
@@ -11,7 +11,7 @@ pub(super) static GATEWAY: Dialect = Dialect {
     explain,
 };
 
-/// For the token endpoint: what it needs to know stands in the body.
+/// For the token endpoint, which reads its parameters from the body.
 pub(super) static OAUTH: Dialect = Dialect {
     token: (AUTHORIZATION, "Bearer "),
     headers: &[],
@@ -20,23 +20,23 @@ pub(super) static OAUTH: Dialect = Dialect {
 
 fn explain(status: u16, body: &[u8]) -> Problem {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
-    let told = &document["error"];
-    let text = |name: &str| told[name].as_str().map(shortened);
-    let is_own = told["code"].is_string();
+    let error = &document["error"];
+    let text = |name: &str| error[name].as_str().map(shortened);
+    let is_own = error["code"].is_string();
     Problem {
-        class: class(status, told["retryable"].as_bool()),
+        class: class(status, error["retryable"].as_bool()),
         kind: text("code"),
-        message: text("message").unwrap_or_else(|| silent(status, body)),
+        message: text("message").unwrap_or_else(|| empty_or_raw(status, body)),
         is_own,
     }
 }
 
-/// Nothing but the status tells a thing that is not there (404) from a route
-/// that is not (403, as for a key that may not): they come without a body.
+/// Only the status distinguishes a missing resource (404) from a missing route (403,
+/// the same as for a key without permission): these responses have no body.
 fn class(status: u16, retryable: Option<bool>) -> Class {
     match (status, retryable) {
         (404, _) => Class::NotFound,
-        // An outage of the key set is told as final, and is over in a minute.
+        // An outage of the key set is marked as final but is over within a minute.
         (503, _) => Class::Transient,
         (400..=499, Some(true)) => Class::Transient,
         (500..=599, Some(false)) => Class::Failed,
@@ -44,15 +44,15 @@ fn class(status: u16, retryable: Option<bool>) -> Class {
     }
 }
 
-fn silent(status: u16, body: &[u8]) -> String {
+fn empty_or_raw(status: u16, body: &[u8]) -> String {
     match (status, body) {
-        (403, []) => "not allowed, or a route of another API version".to_owned(),
-        (404, []) => "there is none, or no longer".to_owned(),
+        (403, []) => "not allowed, or a route of the other API version".to_owned(),
+        (404, []) => "it does not exist, or no longer exists".to_owned(),
         _ => excerpt(body),
     }
 }
 
-/// A grant that has ended is a refused token, whatever the status.
+/// An expired grant is a rejected token, whatever the status.
 fn explain_grant(status: u16, body: &[u8]) -> Problem {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
     let kind = document["error"].as_str().map(shortened);
@@ -77,8 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_and_body_together_decide() {
-        let told = |retryable: bool| {
+    fn the_status_and_the_body_determine_the_class() {
+        let error = |retryable: bool| {
             format!(r#"{{"error":{{"code":"OTHER_ERROR","message":"x","retryable":{retryable}}}}}"#)
         };
         for (status, body, expected) in [
@@ -86,10 +86,10 @@ mod tests {
             (404, String::new(), Class::NotFound),
             (405, String::new(), Class::Unsupported),
             (422, "missing field `cpu_cores`".into(), Class::Invalid),
-            (500, told(true), Class::Transient),
-            (500, told(false), Class::Failed),
-            (503, told(false), Class::Transient),
-            (401, told(false), Class::Unauthorized),
+            (500, error(true), Class::Transient),
+            (500, error(false), Class::Failed),
+            (503, error(false), Class::Transient),
+            (401, error(false), Class::Unauthorized),
         ] {
             assert_eq!(explain(status, body.as_bytes()).class, expected, "{status}");
         }

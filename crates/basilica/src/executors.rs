@@ -1,11 +1,12 @@
-//! Machines to be had.
+//! Available machines.
 
-use super::client::{ApiVersion, BasilicaClient};
+use super::api_version::ApiVersion;
+use super::connection::Connection;
 use super::models::{CpuOffering, Executor};
 use super::wire::{Available, CpuOfferings};
 use satellite_core::Result;
 
-/// Machines of a [`BasilicaClient`].
+/// Machines of a [`BasilicaClient`](crate::BasilicaClient).
 ///
 /// ```no_run
 /// use satellite_basilica::{BasilicaClient, ExecutorFilters};
@@ -19,10 +20,10 @@ use satellite_core::Result;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutorManager<'a> {
-    pub(super) client: &'a BasilicaClient,
+    pub(super) connection: &'a Connection,
 }
 
-/// Which machines; all that are to be had, where nothing is set.
+/// Filters for machines. Without any, all available machines match.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ExecutorFilters {
@@ -40,7 +41,7 @@ impl ExecutorFilters {
         self.with("gpu_type", name.into())
     }
 
-    /// So many GPUs or more.
+    /// At least this many GPUs.
     pub fn min_gpu_count(self, count: u32) -> Self {
         self.with("min_gpu_count", count.to_string())
     }
@@ -68,15 +69,15 @@ impl ExecutorFilters {
 }
 
 impl ExecutorManager<'_> {
-    /// All machines that are to be had.
+    /// All available machines.
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn list_available(&self) -> Result<Vec<Executor>> {
         self.find(&ExecutorFilters::default())
     }
 
-    /// The machines without GPUs that the newer service offers for rent.
+    /// The machines without GPUs that the newer service rents out.
     ///
     /// ```no_run
     /// # use satellite_basilica::BasilicaClient;
@@ -90,19 +91,19 @@ impl ExecutorManager<'_> {
     /// # Errors
     /// `is_unsupported()` with [`ApiVersion::Rentals`].
     pub fn cpu_offerings(&self) -> Result<Vec<CpuOffering>> {
-        self.client
+        self.connection
             .needs(ApiVersion::Deployments, "CPU offerings")?;
         let query = [("available_only", "true")];
-        let list: CpuOfferings = self.client.get("/v2/secure-cloud/cpu-prices", &query)?;
+        let list: CpuOfferings = self.connection.get("/v2/secure-cloud/cpu-prices", &query)?;
         Ok(list.nodes)
     }
 
-    /// The machines to be had that meet the filters.
+    /// The available machines that match the filters.
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn find(&self, filters: &ExecutorFilters) -> Result<Vec<Executor>> {
-        let path = match self.client.version {
+        let path = match self.connection.version {
             ApiVersion::Rentals => "/executors",
             ApiVersion::Deployments => "/nodes",
         };
@@ -113,7 +114,7 @@ impl ExecutorManager<'_> {
                 .iter()
                 .map(|(name, value)| (*name, value.as_str())),
         );
-        let list: Available = self.client.get(path, &query)?;
+        let list: Available = self.connection.get(path, &query)?;
         let machines = list.available_executors.into_iter();
         Ok(machines.map(Into::into).collect())
     }

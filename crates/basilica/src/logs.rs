@@ -1,4 +1,4 @@
-//! Logs: followed over whatever cuts them, with no line lost and none doubled.
+//! Logs, followed across disconnects without lost or duplicate lines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
-use super::client::BasilicaClient;
+use super::connection::Connection;
 use super::deployments::DeploymentManager;
 use satellite_core::client::Stream;
 use satellite_core::http::{Call, Fault, Lines, Method, Source, behind, events, with_query};
@@ -17,13 +17,13 @@ use satellite_core::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// When, as the service has it; empty where it does not tell.
+    /// When it was printed, as the service formats it; empty if unknown.
     #[serde(default, deserialize_with = "or_default")]
     pub timestamp: String,
-    /// `stdout` or `stderr`; empty where the service does not tell.
+    /// `stdout` or `stderr`; empty if unknown.
     #[serde(default, deserialize_with = "or_default")]
     pub stream: String,
-    /// What.
+    /// The printed text.
     #[serde(default, deserialize_with = "or_default")]
     pub message: String,
 }
@@ -37,14 +37,14 @@ impl fmt::Display for LogLine {
 
 impl DeploymentManager<'_> {
     /// What a deployment has printed, and with `follow` all that it prints until
-    /// it is over.
+    /// it ends.
     ///
-    /// A follow is opened again where it is cut, as often as the gateway cuts it,
-    /// and behind the lines that were had. The end of a connection says nothing,
-    /// and neither does silence: the deployment is asked after, and the log is
-    /// [`Complete`](crate::Ended::Complete) when that is over and its
-    /// last lines were read. Lines that went with a deployment end it with an
-    /// error, as [`Cut`](crate::Ended::Cut).
+    /// A followed log is reopened after the last received line each time that the
+    /// gateway cuts it. Neither the end of a connection nor silence means that the
+    /// log has ended: the client polls the deployment's status, and the log is
+    /// [`Complete`](crate::Ended::Complete) once the deployment has ended and its
+    /// last lines were read. If lines were lost because the deployment was deleted,
+    /// the log ends with an error, as [`Cut`](crate::Ended::Cut).
     ///
     /// # Errors
     /// `is_not_found()`.
@@ -52,14 +52,14 @@ impl DeploymentManager<'_> {
         self.log(id).stream(follow, 0)
     }
 
-    /// As [`logs`](Self::logs), beginning with the last `lines` of what has been
-    /// printed by now.
+    /// Like [`logs`](Self::logs), but starts with the last `lines` lines printed so
+    /// far.
     ///
     /// # Errors
     /// `is_not_found()`.
     pub fn logs_tail(&self, id: &str, lines: u64, follow: bool) -> Result<Stream<LogLine>> {
         let log = self.log(id);
-        // A tail cannot be resumed: only a number of lines from the beginning can.
+        // A tail cannot be resumed; an offset from the beginning can.
         let mut printed = 0;
         for line in log.clone().stream(false, 0)? {
             line?;
@@ -70,7 +70,7 @@ impl DeploymentManager<'_> {
 
     fn log(&self, id: &str) -> Log {
         Log {
-            client: self.client.clone(),
+            connection: self.connection.clone(),
             id: id.to_owned(),
             lost: Arc::default(),
         }
@@ -79,20 +79,20 @@ impl DeploymentManager<'_> {
 
 #[derive(Clone)]
 struct Log {
-    client: BasilicaClient,
+    connection: Connection,
     id: String,
-    /// The gateway gave the last connection up: lines may have been on their way.
+    /// The gateway aborted the last connection, so lines may be missing.
     lost: Arc<AtomicBool>,
 }
 
 impl Log {
     fn stream(self, follow: bool, first: u64) -> Result<Stream<LogLine>> {
         let source = self.open(follow, first)?;
-        let transport = Arc::clone(&self.client.transport);
+        let transport = Arc::clone(&self.connection.transport);
         let mut is_last = !follow;
-        Ok(Stream::new(transport, source, move |broke, delivered| {
+        Ok(Stream::new(transport, source, move |error, delivered| {
             let from = first + delivered;
-            if broke.is_some() {
+            if error.is_some() {
                 return self.open(follow && !is_last, from).map(Some);
             }
             if is_last {
@@ -106,15 +106,21 @@ impl Log {
         }))
     }
 
+    fn deployments(&self) -> DeploymentManager<'_> {
+        DeploymentManager {
+            connection: &self.connection,
+        }
+    }
+
     fn is_over(&self) -> Result<bool> {
-        match self.client.deployments().status(&self.id) {
+        match self.deployments().status(&self.id) {
             Ok(status) => Ok(status.is_over()),
             Err(error) if error.is_not_found() => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    /// Nothing more is to be had: a good end, unless something was missing.
+    /// The deployment is gone: success, unless lines may be missing.
     fn gone(&self, error: Error) -> Result<()> {
         match self.lost.load(Ordering::SeqCst) {
             true => Err(error),
@@ -122,28 +128,31 @@ impl Log {
         }
     }
 
-    /// One connection, behind the first `from` lines.
+    /// One connection, which skips the first `from` lines.
     fn open(&self, follow: bool, from: u64) -> Result<Source<LogLine>> {
-        let path = self.client.deployments().path(&self.id) + "/logs";
-        let follow_word = if follow { "true" } else { "false" };
-        let path = with_query(&path, &[("follow", follow_word)]);
-        let limits = self.client.limits;
+        let path = self.deployments().path(&self.id) + "/logs";
+        let follow_value = if follow { "true" } else { "false" };
+        let path = with_query(&path, &[("follow", follow_value)]);
+        let limits = self.connection.limits;
         let call = Call::new(Method::GET, &path).within(limits.request);
-        let answer = self.client.transport.send(&call.streamed(limits.idle))?;
-        let is_plain = answer
+        let response = self
+            .connection
+            .transport
+            .send(&call.streamed(limits.idle))?;
+        let is_plain = response
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/plain"));
-        let lines = answer.into_lines()?;
+        let lines = response.into_lines()?;
         let lost = Arc::clone(&self.lost);
         lost.store(false, Ordering::SeqCst);
-        let asked = format!("GET {path} at {}", self.client.url());
+        let request = format!("GET {path} at {}", self.connection.url());
         let lines = entries(lines, is_plain).map_while(move |line| match line {
             Ok(line) if line.stream == "error" => {
                 lost.store(true, Ordering::SeqCst);
-                let gave_up = || Error::from_fault(asked.clone(), Fault::Broken, line.message);
-                (!follow).then(|| Err(gave_up()))
+                let aborted = || Error::from_fault(request.clone(), Fault::Broken, line.message);
+                (!follow).then(|| Err(aborted()))
             }
-            // There is no sign of life beside lines.
+            // The stream has no heartbeats: a timeout is not an error.
             Err(error) if follow && error.is_timeout() => None,
             line => Some(line),
         });

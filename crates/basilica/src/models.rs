@@ -1,5 +1,5 @@
-//! What the service speaks of. Fields that this version does not know are kept
-//! in `extra`.
+//! The service's data types. Fields that this version does not know are kept in
+//! `extra`.
 
 use std::fmt;
 
@@ -11,42 +11,41 @@ use super::ssh::SshAccess;
 use satellite_core::http::Secret;
 use satellite_core::lenient::or_default;
 
-/// A container that was deployed: what the service tells in several places, put
-/// together.
+/// A deployed container, with data merged from several responses of the service.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Deployment {
-    /// The service's name for it, which all other calls want: not always the one
-    /// that was asked for.
+    /// The id that the service assigned, which all other calls take. It may differ
+    /// from the requested name.
     pub id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: DeploymentStatus,
-    /// How to enter it, where that was asked for and is told.
+    /// SSH access, if it was requested and the response contains it.
     pub ssh_access: Option<SshAccess>,
-    /// What `ssh_access` was read from.
+    /// The raw text that `ssh_access` was parsed from.
     pub ssh_credentials: Option<Secret>,
-    /// When it was made (RFC 3339); `deploy` itself is not always told.
+    /// When it was created (RFC 3339); the response to `deploy` may lack it.
     pub created_at: Option<String>,
-    /// On which machine. `deploy` looks up the one that was chosen by its GPUs;
-    /// where that fails it is `None`.
+    /// Its machine. If the service chose it by GPU requirements, `deploy` looks it up;
+    /// `None` if that fails.
     pub executor_id: Option<String>,
-    /// The container image. The newer service does not tell it again.
+    /// The container image. Only the newer service's response to `deploy` contains it.
     pub image: Option<String>,
-    /// What the container was asked to have. Only `deploy` knows: the service does
-    /// not tell it again.
+    /// The requested resources. Only `deploy` sets them: the service does not return
+    /// them later.
     pub resources: Option<ResourceRequirements>,
-    /// What the whole machine has, as `get` and `list` of the rentals API tell it;
-    /// 0 for what they leave out.
+    /// The resources of the whole machine, from `get` and `list` of the rentals API;
+    /// 0 for values that the response lacks.
     pub machine_resources: Option<ResourceRequirements>,
-    /// The ports as they were mapped.
+    /// The actual port mappings.
     pub ports: Vec<PortMapping>,
-    /// Where the newer service answers for it.
+    /// The URL at which the newer service exposes it.
     pub url: Option<String>,
-    /// The rest of what the service says of it.
+    /// All other fields of the response.
     pub extra: Map<String, Value>,
 }
 
-/// Where a deployment stands.
+/// The status of a deployment.
 ///
 /// ```
 /// use satellite_basilica::DeploymentStatus;
@@ -57,34 +56,34 @@ pub struct Deployment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeploymentStatus {
-    /// It is being made.
+    /// It is being created.
     Pending,
-    /// It runs.
+    /// It is running.
     Running,
-    /// It was stopped. Rentals are forgotten then: `is_not_found()`.
+    /// It was stopped. The service deletes stopped rentals: `is_not_found()`.
     Stopped,
-    /// It failed, for this reason, where one is told.
+    /// It failed, with the reason, or an empty string if unknown.
     Failed(String),
-    /// A word that this version does not know.
+    /// A status that this version does not know.
     Other(String),
 }
 
 impl DeploymentStatus {
-    /// Nothing more will come of it.
+    /// Whether the status is final.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Stopped | Self::Failed(_))
     }
 
-    /// Failed, for this reason.
-    pub(super) fn because(self, reason: Option<String>) -> Self {
+    /// Adds the reason if the status is `Failed`.
+    pub(super) fn with_reason(self, reason: Option<String>) -> Self {
         match (self, reason) {
             (Self::Failed(_), Some(reason)) => Self::Failed(reason),
             (status, _) => status,
         }
     }
 
-    /// As `other`, whatever the reasons.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    /// Equality that ignores the reasons.
+    pub(super) fn matches(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Failed(_), Self::Failed(_)) => true,
             _ => self == other,
@@ -123,7 +122,7 @@ impl<'de> Deserialize<'de> for DeploymentStatus {
     }
 }
 
-/// Which deployments to list; all, where nothing is set.
+/// Filters for deployments. Without any, all deployments match.
 ///
 /// ```
 /// use satellite_basilica::{DeploymentStatus, ListFilters};
@@ -140,7 +139,7 @@ pub struct ListFilters {
 }
 
 impl ListFilters {
-    /// Those that stand there.
+    /// Those with this status.
     pub fn status(mut self, status: DeploymentStatus) -> Self {
         self.status = Some(status);
         self
@@ -152,13 +151,13 @@ impl ListFilters {
         self
     }
 
-    /// Those with so many GPUs or more.
+    /// Those with at least this many GPUs.
     pub fn min_gpu_count(mut self, count: u32) -> Self {
         self.min_gpu_count = Some(count);
         self
     }
 
-    pub(super) fn is_met_by(&self, deployment: &Deployment) -> bool {
+    pub(super) fn matches(&self, deployment: &Deployment) -> bool {
         let machine = deployment.machine_resources.as_ref();
         let resources = machine.or(deployment.resources.as_ref());
         let is_type = |wanted: &String| {
@@ -170,7 +169,7 @@ impl ListFilters {
         };
         self.status
             .as_ref()
-            .is_none_or(|status| deployment.status.is_like(status))
+            .is_none_or(|status| deployment.status.matches(status))
             && self.gpu_type.as_ref().is_none_or(is_type)
             && self
                 .min_gpu_count
@@ -178,27 +177,27 @@ impl ListFilters {
     }
 }
 
-/// A machine to be had; the newer service calls it a node.
+/// An available machine; the newer service calls it a node.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Executor {
-    /// Its identity.
+    /// Its id.
     pub id: String,
-    /// Its GPUs, one by one.
+    /// Its GPUs, one entry each.
     pub gpu_specs: Vec<GpuSpec>,
     /// Its CPU and memory.
     pub cpu_specs: CpuSpec,
-    /// Where it stands.
+    /// Its location.
     pub location: Option<String>,
-    /// What it costs for an hour, in US cents, where that is told.
+    /// Its price per hour in US cents, if known.
     pub hourly_rate_cents: Option<f64>,
-    /// Until when it is to be had (RFC 3339).
+    /// Until when it is available (RFC 3339).
     pub available_until: Option<String>,
-    /// How well it was verified, from 0 to 1.
+    /// Its verification score, from 0 to 1.
     pub verification_score: f64,
-    /// For how much of the time it was up, in percent.
+    /// Its uptime in percent.
     pub uptime_percentage: f64,
-    /// The rest of what the service says of the machine.
+    /// All other fields of the machine.
     pub extra: Map<String, Value>,
 }
 
@@ -211,7 +210,7 @@ pub struct GpuSpec {
     /// Its memory, in GB.
     #[serde(default, deserialize_with = "or_default")]
     pub memory_gb: u32,
-    /// What CUDA calls its generation: `9.0`.
+    /// Its CUDA compute capability: `9.0`.
     #[serde(default, deserialize_with = "or_default")]
     pub compute_capability: String,
 }
@@ -231,11 +230,11 @@ pub struct CpuSpec {
     pub memory_gb: u32,
 }
 
-/// How the service is.
+/// The health of the service.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct HealthStatus {
-    /// `healthy`, or what is amiss.
+    /// `healthy`, or a description of the problem.
     pub status: String,
     /// The service's version.
     #[serde(default, deserialize_with = "or_default")]
@@ -243,13 +242,13 @@ pub struct HealthStatus {
     /// The service's time (RFC 3339).
     #[serde(default, deserialize_with = "or_default")]
     pub timestamp: String,
-    /// How many validators are well.
+    /// How many validators are healthy.
     #[serde(default, deserialize_with = "or_default")]
     pub healthy_validators: u32,
-    /// How many there are.
+    /// How many validators exist.
     #[serde(default, deserialize_with = "or_default")]
     pub total_validators: u32,
-    /// The rest of what the service says of itself.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -258,9 +257,9 @@ pub struct HealthStatus {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct CpuOffering {
-    /// Its identity.
+    /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// Its provider.
     #[serde(default, deserialize_with = "or_default")]
     pub provider: String,
     /// Virtual CPU cores.
@@ -272,35 +271,34 @@ pub struct CpuOffering {
     /// Disk, in GB.
     #[serde(default, deserialize_with = "or_default")]
     pub storage_gb: u32,
-    /// Where it stands.
+    /// Its region.
     #[serde(default, deserialize_with = "or_default")]
     pub region: String,
-    /// US dollars for an hour, with the service's own digits.
+    /// US dollars per hour, as the service formats it.
     #[serde(default, deserialize_with = "or_default")]
     pub hourly_rate: String,
-    /// Whether it is to be had.
+    /// Whether it is available.
     #[serde(default, deserialize_with = "or_default")]
     pub availability: bool,
-    /// The rest of what the service says of it.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// Something that happened to a deployment of the newer service, as Kubernetes
-/// records it.
+/// A Kubernetes event of a deployment of the newer service.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct DeploymentEvent {
     /// `Normal` or `Warning`.
     #[serde(rename = "type", default, deserialize_with = "or_default")]
     pub kind: String,
-    /// In one word: `Pulled`, `BackOff`.
+    /// The reason as one word: `Pulled`, `BackOff`.
     #[serde(default, deserialize_with = "or_default")]
     pub reason: String,
-    /// In words for people.
+    /// The message for people.
     #[serde(default, deserialize_with = "or_default")]
     pub message: String,
-    /// How often.
+    /// How often it happened.
     #[serde(default)]
     pub count: Option<u32>,
     /// When it last happened (RFC 3339).

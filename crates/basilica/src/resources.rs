@@ -1,8 +1,8 @@
-//! What a deployment is given: cores, memory, GPUs, ports, volumes.
+//! The resources of a deployment: cores, memory, GPUs, ports, volumes.
 
 use serde::{Deserialize, Serialize};
 
-/// What a container may use.
+/// The resources of a container.
 ///
 /// ```
 /// use satellite_basilica::ResourceRequirements;
@@ -21,7 +21,7 @@ pub struct ResourceRequirements {
     pub storage_mb: u64,
     /// How many GPUs. Default: none.
     pub gpu_count: u32,
-    /// Which of them will do, such as `H100`; any, where none is named.
+    /// The accepted types, such as `H100`; any type if empty.
     #[serde(default)]
     pub gpu_types: Vec<String>,
 }
@@ -39,7 +39,7 @@ impl Default for ResourceRequirements {
 }
 
 impl ResourceRequirements {
-    /// The defaults, to be changed.
+    /// A builder that starts with the defaults.
     pub fn builder() -> ResourceRequirementsBuilder {
         ResourceRequirementsBuilder(Self::default())
     }
@@ -47,10 +47,7 @@ impl ResourceRequirements {
     pub(super) fn check(&self, problem: &mut dyn FnMut(&str, String)) {
         if !(self.cpu_cores.is_finite() && self.cpu_cores > 0.0) {
             let found = self.cpu_cores;
-            problem(
-                "cpu_cores",
-                format!("expected more than none, found {found}"),
-            );
+            problem("cpu_cores", format!("expected more than 0, found {found}"));
         }
         for (name, megabytes) in [
             ("memory_mb", self.memory_mb),
@@ -61,7 +58,7 @@ impl ResourceRequirements {
             }
         }
         if self.gpu_count == 0 && !self.gpu_types.is_empty() {
-            problem("gpu_types", "expected a gpu_count beside them".to_owned());
+            problem("gpu_types", "expected a gpu_count too".to_owned());
         }
         for name in self.gpu_types.iter().filter(|name| !is_gpu_type(name)) {
             problem(
@@ -77,7 +74,7 @@ pub(super) fn is_gpu_type(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= 64 && name.chars().all(is_fit)
 }
 
-/// Makes [`ResourceRequirements`].
+/// Builds [`ResourceRequirements`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ResourceRequirementsBuilder(ResourceRequirements);
@@ -107,19 +104,19 @@ impl ResourceRequirementsBuilder {
         self
     }
 
-    /// Which GPUs will do.
+    /// The accepted GPU types.
     pub fn gpu_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.0.gpu_types = types.into_iter().map(Into::into).collect();
         self
     }
 
-    /// What was made. It is checked with the rest of a deployment.
+    /// The result. It is validated with the rest of a deployment.
     pub fn build(self) -> ResourceRequirements {
         self.0
     }
 }
 
-/// A machine by its GPUs, in place of an executor's id.
+/// Selects a machine by its GPUs instead of by an executor's id.
 ///
 /// ```
 /// use satellite_basilica::GpuRequirements;
@@ -137,7 +134,7 @@ pub struct GpuRequirements {
 }
 
 impl GpuRequirements {
-    /// So many GPUs, each with at least this memory, in GB.
+    /// At least `gpu_count` GPUs, each with at least `min_memory_gb` GB of memory.
     pub fn new(gpu_count: u32, min_memory_gb: u32) -> Self {
         GpuRequirements {
             min_memory_gb,
@@ -146,14 +143,14 @@ impl GpuRequirements {
         }
     }
 
-    /// Of this type.
+    /// Requires this GPU type.
     pub fn gpu_type(mut self, name: impl Into<String>) -> Self {
         self.gpu_type = Some(name.into());
         self
     }
 }
 
-/// A port of the container, to be reached at one of the host.
+/// Maps a port of the container to one of the host.
 ///
 /// ```
 /// use satellite_basilica::PortMapping;
@@ -164,16 +161,16 @@ impl GpuRequirements {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PortMapping {
-    /// In the container.
+    /// The port in the container.
     pub container_port: u16,
-    /// On the host.
+    /// The port on the host.
     pub host_port: u16,
     /// TCP or UDP.
     #[serde(default)]
     pub protocol: Protocol,
 }
 
-/// What speaks through a port.
+/// The transport protocol of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -187,7 +184,7 @@ pub enum Protocol {
 }
 
 impl PortMapping {
-    /// By TCP.
+    /// A TCP mapping.
     pub fn tcp(container_port: u16, host_port: u16) -> Self {
         PortMapping {
             container_port,
@@ -196,7 +193,7 @@ impl PortMapping {
         }
     }
 
-    /// By UDP.
+    /// A UDP mapping.
     pub fn udp(container_port: u16, host_port: u16) -> Self {
         PortMapping {
             protocol: Protocol::Udp,
@@ -205,7 +202,7 @@ impl PortMapping {
     }
 }
 
-/// A folder of the host, in the container.
+/// Mounts a host directory in the container.
 ///
 /// ```
 /// use satellite_basilica::VolumeMount;
@@ -222,7 +219,7 @@ pub struct VolumeMount {
 }
 
 impl VolumeMount {
-    /// This folder of the host at that place in the container.
+    /// Mounts `host_path` at `container_path`.
     pub fn new(host_path: impl Into<String>, container_path: impl Into<String>) -> Self {
         VolumeMount {
             host_path: host_path.into(),
@@ -231,7 +228,7 @@ impl VolumeMount {
         }
     }
 
-    /// To be read only.
+    /// Makes the mount read-only.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self

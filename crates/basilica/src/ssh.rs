@@ -1,29 +1,29 @@
-//! Credentials for SSH, read with care: they become arguments of a program.
+//! SSH credentials, parsed strictly because they become arguments of a program.
 
 use std::fmt;
 use std::process::Command;
 
 use satellite_core::http::Secret;
 
-/// How to enter a deployment by SSH, with the private key of the public one that
-/// it was deployed with.
+/// SSH access to a deployment, with the private key that belongs to the public key it
+/// was deployed with.
 ///
-/// It shows itself as the command to type; what the service sent beside user,
-/// host and port is shown by nothing.
+/// `Display` prints the command to run. Anything else in the service's text is never
+/// printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SshAccess {
-    /// As whom.
+    /// The user.
     pub user: String,
-    /// Where.
+    /// The host.
     pub host: String,
-    /// At which port.
+    /// The port.
     pub port: u16,
 }
 
 impl SshAccess {
-    /// From `ssh user@host -p port`, `user@host:port` or `host:port`. `None` for
-    /// anything that `ssh` might take for an option.
+    /// Parses `ssh user@host -p port`, `user@host:port` or `host:port`. `None` for
+    /// anything that `ssh` might interpret as an option.
     pub(super) fn parse(credentials: &Secret) -> Option<Self> {
         let text = credentials.expose().trim();
         let (place, port) = match text.strip_prefix("ssh ") {
@@ -59,7 +59,7 @@ impl SshAccess {
         })
     }
 
-    /// `ssh` with its arguments, to which yours may be added.
+    /// The `ssh` command with its arguments; add your own.
     ///
     /// ```no_run
     /// # fn f(access: &satellite_basilica::SshAccess) -> std::io::Result<()> {
@@ -86,12 +86,12 @@ mod tests {
 
     use super::*;
 
-    fn shown(text: &str) -> Option<String> {
+    fn parsed(text: &str) -> Option<String> {
         SshAccess::parse(&text.into()).map(|access| access.to_string())
     }
 
     #[test]
-    fn each_known_form_is_read() {
+    fn every_known_format_is_parsed() {
         for (text, expected) in [
             ("ssh ubuntu@1.2.3.4 -p 2222", "ssh -p 2222 ubuntu@1.2.3.4"),
             ("ssh -p 2222 ubuntu@1.2.3.4", "ssh -p 2222 ubuntu@1.2.3.4"),
@@ -106,12 +106,12 @@ mod tests {
             ("me@host", "ssh -p 22 me@host"),
             ("me@[2001:db8::1]:22", "ssh -p 22 me@2001:db8::1"),
         ] {
-            assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
+            assert_eq!(parsed(text).as_deref(), Some(expected), "{text}");
         }
     }
 
     #[test]
-    fn nothing_is_read_that_ssh_would_take_for_an_option_or_a_shell_for_a_command() {
+    fn ssh_options_and_shell_commands_are_rejected() {
         for text in [
             "",
             "-oProxyCommand=evil@host:22",
@@ -123,13 +123,13 @@ mod tests {
             "ssh me@host -p 22 -oProxyCommand=evil",
             "me:password@host:22",
         ] {
-            assert_eq!(shown(text), None, "{text}");
+            assert_eq!(parsed(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_text_brings_more_than_user_host_and_port(text in "\\PC{0,40}") {
+        fn any_text_yields_at_most_user_host_and_port(text in "\\PC{0,40}") {
             if let Some(access) = SshAccess::parse(&text.as_str().into()) {
                 prop_assert!(!access.user.starts_with('-') && !access.host.starts_with('-'));
                 prop_assert_eq!(access.to_string().split(' ').count(), 4);

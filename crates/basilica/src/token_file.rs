@@ -1,16 +1,15 @@
-//! The file that keeps a grant: for its owner's eyes only, replaced by rename,
-//! renewed by one process at a time.
+//! The file that stores the tokens: readable only by its owner, replaced by rename,
+//! refreshed by one process at a time.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::auth::unix_now;
 use satellite_core::http::{Grant, Secret};
 use satellite_core::private;
 use satellite_core::{Error, Result};
@@ -19,12 +18,12 @@ pub(super) struct TokenFile {
     path: PathBuf,
 }
 
-/// What the file holds.
+/// The contents of the file.
 #[derive(Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredTokens {
     access_token: Secret,
     refresh_token: Secret,
-    /// Seconds since 1970.
+    /// Unix timestamp in seconds.
     #[serde(default)]
     expires_at: Option<u64>,
 }
@@ -34,19 +33,19 @@ impl TokenFile {
         TokenFile { path }
     }
 
-    /// `None` where there is no file.
-    pub(super) fn read(&self) -> Result<Option<Kept>> {
+    /// `None` if the file does not exist.
+    pub(super) fn read(&self) -> Result<Option<StoredTokens>> {
         let bytes = match fs::read(&self.path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|e| self.error(e))?,
         };
-        // What stands there is not told: it may be a token.
-        let kept = serde_json::from_slice(&bytes)
-            .map_err(|e| self.error(format_args!("no token at line {}", e.line())))?;
-        Ok(Some(kept))
+        // The error does not quote the contents: they may hold a token.
+        let stored = serde_json::from_slice(&bytes)
+            .map_err(|e| self.error(format_args!("invalid token data at line {}", e.line())))?;
+        Ok(Some(stored))
     }
 
-    /// Held until it is dropped, and by no other process meanwhile.
+    /// An exclusive lock among processes, held until it is dropped.
     pub(super) fn lock(&self, within: Duration) -> Result<File> {
         let path = self.beside("lock");
         let begun = Instant::now();
@@ -55,15 +54,15 @@ impl TokenFile {
                 Ok(lock) => return Ok(lock),
                 Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(self.error(e)),
                 Err(_) if begun.elapsed() >= within => {
-                    return Err(self.error("another process has kept it for too long"));
+                    return Err(self.error("another process has held its lock for too long"));
                 }
-                // The other one waits for a server: this is how files can be waited for.
+                // The lock holder waits for a server. A file lock has to be polled.
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
     }
 
-    /// In place of what it held, in one step. Under the lock.
+    /// Replaces the contents atomically. The caller holds the lock.
     pub(super) fn write(&self, grant: &Grant) -> Result<()> {
         let left = |at: Instant| at.saturating_duration_since(Instant::now()).as_secs();
         let document = json!({
@@ -73,7 +72,7 @@ impl TokenFile {
         });
         let new = self.beside("new");
         let written = || {
-            // Not into one that somebody has put there, to read it.
+            // Never write into a file that someone else created in order to read it.
             match fs::remove_file(&new) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
                 _ => {}
@@ -101,7 +100,7 @@ impl TokenFile {
     }
 }
 
-impl Kept {
+impl StoredTokens {
     pub(super) fn token(&self) -> &Secret {
         &self.access_token
     }
@@ -110,14 +109,20 @@ impl Kept {
         (self.access_token, self.refresh_token)
     }
 
-    /// `None`: not told.
+    /// `None` if unknown.
     pub(super) fn expires_in(&self) -> Option<Duration> {
         let left = self.expires_at?.saturating_sub(unix_now());
-        // A date that no clock reaches is as good as none.
+        // Treat a date too far in the future as unknown.
         (left < u64::from(u32::MAX)).then(|| Duration::from_secs(left))
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(super) fn has_expired(&self) -> bool {
         self.expires_in() == Some(Duration::ZERO)
     }
+}
+
+/// The current Unix timestamp in seconds.
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }

@@ -1,11 +1,11 @@
-//! From what goes over the wire to [`Deployment`] and back, for both APIs.
+//! Conversions between the wire formats of both APIs and [`Deployment`].
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::config::{DeploymentConfig, Placement, unowned_key};
+use super::config::{DeploymentConfig, Placement, random_public_key};
 use super::models::{
     CpuOffering, CpuSpec, Deployment, DeploymentEvent, DeploymentStatus, Executor, GpuSpec,
 };
@@ -22,7 +22,7 @@ pub(super) fn rental_request(config: &DeploymentConfig) -> Value {
         None => Value::Null,
     };
     let ssh_key = match config.ssh_key.trim() {
-        "" => unowned_key(),
+        "" => random_public_key(),
         key => key.to_owned(),
     };
     json!({
@@ -41,12 +41,12 @@ pub(super) fn rental_request(config: &DeploymentConfig) -> Value {
 /// `POST /deployments`.
 pub(super) fn deployment_request(config: &DeploymentConfig) -> Value {
     let resources = &config.resources;
-    let mut asked = json!({
+    let mut requested = json!({
         "cpu": resources.cpu_cores.to_string(),
         "memory": format!("{}Mi", resources.memory_mb),
     });
     if resources.gpu_count > 0 {
-        asked["gpus"] = json!({ "count": resources.gpu_count, "model": resources.gpu_types });
+        requested["gpus"] = json!({ "count": resources.gpu_count, "model": resources.gpu_types });
     }
     let mut body = json!({
         "instanceName": config.name,
@@ -54,7 +54,7 @@ pub(super) fn deployment_request(config: &DeploymentConfig) -> Value {
         "replicas": config.replicas,
         "port": config.ports.first().map(|port| port.container_port),
         "env": variables(config),
-        "resources": asked,
+        "resources": requested,
         "public": config.public,
     });
     if !config.command.is_empty() {
@@ -73,9 +73,9 @@ fn variables(config: &DeploymentConfig) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// The answer to `POST /rentals`.
+/// The response to `POST /rentals`.
 #[derive(Deserialize)]
-pub(super) struct RentalMade {
+pub(super) struct CreatedRental {
     rental_id: String,
     #[serde(default)]
     ssh_credentials: Option<Secret>,
@@ -93,8 +93,8 @@ struct ContainerInfo {
     extra: Map<String, Value>,
 }
 
-impl RentalMade {
-    /// With what only the one who asked knows.
+impl CreatedRental {
+    /// Adds the fields that only the request contains.
     pub(super) fn joined(self, config: &DeploymentConfig) -> Deployment {
         let executor_id = match &config.placement {
             Some(Placement::Executor(id)) => Some(id.clone()),
@@ -102,7 +102,7 @@ impl RentalMade {
         };
         let status = match self.container_info.status.as_str() {
             "" => DeploymentStatus::Pending,
-            word => word.into(),
+            status => status.into(),
         };
         Deployment {
             status,
@@ -111,7 +111,7 @@ impl RentalMade {
             resources: Some(config.resources.clone()),
             ports: self.container_info.mapped_ports,
             extra: self.container_info.extra,
-            ..bare(self.rental_id)
+            ..empty_deployment(self.rental_id)
         }
         .with_ssh(self.ssh_credentials)
     }
@@ -133,13 +133,13 @@ pub(super) struct Rental {
 }
 
 impl Rental {
-    /// The machine, where it is told.
+    /// The machine, if the response contains it.
     pub(super) fn executor_id(self) -> Option<String> {
         Some(self.executor.id).filter(|id| !id.is_empty())
     }
 
-    /// With the image, which only the list tells.
-    pub(super) fn joined(self, listed: Option<RentalListed>) -> Deployment {
+    /// Adds the image, which only the list contains.
+    pub(super) fn joined(self, listed: Option<ListedRental>) -> Deployment {
         let resources = match &listed {
             Some(listed) if !listed.gpu_specs.is_empty() => {
                 resources(&listed.gpu_specs, &self.executor.cpu_specs)
@@ -153,7 +153,7 @@ impl Rental {
             image: listed.and_then(|listed| listed.container_image),
             machine_resources: Some(resources),
             extra: self.extra,
-            ..bare(self.rental_id)
+            ..empty_deployment(self.rental_id)
         }
         .with_ssh(self.ssh_credentials)
     }
@@ -162,11 +162,11 @@ impl Rental {
 /// `GET /rentals`.
 #[derive(Deserialize)]
 pub(super) struct Rentals {
-    pub(super) rentals: Vec<RentalListed>,
+    pub(super) rentals: Vec<ListedRental>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct RentalListed {
+pub(super) struct ListedRental {
     pub(super) rental_id: String,
     state: DeploymentStatus,
     #[serde(default)]
@@ -183,8 +183,8 @@ pub(super) struct RentalListed {
     extra: Map<String, Value>,
 }
 
-impl From<RentalListed> for Deployment {
-    fn from(listed: RentalListed) -> Self {
+impl From<ListedRental> for Deployment {
+    fn from(listed: ListedRental) -> Self {
         Deployment {
             status: listed.state,
             created_at: listed.created_at,
@@ -192,12 +192,12 @@ impl From<RentalListed> for Deployment {
             image: listed.container_image,
             machine_resources: Some(resources(&listed.gpu_specs, &listed.cpu_specs)),
             extra: listed.extra,
-            ..bare(listed.rental_id)
+            ..empty_deployment(listed.rental_id)
         }
     }
 }
 
-/// A deployment of the newer service, as all of its routes tell it.
+/// A deployment of the newer service, as all of its routes return it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Service {
@@ -218,14 +218,14 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn status(&self) -> DeploymentStatus {
-        let word = match self.state.as_str() {
+        let status = match self.state.as_str() {
             "" => self.phase.as_deref().unwrap_or("pending"),
-            word => word,
+            state => state,
         };
-        DeploymentStatus::from(word).because(self.message.clone())
+        DeploymentStatus::from(status).with_reason(self.message.clone())
     }
 
-    /// With what only the one who asked knows.
+    /// Adds the fields that only the request contains.
     pub(super) fn joined(self, config: &DeploymentConfig) -> Deployment {
         Deployment {
             image: Some(config.image.clone()),
@@ -242,7 +242,7 @@ impl From<Service> for Deployment {
             created_at: service.created_at,
             url: service.url.filter(|url| !url.is_empty()),
             extra: service.extra,
-            ..bare(service.instance_name)
+            ..empty_deployment(service.instance_name)
         }
     }
 }
@@ -331,7 +331,7 @@ impl Deployment {
     }
 }
 
-fn bare(id: String) -> Deployment {
+fn empty_deployment(id: String) -> Deployment {
     Deployment {
         id,
         status: DeploymentStatus::Pending,
@@ -348,7 +348,7 @@ fn bare(id: String) -> Deployment {
     }
 }
 
-/// What a machine has, as far as it is told.
+/// The resources of a machine, as far as the response contains them.
 fn resources(gpus: &[GpuSpec], cpu: &CpuSpec) -> ResourceRequirements {
     let mut gpu_types: Vec<_> = gpus.iter().map(|gpu| gpu.name.clone()).collect();
     gpu_types.dedup();

@@ -1,10 +1,11 @@
-//! Many at once, a few at a time.
+//! Runs a batch with limited concurrency.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// `run` on each of `items`, by at most `threads` threads; results in their order.
+/// Calls `run` for each of `items` on at most `threads` threads. Returns the results in
+/// the order of the items.
 pub(super) fn run<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
@@ -23,7 +24,7 @@ pub(super) fn run<T: Sync, R: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..threads.min(items.len()) {
-            // Without a thread the others do its part.
+            // If a thread cannot be started, the others do its work.
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();

@@ -1,12 +1,9 @@
-//! The client: how it is built, and what it is made of.
+//! The client and its builder.
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use super::connection::Connection;
 use super::dialect::FaasDialect;
 use super::environments::EnvironmentManager;
 use super::executions::ExecutionManager;
@@ -16,12 +13,10 @@ use super::request::ExecutionRequest;
 use super::snapshots::SnapshotManager;
 use satellite_core::Result;
 use satellite_core::Variables;
-use satellite_core::client::delete;
-use satellite_core::client::{Cancel, TimeLimits};
-use satellite_core::client::{Client, Connection};
-use satellite_core::http::{Call, Credentials, Method, Response, Transport};
+use satellite_core::client::{self, Cancel, Client};
+use satellite_core::http::{Call, Credentials, Method};
 
-/// A FaaS server. Clones share one connection.
+/// A FaaS server. Clones share one connection pool.
 ///
 /// ```no_run
 /// use satellite_faas::FaasClient;
@@ -32,13 +27,10 @@ use satellite_core::http::{Call, Credentials, Method, Response, Transport};
 /// ```
 #[derive(Clone)]
 pub struct FaasClient {
-    pub(super) transport: Arc<Transport>,
-    pub(super) limits: TimeLimits,
-    pub(super) dialect: FaasDialect,
-    pub(super) max_parallel: usize,
+    connection: Connection,
 }
 
-/// What a [`FaasClient`] has beside the things that all clients have.
+/// The options of a [`FaasClient`] beyond those that all clients share.
 #[derive(Default)]
 pub struct Options {
     dialect: Option<FaasDialect>,
@@ -72,14 +64,16 @@ impl Client for FaasClient {
         options.max_parallel.get_or_insert(read);
     }
 
-    fn open(connection: Connection, options: Options) -> Result<Self> {
+    fn open(settings: client::Connection, options: Options) -> Result<Self> {
         let dialect = options.dialect.unwrap_or_default();
-        let credentials = Credentials::Token(connection.token.clone());
+        let credentials = Credentials::Token(settings.token.clone());
         Ok(FaasClient {
-            transport: connection.transport(&connection.url, dialect.http(), credentials)?,
-            limits: connection.limits,
-            dialect,
-            max_parallel: options.max_parallel.unwrap_or(8),
+            connection: Connection {
+                transport: settings.transport(&settings.url, dialect.http(), credentials)?,
+                limits: settings.limits,
+                dialect,
+                max_parallel: options.max_parallel.unwrap_or(8),
+            },
         })
     }
 }
@@ -90,16 +84,16 @@ satellite_core::client_builder! {
     pub struct FaasBuilder for FaasClient;
 }
 
-/// What only FaaS has.
+/// Options that only FaaS has.
 impl FaasBuilder {
-    /// How the server wants to be spoken to: `FAAS_DIALECT`, `gateway` (default)
+    /// The server's wire format: `FAAS_DIALECT`, `gateway` (default)
     /// or `server`.
     pub fn dialect(mut self, dialect: FaasDialect) -> Self {
         self.options().dialect = Some(dialect);
         self
     }
 
-    /// So many executions of a batch run at once: `FAAS_MAX_PARALLEL`, default 8.
+    /// How many executions of a batch run at once: `FAAS_MAX_PARALLEL`, default 8.
     pub fn max_parallel(mut self, executions: usize) -> Self {
         self.options().max_parallel = Some(executions.max(1));
         self
@@ -107,9 +101,9 @@ impl FaasBuilder {
 }
 
 impl FaasClient {
-    /// A client to be built. Its variables begin with `FAAS_`: the address is
+    /// Starts building a client. Its environment variables begin with `FAAS_`: the address is
     /// `FAAS_ENDPOINT` (default `http://localhost:8080`), the key `FAAS_API_KEY`,
-    /// which may be missing.
+    /// which is optional.
     ///
     /// ```
     /// use satellite_faas::{FaasClient, FaasDialect};
@@ -126,40 +120,39 @@ impl FaasClient {
         FaasBuilder::default()
     }
 
-    /// A client for what the environment says.
+    /// Builds a client from environment variables.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`, which lists every problem.
     pub fn from_env() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// The same client through connections of its own, which `cancel` ends.
+    /// The same client with its own connections, which `cancel` closes.
     ///
     /// # Errors
-    /// None that this client did not have.
+    /// Only errors that building this client could also return.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(FaasClient {
-            transport: self.transport.cancelled_by(cancel)?,
-            ..self.clone()
+            connection: self.connection.cancelled_by(cancel)?,
         })
     }
 
-    /// The server's address.
+    /// The server's base URL.
     pub fn url(&self) -> &str {
-        self.transport.base()
+        self.connection.url()
     }
 
-    /// Runs a text for a shell, or a request with all its options, and waits for
-    /// the end.
+    /// Runs a shell script, or a request with all its options, and waits for
+    /// the result.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`]. That a command fails is none.
+    /// Those of [`ExecutionManager::run`]. A command that fails is not an error.
     pub fn execute(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
         self.executions().run(request)
     }
 
-    /// Runs what stands in a file, as [`ExecutionRequest::file`] has it.
+    /// Runs the contents of a file, as described at [`ExecutionRequest::file`].
     ///
     /// # Errors
     /// Those of [`ExecutionManager::run`]; a file that cannot be read.
@@ -167,62 +160,42 @@ impl FaasClient {
         self.execute(ExecutionRequest::file(path)?)
     }
 
-    /// What executions run in.
+    /// The environments that executions run in.
     pub fn environments(&self) -> EnvironmentManager<'_> {
-        EnvironmentManager { client: self }
+        EnvironmentManager {
+            connection: &self.connection,
+        }
     }
 
-    /// Commands, run and looked at.
+    /// Executions: run commands and inspect them.
     pub fn executions(&self) -> ExecutionManager<'_> {
-        ExecutionManager { client: self }
+        ExecutionManager {
+            connection: &self.connection,
+        }
     }
 
-    /// States to go on from, again and again.
+    /// Snapshots: saved states that executions can start from.
     pub fn snapshots(&self) -> SnapshotManager<'_> {
-        SnapshotManager { client: self }
+        SnapshotManager {
+            connection: &self.connection,
+        }
     }
 
-    /// What the real gateway has beside the contract.
+    /// Routes that the real gateway has in addition to the contract.
     pub fn gateway(&self) -> GatewayExtras<'_> {
-        GatewayExtras { client: self }
+        GatewayExtras {
+            connection: &self.connection,
+        }
     }
 
-    /// How the server is. No key is shown.
+    /// The health of the server. The request carries no key.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn health(&self) -> Result<HealthStatus> {
         let call = Call::new(Method::GET, "/health").anonymous();
-        self.transport
-            .send(&call.within(self.limits.request))?
-            .json()
-    }
-
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.send(Call::new(Method::GET, path))?.json()
-    }
-
-    pub(super) fn post(&self, path: &str, body: &impl Serialize) -> Result<Response> {
-        self.send(Call::new(Method::POST, path).json(body)?)
-    }
-
-    /// A POST to a route that reads no body: none is sent, since a server that
-    /// leaves one unread closes the connection behind its answer.
-    pub(super) fn post_empty(&self, path: &str) -> Result<Response> {
-        self.send(Call::new(Method::POST, path))
-    }
-
-    pub(super) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        self.send(Call::new(Method::PUT, path).json(body)?)?.json()
-    }
-
-    pub(super) fn delete(&self, path: &str) -> Result<()> {
-        delete(&self.transport, path, self.limits.request)
-    }
-
-    fn send(&self, call: Call<'_>) -> Result<Response> {
-        let call = call.within(self.limits.request);
-        self.transport.send(&call)?.ok()
+        let call = call.within(self.connection.limits.request);
+        self.connection.transport.send(&call)?.json()
     }
 }
 

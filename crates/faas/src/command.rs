@@ -1,11 +1,11 @@
-//! Commands as servers take them: a text for a shell, or words.
+//! Commands as servers accept them: a shell script or a list of arguments.
 
 use satellite_core::http::retry;
 use satellite_core::{Error, Result};
 
-/// A server hands a command to a program as one argument: more than 128 KiB
-/// of that no kernel takes.
-pub(super) const LONGEST: usize = 96 * 1024;
+/// A server passes a command to a program as one argument, and the kernel limits an
+/// argument to 128 KiB.
+pub(super) const MAX_COMMAND_LEN: usize = 96 * 1024;
 
 #[derive(Debug, Clone)]
 pub(super) enum Form {
@@ -14,22 +14,24 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// As one text for a shell.
+    /// The command as a shell script.
     pub(super) fn text(&self) -> Result<String> {
         let text = match self {
             Form::Shell(text) => text.clone(),
             Form::Words(words) => quoted_words(words),
         };
         let problem = match () {
-            () if text.trim().is_empty() => "there is nothing to run",
-            () if text.contains('\0') => "no command can hold NUL",
-            () if text.len() > LONGEST + 4096 => "more than a command can hold, stdin included",
+            () if text.trim().is_empty() => "the command is empty",
+            () if text.contains('\0') => "a command cannot contain NUL",
+            () if text.len() > MAX_COMMAND_LEN + 4096 => {
+                "the command, including stdin, is too long"
+            }
             () => return Ok(text),
         };
         Err(Error::settings(vec![format!("command: {problem}")]))
     }
 
-    /// As a program and its arguments.
+    /// The command as a program and its arguments.
     pub(super) fn words(&self) -> Result<Vec<String>> {
         let text = self.text()?;
         Ok(match self {
@@ -38,40 +40,42 @@ impl Form {
         })
     }
 
-    /// The same, reading these bytes: any byte can be printed by a shell.
+    /// The same command with these bytes on its standard input: a shell can print any
+    /// byte.
     pub(super) fn reading(&self, stdin: &[u8]) -> Result<Self> {
         let printed = escaped_text(stdin);
-        if printed.len() > LONGEST {
-            let problem = "stdin: more than a command can hold".to_owned();
+        if printed.len() > MAX_COMMAND_LEN {
+            let problem = "stdin: too long to be a part of the command".to_owned();
             return Err(Error::settings(vec![problem]));
         }
         let text = self.text()?;
         Ok(Form::Shell(format!("printf '{printed}' | (\n{text}\n)")))
     }
 
-    /// The same in a folder, its exit code behind `mark` in a last line.
-    pub(super) fn marked(&self, mark: &str, folder: Option<&str>) -> Self {
+    /// The same command in a directory, with its exit code after `marker` in an extra
+    /// last line.
+    pub(super) fn with_marker(&self, marker: &str, directory: Option<&str>) -> Self {
         let text = match self {
             Form::Shell(text) => text.clone(),
             Form::Words(words) => quoted_words(words),
         };
-        let change = match folder {
-            Some(folder) => format!("cd -- {} || exit 125\n", quoted(folder)),
+        let change = match directory {
+            Some(directory) => format!("cd -- {} || exit 125\n", quoted(directory)),
             None => String::new(),
         };
-        let tell = format!("printf '\\n{mark} %d\\n' $code\nexit $code");
-        Form::Shell(format!("(\n{change}{text}\n)\ncode=$?\n{tell}"))
+        let report = format!("printf '\\n{marker} %d\\n' $code\nexit $code");
+        Form::Shell(format!("(\n{change}{text}\n)\ncode=$?\n{report}"))
     }
 }
 
-pub(super) fn new_mark() -> String {
+pub(super) fn new_marker() -> String {
     format!("exit-{:016x}", retry::random_bits())
 }
 
-/// The output before the mark, and the exit code behind it.
-pub(super) fn unmarked(output: &str, mark: &str) -> Option<(String, i32)> {
-    let (before, behind) = output.rsplit_once(&format!("\n{mark} "))?;
-    let (code, rest) = behind.split_once('\n')?;
+/// The output without the marker line, and the exit code in that line.
+pub(super) fn split_marker(output: &str, marker: &str) -> Option<(String, i32)> {
+    let (before, after) = output.rsplit_once(&format!("\n{marker} "))?;
+    let (code, rest) = after.split_once('\n')?;
     Some((before.to_owned() + rest, code.trim().parse().ok()?))
 }
 
@@ -80,7 +84,7 @@ fn quoted_words(words: &[String]) -> String {
     words.join(" ")
 }
 
-/// A word as a shell takes it for itself.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:,+@%".contains(&b);
     match !word.is_empty() && word.bytes().all(is_plain) {
@@ -89,13 +93,13 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// For the first argument of `printf`, in single quotes.
+/// Escapes bytes for the first argument of `printf`, in single quotes.
 fn escaped_text(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
             b'%' => out.push_str("%%"),
-            // A dash in front would be an option.
+            // A leading dash would be parsed as an option.
             b'\n' | b' '..=b'~' if !b"-'\\".contains(byte) => out.push(char::from(*byte)),
             _ => out.push_str(&format!("\\{byte:03o}")),
         }
@@ -126,39 +130,39 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn a_shell_hands_on_the_words_as_they_are(word in "[^\0]{0,40}") {
+        fn a_shell_passes_arguments_unchanged(word in "[^\0]{0,40}") {
             let form = Form::Words(vec!["printf".into(), "%s".into(), word.clone()]);
             prop_assert_eq!(String::from_utf8(run(&form)).unwrap(), word);
         }
 
         #[test]
-        fn a_command_reads_the_bytes_as_they_are(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn a_command_reads_stdin_unchanged(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let form = Form::Words(vec!["cat".into()]).reading(&bytes).unwrap();
             prop_assert_eq!(run(&form), bytes);
         }
 
         #[test]
-        fn the_mark_tells_the_exit_code_and_leaves_the_output(text in "[a-z\n %]{0,20}", code in 0..=255) {
+        fn the_marker_reports_the_exit_code_and_keeps_the_output(text in "[a-z\n %]{0,20}", code in 0..=255) {
             let script = format!("printf %s {}; exit {code}", quoted(&text));
-            let out = run(&Form::Shell(script).marked("mark", None));
+            let out = run(&Form::Shell(script).with_marker("mark", None));
             let out = String::from_utf8(out).unwrap();
-            prop_assert_eq!(unmarked(&out, "mark"), Some((text, code)));
+            prop_assert_eq!(split_marker(&out, "mark"), Some((text, code)));
         }
     }
 
     #[test]
-    fn a_command_reads_what_looks_like_an_option() {
+    fn stdin_that_looks_like_an_option_is_read() {
         let form = Form::Words(vec!["cat".into()]).reading(b"-v x").unwrap();
         assert_eq!(run(&form), b"-v x");
     }
 
     #[test]
-    fn what_cannot_be_run_is_refused() {
+    fn invalid_commands_are_rejected() {
         for form in [
             Form::Shell(" \n".into()),
             Form::Words(Vec::new()),
             Form::Shell("a\0b".into()),
-            Form::Shell("a".repeat(LONGEST + 5000)),
+            Form::Shell("a".repeat(MAX_COMMAND_LEN + 5000)),
         ] {
             assert!(form.text().unwrap_err().is_settings());
             assert!(form.words().is_err());

@@ -1,4 +1,4 @@
-//! The two ways of saying the same, and what refusals mean in each.
+//! The two wire formats, and what their error responses mean.
 
 use satellite_core::http::header::AUTHORIZATION;
 use satellite_core::http::header::HeaderName;
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use satellite_core::http::{Class, Dialect, Problem, excerpt, shortened};
 
-/// Which of two ways of saying the same a server wants.
+/// The wire format of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum FaasDialect {
-    /// The contract's: a command is a text for a shell, variables are pairs, the
-    /// key is a bearer.
+    /// The contract's: a command is a shell script, variables are pairs, the key is a
+    /// bearer token.
     #[default]
     Gateway,
-    /// The second server's: a command is a list of words, variables are `K=V`,
-    /// the key is an `x-api-key`, and every refusal a 400.
+    /// The second server's: a command is a list of arguments, variables are `K=V`,
+    /// the key is an `x-api-key`, and every error response is a 400.
     Server,
 }
 
@@ -40,12 +40,12 @@ static SERVER: Dialect = Dialect {
     explain,
 };
 
-/// A 404 without the server's `error` is that of a route which does not exist, and
-/// a `message` alone is what proxies and gateways answer.
+/// A 404 without the server's `error` field means that the route does not exist. A
+/// `message` field alone comes from a proxy or gateway.
 fn explain(status: u16, body: &[u8]) -> Problem {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
     let own = document["error"].as_str();
-    let told = own.or(document["message"].as_str());
+    let text = own.or(document["message"].as_str());
     let kind = document["code"].as_str().map(shortened);
     let class = match kind.as_deref() {
         Some("UNAUTHORIZED") => Class::Unauthorized,
@@ -54,8 +54,8 @@ fn explain(status: u16, body: &[u8]) -> Problem {
         Some("RATE_LIMIT_EXCEEDED") => Class::RateLimited,
         _ => Class::of_status(status, own.is_some()),
     };
-    let message = match (told, body) {
-        (Some(told), _) => shortened(told),
+    let message = match (text, body) {
+        (Some(text), _) => shortened(text),
         (None, []) => "the server gave no reason".to_owned(),
         _ => excerpt(body),
     };
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_servers_own_error_field_makes_an_answer_its_own() {
+    fn only_the_error_field_marks_a_response_as_the_servers_own() {
         for (status, body, class, is_own) in [
             (
                 400,

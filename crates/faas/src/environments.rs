@@ -1,16 +1,16 @@
-//! Environments: what executions run in.
+//! The environments that executions run in.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::client::FaasClient;
+use super::connection::Connection;
 use super::models::{Environment, Resources};
 use satellite_core::Result;
 use satellite_core::http::escaped;
 
-/// Environments of a [`FaasClient`].
+/// Environments of a [`FaasClient`](crate::FaasClient).
 ///
 /// ```no_run
 /// use satellite_faas::{EnvironmentSpec, FaasClient};
@@ -23,10 +23,10 @@ use satellite_core::http::escaped;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct EnvironmentManager<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
-/// What an environment is made of; for an update, what is to change.
+/// The definition of an environment; for an update, the fields to change.
 ///
 /// ```
 /// use satellite_faas::EnvironmentSpec;
@@ -51,18 +51,18 @@ pub struct EnvironmentSpec {
 }
 
 impl EnvironmentSpec {
-    /// This image, and nothing else.
+    /// An environment with this base image and nothing else.
     pub fn new(base_image: impl Into<String>) -> Self {
         Self::default().base_image(base_image)
     }
 
-    /// The image that it begins with.
+    /// The base image.
     pub fn base_image(mut self, image: impl Into<String>) -> Self {
         self.base_image = Some(image.into());
         self
     }
 
-    /// One more layer, in the server's own form.
+    /// Adds a layer, in the server's own format.
     pub fn layer(mut self, layer: impl Into<Value>) -> Self {
         self.layers.push(layer.into());
         self
@@ -80,19 +80,19 @@ impl EnvironmentSpec {
         self
     }
 
-    /// How much of it is kept, in the server's own word: `aggressive`.
+    /// The cache strategy, as the server names it: `aggressive`.
     pub fn cache_strategy(mut self, strategy: impl Into<String>) -> Self {
         self.cache_strategy = Some(strategy.into());
         self
     }
 
-    /// Something that it can do, or not.
+    /// Enables or disables a feature.
     pub fn feature(mut self, name: impl Into<String>, enabled: bool) -> Self {
         self.features.insert(name.into(), enabled);
         self
     }
 
-    /// Adds what is left out of the groups that a server replaces as a whole.
+    /// Fills in missing fields of the groups that a server replaces as a whole.
     fn complete(&mut self, known: Environment) {
         if let (Some(resources), Some(known)) = (&mut self.resources, known.resources) {
             resources.cpu_cores = resources.cpu_cores.or(known.cpu_cores);
@@ -106,26 +106,26 @@ impl EnvironmentSpec {
     }
 }
 
-/// The errors of all of them: `is_unsupported()` where the server has no
-/// environments to manage, `is_not_found()` where there is none of the name.
+/// All methods return `is_unsupported()` if the server cannot manage environments, and
+/// `is_not_found()` if no environment has the name.
 impl EnvironmentManager<'_> {
     /// All environments.
     ///
     /// # Errors
     /// `is_unsupported()`.
     pub fn list(&self) -> Result<Vec<Environment>> {
-        self.client.get(ALL)
+        self.connection.get(ALL)
     }
 
-    /// Makes an environment. It is sent once; after a lost answer
-    /// [`get`](Self::get) tells what came of it.
+    /// Creates an environment. The request is sent once; after a lost response,
+    /// [`get`](Self::get) shows whether it was created.
     ///
     /// # Errors
-    /// `is_unsupported()`; `is_conflict()` where there is one of that name.
+    /// `is_unsupported()`; `is_conflict()` if one of that name exists.
     pub fn create(&self, name: &str, spec: &EnvironmentSpec) -> Result<Environment> {
         let mut body = serde_json::to_value(spec)?;
         body["name"] = name.into();
-        self.client.post(ALL, &body)?.json()
+        self.connection.post(ALL, &body)?.json()
     }
 
     /// An environment.
@@ -133,12 +133,12 @@ impl EnvironmentManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn get(&self, name: &str) -> Result<Environment> {
-        self.client.get(&path(name))
+        self.connection.get(&path(name))
     }
 
-    /// Changes what the spec sets, and nothing else. Layers are replaced as a
-    /// whole. A server replaces `resources` and `features` as a whole too: what the
-    /// spec leaves out of them is read first and sent again.
+    /// Changes only what the spec sets. Layers are replaced as a whole. A server also
+    /// replaces `resources` and `features` as a whole, so the client first reads the
+    /// fields that the spec leaves out and sends them again.
     ///
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
@@ -147,7 +147,7 @@ impl EnvironmentManager<'_> {
         if change.resources.is_some() || !change.features.is_empty() {
             change.complete(self.get(name)?);
         }
-        self.client.put(&path(name), &change)
+        self.connection.put(&path(name), &change)
     }
 
     /// Deletes an environment.
@@ -155,7 +155,7 @@ impl EnvironmentManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn delete(&self, name: &str) -> Result<()> {
-        self.client.delete(&path(name))
+        self.connection.delete(&path(name))
     }
 }
 

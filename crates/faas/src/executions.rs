@@ -1,4 +1,4 @@
-//! Executions: run, and looked at.
+//! Executions: run commands and inspect them.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::batch;
-use super::client::FaasClient;
 use super::command;
+use super::connection::{Connection, execution_path};
 use super::models::{Execution, ExecutionResult, ExecutionStatus};
 use super::output::{self, Output};
 use super::request::ExecutionRequest;
 use satellite_core::client::Stream;
-use satellite_core::http::{Call, Fault, Method, escaped};
+use satellite_core::http::{Call, Fault, Method};
 use satellite_core::{Error, Result};
 
 /// How long the client waits for an execution with this time limit: a little
-/// longer than the server, whose own answer at the limit tells more.
-fn patience(limit: Duration) -> Duration {
+/// longer than the server, whose own response at the limit has more detail.
+fn client_timeout(limit: Duration) -> Duration {
     let grace = (limit / 10).clamp(Duration::from_millis(100), Duration::from_secs(2));
     limit.saturating_add(grace)
 }
 
-/// Executions of a [`FaasClient`].
+/// Executions of a [`FaasClient`](crate::FaasClient).
 ///
 /// ```no_run
 /// use satellite_faas::{ExecutionRequest, FaasClient};
@@ -39,43 +39,43 @@ fn patience(limit: Duration) -> Duration {
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutionManager<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
 impl ExecutionManager<'_> {
-    /// Runs a command and waits for its end. It is sent once.
+    /// Runs a command and waits for its result. The request is sent once.
     ///
     /// # Errors
     /// `is_timeout()` at the request's time limit, and `is_outcome_unknown()`
-    /// where the answer was lost: the work may still run then, and
-    /// [`list`](Self::list) shows it where the server has that. Neither is
-    /// `is_retryable()` at the time limit. That a command fails is no error, unless
-    /// [`ExecutionResult::ok`] makes it one. `is_unsupported()` where a server
-    /// answers [`Mode::Checkpointed`](super::Mode::Checkpointed) without running
-    /// the command.
+    /// if the response was lost: the work may then still run, and
+    /// [`list`](Self::list) shows it if the server supports that. Neither is
+    /// `is_retryable()` at the time limit. A command that fails is not an error, unless
+    /// [`ExecutionResult::ok`] makes it one. `is_unsupported()` if a server responds to
+    /// [`Mode::Checkpointed`](super::Mode::Checkpointed) without running the
+    /// command.
     pub fn run(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
         self.run_at("/api/v1/execute", &request.into())
     }
 
-    /// Runs many commands, a few at a time, and waits for all of them: results in
-    /// the order of the requests, and one that fails takes none of the others
-    /// with it.
+    /// Runs many commands with limited concurrency and waits for all of them. Returns
+    /// the results in the order of the requests; a failure does not affect the other
+    /// commands.
     pub fn run_batch(&self, requests: &[ExecutionRequest]) -> Vec<Result<ExecutionResult>> {
-        batch::run(requests, self.client.max_parallel, |request| {
+        batch::run(requests, self.connection.max_parallel, |request| {
             self.run(request)
         })
     }
 
-    /// Runs a command and hands out what it prints, as it comes; the last item is
-    /// its exit code. A stream that breaks goes on by the execution's log. A
-    /// server that knows no streams is waited for to the end.
+    /// Runs a command and streams its output; the last item is its exit code. A
+    /// stream that breaks is resumed from the execution's log. If the server does not
+    /// support streaming, the call waits for the result.
     ///
     /// # Errors
     /// Those of [`run`](Self::run).
     pub fn stream(&self, request: impl Into<ExecutionRequest>) -> Result<Stream<Output>> {
         let request = request.into();
-        let (body, mark) = request.body(self.client.dialect)?;
-        if mark.is_some() {
+        let (body, marker) = request.body(self.connection.dialect)?;
+        if marker.is_some() {
             let problem = "checked, mode: a stream cannot be checked for its exit code, as \
                            `checked(true)` and checkpointed executions are"
                 .to_owned();
@@ -83,22 +83,22 @@ impl ExecutionManager<'_> {
         }
         let path = "/api/v1/execute?stream=true";
         let call = Call::new(Method::POST, path).json(&body)?;
-        let call = call.within(patience(request.limit()));
-        let answer = self
-            .client
+        let call = call.within(client_timeout(request.limit()));
+        let response = self
+            .connection
             .transport
-            .send(&call.streamed(self.client.limits.idle));
-        let answer = answer.map_err(|error| self.may_still_run(error, path, &request))?;
-        output::begun(self.client, answer)
+            .send(&call.streamed(self.connection.limits.idle));
+        let response = response.map_err(|error| self.may_still_run(error, path, &request))?;
+        output::of_started(self.connection, response)
     }
 
-    /// What an execution has printed, and with `follow` all that it prints to its
-    /// end.
+    /// What an execution has printed, and with `follow` all that it prints until it
+    /// ends.
     ///
     /// # Errors
     /// `is_not_found()`, `is_unsupported()`.
     pub fn logs(&self, id: &str, follow: bool) -> Result<Stream<Output>> {
-        output::log(self.client, id, follow)
+        output::log(self.connection, id, follow)
     }
 
     /// The executions that the server knows of.
@@ -106,7 +106,7 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_unsupported()`.
     pub fn list(&self) -> Result<Vec<Execution>> {
-        self.client.get("/api/v1/executions")
+        self.connection.get("/api/v1/executions")
     }
 
     /// An execution.
@@ -114,28 +114,28 @@ impl ExecutionManager<'_> {
     /// # Errors
     /// `is_not_found()`, `is_unsupported()`.
     pub fn get(&self, id: &str) -> Result<Execution> {
-        self.client.get(&path(id))
+        self.connection.get(&execution_path(id))
     }
 
-    /// Ends an execution.
+    /// Cancels an execution.
     ///
     /// # Errors
     /// `is_not_found()`, `is_unsupported()`.
     pub fn cancel(&self, id: &str) -> Result<()> {
-        self.client.delete(&path(id))
+        self.connection.delete(&execution_path(id))
     }
 
-    /// Runs it at a route of the same form.
+    /// Runs the request at `path`, a route with the same request and response format.
     pub(super) fn run_at(&self, path: &str, request: &ExecutionRequest) -> Result<ExecutionResult> {
-        let (body, mark) = request.body(self.client.dialect)?;
+        let (body, marker) = request.body(self.connection.dialect)?;
         let mut result: ExecutionResult = self.wait(path, request, &body)?;
-        if let Some(mark) = mark {
-            self.unmark(&mut result, &mark, path, request)?;
+        if let Some(marker) = marker {
+            self.take_exit_code(&mut result, &marker, path, request)?;
         }
         Ok(result)
     }
 
-    /// The answer to a request that runs something.
+    /// Sends a request that runs something and waits for the response.
     pub(super) fn wait<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -143,34 +143,34 @@ impl ExecutionManager<'_> {
         body: &Value,
     ) -> Result<T> {
         let call = Call::new(Method::POST, path).json(body)?;
-        let call = call.within(patience(request.limit())).patient();
-        let answer = self.client.transport.send(&call);
-        answer
+        let call = call.within(client_timeout(request.limit())).patient();
+        let response = self.connection.transport.send(&call);
+        response
             .map_err(|error| self.may_still_run(error, path, request))?
             .json()
     }
 
-    /// Takes the shell's own exit code out of the output, and the line that told it
-    /// out of all that the server answered.
-    fn unmark(
+    /// Reads the shell's exit code from the output, and removes its line from all
+    /// fields of the response.
+    fn take_exit_code(
         &self,
         result: &mut ExecutionResult,
-        mark: &str,
+        marker: &str,
         path: &str,
         request: &ExecutionRequest,
     ) -> Result<()> {
-        let unmark = |text: &mut String| {
-            if let Some((unmarked, _)) = command::unmarked(text, mark) {
-                *text = unmarked;
+        let remove_marker = |text: &mut String| {
+            if let Some((without_marker, _)) = command::split_marker(text, marker) {
+                *text = without_marker;
             }
         };
-        unmark(&mut result.stderr);
+        remove_marker(&mut result.stderr);
         for value in result.extra.values_mut() {
             if let Value::String(text) = value {
-                unmark(text);
+                remove_marker(text);
             }
         }
-        match command::unmarked(&result.stdout, mark) {
+        match command::split_marker(&result.stdout, marker) {
             Some((stdout, code)) => {
                 result.stdout = stdout;
                 result.exit_code = code;
@@ -181,13 +181,13 @@ impl ExecutionManager<'_> {
             }
             None if result.is_success() && request.is_checkpointed() => {
                 return Err(Error::unsupported(format_args!(
-                    "{}: the server answered a checkpointed execution without running the command",
-                    self.asked(path)
+                    "{}: the server responded to a checkpointed execution without running the command",
+                    self.described(path)
                 )));
             }
             None if result.is_success() => {
-                let text = "the shell did not tell its exit code";
-                return Err(Error::answer(self.asked(path), text));
+                let text = "the shell did not report its exit code";
+                return Err(Error::answer(self.described(path), text));
             }
             None => {}
         }
@@ -201,17 +201,13 @@ impl ExecutionManager<'_> {
                     "no result within {:?}: the work may still run",
                     request.limit()
                 );
-                Error::from_fault(self.asked(path), Fault::WorkTimedOut, text)
+                Error::from_fault(self.described(path), Fault::WorkTimedOut, text)
             }
             false => error,
         }
     }
 
-    fn asked(&self, path: &str) -> String {
-        format!("POST {path} at {}", self.client.url())
+    fn described(&self, path: &str) -> String {
+        format!("POST {path} at {}", self.connection.url())
     }
-}
-
-pub(super) fn path(id: &str) -> String {
-    format!("/api/v1/executions/{}", escaped(id))
 }

@@ -1,15 +1,15 @@
-//! What the real gateway has beside the contract.
+//! The real gateway's routes that are not in the contract.
 
 use serde_json::{Value, json};
 
-use super::client::FaasClient;
-use super::executions::path;
+use super::connection::{Connection, execution_path};
+use super::executions::ExecutionManager;
 use super::models::{ExecutionResult, Instance};
 use super::request::{ExecutionRequest, Runtime};
 use satellite_core::http::escaped;
 use satellite_core::{Error, Result};
 
-/// Routes of the real gateway that no other server of the family need have.
+/// Routes of the real gateway that other servers of the family may lack.
 ///
 /// ```no_run
 /// use satellite_faas::FaasClient;
@@ -23,27 +23,27 @@ use satellite_core::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayExtras<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
 impl GatewayExtras<'_> {
     /// Runs a command twice, as two variants that the server chooses.
     ///
-    /// The real gateway of today runs neither: it asks for a parent, which this
-    /// route cannot name, and answers an empty list.
+    /// The current real gateway runs neither: it requires a parent, which this route
+    /// cannot name, and returns an empty list.
     /// [`fork_execution`](Self::fork_execution) names the parent.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run);
-    /// `is_unsupported()` for an empty list: no variant ran to its end.
+    /// Those of [`ExecutionManager::run`];
+    /// `is_unsupported()` for an empty list: no variant ran.
     pub fn fork(&self, request: impl Into<ExecutionRequest>) -> Result<Vec<ExecutionResult>> {
         let (route, request) = ("/api/v1/fork", request.into().checked(false));
-        let (body, _) = request.body(self.client.dialect)?;
-        let results: Vec<_> = self.client.executions().wait(route, &request, &body)?;
+        let (body, _) = request.body(self.connection.dialect)?;
+        let results: Vec<_> = self.executions().wait(route, &request, &body)?;
         match results.is_empty() {
             true => Err(Error::unsupported(format_args!(
-                "POST {route} at {}: answered an empty list: no variant ran",
-                self.client.url()
+                "POST {route} at {}: returned an empty list: no variant ran",
+                self.connection.url()
             ))),
             false => Ok(results),
         }
@@ -52,62 +52,62 @@ impl GatewayExtras<'_> {
     /// Runs a command as a fork of an execution.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run).
+    /// Those of [`ExecutionManager::run`].
     pub fn fork_execution(
         &self,
         id: &str,
         request: impl Into<ExecutionRequest>,
     ) -> Result<ExecutionResult> {
-        let route = format!("{}/fork", path(id));
-        let executions = self.client.executions();
+        let route = format!("{}/fork", execution_path(id));
+        let executions = self.executions();
         executions.run_at(&route, &request.into())
     }
 
-    /// Makes a container that stays.
+    /// Creates a persistent container.
     ///
     /// # Errors
     /// `is_unsupported()`.
     pub fn create_instance(&self, image: &str, name: Option<&str>) -> Result<Instance> {
         let body = json!({ "image": image, "name": name });
-        self.client.post(INSTANCES, &body)?.json()
+        self.connection.post(INSTANCES, &body)?.json()
     }
 
-    /// All containers that stay.
+    /// All persistent containers.
     ///
     /// # Errors
     /// `is_unsupported()`.
     pub fn instances(&self) -> Result<Vec<Instance>> {
-        self.client.get(INSTANCES)
+        self.connection.get(INSTANCES)
     }
 
-    /// A container that stays.
+    /// A persistent container.
     ///
     /// # Errors
-    /// `is_unsupported()`: the gateway of today answers 404 always.
+    /// `is_unsupported()`: the current gateway always returns 404.
     pub fn instance(&self, id: &str) -> Result<Instance> {
-        self.client.get(&format!("{INSTANCES}/{}", escaped(id)))
+        self.connection.get(&format!("{INSTANCES}/{}", escaped(id)))
     }
 
-    /// Runs a command in a container that stays.
+    /// Runs a command in a persistent container.
     ///
     /// # Errors
-    /// `is_unsupported()`: the gateway of today answers 501 always.
+    /// `is_unsupported()`: the current gateway always returns 501.
     pub fn exec(&self, id: &str, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
         let route = format!("{INSTANCES}/{}/exec", escaped(id));
-        let executions = self.client.executions();
+        let executions = self.executions();
         executions.run_at(&route, &request.into())
     }
 
-    /// Stops a container that stays.
+    /// Stops a persistent container.
     ///
     /// # Errors
     /// `is_unsupported()`.
     pub fn stop_instance(&self, id: &str) -> Result<()> {
         let route = format!("{INSTANCES}/{}/stop", escaped(id));
-        self.client.post_empty(&route).map(drop)
+        self.connection.post_empty(&route).map(drop)
     }
 
-    /// Asks for so many containers of an image to be kept ready.
+    /// Asks the gateway to keep `count` containers of an image ready.
     ///
     /// # Errors
     /// `is_unsupported()`.
@@ -116,23 +116,29 @@ impl GatewayExtras<'_> {
         if let Some(runtime) = runtime {
             body["runtime"] = runtime.as_str().into();
         }
-        self.client.post("/api/v1/prewarm", &body).map(drop)
+        self.connection.post("/api/v1/prewarm", &body).map(drop)
     }
 
-    /// The images that containers are kept ready of.
+    /// The images for which the gateway keeps containers ready.
     ///
     /// # Errors
     /// `is_unsupported()`.
     pub fn pools(&self) -> Result<Value> {
-        self.client.get("/api/v1/pools")
+        self.connection.get("/api/v1/pools")
     }
 
-    /// The gateway's figures, as it has them.
+    /// The gateway's metrics, as it returns them.
     ///
     /// # Errors
     /// `is_unsupported()`.
     pub fn metrics(&self) -> Result<Value> {
-        self.client.get("/api/v1/metrics")
+        self.connection.get("/api/v1/metrics")
+    }
+
+    fn executions(&self) -> ExecutionManager<'_> {
+        ExecutionManager {
+            connection: self.connection,
+        }
     }
 }
 

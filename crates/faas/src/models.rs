@@ -1,5 +1,5 @@
-//! What the server speaks of. Fields that this version does not know are kept
-//! in `extra`.
+//! The server's data types. Fields that this version does not know are kept in
+//! `extra`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,62 +12,62 @@ use satellite_core::open_words;
 use satellite_core::{Error, Result};
 
 open_words! {
-    /// What became of an execution.
+    /// The status of an execution.
     ExecutionStatus {
-        /// It is under way.
+        /// It is running.
         Running = "running",
         /// It ended with exit code 0.
         Success = "success" | "completed",
-        /// It ended with another.
+        /// It ended with another exit code.
         Error = "error" | "failed",
-        /// It was ended at its time limit.
+        /// It exceeded its time limit.
         Timeout = "timeout",
         /// It was cancelled.
         Cancelled = "cancelled",
     }
 }
 
-/// What came of an execution.
+/// The result of an execution.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ExecutionResult {
-    /// The server's name for it.
+    /// The id that the server assigned.
     pub request_id: String,
-    /// How it ended.
+    /// Its final status.
     pub status: ExecutionStatus,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it printed as errors.
+    /// Its standard error.
     pub stderr: String,
-    /// What it exited with.
+    /// Its exit code.
     pub exit_code: i32,
     /// How long it took.
     pub duration: Duration,
-    /// Whether it was not run at all, but its result known.
+    /// Whether the result comes from the cache and the command did not run.
     pub cached: bool,
-    /// What the server says of a failure.
+    /// The server's error message, if it failed.
     pub error: Option<String>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     pub extra: Map<String, Value>,
 }
 
 impl ExecutionResult {
-    /// Whether it ended well.
+    /// Whether it succeeded.
     pub fn is_success(&self) -> bool {
         self.status == ExecutionStatus::Success
     }
 
-    /// Whether the server cannot tell output and errors apart, and answers all of
-    /// it as both.
+    /// Whether the server merges standard output and standard error and returns the
+    /// same text as both.
     pub fn is_merged(&self) -> bool {
         !self.stdout.is_empty() && self.stdout == self.stderr
     }
 
-    /// This result if it ended well, else an error that tells how it ended and
-    /// what it printed last.
+    /// This result if the execution succeeded, otherwise an error with its status and
+    /// the last line of its output.
     ///
     /// # Errors
-    /// Exit codes other than 0, and all other ends.
+    /// For an exit code other than 0 and any other failure.
     pub fn ok(self) -> Result<Self> {
         if self.is_success() {
             return Ok(self);
@@ -86,7 +86,7 @@ impl ExecutionResult {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct WireResult {
     #[serde(default, deserialize_with = "or_default", alias = "id")]
     request_id: String,
     #[serde(default)]
@@ -109,83 +109,83 @@ struct Told {
 
 impl<'de> Deserialize<'de> for ExecutionResult {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let told = Told::deserialize(deserializer)?;
+        let result = WireResult::deserialize(deserializer)?;
         let timed_out = |error: &str| error.contains("timed out") || error.contains("timeout");
-        let status = told.status.unwrap_or(match &told.error {
+        let status = result.status.unwrap_or(match &result.error {
             Some(error) if timed_out(error) => ExecutionStatus::Timeout,
-            None if told.exit_code == 0 => ExecutionStatus::Success,
+            None if result.exit_code == 0 => ExecutionStatus::Success,
             _ => ExecutionStatus::Error,
         });
         Ok(ExecutionResult {
-            request_id: told.request_id,
+            request_id: result.request_id,
             status,
-            stdout: told.stdout,
-            stderr: told.stderr,
-            exit_code: told.exit_code,
-            duration: Duration::from_millis(told.duration_ms),
-            cached: told.cached,
-            error: told.error,
-            extra: told.extra,
+            stdout: result.stdout,
+            stderr: result.stderr,
+            exit_code: result.exit_code,
+            duration: Duration::from_millis(result.duration_ms),
+            cached: result.cached,
+            error: result.error,
+            extra: result.extra,
         })
     }
 }
 
-/// An execution that the server knows of.
+/// An execution on record at the server.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Execution {
-    /// The server's name for it.
+    /// The id that the server assigned.
     #[serde(alias = "request_id", alias = "execution_id")]
     pub id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: ExecutionStatus,
-    /// What it runs, as it was told: a text, or words.
+    /// Its command, as the server received it: a string or a list.
     #[serde(default)]
     pub command: Value,
-    /// In what it runs.
+    /// The image or environment that it runs in.
     #[serde(default, alias = "environment")]
     pub image: Option<String>,
-    /// When it began (RFC 3339).
+    /// When it started (RFC 3339).
     #[serde(default, alias = "created_at")]
     pub started_at: Option<String>,
-    /// What it exited with, once it has.
+    /// Its exit code, once it has ended.
     #[serde(default)]
     pub exit_code: Option<i32>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// What executions run in.
+/// An environment that executions run in.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Environment {
-    /// Its identity.
+    /// Its id.
     #[serde(default, deserialize_with = "or_default")]
     pub id: String,
-    /// Its name, which all calls want.
+    /// Its name, which all calls take.
     pub name: String,
-    /// The image that it begins with.
+    /// The base image.
     #[serde(default, deserialize_with = "or_default", alias = "baseImage")]
     pub base_image: String,
-    /// What was put upon that, as the server has it.
+    /// Its layers on top of the base image, in the server's own format.
     #[serde(default, deserialize_with = "or_default")]
     pub layers: Vec<Value>,
-    /// What its executions may use.
+    /// The resources of its executions.
     #[serde(default)]
     pub resources: Option<Resources>,
-    /// How much of it is kept, as the server has it.
+    /// The cache strategy, in the server's own format.
     #[serde(default, alias = "cacheStrategy")]
     pub cache_strategy: Option<Value>,
-    /// What it can do.
+    /// Its features.
     #[serde(default, deserialize_with = "or_default")]
     pub features: BTreeMap<String, bool>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// What executions may use.
+/// The resources of executions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// CPU cores.
@@ -196,34 +196,34 @@ pub struct Resources {
     pub memory_mb: Option<u64>,
 }
 
-/// A state to go on from.
+/// A saved state.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its identity.
+    /// Its id.
     pub id: String,
     /// Its name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Of which execution.
+    /// The execution that it was taken from.
     #[serde(default, alias = "execution_id")]
     pub container_id: Option<String>,
-    /// When it was made (RFC 3339).
+    /// When it was created (RFC 3339).
     #[serde(default)]
     pub created_at: Option<String>,
-    /// How large it is, in bytes.
+    /// Its size in bytes.
     #[serde(default)]
     pub size_bytes: Option<u64>,
-    /// The rest of what the server says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// A container that stays, of the real gateway.
+/// A persistent container of the real gateway.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Its identity.
+    /// Its id.
     pub id: String,
     /// Its name.
     #[serde(default)]
@@ -231,30 +231,30 @@ pub struct Instance {
     /// Its image.
     #[serde(default, deserialize_with = "or_default")]
     pub image: String,
-    /// Where it stands, in the gateway's words.
+    /// Its status, as the gateway names it.
     #[serde(default, deserialize_with = "or_default")]
     pub status: String,
-    /// The rest of what the gateway says.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// How the server is.
+/// The health of the server.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct HealthStatus {
-    /// `healthy`, or what is amiss.
+    /// `healthy`, or a description of the problem.
     pub status: String,
     /// Whether it can run containers.
     #[serde(default, deserialize_with = "or_default")]
     pub docker: bool,
-    /// Whether it can run small virtual machines.
+    /// Whether it can run microVMs.
     #[serde(default, deserialize_with = "or_default")]
     pub firecracker: bool,
-    /// For how long it has been up, in milliseconds.
+    /// Its uptime in milliseconds.
     #[serde(default, deserialize_with = "or_default")]
     pub uptime_ms: u64,
-    /// The rest of what the server says of itself.
+    /// All other fields of the response.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }

@@ -1,12 +1,11 @@
-//! What executions print, as it comes.
+//! The streamed output of executions.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use super::client::FaasClient;
-use super::executions::path;
+use super::connection::{Connection, execution_path};
 use super::models::ExecutionResult;
 use satellite_core::client::Stream;
 use satellite_core::http::{
@@ -14,15 +13,15 @@ use satellite_core::http::{
 };
 use satellite_core::{Error, Result};
 
-/// A piece of what an execution does. It shows itself as the text alone.
+/// One item of an execution's output. `Display` prints only the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// It printed this.
+    /// Text from its standard output.
     Stdout(String),
-    /// It printed this as an error.
+    /// Text from its standard error.
     Stderr(String),
-    /// It exited with this code: the last item.
+    /// Its exit code: the last item.
     Exit(i32),
 }
 
@@ -35,10 +34,10 @@ impl fmt::Display for Output {
     }
 }
 
-/// An event, in the words that the gateway's family has for them.
+/// An event, as servers of the gateway's family name them.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Told {
+enum Event {
     Started {
         request_id: String,
     },
@@ -51,116 +50,124 @@ enum Told {
     Exit {
         code: i32,
     },
-    /// A sign of life, or a word of another time.
+    /// A heartbeat, or an event that this version does not know.
     #[serde(other)]
     Other,
 }
 
-/// The output of an execution that has just begun.
-pub(super) fn begun(client: &FaasClient, answer: Response) -> Result<Stream<Output>> {
-    let kind = answer.header("content-type").unwrap_or_default();
+/// The output of an execution that has just started.
+pub(super) fn of_started(connection: &Connection, response: Response) -> Result<Stream<Output>> {
+    let kind = response.header("content-type").unwrap_or_default();
     let is_streamed = kind.starts_with("text/event-stream");
-    let lines = answer.into_lines()?;
-    let transport = Arc::clone(&client.transport);
+    let lines = response.into_lines()?;
+    let transport = Arc::clone(&connection.transport);
     if !is_streamed {
-        return Ok(Stream::new(transport, at_once(lines)?, |_, _| Ok(None)));
+        return Ok(Stream::new(transport, of_result(lines)?, |_, _| Ok(None)));
     }
-    let known = Known::default();
-    let source = outputs(lines, &known);
-    let client = client.clone();
-    Ok(Stream::new(transport, source, move |broke, delivered| {
-        let state = known.state();
-        match (state.is_over, state.id.clone()) {
+    let progress = Progress::default();
+    let source = outputs(lines, &progress);
+    let connection = connection.clone();
+    Ok(Stream::new(transport, source, move |error, delivered| {
+        let state = progress.state();
+        match (state.has_exited, state.id.clone()) {
             (true, _) => Ok(None),
-            (false, Some(id)) if broke.is_some() => {
+            (false, Some(id)) if error.is_some() => {
                 drop(state);
-                open(&client, &id, true, delivered, &known).map(Some)
+                open(&connection, &id, true, delivered, &progress).map(Some)
             }
             (false, Some(_)) => Err(ended_early()),
-            // Nobody knows what to ask for.
-            (false, None) if broke.is_some() => Ok(None),
+            // Without an id, the log cannot be requested.
+            (false, None) if error.is_some() => Ok(None),
             (false, None) => Err(ended_early()),
         }
     }))
 }
 
 /// The log of an execution.
-pub(super) fn log(client: &FaasClient, id: &str, follow: bool) -> Result<Stream<Output>> {
-    let known = Known::default();
-    let source = open(client, id, follow, 0, &known)?;
-    let transport = Arc::clone(&client.transport);
-    let (client, id) = (client.clone(), id.to_owned());
+pub(super) fn log(connection: &Connection, id: &str, follow: bool) -> Result<Stream<Output>> {
+    let progress = Progress::default();
+    let source = open(connection, id, follow, 0, &progress)?;
+    let transport = Arc::clone(&connection.transport);
+    let (connection, id) = (connection.clone(), id.to_owned());
     Ok(Stream::new(
         transport,
         source,
-        move |broke, delivered| match broke {
-            _ if known.state().is_over => Ok(None),
-            Some(_) => open(&client, &id, follow, delivered, &known).map(Some),
+        move |error, delivered| match error {
+            _ if progress.state().has_exited => Ok(None),
+            Some(_) => open(&connection, &id, follow, delivered, &progress).map(Some),
             None if follow => Err(ended_early()),
             None => Ok(None),
         },
     ))
 }
 
-/// What a stream has told of its execution.
+/// What the stream has reported about its execution so far.
 #[derive(Clone, Default)]
-struct Known(Arc<Mutex<State>>);
+struct Progress(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     id: Option<String>,
-    is_over: bool,
+    has_exited: bool,
 }
 
-impl Known {
+impl Progress {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn open(
-    client: &FaasClient,
+    connection: &Connection,
     id: &str,
     follow: bool,
     from: u64,
-    known: &Known,
+    progress: &Progress,
 ) -> Result<Source<Output>> {
     let follow = if follow { "true" } else { "false" };
-    let path = with_query(&format!("{}/logs", path(id)), &[("follow", follow)]);
-    let call = Call::new(Method::GET, &path).within(client.limits.request);
-    let answer = client.transport.send(&call.streamed(client.limits.idle))?;
-    Ok(Box::new(behind(outputs(answer.into_lines()?, known), from)))
+    let path = with_query(
+        &format!("{}/logs", execution_path(id)),
+        &[("follow", follow)],
+    );
+    let call = Call::new(Method::GET, &path).within(connection.limits.request);
+    let response = connection
+        .transport
+        .send(&call.streamed(connection.limits.idle))?;
+    Ok(Box::new(behind(
+        outputs(response.into_lines()?, progress),
+        from,
+    )))
 }
 
-/// The output in these events, to the exit code and no further.
-fn outputs(lines: Lines, known: &Known) -> Source<Output> {
-    let known = known.clone();
+/// The output in these events, up to and including the exit code.
+fn outputs(lines: Lines, progress: &Progress) -> Source<Output> {
+    let progress = progress.clone();
     let mut events = events(lines);
     Box::new(std::iter::from_fn(move || {
         loop {
-            if known.state().is_over {
+            if progress.state().has_exited {
                 return None;
             }
             let event = match events.next()? {
                 Ok(event) => event,
                 Err(error) => return Some(Err(error)),
             };
-            match serde_json::from_str(&event.data).unwrap_or(Told::Other) {
-                Told::Started { request_id } => known.state().id = Some(request_id),
-                Told::Stdout { data } => return Some(Ok(Output::Stdout(data))),
-                Told::Stderr { data } => return Some(Ok(Output::Stderr(data))),
-                Told::Exit { code } => {
-                    known.state().is_over = true;
+            match serde_json::from_str(&event.data).unwrap_or(Event::Other) {
+                Event::Started { request_id } => progress.state().id = Some(request_id),
+                Event::Stdout { data } => return Some(Ok(Output::Stdout(data))),
+                Event::Stderr { data } => return Some(Ok(Output::Stderr(data))),
+                Event::Exit { code } => {
+                    progress.state().has_exited = true;
                     return Some(Ok(Output::Exit(code)));
                 }
-                Told::Other => {}
+                Event::Other => {}
             }
         }
     }))
 }
 
-/// The result of a server that knows no streams.
-fn at_once(lines: Lines) -> Result<Source<Output>> {
+/// The output in the result of a server that does not support streaming.
+fn of_result(lines: Lines) -> Result<Source<Output>> {
     let text = lines.collect::<Result<Vec<_>>>()?.join("\n");
     let result: ExecutionResult = serde_json::from_str(&text)?;
     let is_merged = result.is_merged();
@@ -176,6 +183,6 @@ fn at_once(lines: Lines) -> Result<Source<Output>> {
 }
 
 fn ended_early() -> Error {
-    let text = "it ended before the execution did".to_owned();
+    let text = "the stream ended before the execution did".to_owned();
     Error::from_fault("the output".into(), Fault::Broken, text)
 }

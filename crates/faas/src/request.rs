@@ -1,4 +1,4 @@
-//! What is to be run, from one line to all there is to say.
+//! The request to run a command, with all its options.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use satellite_core::http::Secret;
 use satellite_core::open_words;
 use satellite_core::{Error, Result};
 
-/// A command to be run, where, and within what limits.
+/// A command to run, with its environment and limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,7 +30,7 @@ use satellite_core::{Error, Result};
 /// # let _ = (simple, words, full);
 /// ```
 ///
-/// It shows itself without its variables' values and what it reads.
+/// `Debug` prints neither the values of its variables nor its standard input.
 #[derive(Clone)]
 #[must_use]
 pub struct ExecutionRequest {
@@ -40,16 +40,16 @@ pub struct ExecutionRequest {
     working_dir: Option<String>,
     timeout: Duration,
     is_checked: bool,
-    /// Fields that go over the wire as they are.
+    /// Fields that are sent unchanged.
     fields: Map<String, Value>,
 }
 
 open_words! {
-    /// What an execution runs on.
+    /// The isolation technology of an execution.
     Runtime {
         /// A container.
         Docker = "docker",
-        /// A small virtual machine.
+        /// A microVM.
         Firecracker = "firecracker",
         /// The server's choice.
         Auto = "auto",
@@ -57,49 +57,52 @@ open_words! {
 }
 
 open_words! {
-    /// What becomes of an execution's state.
+    /// What happens to an execution's state.
     Mode {
-        /// It goes with the execution: the default.
+        /// It is deleted with the execution: the default.
         Ephemeral = "ephemeral",
-        /// The result is kept for the same request.
+        /// The result is cached for identical requests.
         Cached = "cached",
-        /// It is kept, to make a snapshot of. Whether the command ran is checked.
+        /// It is kept for a snapshot. The client checks that the command ran.
         Checkpointed = "checkpointed",
-        /// It begins with that of another.
+        /// It starts as a copy of another state.
         Branched = "branched",
-        /// It stays.
+        /// It is kept.
         Persistent = "persistent",
     }
 }
 
 impl ExecutionRequest {
-    /// A text for a shell.
+    /// A shell script.
     pub fn shell(text: impl Into<String>) -> Self {
         Self::of(Form::Shell(text.into()))
     }
 
-    /// A program and its arguments, which no shell changes.
+    /// A program and its arguments, without shell expansion.
     pub fn command<T: Into<String>>(words: impl IntoIterator<Item = T>) -> Self {
         Self::of(Form::Words(words.into_iter().map(Into::into).collect()))
     }
 
-    /// What stands in a file, by the ending of its name: `.py` for `python3`,
-    /// `.js` for `node`, `.rb` for `ruby`, `.pl` for `perl`, any other for a
+    /// The contents of a file, run according to its extension: `.py` for `python3`,
+    /// `.js` for `node`, `.rb` for `ruby`, `.pl` for `perl`, all others with a
     /// shell. At most 96 KiB.
     ///
     /// # Errors
-    /// A file that cannot be read, is larger, or is no text.
+    /// If the file cannot be read, is larger, or is not text.
     pub fn file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let error = |what: &dyn fmt::Display| {
             Error::new(format_args!("{} cannot be run: {what}", path.display()))
         };
         let text = fs::read_to_string(path).map_err(|e| error(&e))?;
-        if text.len() > command::LONGEST {
-            return Err(error(&format_args!("more than {} bytes", command::LONGEST)));
+        if text.len() > command::MAX_COMMAND_LEN {
+            return Err(error(&format_args!(
+                "more than {} bytes",
+                command::MAX_COMMAND_LEN
+            )));
         }
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        Ok(match ending {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        Ok(match extension {
             Some("py") => Self::command(["python3", "-c", &text]),
             Some("js" | "mjs" | "cjs") => Self::command(["node", "-e", &text]),
             Some("rb") => Self::command(["ruby", "-e", &text]),
@@ -109,42 +112,42 @@ impl ExecutionRequest {
     }
 
     /// The environment to run in: one of the server's, or, for the real gateway,
-    /// a container image. The server's default where none is told.
+    /// a container image. Default: the server's.
     pub fn environment(self, name: impl Into<String>) -> Self {
         self.with("image", name.into())
     }
 
-    /// How long it may take. Default: 30 s. The server is told. The client waits a
-    /// tenth longer, for the server's answer at the limit, and then gives up: some
+    /// The time limit. Default: 30 s. It is sent to the server. The client waits a
+    /// tenth longer, for the server's response at the limit, and then gives up: some
     /// servers ignore the limit.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// An environment variable.
+    /// Sets an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
 
-    /// What the command reads: it travels as a part of the command, and is small
-    /// (about 96 KiB of text, 24 KiB of other bytes).
+    /// The standard input of the command. It is sent as a part of the command, so it
+    /// must be small (about 96 KiB of text, 24 KiB of other bytes).
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// The folder to run in.
+    /// The working directory.
     pub fn working_dir(mut self, path: impl Into<String>) -> Self {
         self.working_dir = Some(path.into());
         self
     }
 
-    /// Has the shell itself change into the folder and tell the exit code, in a
-    /// last line that is taken off the output: for the real gateway, which
-    /// ignores the one and answers 0 for the other. Always so with
-    /// [`Mode::Checkpointed`], which the real gateway does not run at all.
+    /// Makes the shell change into the working directory and report the exit code in
+    /// an extra last line, which the client removes from the output. This is for the
+    /// real gateway, which ignores the directory and always returns exit code 0. Always
+    /// on with [`Mode::Checkpointed`], which the real gateway does not run at all.
     pub fn checked(mut self, checked: bool) -> Self {
         self.is_checked = checked;
         self
@@ -160,27 +163,27 @@ impl ExecutionRequest {
         self.with("cpu_cores", cores)
     }
 
-    /// What it runs on.
+    /// The isolation technology.
     pub fn runtime(self, runtime: Runtime) -> Self {
         self.with("runtime", runtime.as_str())
     }
 
-    /// What becomes of its state.
+    /// What happens to its state.
     pub fn mode(self, mode: Mode) -> Self {
         self.with("mode", mode.as_str())
     }
 
-    /// Under which a result is kept for the same request.
+    /// The key under which the result is cached.
     pub fn cache_key(self, key: impl Into<String>) -> Self {
         self.with("cache_key", key.into())
     }
 
-    /// Begins with a copy of this snapshot.
+    /// Starts from a copy of this snapshot.
     pub fn snapshot(self, id: impl Into<String>) -> Self {
         self.with("snapshot_id", id.into())
     }
 
-    /// Goes on in this branch.
+    /// Runs in this branch.
     pub fn branch_from(self, id: impl Into<String>) -> Self {
         self.mode(Mode::Branched).with("branch_from", id.into())
     }
@@ -206,37 +209,37 @@ impl ExecutionRequest {
         self.timeout
     }
 
-    /// The real gateway answers these with success, and does not run them.
+    /// The real gateway reports success for these without running them.
     pub(super) fn is_checkpointed(&self) -> bool {
         let mode = self.fields.get("mode").and_then(Value::as_str);
         mode == Some(Mode::Checkpointed.as_str())
     }
 
-    /// What goes over the wire, and by what mark the exit code is known in the
-    /// output, where it was asked for.
+    /// The JSON body, and the marker that precedes the exit code in the output if the
+    /// request is checked.
     pub(super) fn body(&self, dialect: FaasDialect) -> Result<(Value, Option<String>)> {
         if self.timeout.is_zero() {
             return Err(Error::settings(vec![
-                "timeout: expected more than nothing".into(),
+                "timeout: expected more than 0".into(),
             ]));
         }
-        let wrong = self
+        let invalid = self
             .envs
             .keys()
             .find(|name| name.is_empty() || name.contains(['=', '\0']));
-        if let Some(name) = wrong {
-            let problem = format!("env: {name:?} is no name of a variable");
+        if let Some(name) = invalid {
+            let problem = format!("env: {name:?} is not a valid variable name");
             return Err(Error::settings(vec![problem]));
         }
-        let folder = self.working_dir.as_deref();
+        let directory = self.working_dir.as_deref();
         let is_checked = self.is_checked || self.is_checkpointed();
-        let mark = is_checked.then(command::new_mark);
+        let marker = is_checked.then(command::new_marker);
         let form = match &self.stdin {
             Some(stdin) => self.form.reading(stdin)?,
             None => self.form.clone(),
         };
-        let form = match &mark {
-            Some(mark) => form.marked(mark, folder),
+        let form = match &marker {
+            Some(marker) => form.with_marker(marker, directory),
             None => form,
         };
         let envs = self.envs.iter().map(|(name, value)| (name, value.expose()));
@@ -252,10 +255,10 @@ impl ExecutionRequest {
         body.insert("env_vars".into(), envs.into());
         let ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         body.insert("timeout_ms".into(), ms.into());
-        if let Some(folder) = folder {
-            body.insert("working_dir".into(), folder.into());
+        if let Some(directory) = directory {
+            body.insert("working_dir".into(), directory.into());
         }
-        Ok((body.into(), mark))
+        Ok((body.into(), marker))
     }
 }
 
@@ -270,14 +273,14 @@ impl fmt::Debug for ExecutionRequest {
     }
 }
 
-/// A text for a shell.
+/// A shell script.
 impl From<&str> for ExecutionRequest {
     fn from(text: &str) -> Self {
         Self::shell(text)
     }
 }
 
-/// A text for a shell.
+/// A shell script.
 impl From<String> for ExecutionRequest {
     fn from(text: String) -> Self {
         Self::shell(text)

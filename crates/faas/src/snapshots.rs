@@ -1,15 +1,16 @@
-//! Snapshots: states to go on from, again and again.
+//! Snapshots: saved states that executions can start from.
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::FaasClient;
+use super::connection::Connection;
+use super::executions::ExecutionManager;
 use super::models::{ExecutionResult, Snapshot};
 use super::request::{ExecutionRequest, Mode};
 use satellite_core::http::{Class, Problem, escaped};
 use satellite_core::{Error, Result};
 
-/// Snapshots of a [`FaasClient`].
+/// Snapshots of a [`FaasClient`](crate::FaasClient).
 ///
 /// ```no_run
 /// use satellite_faas::FaasClient;
@@ -23,34 +24,37 @@ use satellite_core::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotManager<'a> {
-    pub(super) client: &'a FaasClient,
+    pub(super) connection: &'a Connection,
 }
 
-/// A state of its own, which executions change one after the other.
+/// A separate state, which its executions change one after the other.
 #[derive(Debug, Clone)]
 pub struct Branch {
-    client: FaasClient,
+    connection: Connection,
     id: String,
 }
 
 impl Branch {
-    /// Its identity, for [`ExecutionRequest::branch_from`].
+    /// Its id, for [`ExecutionRequest::branch_from`].
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Runs something in it, and waits for the end.
+    /// Runs a command in the branch and waits for the result.
     ///
     /// # Errors
-    /// Those of [`ExecutionManager::run`](super::ExecutionManager::run).
+    /// Those of [`ExecutionManager::run`].
     pub fn execute(&self, request: impl Into<ExecutionRequest>) -> Result<ExecutionResult> {
-        self.client.execute(request.into().branch_from(&self.id))
+        let executions = ExecutionManager {
+            connection: &self.connection,
+        };
+        executions.run(request.into().branch_from(&self.id))
     }
 }
 
 impl SnapshotManager<'_> {
-    /// Keeps the state of an execution. It is sent once; after a lost answer
-    /// [`list`](Self::list) tells what came of it.
+    /// Saves the state of an execution. The request is sent once; after a lost
+    /// response, [`list`](Self::list) shows whether the snapshot was created.
     ///
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
@@ -59,66 +63,70 @@ impl SnapshotManager<'_> {
         if let Some(name) = name {
             body["name"] = name.into();
         }
-        self.client.post(ALL, &body)?.json()
+        self.connection.post(ALL, &body)?.json()
     }
 
-    /// Runs a script, and makes a snapshot of the state that it leaves.
+    /// Runs a script and takes a snapshot of the resulting state.
     ///
     /// # Errors
-    /// A script that fails, with its exit code; `is_unsupported()` where the server
-    /// answers without running it, as the real gateway does; those of
+    /// A script that fails, with its exit code; `is_unsupported()` if the server
+    /// responds without running it, as the real gateway does; those of
     /// [`create`](Self::create).
     pub fn create_from_script(
         &self,
         script: impl Into<ExecutionRequest>,
         name: &str,
     ) -> Result<Snapshot> {
-        let result = self
-            .client
-            .execute(script.into().mode(Mode::Checkpointed))?;
+        let executions = ExecutionManager {
+            connection: self.connection,
+        };
+        let result = executions.run(script.into().mode(Mode::Checkpointed))?;
         self.create(&result.ok()?.request_id, Some(name))
     }
 
-    /// Goes on from a snapshot.
+    /// Creates a branch from a snapshot.
     ///
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn restore(&self, snapshot_id: &str) -> Result<Branch> {
         let path = format!("{}/restore", path(snapshot_id));
-        let answer = self.client.post_empty(&path);
-        // The real gateway has the route, and says nothing of what it has not.
-        let answer = answer.map_err(|error| match error.status() {
+        let response = self.connection.post_empty(&path);
+        // The real gateway has the route, but gives no reason for a missing snapshot.
+        let response = response.map_err(|error| match error.status() {
             Some(404) => {
                 let problem = Problem {
                     class: Class::NotFound,
                     kind: None,
-                    message: "there is no such snapshot, or no such route".to_owned(),
+                    message: "the snapshot or the route does not exist".to_owned(),
                     is_own: true,
                 };
-                let asked = format!("POST {path} at {}", self.client.url());
-                Error::from_status(asked, 404, problem, None)
+                let request = format!("POST {path} at {}", self.connection.url());
+                Error::from_status(request, 404, problem, None)
             }
             _ => error,
         })?;
-        Ok(self.opened(answer.json()?))
+        Ok(self.new_branch(response.json()?))
     }
 
-    /// Goes on from a snapshot in so many branches, each with a state of its own.
+    /// Creates `count` branches from a snapshot, each with its own state.
     ///
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn branch(&self, snapshot_id: &str, count: usize) -> Result<Vec<Branch>> {
         let path = format!("{}/branch", path(snapshot_id));
-        let made: Vec<Made> = self
-            .client
+        let created: Vec<CreatedBranch> = self
+            .connection
             .post(&path, &json!({ "count": count }))?
             .json()?;
-        match made.len() == count {
-            true => Ok(made.into_iter().map(|made| self.opened(made)).collect()),
+        match created.len() == count {
+            true => Ok(created
+                .into_iter()
+                .map(|created| self.new_branch(created))
+                .collect()),
             false => {
-                let asked = format!("POST {path} at {}", self.client.url());
-                let text = format_args!("made {} branches, not {count}", made.len());
-                Err(Error::answer(asked, text))
+                let request = format!("POST {path} at {}", self.connection.url());
+                let text = format_args!("created {} branches instead of {count}", created.len());
+                Err(Error::answer(request, text))
             }
         }
     }
@@ -128,7 +136,7 @@ impl SnapshotManager<'_> {
     /// # Errors
     /// `is_unsupported()`.
     pub fn list(&self) -> Result<Vec<Snapshot>> {
-        self.client.get(ALL)
+        self.connection.get(ALL)
     }
 
     /// A snapshot.
@@ -136,7 +144,7 @@ impl SnapshotManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn get(&self, id: &str) -> Result<Snapshot> {
-        self.client.get(&path(id))
+        self.connection.get(&path(id))
     }
 
     /// Deletes a snapshot; its branches stay.
@@ -144,19 +152,19 @@ impl SnapshotManager<'_> {
     /// # Errors
     /// `is_unsupported()`, `is_not_found()`.
     pub fn delete(&self, id: &str) -> Result<()> {
-        self.client.delete(&path(id))
+        self.connection.delete(&path(id))
     }
 
-    fn opened(&self, made: Made) -> Branch {
+    fn new_branch(&self, created: CreatedBranch) -> Branch {
         Branch {
-            client: self.client.clone(),
-            id: made.id,
+            connection: self.connection.clone(),
+            id: created.id,
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Made {
+struct CreatedBranch {
     #[serde(alias = "execution_id")]
     id: String,
 }

@@ -1,4 +1,4 @@
-//! The client: how it is built, and how a request is handed in and waited for.
+//! The client, its builder, and the calls that submit a request and read its result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,25 +14,16 @@ use serde_json::{Value, json};
 use super::credentials::CloudCredentials;
 use super::dialect::{self, API_VERSION, OLDEST_API_VERSION};
 use super::models::{Health, RequestRecord, RequestStatus};
-use super::request::{Request, RequestResult};
 use super::user::User;
 use satellite_core::Variables;
 use satellite_core::client::{Cancel, TimeLimits};
 use satellite_core::client::{Client, Connection};
 use satellite_core::http::{
-    Call, Credentials, Method, Op, Pace, Response, Secret, Transport, retry, with_query,
+    Call, Credentials, Method, Op, Response, Secret, Transport, with_query,
 };
 use satellite_core::{Error, Result};
 
-/// How long a request is looked for whose answer was lost.
-const LOOK_FOR: Duration = Duration::from_secs(10);
-
-const LOOK_PACE: Pace = Pace {
-    first: Duration::from_millis(500),
-    max: Duration::from_secs(4),
-};
-
-/// A SkyPilot API server, one method for each operation. Clones share one
+/// A client for a SkyPilot API server, with one method per operation. Clones share one
 /// connection.
 ///
 /// ```no_run
@@ -49,13 +40,13 @@ pub struct SkyPilotClient {
     pub(super) transport: Arc<Transport>,
     pub(super) limits: TimeLimits,
     pub(super) user: Arc<User>,
-    /// On whose cloud account its operations work.
+    /// The cloud account that its operations use.
     pub(super) credentials: Option<Arc<CloudCredentials>>,
-    /// The server has nothing but the request to know the caller by.
+    /// No token identifies the caller, so each request has to.
     pub(super) is_anonymous: bool,
 }
 
-/// When an operation with all of its calls is to be over.
+/// The deadline of an operation, including all of its calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline(Instant);
 
@@ -98,8 +89,17 @@ satellite_core::client_builder! {
     pub struct SkyPilotBuilder for SkyPilotClient;
 }
 
+impl SkyPilotBuilder {
+    /// The calling user: an id of eight hexadecimal digits, and a name. For servers
+    /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
+    pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
+        *self.options() = User::new(id.into(), name.into());
+        self
+    }
+}
+
 impl SkyPilotClient {
-    /// A client to be built. Its variables begin with `SKYPILOT_`: the address
+    /// Starts building a client. Its environment variables begin with `SKYPILOT_`: the address
     /// is `SKYPILOT_API_SERVER_URL`, or the official client's
     /// `SKYPILOT_API_SERVER_ENDPOINT` (default `http://127.0.0.1:46580`; it may
     /// hold `user:password@`), the token `SKYPILOT_SERVICE_ACCOUNT_TOKEN`.
@@ -121,15 +121,15 @@ impl SkyPilotClient {
         SkyPilotBuilder::default()
     }
 
-    /// A client for what the environment says.
+    /// Builds a client from environment variables.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`, which lists every problem.
     pub fn from_env() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// The same client through connections of its own, which `cancel` ends.
+    /// The same client with its own connections, which `cancel` closes.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -143,7 +143,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// None that this client did not have.
+    /// Only errors that building this client could also return.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
         Ok(SkyPilotClient {
             transport: self.transport.cancelled_by(cancel)?,
@@ -151,12 +151,45 @@ impl SkyPilotClient {
         })
     }
 
-    /// The server's address.
+    /// The same client with a cloud account: all of its operations send these
+    /// credentials. It shares this client's connections and is cheap, so you can create
+    /// one for each tenant or even for one call.
+    ///
+    /// A cluster that was launched with credentials can be stopped, used and
+    /// terminated only with the same ones: with others the server returns
+    /// `ClusterOwnerIdentityMismatchError`, which `is_forbidden()`.
+    /// [`enabled_clouds`](Self::enabled_clouds) cannot send them: it has no body.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::CloudCredentials;
+    ///
+    /// let tenant = sky.with_credentials(CloudCredentials::aws("AKIA…", "secret"));
+    /// tenant.terminate("tenant-abc")?.wait()?;
+    /// # Ok::<(), satellite_skypilot::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_credentials(&self, credentials: CloudCredentials) -> Self {
+        SkyPilotClient {
+            credentials: Some(credentials.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same client with the credentials of one call, if it has any.
+    pub(super) fn on_account(&self, credentials: &Option<CloudCredentials>) -> Self {
+        match credentials {
+            Some(credentials) => self.with_credentials(credentials.clone()),
+            None => self.clone(),
+        }
+    }
+
+    /// The server's base URL.
     pub fn url(&self) -> &str {
         self.transport.base()
     }
 
-    /// How the server is, whether or not it is healthy.
+    /// The health of the server, whether or not it is healthy.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -166,7 +199,8 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_version_mismatch()` where this client and the server are too far apart.
+    /// `is_version_mismatch()` if the versions of this client and the server are not
+    /// compatible.
     pub fn health(&self) -> Result<Health> {
         let health: Health = self.get("/api/health", &[], self.limits.request)?.json()?;
         match health.status == "version_mismatch" || health.api_version < OLDEST_API_VERSION {
@@ -175,51 +209,8 @@ impl SkyPilotClient {
         }
     }
 
-    /// Hands in a request that changes something: sent once, unless it is sure
-    /// that nothing came of it. Where that is not known, the server is asked
-    /// whether it has the request, in a quarter of the time that is kept for it.
-    pub(super) fn submit<T>(&self, path: &str, cluster: &str, mut body: Value) -> Result<Request<T>>
-    where
-        T: RequestResult,
-    {
-        let deadline = self.deadline(self.limits.request);
-        let mark = format!(
-            "satellite-sdk {:016x}{:016x}",
-            retry::random_bits(),
-            retry::random_bits()
-        );
-        body["entrypoint_command"] = mark.clone().into();
-        let limit = self.limits.request.mul_f64(0.75);
-        let id = self
-            .hand_in(path, Op::Create, body, self.deadline(limit))
-            .or_else(|error| {
-                let is_open = error.is_outcome_unknown() && !error.is_stopped();
-                let found = is_open.then(|| self.find(cluster, &mark, deadline));
-                found.flatten().ok_or(error)
-            })?;
-        Ok(Request::new(self.clone(), id))
-    }
-
-    /// The request that bears this mark; it may appear late.
-    fn find(&self, cluster: &str, mark: &str, deadline: Deadline) -> Option<String> {
-        let limit = self.left(deadline).min(LOOK_FOR);
-        let look = |left: Duration| {
-            let records = self.requests_within(cluster, left)?;
-            let bears_it = |record: &RequestRecord| {
-                let body = record.request_body.as_ref();
-                body.is_some_and(|body| body.expose().contains(mark))
-            };
-            let found = records.into_iter().find(bears_it);
-            Ok(found.map(|record| record.request_id))
-        };
-        let what = format!("a request about {cluster}");
-        self.transport
-            .poll_until(&what, limit, LOOK_PACE, look)
-            .ok()
-    }
-
-    /// Hands in a short request and waits for its result, both within the limit
-    /// of one call.
+    /// Submits a short request and waits for its result, both within the time limit of
+    /// one call.
     pub(super) fn ask<T: DeserializeOwned>(&self, path: &str, op: Op, body: Value) -> Result<T> {
         let deadline = self.deadline(self.limits.request);
         self.ask_by(deadline, path, op, body)
@@ -232,13 +223,12 @@ impl SkyPilotClient {
         op: Op,
         body: Value,
     ) -> Result<T> {
-        let id = self.hand_in(path, op, body, deadline)?;
+        let id = self.send_body(path, op, body, deadline)?;
         self.value(self.result(&id, deadline)?)
     }
 
-    /// Hands in a request, in the name of its user and on the account of its
-    /// credentials.
-    pub(super) fn hand_in(
+    /// Submits a request with this client's user and credentials.
+    pub(super) fn send_body(
         &self,
         path: &str,
         op: Op,
@@ -246,10 +236,10 @@ impl SkyPilotClient {
         deadline: Deadline,
     ) -> Result<String> {
         let call = self.call(path, op, body)?;
-        self.handed_in(path, call, deadline)
+        self.send_call(path, call, deadline)
     }
 
-    /// A call whose body says on whose behalf it is made.
+    /// A call whose body contains the user and the credentials.
     pub(super) fn call<'a>(&self, path: &'a str, op: Op, mut body: Value) -> Result<Call<'a>> {
         let is_needed = self.is_anonymous || self.credentials.is_some();
         let mut variables: BTreeMap<_, _> = self.user.variables(is_needed).into_iter().collect();
@@ -262,38 +252,38 @@ impl SkyPilotClient {
         Call::new(Method::POST, path).op(op).json(&body)
     }
 
-    pub(super) fn handed_in(
+    pub(super) fn send_call(
         &self,
         path: &str,
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<String> {
-        let answer = self
+        let response = self
             .transport
             .send(&call.within(self.left(deadline)))?
             .ok()?;
-        id_of(path, &answer)
+        id_of(path, &response)
     }
 
-    /// What became of a request that has ended, or is about to.
+    /// The result of a request that has ended or is about to end.
     pub(super) fn result(&self, request_id: &str, deadline: Deadline) -> Result<RequestRecord> {
         let path = with_query("/api/get", &[("request_id", request_id)]);
-        // It sends nothing before the request ends, not even a head.
+        // The server sends nothing before the request ends, not even the headers.
         let call = Call::new(Method::GET, &path).within(self.left(deadline));
-        let answer = self.transport.send(&call.patient())?;
-        // A request that failed is a 500 with its record in it.
-        let record: RequestRecord = match answer.status() {
-            500 => match serde_json::from_slice::<FailedAnswer>(answer.body()) {
+        let response = self.transport.send(&call.patient())?;
+        // For a failed request the server returns a 500 that contains its record.
+        let record: RequestRecord = match response.status() {
+            500 => match serde_json::from_slice::<FailedResponse>(response.body()) {
                 Ok(failed) => failed.detail,
-                Err(_) => return Err(answer.into_error()),
+                Err(_) => return Err(response.into_error()),
             },
-            _ => answer.json()?,
+            _ => response.json()?,
         };
-        let asked = || format!("{} ({request_id}) at {}", record.name, self.url());
+        let described = || format!("{} ({request_id}) at {}", record.name, self.url());
         match record.status {
             RequestStatus::Cancelled => {
-                let problem = dialect::failure("RequestCancelled", "it was cancelled");
-                Err(Error::failed(asked(), problem))
+                let problem = dialect::failure("RequestCancelled", "the request was cancelled");
+                Err(Error::failed(described(), problem))
             }
             RequestStatus::Failed => {
                 let exception = record.error.as_ref().map(Secret::expose);
@@ -305,34 +295,34 @@ impl SkyPilotClient {
                     "" => record
                         .status_msg
                         .as_deref()
-                        .unwrap_or("no reason was given"),
+                        .unwrap_or("the server gave no reason"),
                     message => message,
                 };
                 let problem = dialect::failure(text("type"), message);
-                Err(Error::failed(asked(), problem))
+                Err(Error::failed(described(), problem))
             }
             _ => Ok(record),
         }
     }
 
-    /// So much time from now on.
+    /// The deadline after this time.
     pub(super) fn deadline(&self, limit: Duration) -> Deadline {
         Deadline(self.transport.now() + limit)
     }
 
-    /// What is left until a deadline.
+    /// The time left until a deadline.
     pub(super) fn left(&self, deadline: Deadline) -> Duration {
         deadline.0.saturating_duration_since(self.transport.now())
     }
 
-    /// The value that a request returned.
+    /// The return value of a request.
     pub(super) fn value<T: DeserializeOwned>(&self, record: RequestRecord) -> Result<T> {
         let value = record.return_value.as_ref().map_or("null", Secret::expose);
         serde_json::from_str(value).map_err(|error| {
-            let asked = format!("{} ({}) at {}", record.name, record.request_id, self.url());
+            let request = format!("{} ({}) at {}", record.name, record.request_id, self.url());
             Error::answer(
-                asked,
-                format_args!("returned what was not expected: {error}"),
+                request,
+                format_args!("returned an unexpected value: {error}"),
             )
         })
     }
@@ -349,40 +339,43 @@ impl SkyPilotClient {
     }
 }
 
-/// The id that the server gave a request; a server of another time is told so.
-pub(super) fn id_of(path: &str, answer: &Response) -> Result<String> {
-    let theirs = answer.header("x-skypilot-api-version").unwrap_or_default();
+/// The id that the server assigned to a request. Fails if the server's API version is
+/// too old.
+pub(super) fn id_of(path: &str, response: &Response) -> Result<String> {
+    let theirs = response
+        .header("x-skypilot-api-version")
+        .unwrap_or_default();
     if let Some(theirs) = theirs.parse().ok().filter(|v| *v < OLDEST_API_VERSION) {
         return Err(mismatch(path, theirs));
     }
-    let id = answer.header("x-skypilot-request-id").map(str::to_owned);
+    let id = response.header("x-skypilot-request-id").map(str::to_owned);
     id.ok_or_else(|| {
         Error::answer(
             path.to_owned(),
-            "answered without a request id: no API server",
+            "responded without a request id: not a SkyPilot API server",
         )
     })
 }
 
-/// The server answered well that there is no such thing.
-pub(super) fn absent(asked: String, kind: &str, message: &str) -> Error {
-    Error::failed(asked, dialect::failure(kind, message))
+/// The error for something that, according to the server, does not exist.
+pub(super) fn absent(request: String, kind: &str, message: &str) -> Error {
+    Error::failed(request, dialect::failure(kind, message))
 }
 
-fn mismatch(asked: &str, theirs: u32) -> Error {
+fn mismatch(request: &str, theirs: u32) -> Error {
     let message = format!(
-        "the server speaks API version {theirs}, this client {API_VERSION} and down to \
-         {OLDEST_API_VERSION}"
+        "the server has API version {theirs}, this client supports {OLDEST_API_VERSION} to \
+         {API_VERSION}"
     );
     Error::failed(
-        asked.to_owned(),
+        request.to_owned(),
         dialect::failure("version_mismatch", &message),
     )
 }
 
-/// `/api/get` of a request that failed.
+/// The response of `/api/get` for a failed request.
 #[derive(Deserialize)]
-struct FailedAnswer {
+struct FailedResponse {
     detail: RequestRecord,
 }
 

@@ -1,4 +1,4 @@
-//! Operations on clusters: launch, look, start, stop, terminate.
+//! Operations on clusters: launch, list, start, stop, terminate.
 
 use serde_json::json;
 
@@ -12,12 +12,12 @@ use satellite_core::http::Op;
 
 /// Clusters.
 impl SkyPilotClient {
-    /// Launches a cluster and the task on it.
+    /// Launches a cluster and runs the task on it.
     ///
-    /// It is sent once. Where the answer is lost, or a gateway answers in the
-    /// server's place, the server is asked whether it has the request; only if
-    /// that cannot be told either is the error `is_outcome_unknown()`, and
-    /// [`requests`](Self::requests) of the cluster will tell later.
+    /// The request is sent once. If the response is lost, or a gateway responds instead
+    /// of the server, the client asks the server whether it has the request. Only if
+    /// that fails too is the error `is_outcome_unknown()`; the cluster's
+    /// [`requests`](Self::requests) show the outcome later.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -29,14 +29,14 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// When it is waited for: `is_invalid()` for an unfit task, which
-    /// [`validate`](Self::validate) tells at once, and `is_out_of_capacity()`.
+    /// From [`Request::wait`]: `is_invalid()` for an invalid task, which
+    /// [`validate`](Self::validate) detects at once, and `is_out_of_capacity()`.
     pub fn launch(&self, launch: &Launch) -> Result<Request<Launched>> {
         let client = self.on_account(&launch.credentials);
         client.submit("/launch", &launch.cluster_name, launch.body()?)
     }
 
-    /// Starts a cluster that was stopped.
+    /// Starts a stopped cluster.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -48,7 +48,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()` when it is waited for, as with the methods below;
+    /// From [`Request::wait`], as with the methods below: `is_not_found()`, and
     /// `is_unsupported()` for a cloud that cannot do it.
     pub fn start(&self, start: impl Into<Start>) -> Result<Request> {
         let start = start.into();
@@ -91,7 +91,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// As [`start`](Self::start); `is_forbidden()` where the cluster was launched
+    /// As [`start`](Self::start); `is_forbidden()` if the cluster was launched
     /// with other [credentials](Self::with_credentials).
     pub fn terminate(&self, terminate: impl Into<Terminate>) -> Result<Request> {
         let terminate = terminate.into();
@@ -104,8 +104,8 @@ impl SkyPilotClient {
         client.submit("/down", &terminate.cluster_name, body)
     }
 
-    /// Stops a cluster, or takes it `down`, when it has been idle for so many
-    /// minutes; `None`: never.
+    /// Stops a cluster, or terminates it with `down`, after it has been idle for
+    /// `idle_minutes`; `None`: never.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -126,7 +126,7 @@ impl SkyPilotClient {
         self.submit("/autostop", cluster_name, body)
     }
 
-    /// A cluster, whoever's it is, as the server last saw it.
+    /// A cluster of any user, in its last known state.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -141,13 +141,13 @@ impl SkyPilotClient {
     pub fn status(&self, cluster_name: &str) -> Result<Cluster> {
         let named = Clusters::new().name(cluster_name).all_users(true);
         self.clusters(&named)?.into_iter().next().ok_or_else(|| {
-            let asked = format!("POST /status at {}", self.url());
-            let message = format!("there is no cluster {cluster_name}");
-            absent(asked, "ClusterDoesNotExist", &message)
+            let request = format!("POST /status at {}", self.url());
+            let message = format!("cluster {cluster_name} does not exist");
+            absent(request, "ClusterDoesNotExist", &message)
         })
     }
 
-    /// One's own clusters, as the server last saw them. Those of all users:
+    /// The caller's own clusters, in their last known state. For those of all users use
     /// [`clusters`](Self::clusters) with [`Clusters::all_users`].
     ///
     /// ```no_run
@@ -157,12 +157,12 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn list_clusters(&self) -> Result<Vec<Cluster>> {
         self.clusters(&Clusters::new())
     }
 
-    /// The clusters that are asked for.
+    /// The clusters that match the query.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -175,14 +175,14 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn clusters(&self, clusters: &Clusters) -> Result<Vec<Cluster>> {
         let names = (!clusters.names.is_empty()).then_some(&clusters.names);
         let body = json!({
             "cluster_names": names,
-            "refresh": clusters.refresh.word(),
+            "refresh": clusters.refresh.as_str(),
             "all_users": clusters.all_users,
-            // Without this it answers with the private key of each.
+            // By default the server returns the private key of each cluster.
             "include_credentials": false,
             "include_handle": false,
         });

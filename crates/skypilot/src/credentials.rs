@@ -1,11 +1,10 @@
-//! On whose cloud account an operation works.
+//! The credentials of a cloud account.
 
-use super::client::SkyPilotClient;
 use satellite_core::http::Secret;
 use satellite_core::{Error, Result};
 
-/// A cloud account. The server applies it to one operation, keeps it with the
-/// request, and shows it to the request's owner.
+/// The credentials of a cloud account. The server applies them to one operation, stores
+/// them with the request, and shows them to the request's owner.
 ///
 /// ```
 /// use satellite_skypilot::CloudCredentials;
@@ -18,7 +17,7 @@ use satellite_core::{Error, Result};
 #[must_use]
 pub struct CloudCredentials {
     variables: Vec<(&'static str, Secret)>,
-    refused: Option<&'static str>,
+    unsupported_reason: Option<&'static str>,
 }
 
 impl CloudCredentials {
@@ -45,14 +44,13 @@ impl CloudCredentials {
         ])
     }
 
-    /// A service account of Google Cloud, which no server takes with a request:
-    /// every operation with it is refused as `is_unsupported()`, before anything
-    /// is sent.
+    /// A service account of Google Cloud. No server accepts one with a request: every
+    /// operation with it fails with `is_unsupported()` before anything is sent.
     pub fn gcp(_service_account: impl Into<Secret>) -> Self {
         CloudCredentials {
             variables: Vec::new(),
-            refused: Some(
-                "the server takes GCP credentials from a file of its own only: configure them \
+            unsupported_reason: Some(
+                "the server reads GCP credentials only from a file of its own: configure them \
                  there with `gcloud auth application-default login`",
             ),
         }
@@ -64,7 +62,7 @@ impl CloudCredentials {
         self
     }
 
-    /// The region in which AWS is called.
+    /// The AWS region.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         let region = Secret::from(region.into());
         self.variables.push(("AWS_DEFAULT_REGION", region));
@@ -74,51 +72,16 @@ impl CloudCredentials {
     fn of(variables: Vec<(&'static str, Secret)>) -> Self {
         CloudCredentials {
             variables,
-            refused: None,
+            unsupported_reason: None,
         }
     }
 
     /// The variables of the request, in plain text.
     pub(super) fn variables(&self) -> Result<Vec<(&'static str, String)>> {
-        if let Some(why) = self.refused {
+        if let Some(why) = self.unsupported_reason {
             return Err(Error::unsupported(why));
         }
         let plain = |(name, value): &(&'static str, Secret)| (*name, value.expose().to_owned());
         Ok(self.variables.iter().map(plain).collect())
-    }
-}
-
-impl SkyPilotClient {
-    /// The same client on a cloud account: all of its operations bear these
-    /// credentials. It shares this client's connection and costs little, so one
-    /// may be made for each tenant, or for one call.
-    ///
-    /// A cluster that was launched with credentials can be stopped, used and
-    /// terminated with the same ones only: with others the server answers
-    /// `ClusterOwnerIdentityMismatchError`, which `is_forbidden()`. They cannot
-    /// go with [`enabled_clouds`](Self::enabled_clouds), which has no body.
-    ///
-    /// ```no_run
-    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
-    /// use satellite_skypilot::CloudCredentials;
-    ///
-    /// let tenant = sky.with_credentials(CloudCredentials::aws("AKIA…", "secret"));
-    /// tenant.terminate("tenant-abc")?.wait()?;
-    /// # Ok::<(), satellite_skypilot::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_credentials(&self, credentials: CloudCredentials) -> Self {
-        SkyPilotClient {
-            credentials: Some(credentials.into()),
-            ..self.clone()
-        }
-    }
-
-    /// With the credentials of one call, where it has any.
-    pub(super) fn on_account(&self, credentials: &Option<CloudCredentials>) -> Self {
-        match credentials {
-            Some(credentials) => self.with_credentials(credentials.clone()),
-            None => self.clone(),
-        }
     }
 }

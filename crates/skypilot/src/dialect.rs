@@ -1,4 +1,4 @@
-//! How an API server is shown the token, and what its refusals mean.
+//! How the token is sent to an API server, and what its error responses mean.
 
 use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::logs::cleaned;
 use satellite_core::http::{Class, Dialect, Problem, detail, excerpt, message, shortened};
 
-/// What this client speaks, and the oldest that it and its peers understand.
+/// The API version of this client, and the oldest server version that it supports.
 pub(super) const API_VERSION: u32 = 62;
 pub(super) const OLDEST_API_VERSION: u32 = 24;
 
@@ -21,7 +21,7 @@ pub(super) static BEARER: Dialect = Dialect {
     explain,
 };
 
-/// For `user:password` in the address.
+/// For `user:password` in the URL.
 pub(super) static BASIC: Dialect = Dialect {
     token: (AUTHORIZATION, "Basic "),
     headers: HEADERS,
@@ -38,22 +38,24 @@ fn explain(status: u16, body: &[u8]) -> Problem {
             is_own: true,
         };
     }
-    let told = &document["detail"];
-    if let Some(kind) = told["type"].as_str() {
-        return failure(kind, told["message"].as_str().unwrap_or_default());
+    let detail_field = &document["detail"];
+    if let Some(kind) = detail_field["type"].as_str() {
+        return failure(kind, detail_field["message"].as_str().unwrap_or_default());
     }
-    // The record of a request that failed, which will not change: `result` reads it.
-    if told.is_object() {
-        let message = told["status_msg"].as_str().unwrap_or("the request failed");
+    // The final record of a failed request: `SkyPilotClient::result` parses it.
+    if detail_field.is_object() {
+        let message = detail_field["status_msg"]
+            .as_str()
+            .unwrap_or("the request failed");
         return failure("", message);
     }
-    match (detail(told), document.as_str()) {
+    match (detail(detail_field), document.as_str()) {
         (Some(message), _) => {
             let is_own = message != "Not Found";
             Problem::of_status(status, message, is_own)
         }
         (None, Some(text)) => Problem::of_status(status, message(text), true),
-        // A crash is a traceback: its last line says what it was.
+        // A server crash returns a traceback, whose last line has the error.
         (None, None) => {
             let last = body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
             Problem::of_status(status, excerpt(last.unwrap_or(body)), false)
@@ -61,8 +63,8 @@ fn explain(status: u16, body: &[u8]) -> Problem {
     }
 }
 
-/// An exception that the server raised, by its Python class. It is final: the
-/// same operation would fail again.
+/// An exception that the server raised, classified by its Python class. It is final:
+/// the same operation would fail again.
 pub(super) fn failure(kind: &str, text: &str) -> Problem {
     Problem {
         class: class_of(kind),

@@ -1,4 +1,4 @@
-//! What a task would cost, before it is launched.
+//! Estimates the cost of a task before it is launched.
 
 use serde_json::json;
 
@@ -10,13 +10,13 @@ use super::task::{Envs, Task};
 use satellite_core::http::Op;
 use satellite_core::{Error, Result};
 
-/// What a task would cost: the machine that the server chose.
+/// The estimated cost of a task, and the machine that the server chose.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Estimate {
     /// The cloud.
     pub provider: String,
-    /// The region or zone, where there are any.
+    /// The region or zone, if the cloud has any.
     pub region: Option<String>,
     /// The cloud's name for the machine.
     pub instance_type: String,
@@ -24,23 +24,23 @@ pub struct Estimate {
     pub accelerators: Option<String>,
     /// How many nodes.
     pub nodes: u32,
-    /// In what the prices are: `USD`, as all of SkyPilot's catalogues.
+    /// The currency of the prices: `USD`, as in all of SkyPilot's catalogues.
     pub currency: &'static str,
-    /// For an hour of all nodes.
+    /// The cost per hour for all nodes.
     pub cost_per_hour: f64,
-    /// Whether that is the catalogue's price; otherwise it is the printed one.
+    /// Whether that is the catalogue's exact price; otherwise it is the printed one.
     pub is_exact: bool,
-    /// The figure as the server printed it, rounded to cents: `1.62`.
+    /// The cost as the server printed it, rounded to cents: `1.62`.
     pub printed_cost: String,
-    /// For how many hours was asked.
+    /// The requested number of hours.
     pub hours: f64,
-    /// For these hours.
+    /// The cost for these hours.
     pub total: f64,
 }
 
 impl SkyPilotClient {
-    /// What a task would cost for so many hours. The price is exact where the
-    /// catalogue has the machine, which is so for machines with accelerators.
+    /// Estimates the cost of a task for this number of hours. The price is exact if the
+    /// catalogue lists the machine, which it does for machines with accelerators.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -50,19 +50,19 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_out_of_capacity()` where nothing fits; `is_invalid()` for an unfit task.
+    /// `is_out_of_capacity()` if no machine fits; `is_invalid()` for an invalid task.
     pub fn estimate_cost(&self, task: impl Into<Task>, hours: f64) -> Result<Estimate> {
         let dag = task.into().text(&Envs::new())?;
         let body = json!({ "dag": dag, "request_options": null });
         let deadline = self.deadline(self.limits.request);
-        let id = self.hand_in("/optimize", Op::Read, body, deadline)?;
+        let id = self.send_body("/optimize", Op::Read, body, deadline)?;
         self.result(&id, deadline)?;
-        // It returns nothing: the choice stands in what it prints.
+        // The request returns nothing: the choice is in its log.
         let log = self.request_log_within(&id, false, self.left(deadline))?;
         let lines: Vec<_> = log.collect::<Result<_>>()?;
         let mut estimate = chosen(&lines).ok_or_else(|| {
-            let asked = format!("POST /optimize ({id}) at {}", self.url());
-            Error::answer(asked, "printed no table with a choice")
+            let request = format!("POST /optimize ({id}) at {}", self.url());
+            Error::answer(request, "printed no table with a chosen machine")
         })?;
         if let Some(price) = self.exact_price(&estimate, deadline) {
             estimate.cost_per_hour = price;
@@ -73,7 +73,7 @@ impl SkyPilotClient {
         Ok(estimate)
     }
 
-    /// The catalogue's price for what was chosen, if it rounds to the same.
+    /// The catalogue's price for the chosen machine, if it rounds to the printed cost.
     fn exact_price(&self, estimate: &Estimate, deadline: Deadline) -> Option<f64> {
         let (name, _) = estimate.accelerators.as_deref()?.split_once(':')?;
         let cloud = estimate.provider.to_lowercase();
@@ -83,7 +83,7 @@ impl SkyPilotClient {
             .all_regions(true);
         let offers: Offers = self
             .ask_by(deadline, "/list_accelerators", Op::Read, json!(query))
-            .inspect_err(|error| log::debug!("no exact price: {error}"))
+            .inspect_err(|error| log::debug!("could not look up the exact price: {error}"))
             .ok()?;
         let nodes = f64::from(estimate.nodes);
         let machine = estimate.instance_type.trim_end_matches("[Spot]");
@@ -162,7 +162,7 @@ pub(super) fn chosen(lines: &[String]) -> Option<Estimate> {
     found
 }
 
-/// What stands two blanks or more apart.
+/// The cells of a row, which are separated by two or more spaces.
 fn cells(line: &str) -> Vec<&str> {
     let cells = line.split("  ").map(str::trim);
     cells.filter(|cell| !cell.is_empty()).collect()
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chosen_row_is_read_as_the_server_prints_it() {
+    fn the_chosen_row_of_the_printed_table_is_parsed() {
         let text = "\u{1b}[1mTarget:\u{1b}[0m minimizing cost\n\
             Considered resources (2 nodes):\n\
             -----------------------------------------------------------------------------\r\n \
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_without_a_choice_has_none() {
+    fn a_log_without_a_chosen_row_has_no_estimate() {
         assert_eq!(chosen(&["No resource satisfying the task".into()]), None);
     }
 }

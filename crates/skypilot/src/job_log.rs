@@ -1,4 +1,4 @@
-//! What jobs print, line by line.
+//! The logs of jobs, line by line.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +13,7 @@ use satellite_core::client::{Ended, Stream};
 use satellite_core::http::{Fault, Op, Source, behind};
 use satellite_core::{Error, Result};
 
-/// Which log, and how much of it.
+/// Selects a log and how much of it to read.
 ///
 /// ```
 /// use satellite_skypilot::Logs;
@@ -35,7 +35,7 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// All that the last job of this cluster has printed so far.
+    /// All output so far of the last job of this cluster.
     pub fn new(cluster_name: impl Into<String>) -> Self {
         Logs {
             cluster_name: cluster_name.into(),
@@ -54,45 +54,45 @@ impl Logs {
         self
     }
 
-    /// The last lines only; 0: all.
+    /// Only the last `lines` lines; 0: all.
     pub fn tail(mut self, lines: u64) -> Self {
         self.tail = lines;
         self
     }
 
-    /// To the end of the job, as it goes on.
+    /// Follows the log until the job ends.
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;
         self
     }
 
-    /// With colours, and with progress bars that were overwritten.
+    /// Keeps colours and overwritten progress bars.
     pub fn raw(mut self, raw: bool) -> Self {
         self.is_raw = raw;
         self
     }
 
-    /// Lines since this time. No server has this: a log asked for with it is
-    /// refused as `is_unsupported()`, before anything is sent.
+    /// Only lines since this time. No server supports this: the call fails with
+    /// `is_unsupported()` before anything is sent.
     pub fn since(mut self, _time: &str) -> Self {
         self.since = true;
         self
     }
 
-    /// On whose cloud account: those that the cluster was launched with.
+    /// The cloud account: the credentials that the cluster was launched with.
     pub fn credentials(mut self, credentials: CloudCredentials) -> Self {
         self.credentials = Some(credentials);
         self
     }
 }
 
-/// The lines of a job, as they come.
+/// The lines of a job's log, as a stream.
 ///
-/// Reading it waits for the next line. A connection that breaks is opened again,
-/// with no line lost and none doubled. The server cannot be asked for the lines
-/// behind a certain one, so the log is read again from its start and what was
-/// handed out is skipped. A log that began with a tail is opened again only
-/// while no line of it has come: later its tail would be another one.
+/// Reading blocks until the next line. A broken connection is reopened without lost or
+/// duplicate lines. The server cannot resume at a given line, so the client reads the
+/// log from the start again and skips the lines that it has already returned. A log
+/// with a tail is reopened only before its first line: later the tail would be a
+/// different one.
 ///
 /// ```no_run
 /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -111,15 +111,15 @@ pub struct JobLog {
 }
 
 impl JobLog {
-    /// The server's exit code for the job, known when the log is complete: 0 it
+    /// The server's exit code for the job, known once the log is complete: 0 it
     /// succeeded, 100 it failed, 101 it has not finished, 103 it was cancelled.
-    /// That of the job's own command is told by
-    /// [`exec`](SkyPilotClient::exec) only.
+    /// Only [`exec`](SkyPilotClient::exec) returns the exit code of the command
+    /// itself.
     pub fn exit_code(&self) -> Option<i32> {
         self.exit_code.get().copied()
     }
 
-    /// Why the log is over; `None` while it goes on.
+    /// Why the log has ended; `None` while it is open.
     pub fn ended(&self) -> Option<Ended> {
         self.lines.ended()
     }
@@ -146,8 +146,8 @@ impl fmt::Debug for JobLog {
 const NOT_FOUND: i64 = 102;
 
 impl SkyPilotClient {
-    /// What a job has printed, line by line. A cluster or a job that does not
-    /// exist shows itself as the first item, `is_not_found()`.
+    /// The log of a job, line by line. If the cluster or the job does not exist, the
+    /// first item is an error with `is_not_found()`.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -165,7 +165,7 @@ impl SkyPilotClient {
         self.on_account(&logs.credentials).log_until(logs, None)
     }
 
-    /// The log of a job to its end, which is expected before the deadline.
+    /// Follows the log of a job, which has to end before the deadline.
     pub(super) fn job_log(&self, cluster: &str, job: u64, deadline: Deadline) -> Result<JobLog> {
         let logs = Logs::new(cluster).job(job).follow(true);
         self.log_until(&logs, Some(deadline))
@@ -173,21 +173,21 @@ impl SkyPilotClient {
 
     fn log_until(&self, logs: &Logs, until: Option<Deadline>) -> Result<JobLog> {
         if logs.since {
-            let text = "no server offers logs since a time: ask for a tail of them";
+            let text = "no server supports logs since a time: use a tail instead";
             return Err(Error::unsupported(text));
         }
         let (source, mut id) = self.open_log(logs, until, 0)?;
         let (client, logs, transport) = (self.clone(), logs.clone(), Arc::clone(&self.transport));
         let exit_code = Arc::new(OnceLock::new());
         let code = Arc::clone(&exit_code);
-        let lines = Stream::new(transport, source, move |broke, delivered| match broke {
-            // Only the request tells of a failure, and of the exit code.
+        let lines = Stream::new(transport, source, move |error, delivered| match error {
+            // Only the request's record has its failure and the exit code.
             None => {
                 let limit = client.limits.request;
                 let limit = until.map_or(limit, |until| client.left(until).min(limit));
                 let record = client.result(&id, client.deadline(limit))?;
-                if let Some(told) = client.exit_code(&logs, record)? {
-                    let _ = code.set(told);
+                if let Some(found) = client.exit_code(&logs, record)? {
+                    let _ = code.set(found);
                 }
                 Ok(None)
             }
@@ -202,19 +202,19 @@ impl SkyPilotClient {
     }
 
     fn exit_code(&self, logs: &Logs, record: RequestRecord) -> Result<Option<i32>> {
-        let asked = format!("{} ({}) at {}", record.name, record.request_id, self.url());
+        let request = format!("{} ({}) at {}", record.name, record.request_id, self.url());
         let code: Option<i64> = self.value(record)?;
         match (code, logs.job_id) {
-            (Some(NOT_FOUND), Some(job)) => Err(no_job(asked, &logs.cluster_name, job)),
+            (Some(NOT_FOUND), Some(job)) => Err(no_job(request, &logs.cluster_name, job)),
             (Some(NOT_FOUND), None) => {
-                let text = format!("{} has run no job yet", logs.cluster_name);
-                Err(absent(asked, "JobDoesNotExist", &text))
+                let text = format!("no job has run on {} yet", logs.cluster_name);
+                Err(absent(request, "JobDoesNotExist", &text))
             }
             (code, _) => Ok(code.and_then(|code| code.try_into().ok())),
         }
     }
 
-    /// One connection to a log, behind what was delivered, and the request's id.
+    /// One connection to a log, which skips delivered lines, and the request's id.
     fn open_log(
         &self,
         logs: &Logs,
@@ -230,27 +230,27 @@ impl SkyPilotClient {
         let limit = self.limits.request;
         let limit = until.map_or(limit, |until| self.left(until).min(limit));
         let call = self.call("/logs", Op::Read, body)?.within(limit);
-        let answer = self
+        let response = self
             .transport
             .send(&call.streamed(self.limits.idle))?
             .ok()?;
-        let id = id_of("/logs", &answer)?;
-        let asked = format!("POST /logs at {}", self.url());
+        let id = id_of("/logs", &response)?;
+        let request = format!("POST /logs at {}", self.url());
         let (client, logs, is_raw) = (self.clone(), logs.clone(), logs.is_raw);
-        let not_there = logs
+        let not_found_line = logs
             .job_id
             .map(|job| (job, format!("Job {job} not found (see `sky queue`).")));
-        // Heartbeats keep it awake while nothing is printed.
-        let lines = answer.into_lines()?.map(move |line| {
+        // Heartbeats wake up this loop while the job prints nothing.
+        let lines = response.into_lines()?.map(move |line| {
             if until.is_some_and(|until| client.left(until).is_zero()) {
-                let text = "not done in time; it may still go on".to_owned();
-                let error = Error::from_fault(asked.clone(), Fault::TimedOut, text);
+                let text = "not done in time; it may still be running".to_owned();
+                let error = Error::from_fault(request.clone(), Fault::TimedOut, text);
                 return Err(error.for_op(Op::Create));
             }
-            match (line, &not_there) {
-                // A job's own lines bear its name in front.
+            match (line, &not_found_line) {
+                // A job's own lines start with its name.
                 (Ok(line), Some((job, text))) if line.trim_end() == text => {
-                    Err(no_job(asked.clone(), &logs.cluster_name, *job))
+                    Err(no_job(request.clone(), &logs.cluster_name, *job))
                 }
                 (line, _) => line,
             }
@@ -259,7 +259,7 @@ impl SkyPilotClient {
     }
 }
 
-fn no_job(asked: String, cluster: &str, job: u64) -> Error {
-    let text = format!("there is no job {job} on {cluster}");
-    absent(asked, "JobDoesNotExist", &text)
+fn no_job(request: String, cluster: &str, job: u64) -> Error {
+    let text = format!("job {job} does not exist on {cluster}");
+    absent(request, "JobDoesNotExist", &text)
 }

@@ -1,4 +1,4 @@
-//! Jobs: run on a cluster, looked at, cancelled.
+//! Jobs on a cluster: submit, inspect, cancel.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use satellite_core::{Error, Result};
 
 /// Jobs.
 impl SkyPilotClient {
-    /// Runs a task on a cluster that is up. [`exec`](Self::exec) waits and tells
-    /// what came of it.
+    /// Runs a task on a cluster that is up. [`exec`](Self::exec) also waits and
+    /// returns the output.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -35,7 +35,7 @@ impl SkyPilotClient {
         self.submit("/exec", cluster_name, body)
     }
 
-    /// The jobs of a cluster, newest first; `all_users`: also those of others.
+    /// The jobs of a cluster, newest first; with `all_users`, also those of other users.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -46,14 +46,14 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()`; `is_conflict()` where the cluster is not up.
+    /// `is_not_found()`; `is_conflict()` if the cluster is not up.
     pub fn queue(&self, cluster_name: &str, all_users: bool) -> Result<Vec<Job>> {
         let body = json!({ "cluster_name": cluster_name, "all_users": all_users });
         self.ask("/queue", Op::Read, body)
     }
 
-    /// Where jobs stand; of none where there is no such job. Without ids: the
-    /// last job.
+    /// The status of jobs; `None` if the job does not exist. Without ids: of the last
+    /// job.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -62,7 +62,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()`; `is_conflict()` where the cluster is not up.
+    /// `is_not_found()`; `is_conflict()` if the cluster is not up.
     pub fn job_status(
         &self,
         cluster_name: &str,
@@ -96,10 +96,10 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Where none is named; that would cancel the last one.
+    /// If `job_ids` is empty; the server would cancel the last job.
     pub fn cancel_jobs(&self, cluster_name: &str, job_ids: &[u64]) -> Result<Request> {
         if job_ids.is_empty() {
-            return Err(Error::new("no job to cancel is named"));
+            return Err(Error::new("job_ids is empty: name the jobs to cancel"));
         }
         let body = json!({ "cluster_name": cluster_name, "job_ids": job_ids });
         self.submit("/cancel", cluster_name, body)
@@ -114,7 +114,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn cancel_all_jobs(&self, cluster_name: &str) -> Result<Request> {
         let body = json!({ "cluster_name": cluster_name, "job_ids": null, "all": true });
         self.submit("/cancel", cluster_name, body)

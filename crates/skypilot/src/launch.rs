@@ -1,4 +1,4 @@
-//! What to launch.
+//! The options of a launch.
 
 #[cfg(doc)]
 use super::client::SkyPilotClient;
@@ -8,7 +8,7 @@ use satellite_core::Result;
 use satellite_core::http::Secret;
 use serde_json::{Value, json};
 
-/// A cluster to be launched, or a task for one that runs.
+/// A cluster to launch, or a task for one that is running.
 ///
 /// ```
 /// use satellite_skypilot::{CloudCredentials, Launch};
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 /// assert!(!format!("{launch:?}").contains("secret"));
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is launched before it is handed to the client"]
+#[must_use = "nothing is launched until it is passed to the client"]
 pub struct Launch {
     pub(super) cluster_name: String,
     task: Task,
@@ -36,7 +36,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// This task on a cluster of this name, which is made where there is none.
+    /// Runs this task on the cluster of this name, which is created if it does not exist.
     pub fn new(cluster_name: impl Into<String>, task: impl Into<Task>) -> Self {
         Launch {
             cluster_name: cluster_name.into(),
@@ -52,51 +52,51 @@ impl Launch {
         }
     }
 
-    /// Waits for capacity, and tries all places that fit again and again.
+    /// Waits for capacity and keeps retrying all suitable locations.
     pub fn retry_until_up(mut self, retry: bool) -> Self {
         self.retry_until_up = retry;
         self
     }
 
-    /// Stops the cluster when it has been idle for so many minutes.
+    /// Stops the cluster after it has been idle for `minutes`.
     pub fn idle_minutes_to_stop(mut self, minutes: u32) -> Self {
         self.idle_minutes = Some(minutes);
         self
     }
 
-    /// Takes the cluster down in place of stopping it, or after the job.
+    /// Terminates the cluster instead of stopping it, or after the job.
     pub fn down(mut self, down: bool) -> Self {
         self.down = down;
         self
     }
 
-    /// Decides, and launches nothing.
+    /// Only plans: launches nothing.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
     }
 
-    /// Leaves the task's setup out.
+    /// Skips the task's setup.
     pub fn no_setup(mut self, no_setup: bool) -> Self {
         self.no_setup = no_setup;
         self
     }
 
-    /// Leaves out what a cluster that is up does not need again.
+    /// Skips steps that a cluster that is already up does not need.
     pub fn fast(mut self, fast: bool) -> Self {
         self.fast = fast;
         self
     }
 
-    /// A variable of the task, in place of one of that name in it.
+    /// Sets an environment variable of the task, overriding one of the same name.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
 
-    /// On whose cloud account, in place of
-    /// [`with_credentials`](SkyPilotClient::with_credentials). The server keeps
-    /// them with the request, and shows them to its owner.
+    /// The cloud account, overriding
+    /// [`with_credentials`](SkyPilotClient::with_credentials). The server stores
+    /// the credentials with the request and shows them to its owner.
     pub fn credentials(mut self, credentials: CloudCredentials) -> Self {
         self.credentials = Some(credentials);
         self

@@ -1,7 +1,7 @@
-//! SkyPilot: clusters on any cloud, through its API server.
+//! A client for the SkyPilot API server: clusters on any cloud.
 //!
-//! Measured against version 0.14.1 (API version 62). Nothing pickled is ever
-//! read, and no private key asked for.
+//! Tested against version 0.14.1 (API version 62). The client never reads pickled data
+//! and never requests private keys.
 //!
 //! # 1. Launch a cluster
 //!
@@ -18,7 +18,7 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # 2. Launch it on somebody else's account
+//! # 2. Launch it on another cloud account
 //!
 //! ```no_run
 //! # use satellite_skypilot::{CloudCredentials, Launch, SkyPilotClient};
@@ -32,8 +32,9 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! What is launched with credentials is used and terminated with them. A client
-//! of the tenant's, which shares the connection, bears them with all it does:
+//! A cluster that was launched with credentials must be used and terminated with the
+//! same ones. A client for the tenant shares the connection and sends them with every
+//! operation:
 //! `sky.with_credentials(tenant).terminate("tenant-abc")`.
 //!
 //! # 3. Wait for it
@@ -44,25 +45,25 @@
 //! # let request = sky.launch(&Launch::new("c", "run: x"))?;
 //! match request.wait_with(|r| eprintln!("{} {}", r.status, r.status_msg.as_deref().unwrap_or(""))) {
 //!     Ok(launched) => println!("up, job {:?}", launched.job_id),
-//!     Err(e) if e.is_timeout() => println!("not yet; ask again with {}", request.id()),
+//!     Err(e) if e.is_timeout() => println!("still running; poll again with {}", request.id()),
 //!     Err(e) => println!("{:?}: {e}", e.server_type()),
 //! }
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # 4. Look at it
+//! # 4. Get its status
 //!
 //! ```no_run
 //! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
 //! match sky.status("llama3-8b-prod") {
 //!     Ok(c) => println!("{} {:?} {:?} {:?}", c.status, c.cloud, c.region, c.accelerators),
-//!     Err(e) if e.is_not_found() => println!("there is none"),
+//!     Err(e) if e.is_not_found() => println!("no such cluster"),
 //!     Err(e) => return Err(e),
 //! }
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # 5. List them
+//! # 5. List clusters
 //!
 //! ```no_run
 //! # use satellite_skypilot::{Clusters, SkyPilotClient};
@@ -99,7 +100,7 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # 8. Know what it will cost
+//! # 8. Estimate its cost
 //!
 //! ```no_run
 //! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -110,7 +111,7 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # 9. Take it down
+//! # 9. Terminate it
 //!
 //! ```no_run
 //! # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -118,16 +119,16 @@
 //! # Ok::<(), satellite_skypilot::Error>(())
 //! ```
 //!
-//! # What goes wrong
+//! # Errors
 //!
-//! A failure bears the server's own name for it ([`Error::server_type`]) and
-//! answers `is_not_found()`, `is_unauthorized()`, `is_forbidden()`,
+//! An error has the server's own name for it ([`Error::server_type`]) and
+//! the methods `is_not_found()`, `is_unauthorized()`, `is_forbidden()`,
 //! `is_rate_limited()`, `is_out_of_capacity()`, `is_unsupported()`,
-//! `is_version_mismatch()` and `is_retryable()`. What changes something is sent
-//! once, unless the server said that it did nothing. Where the answer is lost, or
-//! a gateway answers in the server's place, the server is asked whether it has
-//! the request; only if it does not tell is the error `is_outcome_unknown()`,
-//! and then it is not `is_retryable()`.
+//! `is_version_mismatch()` and `is_retryable()`. A request that changes
+//! something is sent once, unless the server said that it did nothing. If the response
+//! is lost, or a gateway responds instead of the server, the client asks the server
+//! whether it has the request. Only if that fails too is the error
+//! `is_outcome_unknown()`, and then it is not `is_retryable()`.
 //!
 //! [`Error::server_type`]: satellite_core::Error::server_type
 
@@ -167,14 +168,14 @@ pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
 pub use satellite_core::{Error, Result, Secret, Variables};
 pub use task::{Resources, Task};
 
-/// An answer of an API server.
+/// A response of an API server, for fuzzing.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn answer(status: u16, body: &[u8]) -> satellite_core::http::Response {
     satellite_core::http::Response::made(&dialect::BEARER, status, &[], body)
 }
 
-/// The lines of a log, and the price that it chooses.
+/// The lines of a log, and the estimate that it contains, for fuzzing.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Estimate>)> {
@@ -184,7 +185,7 @@ pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Esti
     Ok((lines, chosen))
 }
 
-/// The README's examples are tests as well.
+/// Runs the README's examples as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

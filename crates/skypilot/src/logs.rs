@@ -1,19 +1,19 @@
-//! What servers print, fit to be read: without messages to the official client,
-//! colours and overwritten progress.
+//! Filters the output of servers: removes messages to the official client, colours and
+//! overwritten progress.
 
 use satellite_core::http::Fault;
 use satellite_core::{Error, Result};
 
-/// Lines for people: payload lines, such as heartbeats, are left out.
+/// Lines for people: payload lines, such as heartbeats, are removed.
 pub(super) fn readable(
     lines: impl Iterator<Item = Result<String>>,
     is_raw: bool,
 ) -> impl Iterator<Item = Result<String>> {
     lines.filter_map(move |line| match line {
-        Ok(line) if line.contains(GIVEN_UP) => Some(Err(Error::from_fault(
+        Ok(line) if line.contains(STREAM_ABORTED) => Some(Err(Error::from_fault(
             "the log".into(),
             Fault::Broken,
-            "the server gave up streaming it".into(),
+            "the server stopped streaming it".into(),
         ))),
         Ok(line) => {
             let kept = without_payloads(&line)?;
@@ -23,12 +23,13 @@ pub(super) fn readable(
     })
 }
 
-const GIVEN_UP: &str = "[SkyPilot] Log streaming stopped by an internal error";
+const STREAM_ABORTED: &str = "[SkyPilot] Log streaming stopped by an internal error";
 
-/// How the server pads a line that says that a request waits: not of its log.
+/// The padding of the server's line which says that a request waits. The line is not a
+/// part of the log.
 const PADDING: usize = 4096;
 
-/// `None` where nothing else is in the line.
+/// The line without payloads; `None` if nothing else is in it.
 fn without_payloads(line: &str) -> Option<String> {
     if line.len() >= PADDING && line.ends_with(&" ".repeat(PADDING)) {
         return None;
@@ -44,8 +45,8 @@ fn without_payloads(line: &str) -> Option<String> {
     (kept.len() == line.len() || !cleaned(&kept).trim().is_empty()).then_some(kept)
 }
 
-/// `text` as it stands on a screen in the end: no colours, and of what was
-/// overwritten the last.
+/// `text` as a terminal would finally show it: without colours, and with only the last
+/// version of overwritten text.
 pub(super) fn cleaned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut line = 0; // where the last line begins in `out`
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_colours_and_overwritten_progress_are_left_out() {
+    fn payloads_colours_and_overwritten_progress_are_removed() {
         let lines = [
             "<sky-payload type=\"x\">\"heartbeat\"</sky-payload>",
             "\u{1b}[36m(task, pid=7)\u{1b}[0m hello",
@@ -99,15 +100,15 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_gives_up_is_a_break() {
-        let line = format!("{GIVEN_UP}; the log is incomplete.");
+    fn a_stream_aborted_by_the_server_is_a_retryable_error() {
+        let line = format!("{STREAM_ABORTED}; the log is incomplete.");
         let mut lines = readable([Ok(line)].into_iter(), false);
         assert!(lines.next().unwrap().unwrap_err().is_retryable());
     }
 
     proptest! {
         #[test]
-        fn nothing_that_a_terminal_obeys_is_left(text in ".*") {
+        fn all_control_characters_are_removed(text in ".*") {
             let left = cleaned(&text);
             prop_assert!(!left.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
             prop_assert_eq!(cleaned(&left), left);

@@ -1,6 +1,6 @@
-//! What the server speaks of. Fields that this version does not know are kept
-//! in `extra`, unknown words as `Other`. Pickles, which only Python can read and
-//! nobody should, are left out.
+//! The server's data types. Fields that this version does not know are kept in
+//! `extra`, unknown enum values as `Other`. Pickles, which only Python can read and
+//! which are unsafe to read, are dropped.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use satellite_core::http::Secret;
 use satellite_core::lenient::or_default;
 use satellite_core::open_words;
 
-/// How the server is.
+/// The health of the server.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// `healthy`, or what is amiss.
+    /// `healthy`, or a description of the problem.
     pub status: String,
     /// Its API version.
     #[serde(deserialize_with = "number_or_text")]
@@ -25,16 +25,16 @@ pub struct Health {
     /// Its version: `0.14.1`.
     #[serde(default, deserialize_with = "or_default")]
     pub version: String,
-    /// Whether service account tokens are taken.
+    /// Whether service account tokens are accepted.
     #[serde(default)]
     pub service_account_token_enabled: bool,
-    /// Whether names and passwords are taken.
+    /// Whether user names and passwords are accepted.
     #[serde(default)]
     pub basic_auth_enabled: bool,
-    /// Who it takes the caller for, where it knows.
+    /// The user that the server identified the caller as, if any.
     #[serde(default)]
     pub user: Option<Value>,
-    /// The rest of what the server says of itself.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
@@ -47,7 +47,7 @@ impl Health {
 }
 
 open_words! {
-    /// Where a request stands.
+    /// The status of a request.
     ///
     /// ```
     /// use satellite_skypilot::RequestStatus;
@@ -57,13 +57,13 @@ open_words! {
     RequestStatus {
         /// Waits for a worker of the server.
         Pending = "PENDING",
-        /// Waits for something else, as told in `status_msg`.
+        /// Waits for something else, described in `status_msg`.
         Waiting = "WAITING",
-        /// Is carried out.
+        /// Is running.
         Running = "RUNNING",
-        /// Ended well.
+        /// Succeeded.
         Succeeded = "SUCCEEDED",
-        /// Ended badly.
+        /// Failed.
         Failed = "FAILED",
         /// Was cancelled.
         Cancelled = "CANCELLED",
@@ -71,37 +71,37 @@ open_words! {
 }
 
 impl RequestStatus {
-    /// Nothing more will come.
+    /// Whether the status is final.
     pub fn is_final(&self) -> bool {
         use RequestStatus::{Cancelled, Failed, Succeeded};
         matches!(self, Succeeded | Failed | Cancelled)
     }
 }
 
-/// A request, as the server has it on record.
+/// The server's record of a request.
 ///
-/// The server keeps what was sent, credentials included, and shows it to the
-/// owner: this type shows nothing of that part.
+/// The server stores the request body, including credentials, and shows it to the
+/// owner. This type does not expose it.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct RequestRecord {
-    /// Its identity.
+    /// Its id.
     pub request_id: String,
-    /// What it is: `sky.launch`.
+    /// Its operation: `sky.launch`.
     #[serde(default, deserialize_with = "or_default")]
     pub name: String,
-    /// Where it stands.
+    /// Its status.
     pub status: RequestStatus,
-    /// What it is at, for people.
+    /// A progress message for people.
     #[serde(default)]
     pub status_msg: Option<String>,
     /// The cluster that it is about.
     #[serde(default)]
     pub cluster_name: Option<String>,
-    /// When it was made, in seconds since 1970.
+    /// When it was created, as a Unix timestamp in seconds.
     #[serde(default, deserialize_with = "or_default")]
     pub created_at: f64,
-    /// When it ended.
+    /// When it ended, as a Unix timestamp in seconds.
     #[serde(default)]
     pub finished_at: Option<f64>,
     #[serde(default)]
@@ -112,16 +112,16 @@ pub struct RequestRecord {
     pub(super) request_body: Option<Secret>,
 }
 
-/// What a launch or an exec brought about.
+/// The result of a launch or an exec.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Launched {
-    /// The job on the cluster; none for a dry run.
+    /// The job on the cluster; `None` for a dry run.
     pub job_id: Option<u64>,
 }
 
 open_words! {
-    /// Where a cluster stands.
+    /// The status of a cluster.
     ///
     /// ```
     /// use satellite_skypilot::ClusterStatus;
@@ -129,9 +129,9 @@ open_words! {
     /// assert_eq!(ClusterStatus::from("UP"), ClusterStatus::Up);
     /// ```
     ClusterStatus {
-        /// Comes up, or is in an abnormal state.
+        /// Is starting, or is in an abnormal state.
         Init = "INIT",
-        /// Runs.
+        /// Is running.
         Up = "UP",
         /// Stopped; its disk is kept.
         Stopped = "STOPPED",
@@ -144,7 +144,7 @@ open_words! {
 pub struct Cluster {
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its status.
     pub status: ClusterStatus,
     /// The cloud.
     #[serde(default)]
@@ -152,7 +152,7 @@ pub struct Cluster {
     /// The region in it.
     #[serde(default)]
     pub region: Option<String>,
-    /// What it is made of, for people.
+    /// Its resources, as text for people.
     #[serde(default)]
     pub resources_str: Option<String>,
     /// Accelerators of a node, as text.
@@ -161,16 +161,16 @@ pub struct Cluster {
     /// How many nodes.
     #[serde(default, deserialize_with = "or_default")]
     pub nodes: u32,
-    /// Minutes of idleness after which it stops; negative: never.
+    /// The idle minutes after which it stops; negative: never.
     #[serde(default = "never")]
     pub autostop: i64,
-    /// Whether it is then taken down and not only stopped.
+    /// Whether it is then terminated instead of stopped.
     #[serde(default)]
     pub to_down: bool,
-    /// When it was launched, in seconds since 1970.
+    /// When it was launched, as a Unix timestamp in seconds.
     #[serde(default, deserialize_with = "or_default")]
     pub launched_at: f64,
-    /// The task that it was made from, which may hold secrets.
+    /// The task that it was created with, which may contain secrets.
     #[serde(default)]
     pub last_creation_yaml: Option<Secret>,
     /// The name of its owner, who launched it.
@@ -179,12 +179,12 @@ pub struct Cluster {
     /// The id of its owner.
     #[serde(default, deserialize_with = "or_default")]
     pub user_hash: String,
-    /// The rest of what the server says of it.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
 
-/// What all of SkyPilot's catalogues are in.
+/// The currency of all of SkyPilot's catalogues.
 pub(super) const CURRENCY: &str = "USD";
 
 fn usd() -> &'static str {
@@ -196,7 +196,7 @@ fn never() -> i64 {
 }
 
 open_words! {
-    /// Where a job stands.
+    /// The status of a job.
     ///
     /// ```
     /// use satellite_skypilot::JobStatus;
@@ -204,21 +204,21 @@ open_words! {
     /// assert!(!JobStatus::SettingUp.is_final());
     /// ```
     JobStatus {
-        /// Handed in.
+        /// Submitted.
         Init = "INIT",
         /// Waits for resources.
         Pending = "PENDING",
         /// Its setup runs.
         SettingUp = "SETTING_UP",
-        /// Runs.
+        /// Is running.
         Running = "RUNNING",
-        /// Ended well.
+        /// Succeeded.
         Succeeded = "SUCCEEDED",
-        /// Ended badly.
+        /// Failed.
         Failed = "FAILED",
-        /// What carries jobs out broke.
+        /// The job driver failed.
         FailedDriver = "FAILED_DRIVER",
-        /// Its setup ended badly.
+        /// Its setup failed.
         FailedSetup = "FAILED_SETUP",
         /// Was cancelled.
         Cancelled = "CANCELLED",
@@ -226,7 +226,7 @@ open_words! {
 }
 
 impl JobStatus {
-    /// Nothing more will come.
+    /// Whether the status is final.
     pub fn is_final(&self) -> bool {
         use JobStatus::{Cancelled, Failed, FailedDriver, FailedSetup, Succeeded};
         matches!(
@@ -240,19 +240,19 @@ impl JobStatus {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Job {
-    /// Its identity within the cluster.
+    /// Its id within the cluster.
     pub job_id: u64,
     /// Its name.
     #[serde(default)]
     pub job_name: Option<String>,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
-    /// The rest of what the server says of it.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
 
-/// What a cluster has cost.
+/// The cost of a cluster so far.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct ClusterCost {
@@ -261,22 +261,22 @@ pub struct ClusterCost {
     /// How long it ran, in seconds.
     #[serde(default, deserialize_with = "or_default")]
     pub duration: f64,
-    /// What that cost, in its [`currency`](Self::currency).
+    /// Its total cost, in its [`currency`](Self::currency).
     #[serde(default, deserialize_with = "or_default")]
     pub total_cost: f64,
-    /// In what the costs are: `USD`, as all of SkyPilot's catalogues.
+    /// The currency of the costs: `USD`, as in all of SkyPilot's catalogues.
     #[serde(skip, default = "usd")]
     pub currency: &'static str,
-    /// When it was launched, in seconds since 1970.
+    /// When it was launched, as a Unix timestamp in seconds.
     #[serde(default, deserialize_with = "or_default")]
     pub launched_at: f64,
-    /// The rest of what the server says of it.
+    /// All other fields of the response.
     #[serde(flatten, deserialize_with = "without_pickles")]
     pub extra: Map<String, Value>,
 }
 
 impl ClusterCost {
-    /// What it cost for an hour, all of its nodes; none where it has not run.
+    /// Its cost per hour for all of its nodes; `None` if it has not run.
     ///
     /// ```
     /// # use satellite_skypilot::ClusterCost;
@@ -308,17 +308,17 @@ pub struct Offer {
     pub device_memory: Option<f64>,
     /// Memory of the machine, in GB.
     pub memory: Option<f64>,
-    /// For an hour, exactly as the server's catalogue has it.
+    /// The price per hour, exactly as in the server's catalogue.
     pub price: Option<f64>,
-    /// The same for a spot machine.
+    /// The price per hour of a spot machine.
     pub spot_price: Option<f64>,
-    /// In what the prices are: `USD`, as all of SkyPilot's catalogues.
+    /// The currency of the prices: `USD`, as in all of SkyPilot's catalogues.
     pub currency: &'static str,
     /// The region.
     pub region: Option<String>,
 }
 
-/// On the wire it is an array, which may grow.
+/// On the wire it is an array, which later versions may extend.
 impl<'de> Deserialize<'de> for Offer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let row = Vec::<Value>::deserialize(deserializer)?;
@@ -343,7 +343,7 @@ impl<'de> Deserialize<'de> for Offer {
 /// Accelerator → the machines that have it.
 pub type Offers = BTreeMap<String, Vec<Offer>>;
 
-/// Workspace → cloud → what may be used of it: `compute`, `storage`.
+/// Workspace → cloud → its usable capabilities: `compute`, `storage`.
 pub type EnabledClouds = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -355,8 +355,8 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::
     number.ok_or_else(|| serde::de::Error::custom("expected a version number"))
 }
 
-/// What else the server says, without pickles: base64 that begins with the
-/// opcode of a pickle's protocol and ends with the one of its end.
+/// The other fields, without pickles: base64 data that begins with a pickle's PROTO
+/// opcode and ends with its STOP opcode.
 fn without_pickles<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Map<String, Value>, D::Error> {
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pickles_are_known_by_their_first_and_last_opcode() {
+    fn pickles_are_detected_by_their_first_and_last_opcode() {
         for pickle in ["gAROLg==", "gASVBAAAAAAAAACMAWOULg==", "gAJOLg=="] {
             assert!(is_pickle(pickle), "{pickle}");
         }

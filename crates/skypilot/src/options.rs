@@ -1,5 +1,5 @@
-//! The options of operations on clusters. Each is made from a cluster's name,
-//! which may stand in its place where no option is needed.
+//! The options of operations on clusters. A cluster's name converts into each of them,
+//! so it can be passed directly if no option is needed.
 
 use super::credentials::CloudCredentials;
 
@@ -12,7 +12,7 @@ use super::credentials::CloudCredentials;
 /// # let _ = start;
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is started before it is handed to the client"]
+#[must_use = "nothing is started until it is passed to the client"]
 pub struct Start {
     pub(super) cluster_name: String,
     pub(super) retry_until_up: bool,
@@ -33,25 +33,25 @@ impl Start {
         }
     }
 
-    /// Waits for capacity, and tries again and again.
+    /// Waits for capacity and keeps retrying.
     pub fn retry_until_up(mut self, retry: bool) -> Self {
         self.retry_until_up = retry;
         self
     }
 
-    /// Stops the cluster when it has been idle for so many minutes.
+    /// Stops the cluster after it has been idle for `minutes`.
     pub fn idle_minutes_to_stop(mut self, minutes: u32) -> Self {
         self.idle_minutes = Some(minutes);
         self
     }
 
-    /// When idle, terminates the cluster in place of stopping it.
+    /// When idle, terminates the cluster instead of stopping it.
     pub fn down(mut self, down: bool) -> Self {
         self.down = down;
         self
     }
 
-    /// On whose cloud account: those that the cluster was launched with.
+    /// The cloud account: the credentials that the cluster was launched with.
     pub fn credentials(mut self, credentials: CloudCredentials) -> Self {
         self.credentials = Some(credentials);
         self
@@ -67,7 +67,7 @@ impl Start {
 /// # let _ = stop;
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is stopped before it is handed to the client"]
+#[must_use = "nothing is stopped until it is passed to the client"]
 pub struct Stop {
     pub(super) cluster_name: String,
     pub(super) graceful: bool,
@@ -90,7 +90,7 @@ impl Stop {
         self
     }
 
-    /// On whose cloud account: those that the cluster was launched with.
+    /// The cloud account: the credentials that the cluster was launched with.
     pub fn credentials(mut self, credentials: CloudCredentials) -> Self {
         self.credentials = Some(credentials);
         self
@@ -106,7 +106,7 @@ impl Stop {
 /// # let _ = terminate;
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is terminated before it is handed to the client"]
+#[must_use = "nothing is terminated until it is passed to the client"]
 pub struct Terminate {
     pub(super) cluster_name: String,
     pub(super) purge: bool,
@@ -125,8 +125,8 @@ impl Terminate {
         }
     }
 
-    /// Removes the cluster from the server's records even where the cloud fails
-    /// to terminate it: what is left behind there may go on costing money.
+    /// Removes the cluster from the server's records even if the cloud fails to
+    /// terminate it: resources left behind there may continue to cost money.
     pub fn purge(mut self, purge: bool) -> Self {
         self.purge = purge;
         self
@@ -138,7 +138,7 @@ impl Terminate {
         self
     }
 
-    /// On whose cloud account: those that the cluster was launched with.
+    /// The cloud account: the credentials that the cluster was launched with.
     pub fn credentials(mut self, credentials: CloudCredentials) -> Self {
         self.credentials = Some(credentials);
         self
@@ -163,24 +163,24 @@ pub struct Clusters {
 }
 
 impl Clusters {
-    /// All of one's own, as the server last saw them.
+    /// All of the caller's own clusters, in their last known state.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The cluster of this name, and of those that are named so as well.
+    /// Adds the cluster of this name to the query.
     pub fn name(mut self, cluster_name: impl Into<String>) -> Self {
         self.names.push(cluster_name.into());
         self
     }
 
-    /// Whether the server looks at them in their clouds first.
+    /// Whether the server queries their clouds first.
     pub fn refresh(mut self, refresh: Refresh) -> Self {
         self.refresh = refresh;
         self
     }
 
-    /// Those of other users as well: see
+    /// Includes those of other users: see
     /// [`Cluster::user_name`](super::Cluster::user_name).
     pub fn all_users(mut self, all_users: bool) -> Self {
         self.all_users = all_users;
@@ -188,20 +188,20 @@ impl Clusters {
     }
 }
 
-/// Whether the server looks at clusters in their clouds before it answers.
+/// Whether the server queries the clouds for clusters before it responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Refresh {
-    /// It answers with what it knows.
+    /// It returns the last known state.
     #[default]
     None,
-    /// It looks at those that may have changed by themselves.
+    /// It queries those that may have changed on their own.
     Auto,
-    /// It looks at each.
+    /// It queries all of them.
     Force,
 }
 
 impl Refresh {
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Refresh::None => "NONE",
             Refresh::Auto => "AUTO",
@@ -210,7 +210,7 @@ impl Refresh {
     }
 }
 
-/// A cluster's name stands for an operation without options.
+/// A cluster's name converts into an operation without options.
 macro_rules! from_a_name {
     ($($options:ident)*) => {$(
         impl From<&str> for $options {

@@ -1,4 +1,4 @@
-//! What there is, what it costs, and whether a task is fit.
+//! Accelerators, costs, enabled clouds, and validation of tasks.
 
 use serde::Serialize;
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::task::{Envs, Task};
 use satellite_core::Result;
 use satellite_core::http::{Call, Method, Op};
 
-/// Which accelerators to list.
+/// Filters for accelerators.
 ///
 /// ```
 /// use satellite_skypilot::Accelerators;
@@ -34,7 +34,7 @@ pub struct Accelerators {
 }
 
 impl Accelerators {
-    /// All GPUs of all clouds, where they are cheapest.
+    /// All GPUs of all clouds, each in its cheapest region.
     pub fn new() -> Self {
         Accelerators {
             gpus_only: true,
@@ -42,25 +42,25 @@ impl Accelerators {
         }
     }
 
-    /// Those whose name holds this, in whatever case.
+    /// Those whose name contains this, ignoring case.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name_filter = Some(name.into());
         self
     }
 
-    /// Those in regions whose name holds this.
+    /// Those in regions whose name contains this.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region_filter = Some(region.into());
         self
     }
 
-    /// Machines with so many of them.
+    /// Machines with this number of them.
     pub fn count(mut self, count: u32) -> Self {
         self.quantity_filter = Some(count);
         self
     }
 
-    /// One more cloud to look at, in place of all.
+    /// Adds a cloud to search, instead of all clouds.
     pub fn cloud(mut self, cloud: impl Into<String>) -> Self {
         self.clouds.push(cloud.into());
         self
@@ -73,9 +73,9 @@ impl Accelerators {
     }
 }
 
-/// What there is, and what it costs.
+/// Accelerators and costs.
 impl SkyPilotClient {
-    /// Accelerators, and the machines that have them.
+    /// Lists accelerators and the machines that have them.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -88,12 +88,12 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `CloudError` as `server_type()` where the server cannot fetch a catalogue.
+    /// `CloudError` as `server_type()` if the server cannot fetch a catalogue.
     pub fn accelerators(&self, query: &Accelerators) -> Result<Offers> {
         self.ask("/list_accelerators", Op::Read, json!(query))
     }
 
-    /// What clusters of the last days have cost, those that are gone included.
+    /// The costs of the clusters of the last `days` days, including terminated ones.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -104,13 +104,13 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn cost_report(&self, days: u32) -> Result<Vec<ClusterCost>> {
         self.ask("/cost_report", Op::Read, json!({ "days": days }))
     }
 
-    /// What a cluster costs for an hour, all of its nodes, in US dollars: what it
-    /// has cost so far by the time that it has run. None where it has not run.
+    /// The cost of a cluster per hour, for all of its nodes, in US dollars: its total
+    /// cost so far divided by its running time. `None` if it has not run.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -119,22 +119,23 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()` where there has been no such cluster in the last 30 days.
+    /// `is_not_found()` if no such cluster has existed in the last 30 days.
     pub fn cost_per_hour(&self, cluster_name: &str) -> Result<Option<f64>> {
         let body = json!({ "cluster_names": [cluster_name] });
         let costs: Vec<ClusterCost> = self.ask("/cost_report", Op::Read, body)?;
-        // There is one for each life of a cluster of that name.
+        // There is one entry for each cluster that has had this name.
         let named = costs.into_iter().filter(|cost| cost.name == cluster_name);
         let last = named.max_by(|a, b| a.launched_at.total_cmp(&b.launched_at));
         let last = last.ok_or_else(|| {
-            let asked = format!("POST /cost_report at {}", self.url());
-            let message = format!("there has been no cluster {cluster_name}");
-            absent(asked, "ClusterDoesNotExist", &message)
+            let request = format!("POST /cost_report at {}", self.url());
+            let message = format!("cluster {cluster_name} has not existed");
+            absent(request, "ClusterDoesNotExist", &message)
         })?;
         Ok(last.cost_per_hour())
     }
 
-    /// Looks which clouds may be used, and remembers it; no clouds: all.
+    /// Makes the server check which clouds are usable and remember it; without `clouds`,
+    /// all of them.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -143,7 +144,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn check(&self, clouds: &[&str]) -> Result<EnabledClouds> {
         let clouds = (!clouds.is_empty()).then_some(clouds);
         let body = json!({ "clouds": clouds, "verbose": false });
@@ -151,7 +152,7 @@ impl SkyPilotClient {
         Ok(enabled.unwrap_or_default())
     }
 
-    /// The clouds that the last check found.
+    /// The clouds that the last check found usable.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -160,15 +161,15 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Transport errors; a rejected token.
     pub fn enabled_clouds(&self) -> Result<Vec<String>> {
         let deadline = self.deadline(self.limits.request);
         let call = Call::new(Method::GET, "/enabled_clouds");
-        let id = self.handed_in("/enabled_clouds", call, deadline)?;
+        let id = self.send_call("/enabled_clouds", call, deadline)?;
         self.value(self.result(&id, deadline)?)
     }
 
-    /// That a task is fit, without doing any of it.
+    /// Validates a task without running it.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -177,7 +178,7 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// `is_invalid()`, with what is wrong in the server's words.
+    /// `is_invalid()`, with the server's message.
     pub fn validate(&self, task: impl Into<Task>) -> Result<()> {
         let dag = task.into().text(&Envs::new())?;
         let body = json!({ "dag": dag, "request_options": null });

@@ -1,27 +1,35 @@
-//! A request that was handed in.
+//! Requests that were submitted to the server.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Deadline, SkyPilotClient, absent};
 use super::logs::readable;
 use super::models::{Launched, RequestRecord};
 use satellite_core::Result;
 use satellite_core::client::Stream;
-use satellite_core::http::{Call, Method, Op, Pace, Source, behind, with_query};
+use satellite_core::http::{Call, Method, Op, Pace, Source, behind, retry, with_query};
 
-/// How often a request is asked after.
+/// How often the status of a request is polled.
 const PACE: Pace = Pace {
     first: Duration::from_millis(200),
     max: Duration::from_secs(5),
 };
 
-/// Work that the server has begun, or will: it goes on whether or not somebody
-/// waits for it.
+/// How long to search for a request whose response was lost.
+const SEARCH_LIMIT: Duration = Duration::from_secs(10);
+
+const SEARCH_PACE: Pace = Pace {
+    first: Duration::from_millis(500),
+    max: Duration::from_secs(4),
+};
+
+/// Work that the server has accepted. It continues whether or not the client waits
+/// for it.
 ///
 /// ```no_run
 /// # use satellite_skypilot::SkyPilotClient;
@@ -31,7 +39,7 @@ const PACE: Pace = Pace {
 /// request.wait()?;
 /// # Ok::<(), satellite_skypilot::Error>(())
 /// ```
-#[must_use = "the work goes on; `wait` tells what became of it"]
+#[must_use = "the work continues in the background; `wait` returns its result"]
 pub struct Request<T = ()> {
     client: SkyPilotClient,
     id: String,
@@ -47,43 +55,43 @@ impl<T> Request<T> {
         }
     }
 
-    /// Its identity, for [`SkyPilotClient::wait_for_request`] in another process.
+    /// Its id, for [`SkyPilotClient::wait_for_request`] in another process.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Where it stands.
+    /// Its record, with its status.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn record(&self) -> Result<RequestRecord> {
         self.client.request(&self.id)
     }
 
-    /// What the server prints on the way, to the end.
+    /// What the server prints while it runs the request, until it ends.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn log(&self) -> Result<Stream<String>> {
         self.client.request_log(&self.id, true)
     }
 
-    /// Cancels it; what it has made so far stays.
+    /// Cancels it; resources that it has already created stay.
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn cancel(&self) -> Result<()> {
         self.client.cancel_request(&self.id).map(drop)
     }
 }
 
-/// What a request returns, from its record. Not for implementing outside.
+/// The result type of a request. Not meant to be implemented outside this crate.
 pub trait RequestResult: Sized {
     #[doc(hidden)]
     fn read(client: &SkyPilotClient, record: RequestRecord) -> Result<Self>;
 }
 
-/// Whatever the server returns, a pickle for example, is left alone.
+/// Ignores what the server returns, such as a pickle.
 impl RequestResult for () {
     fn read(_: &SkyPilotClient, _: RequestRecord) -> Result<Self> {
         Ok(())
@@ -97,7 +105,7 @@ impl RequestResult for Launched {
 }
 
 impl<T: RequestResult> Request<T> {
-    /// Waits for its end.
+    /// Waits for its result.
     ///
     /// # Errors
     /// As [`SkyPilotClient::wait_for_request`].
@@ -105,8 +113,8 @@ impl<T: RequestResult> Request<T> {
         self.wait_with(|_| ())
     }
 
-    /// Waits for its end, and calls `progress` each time that its status or its
-    /// message has changed.
+    /// Waits for its result and calls `progress` each time its status or message
+    /// changes.
     ///
     /// # Errors
     /// As [`SkyPilotClient::wait_for_request`].
@@ -123,22 +131,65 @@ impl<T: RequestResult> Request<T> {
 
 /// Requests, by their ids.
 impl SkyPilotClient {
+    /// Submits a request that changes something. It is sent once, unless it certainly
+    /// had no effect. If the outcome is unknown, the client searches the server for the
+    /// request, in the last quarter of the time limit.
+    pub(super) fn submit<T>(&self, path: &str, cluster: &str, mut body: Value) -> Result<Request<T>>
+    where
+        T: RequestResult,
+    {
+        let deadline = self.deadline(self.limits.request);
+        let marker = format!(
+            "satellite-sdk {:016x}{:016x}",
+            retry::random_bits(),
+            retry::random_bits()
+        );
+        body["entrypoint_command"] = marker.clone().into();
+        let limit = self.limits.request.mul_f64(0.75);
+        let id = self
+            .send_body(path, Op::Create, body, self.deadline(limit))
+            .or_else(|error| {
+                let is_unknown = error.is_outcome_unknown() && !error.is_stopped();
+                let found = is_unknown.then(|| self.find(cluster, &marker, deadline));
+                found.flatten().ok_or(error)
+            })?;
+        Ok(Request::new(self.clone(), id))
+    }
+
+    /// The request that contains this marker; it may appear with a delay.
+    fn find(&self, cluster: &str, marker: &str, deadline: Deadline) -> Option<String> {
+        let limit = self.left(deadline).min(SEARCH_LIMIT);
+        let search = |left: Duration| {
+            let records = self.requests_within(cluster, left)?;
+            let has_marker = |record: &RequestRecord| {
+                let body = record.request_body.as_ref();
+                body.is_some_and(|body| body.expose().contains(marker))
+            };
+            let found = records.into_iter().find(has_marker);
+            Ok(found.map(|record| record.request_id))
+        };
+        let what = format!("a request about {cluster}");
+        self.transport
+            .poll_until(&what, limit, SEARCH_PACE, search)
+            .ok()
+    }
+
     /// Waits for a request to end, for at most
     /// [`TimeLimits::work`](satellite_core::client::TimeLimits::work), and calls
-    /// `progress` with what is known of it at first and whenever its status or
-    /// its message has changed.
+    /// `progress` with its record once at the start and whenever its status or message
+    /// changes.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
-    /// let id = "5b1c…"; // of `Request::id`, kept by another process
+    /// let id = "5b1c…"; // from `Request::id`, saved by another process
     /// let record = sky.wait_for_request(id, |r| println!("{}", r.status))?;
-    /// println!("{} ended well", record.name);
+    /// println!("{} succeeded", record.name);
     /// # Ok::<(), satellite_skypilot::Error>(())
     /// ```
     ///
     /// # Errors
-    /// What the request failed with; `server_type()` is `RequestCancelled` where
-    /// it was cancelled. Past the limit `is_timeout()`: the request goes on.
+    /// The error of the request; `server_type()` is `RequestCancelled` if it was
+    /// cancelled. After the limit `is_timeout()`: the request continues.
     pub fn wait_for_request(
         &self,
         request_id: &str,
@@ -169,7 +220,7 @@ impl SkyPilotClient {
         self.result(request_id, deadline)
     }
 
-    /// Where a request stands.
+    /// The record of a request, with its status.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -186,17 +237,17 @@ impl SkyPilotClient {
     fn request_within(&self, request_id: &str, left: Duration) -> Result<RequestRecord> {
         let path = with_query("/api/status", &[("request_ids", request_id)]);
         let call = Call::new(Method::GET, &path).within(self.limits.request.min(left));
-        let answer = self.transport.send(&call)?;
-        let records: Vec<RequestRecord> = answer.json()?;
+        let response = self.transport.send(&call)?;
+        let records: Vec<RequestRecord> = response.json()?;
         records.into_iter().next().ok_or_else(|| {
-            let message = format!("there is no request {request_id}");
-            let asked = format!("GET {path} at {}", self.url());
-            absent(asked, "RequestDoesNotExist", &message)
+            let message = format!("request {request_id} does not exist");
+            let request = format!("GET {path} at {}", self.url());
+            absent(request, "RequestDoesNotExist", &message)
         })
     }
 
-    /// The requests about a cluster that the server remembers, newest first:
-    /// how to find out what became of one whose answer was lost.
+    /// The requests about a cluster that the server has on record, newest first. Use it
+    /// to find a request whose response was lost.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -207,22 +258,18 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn requests(&self, cluster_name: &str) -> Result<Vec<RequestRecord>> {
         self.requests_within(cluster_name, self.limits.request)
     }
 
-    pub(super) fn requests_within(
-        &self,
-        cluster_name: &str,
-        within: Duration,
-    ) -> Result<Vec<RequestRecord>> {
+    fn requests_within(&self, cluster_name: &str, within: Duration) -> Result<Vec<RequestRecord>> {
         let query = [("all_status", "true"), ("cluster_name", cluster_name)];
         self.get("/api/status", &query, within)?.json()
     }
 
-    /// Cancels a request; what it has made so far stays. The ids of those that
-    /// were cancelled: none where it had ended.
+    /// Cancels a request; resources that it has already created stay. Returns the ids of
+    /// the cancelled requests: none if it had already ended.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -231,16 +278,16 @@ impl SkyPilotClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way.
+    /// Transport errors.
     pub fn cancel_request(&self, request_id: &str) -> Result<Vec<String>> {
-        // Null in place of the list would cancel everybody's.
+        // Null instead of a list would cancel the requests of all users.
         let body = json!({ "request_ids": [request_id] });
         let killed: Option<_> = self.ask("/api/cancel", Op::Idempotent, body)?;
         Ok(killed.unwrap_or_default())
     }
 
-    /// What the server prints while it carries a request out, to its end if
-    /// `follow` says so.
+    /// What the server prints while it runs a request; with `follow`, until the request
+    /// ends.
     ///
     /// ```no_run
     /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
@@ -272,14 +319,14 @@ impl SkyPilotClient {
         let client = self.clone();
         let open = move |delivered: u64| -> Result<Source<String>> {
             let call = Call::new(Method::GET, &path).within(within);
-            let answer = client.transport.send(&call.streamed(client.limits.idle))?;
-            let lines = readable(answer.into_lines()?, false);
+            let response = client.transport.send(&call.streamed(client.limits.idle))?;
+            let lines = readable(response.into_lines()?, false);
             Ok(Box::new(behind(lines, delivered)))
         };
         let source = open(0)?;
         let transport = Arc::clone(&self.transport);
-        Ok(Stream::new(transport, source, move |broke, delivered| {
-            broke.map(|_| open(delivered)).transpose()
+        Ok(Stream::new(transport, source, move |error, delivered| {
+            error.map(|_| open(delivered)).transpose()
         }))
     }
 }

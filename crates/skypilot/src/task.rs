@@ -1,4 +1,4 @@
-//! What a cluster is to do: a task, as YAML text or built.
+//! A task for a cluster, as YAML text or from a builder.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use satellite_core::http::Secret;
 use satellite_core::{Error, Result};
 
-/// A task: YAML of your own ([`Task::yaml`]), passed on as it is, or built here.
+/// A task: your own YAML ([`Task::yaml`]), sent unchanged, or built with its methods.
 ///
 /// ```
 /// use satellite_skypilot::{Resources, Task};
@@ -26,7 +26,7 @@ pub struct Task {
     envs: Envs,
 }
 
-/// Variables: their values may be secrets.
+/// Environment variables: their values may be secrets.
 pub(super) type Envs = BTreeMap<String, Secret>;
 
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ struct Built {
     run: Option<String>,
 }
 
-/// What a cluster is made of; whatever is left out is the server's choice.
+/// The resources of a cluster. The server chooses whatever is not set.
 ///
 /// ```
 /// use satellite_skypilot::Resources;
@@ -81,7 +81,7 @@ pub struct Resources {
 }
 
 impl Task {
-    /// A task to be built.
+    /// An empty task, to be filled by the other methods.
     pub fn new() -> Self {
         Task {
             form: Form::Built(Box::default()),
@@ -97,19 +97,19 @@ impl Task {
         }
     }
 
-    /// Its name. Of no effect on YAML text, as the other parts.
+    /// Its name. Like the other fields, it has no effect on YAML text.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         self.with(|built| built.name = Some(name.into()))
     }
 
-    /// On how many nodes it runs.
+    /// The number of nodes that it runs on.
     #[must_use]
     pub fn num_nodes(self, nodes: u32) -> Self {
         self.with(|built| built.num_nodes = Some(nodes))
     }
 
-    /// What it needs.
+    /// The resources that it needs.
     #[must_use]
     pub fn resources(self, resources: Resources) -> Self {
         self.with(|built| built.resources = Some(resources))
@@ -121,14 +121,14 @@ impl Task {
         self.with(|built| built.setup = Some(commands.into()))
     }
 
-    /// Commands that are the work.
+    /// The main commands.
     #[must_use]
     pub fn run(self, commands: impl Into<String>) -> Self {
         self.with(|built| built.run = Some(commands.into()))
     }
 
-    /// An environment variable of setup and run; in place of the one of that
-    /// name in YAML text.
+    /// Sets an environment variable for setup and run; overrides one of the same name in
+    /// YAML text.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
@@ -142,8 +142,8 @@ impl Task {
         self
     }
 
-    /// The text for the wire, with `more` variables. What is built is written as
-    /// JSON, which is YAML.
+    /// The text to send, with `more` variables. A built task is written as JSON, which
+    /// is valid YAML.
     pub(super) fn text(&self, more: &Envs) -> Result<String> {
         let envs = self.envs.iter().chain(more);
         let envs: BTreeMap<_, _> = envs.map(|(name, value)| (name, value.expose())).collect();
@@ -175,12 +175,12 @@ impl From<&str> for Task {
 }
 
 impl Resources {
-    /// Nothing in particular.
+    /// No requirements.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where: `aws`, `aws/us-east-1`, `k8s/context`.
+    /// The infrastructure: `aws`, `aws/us-east-1`, `k8s/context`.
     pub fn infra(mut self, infra: impl Into<String>) -> Self {
         self.infra = Some(infra.into());
         self
@@ -198,19 +198,19 @@ impl Resources {
         self
     }
 
-    /// Virtual CPUs: `8`, or `8+` for at least so many.
+    /// Virtual CPUs: `8`, or `8+` for at least that many.
     pub fn cpus(mut self, cpus: impl Into<String>) -> Self {
         self.cpus = Some(cpus.into());
         self
     }
 
-    /// Memory in GB: `32`, or `32+` for at least so much.
+    /// Memory in GB: `32`, or `32+` for at least that much.
     pub fn memory(mut self, gigabytes: impl Into<String>) -> Self {
         self.memory = Some(gigabytes.into());
         self
     }
 
-    /// A spot machine: cheaper, and taken away at any time.
+    /// A spot machine: cheaper, but it can be reclaimed at any time.
     pub fn spot(mut self, spot: bool) -> Self {
         self.use_spot = Some(spot);
         self
@@ -222,28 +222,28 @@ impl Resources {
         self
     }
 
-    /// One more port to open.
+    /// Adds a port to open.
     pub fn port(mut self, port: u16) -> Self {
         self.ports.push(port);
         self
     }
 
-    /// A machine image, or `docker:` and a container's.
+    /// A machine image, or `docker:` and a container image.
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.image_id = Some(image.into());
         self
     }
 }
 
-/// YAML text with these variables in its `envs:`, which may be missing. Lines
-/// are moved, nothing is parsed: text comes out as it went in.
+/// YAML text with these variables added to its `envs:`, which may be missing. It only
+/// inserts and drops lines and does not parse YAML: all other text stays unchanged.
 fn with_envs(text: &str, envs: &BTreeMap<&String, &str>) -> Result<String> {
     let lines: Vec<_> = text.lines().collect();
-    let mut documents = lines.iter().skip_while(|line| is_nothing(line));
+    let mut documents = lines.iter().skip_while(|line| is_blank_or_comment(line));
     documents.next();
     if documents.any(|line| line.starts_with("---")) {
         return Err(Error::new(
-            "variables cannot be put into YAML of several documents: write them there",
+            "cannot add variables to YAML with several documents: add them to the YAML",
         ));
     }
     let quoted = |indent: &str| {
@@ -262,20 +262,20 @@ fn with_envs(text: &str, envs: &BTreeMap<&String, &str>) -> Result<String> {
     let rest = lines[at]["envs:".len()..].trim();
     if !rest.is_empty() && !rest.starts_with('#') {
         return Err(Error::new(
-            "variables cannot be put beside `envs: {…}` in one line: give each a line of its own",
+            "cannot add variables to `envs: {…}` on one line: put each on its own line",
         ));
     }
     let block = lines[at + 1..]
         .iter()
-        .take_while(|line| is_nothing(line) || line.starts_with([' ', '\t']));
+        .take_while(|line| is_blank_or_comment(line) || line.starts_with([' ', '\t']));
     let block: Vec<_> = block.copied().collect();
-    let first = block.iter().find(|line| !is_nothing(line));
+    let first = block.iter().find(|line| !is_blank_or_comment(line));
     let indent = first.map_or("  ", |line| &line[..indent_of(line)]);
     let mut out: String = lines[..=at].iter().flat_map(|line| [*line, "\n"]).collect();
     out.push_str(&quoted(indent));
     let mut is_replaced = false;
     for line in &block {
-        if !is_nothing(line) && indent_of(line) <= indent.len() {
+        if !is_blank_or_comment(line) && indent_of(line) <= indent.len() {
             is_replaced = name_of(line).is_some_and(|name| envs.contains_key(&name));
         }
         if !is_replaced {
@@ -290,7 +290,7 @@ fn with_envs(text: &str, envs: &BTreeMap<&String, &str>) -> Result<String> {
     Ok(out)
 }
 
-fn is_nothing(line: &str) -> bool {
+fn is_blank_or_comment(line: &str) -> bool {
     line.trim().is_empty() || line.trim_start().starts_with('#')
 }
 
@@ -303,7 +303,7 @@ fn name_of(line: &str) -> Option<String> {
     Some(name.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// A JSON string is a YAML string.
+/// A JSON string is also a YAML string.
 fn json(text: &str) -> serde_json::Value {
     text.into()
 }
@@ -320,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn text_without_variables_is_passed_on_as_it_is() {
+    fn text_without_variables_is_unchanged() {
         let yaml = "# mine\nrun: |\n  echo hi";
         assert_eq!(text(yaml, &[]).unwrap(), yaml);
     }
 
     #[test]
-    fn variables_go_into_envs_in_place_of_those_of_the_same_name() {
+    fn variables_override_those_of_the_same_name_in_envs() {
         let envs = [("A", "x: \"y\""), ("NEW", "1")];
         assert_eq!(
             text("run: echo", &envs).unwrap(),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_line_by_line_is_refused() {
+    fn yaml_that_cannot_be_edited_by_line_is_rejected() {
         for yaml in [
             "envs: {A: 1}\nrun: x\n",
             "name: dag\n---\nrun: a\n---\nrun: b\n",
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_built_is_json() {
+    fn a_built_task_is_json() {
         let resources = Resources::new().accelerators("A10G:1").port(80);
         let task = Task::new().run("echo").resources(resources).env("A", "b");
         let more = [("A".to_owned(), Secret::from("c"))].into();
@@ -366,7 +366,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(yaml in "[a-c:#{| \n\t-]{0,80}", name in "[a-c]{1,3}") {
+        fn no_text_causes_a_panic(yaml in "[a-c:#{| \n\t-]{0,80}", name in "[a-c]{1,3}") {
             let _ = text(&yaml, &[(&name, "v")]);
             let _ = text(&format!("envs:\n{yaml}"), &[(&name, "v")]);
         }

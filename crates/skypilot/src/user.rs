@@ -1,29 +1,23 @@
-//! Who asks, where no token says so.
+//! The calling user, for servers without tokens.
 
-use crate::SkyPilotBuilder;
 use satellite_core::Variables;
 
-/// An id and a name.
+/// The id and the name of the calling user.
 #[derive(Default)]
 pub struct User {
     id: Option<String>,
     name: Option<String>,
 }
 
-impl SkyPilotBuilder {
-    /// Who asks: an id of eight hexadecimal digits, and a name. For servers
-    /// without authentication. `SKYPILOT_USER_ID` and `SKYPILOT_USER`.
-    pub fn user(mut self, id: impl Into<String>, name: impl Into<String>) -> Self {
-        *self.options() = User {
-            id: Some(id.into()),
-            name: Some(name.into()),
-        };
-        self
-    }
-}
-
 impl User {
-    /// Takes what is open from the variables.
+    pub(super) fn new(id: String, name: String) -> Self {
+        User {
+            id: Some(id),
+            name: Some(name),
+        }
+    }
+
+    /// Reads unset fields from the environment variables.
     pub(super) fn read(&mut self, variables: &Variables) {
         self.id = self
             .id
@@ -32,8 +26,8 @@ impl User {
         self.name = self.name.take().or_else(|| variables.text("SKYPILOT_USER"));
     }
 
-    /// As variables of a request: always where they are needed, otherwise where
-    /// somebody said who it is.
+    /// The user as variables of a request. Empty if they are not needed and no user is
+    /// configured.
     pub(super) fn variables(&self, is_needed: bool) -> Vec<(&'static str, String)> {
         if !is_needed && self.id.is_none() && self.name.is_none() {
             return Vec::new();
@@ -47,7 +41,7 @@ impl User {
     }
 }
 
-/// The same eight digits for the same name, always.
+/// The FNV-1a hash: always the same eight digits for the same name.
 fn fnv(text: &str) -> u32 {
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     text.bytes().fold(0x811c_9dc5, step)

@@ -1,34 +1,34 @@
-//! What belongs to an account: API keys, an SSH key, money.
+//! The account: API keys, the SSH key, balance and usage.
 
 use serde_json::{Value, json};
 
-use super::routes::{error, found};
-use super::world::{World, bearer};
+use super::answers::{error, found};
+use super::server::{Deployed, ServerState, bearer};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
-const MOST_KEYS: usize = 10;
+const MAX_KEYS: usize = 10;
 
-/// `/api-keys`, for people only: an API key is refused.
-pub(super) fn api_keys(world: &mut World, asked: &Asked<'_>, rest: &[&str]) -> Response {
+/// `/api-keys`, only for a login: an API key is rejected.
+pub(super) fn api_keys(server: &mut ServerState, asked: &Asked<'_>, rest: &[&str]) -> Response {
     if bearer(asked.authorization).is_some_and(|token| token.starts_with("basilica_")) {
         let text = "Authentication error: API key management requires human authentication (JWT)";
         return error(401, "AUTH_ERROR", text, false);
     }
     match (asked.method, rest) {
         ("GET", []) => {
-            let keys: Vec<_> = world.keys.iter().map(|(key, _)| key).collect();
+            let keys: Vec<_> = server.keys.iter().map(|(key, _)| key).collect();
             found(&json!(keys))
         }
-        ("POST", []) => create(world, &asked.body),
+        ("POST", []) => create(server, &asked.body),
         ("DELETE", [name]) => {
             if !is_name(name) {
                 let text = "Bad request: Invalid API key name";
                 return error(400, "BAD_REQUEST", text, false);
             }
-            let before = world.keys.len();
-            world.keys.retain(|(key, _)| key["name"] != *name);
-            match world.keys.len() < before {
+            let before = server.keys.len();
+            server.keys.retain(|(key, _)| key["name"] != *name);
+            match server.keys.len() < before {
                 true => Response::new(200),
                 false => {
                     let text = format!("API key with name '{name}' not found");
@@ -40,15 +40,15 @@ pub(super) fn api_keys(world: &mut World, asked: &Asked<'_>, rest: &[&str]) -> R
     }
 }
 
-fn create(world: &mut World, body: &[u8]) -> Response {
+fn create(server: &mut ServerState, body: &[u8]) -> Response {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(name) = asked["name"].as_str().filter(|name| is_name(name)) else {
         let text = "Failed to deserialize the JSON body into the target type";
         return Response::text(422, format!("{text}: name"));
     };
-    let conflict = match world.keys.len() {
-        MOST_KEYS.. => Some("Maximum number of API keys (10) reached".to_owned()),
-        _ if world.keys.iter().any(|(key, _)| key["name"] == name) => {
+    let conflict = match server.keys.len() {
+        MAX_KEYS.. => Some("Maximum number of API keys (10) reached".to_owned()),
+        _ if server.keys.iter().any(|(key, _)| key["name"] == name) => {
             Some(format!("API key with name '{name}' already exists"))
         }
         _ => None,
@@ -56,11 +56,11 @@ fn create(world: &mut World, body: &[u8]) -> Response {
     if let Some(conflict) = conflict {
         return error(409, "CONFLICT", &format!("Conflict: {conflict}"), false);
     }
-    let kid = format!("{:016x}", 0x6b65_7900 + world.number());
+    let kid = format!("{:016x}", 0x6b65_7900 + server.number());
     let token = format!("basilica_{kid}0123456789abcdef");
-    let created_at = world.now();
+    let created_at = server.now();
     let key = json!({ "kid": kid, "name": name, "created_at": created_at, "last_used_at": null });
-    world.keys.push((key, token.clone()));
+    server.keys.push((key, token.clone()));
     found(&json!({ "name": name, "created_at": created_at, "token": token }))
 }
 
@@ -69,11 +69,11 @@ fn is_name(name: &str) -> bool {
     (1..=100).contains(&name.len()) && name.bytes().all(is_fit)
 }
 
-/// `/ssh-keys`: one for each account.
-pub(super) fn ssh_key(world: &mut World, asked: &Asked<'_>) -> Response {
+/// `/ssh-keys`: one per account.
+pub(super) fn ssh_key(server: &mut ServerState, asked: &Asked<'_>) -> Response {
     match asked.method {
-        "GET" => found(&json!(world.ssh_key)),
-        "POST" if world.ssh_key.is_some() => error(
+        "GET" => found(&json!(server.ssh_key)),
+        "POST" if server.ssh_key.is_some() => error(
             409,
             "CONFLICT",
             "Conflict: an SSH key is registered already",
@@ -86,16 +86,16 @@ pub(super) fn ssh_key(world: &mut World, asked: &Asked<'_>) -> Response {
                     return Response::text(422, format!("missing field `{name}`"));
                 }
             }
-            let now = world.now();
+            let now = server.now();
             let key = json!({
-                "id": format!("key-{}", world.number()), "user_id": "user-1",
+                "id": format!("key-{}", server.number()), "user_id": "user-1",
                 "name": asked["name"], "public_key": asked["public_key"],
                 "created_at": now, "updated_at": now,
             });
-            world.ssh_key = Some(key.clone());
+            server.ssh_key = Some(key.clone());
             found(&key)
         }
-        "DELETE" => match world.ssh_key.take() {
+        "DELETE" => match server.ssh_key.take() {
             Some(_) => Response::new(204),
             None => error(404, "NOT_FOUND", "No SSH key is registered", false),
         },
@@ -103,26 +103,26 @@ pub(super) fn ssh_key(world: &mut World, asked: &Asked<'_>) -> Response {
     }
 }
 
-pub(super) fn balance(world: &World) -> Response {
-    found(&json!({ "balance": "12.500000", "last_updated": world.now() }))
+pub(super) fn balance(server: &ServerState) -> Response {
+    found(&json!({ "balance": "12.500000", "last_updated": server.now() }))
 }
 
-/// Of each deployment, as if it had run for an hour.
-pub(super) fn usage(world: &World, asked: &str) -> Response {
+/// An entry for each deployment, as if it had run for an hour.
+pub(super) fn usage(server: &ServerState, asked: &str) -> Response {
     let number = |name, default| query(asked, name).map_or(Some(default), |text| text.parse().ok());
     let (Some(limit), Some(offset)) = (number("limit", 50), number("offset", 0)) else {
         return Response::text(400, "Failed to deserialize query string: invalid digit");
     };
-    let entry = |one: &super::world::Deployed| {
+    let entry = |one: &Deployed| {
         json!({
             "rental_id": one.id, "node_id": "executor-1", "status": one.state,
             "hourly_rate": "0.990000", "current_cost": "0.990000",
             "start_time": one.created_at, "last_updated": one.created_at,
         })
     };
-    let all = world.deployments.iter().skip(offset).take(limit);
+    let all = server.deployments.iter().skip(offset).take(limit);
     let all: Vec<_> = all.map(entry).collect();
-    found(&json!({ "rentals": all, "total_count": world.deployments.len() }))
+    found(&json!({ "rentals": all, "total_count": server.deployments.len() }))
 }
 
 pub(super) fn cpu_offerings() -> Response {

@@ -1,36 +1,38 @@
-//! The newer service: deployments by name, and what belongs to their account.
+//! The newer service: deployments by name, and their account.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::account;
-use super::routes::{available, error, found, log};
-use super::world::{Deployed, Shared, World};
+use super::answers::{error, found};
+use super::log::log;
+use super::machines::available;
+use super::server::{Deployed, ServerState, Shared};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
 pub(super) fn answer(
     shared: &Arc<Shared>,
-    world: &mut World,
+    server: &mut ServerState,
     asked: &Asked<'_>,
     segments: &[&str],
 ) -> Response {
     match (asked.method, segments) {
-        ("GET", ["nodes"]) => available(world, asked.query, "node"),
-        ("POST", ["deployments"]) => deploy(shared, world, &asked.body),
+        ("GET", ["nodes"]) => available(&server.machines, asked.query, "node"),
+        ("POST", ["deployments"]) => deploy(shared, server, &asked.body),
         ("GET", ["deployments"]) => {
-            let all = world.deployments.iter();
+            let all = server.deployments.iter();
             let all: Vec<_> = all.map(|one| service(shared, one)).collect();
             found(&json!({ "total": all.len(), "deployments": all }))
         }
         (_, ["nodes" | "deployments"]) => Response::new(405),
         (method, ["deployments", name, rest @ ..]) => {
-            one(shared, world, (method, name, rest), asked)
+            one(shared, server, (method, name, rest), asked)
         }
-        (_, ["ssh-keys"]) => account::ssh_key(world, asked),
-        ("GET", ["billing", "balance"]) => account::balance(world),
-        ("GET", ["billing", "usage"]) => account::usage(world, asked.query),
+        (_, ["ssh-keys"]) => account::ssh_key(server, asked),
+        ("GET", ["billing", "balance"]) => account::balance(server),
+        ("GET", ["billing", "usage"]) => account::usage(server, asked.query),
         ("GET", ["v2", "secure-cloud", "cpu-prices"]) => account::cpu_offerings(),
         _ => Response::new(403),
     }
@@ -38,24 +40,24 @@ pub(super) fn answer(
 
 fn one(
     shared: &Arc<Shared>,
-    world: &mut World,
+    server: &mut ServerState,
     (method, name, rest): (&str, &str, &[&str]),
     asked: &Asked<'_>,
 ) -> Response {
-    let Some(deployed) = world.find(name) else {
+    let Some(deployed) = server.find(name) else {
         let text = format!("Deployment '{name}' not found");
         return error(404, "DEPLOYMENT_NOT_FOUND", &text, false);
     };
     match (method, rest) {
         ("GET", []) => {
-            deployed.looked_at();
+            deployed.poll_state();
             found(&service(shared, deployed))
         }
         ("DELETE", []) => {
-            let gone = json!({ "instanceName": name, "state": "Terminating", "message": "" });
-            world.deployments.retain(|one| one.id != name);
+            let response = json!({ "instanceName": name, "state": "Terminating", "message": "" });
+            server.deployments.retain(|one| one.id != name);
             shared.changed.notify_all();
-            found(&gone)
+            found(&response)
         }
         ("POST", ["restart"]) => {
             deployed.restarts += 1;
@@ -65,7 +67,7 @@ fn one(
         ("GET", ["events"]) => events(deployed, asked.query),
         ("GET", ["logs"]) => {
             let printed = deployed.log.len();
-            log(shared, name, asked.query, printed, world.cuts.pop_front())
+            log(shared, name, asked.query, printed, server.cuts.pop_front())
         }
         (_, [] | ["logs" | "events" | "restart"]) => Response::new(405),
         _ => Response::new(403),
@@ -110,7 +112,7 @@ fn events(deployed: &Deployed, asked: &str) -> Response {
     found(&json!({ "events": events }))
 }
 
-fn deploy(shared: &Shared, world: &mut World, body: &[u8]) -> Response {
+fn deploy(shared: &Shared, server: &mut ServerState, body: &[u8]) -> Response {
     let Ok(asked) = serde_json::from_slice::<Value>(body) else {
         return Response::text(400, "Failed to parse the request body as JSON");
     };
@@ -128,8 +130,8 @@ fn deploy(shared: &Shared, world: &mut World, body: &[u8]) -> Response {
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let made = world.deploy(&name, asked, Value::Null);
-    found(&service(shared, made))
+    let deployed = server.deploy(&name, asked, Value::Null);
+    found(&service(shared, deployed))
 }
 
 fn service(shared: &Shared, deployed: &Deployed) -> Value {

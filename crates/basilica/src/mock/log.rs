@@ -1,37 +1,57 @@
-//! A log as it goes over the wire: events without ids, and no sign of life
-//! between them.
+//! A log in wire format: events without ids, and without heartbeats between them.
 
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
-use super::world::Shared;
+use super::server::{Cut, Shared};
+use satellite_serve::Response;
+use satellite_serve::testing::query;
 
-/// How a log ends before its end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cut {
-    /// The connection breaks behind so many bytes.
-    Connection(usize),
-    /// The gateway gives up behind so many bytes, and says so.
-    InBand(usize),
-}
-
-const GIVEN_UP: &str = concat!(
+const STREAM_ERROR: &str = concat!(
     r#"data: {"message":"Stream error: operation timed out","stream":"error","#,
     r#""timestamp":"2026-01-01T02:00:00Z"}"#,
     "\n\n"
 );
 
+pub(super) fn log(
+    shared: &Arc<Shared>,
+    id: &str,
+    asked: &str,
+    printed: usize,
+    cut: Option<Cut>,
+) -> Response {
+    let tail = query(asked, "tail").map(|tail| tail.parse::<usize>().ok());
+    let (Some(follow), Some(tail)) = (
+        query(asked, "follow").unwrap_or("false").parse().ok(),
+        tail.unwrap_or(Some(printed)),
+    ) else {
+        return Response::text(400, "Failed to deserialize query string");
+    };
+    let log = Log {
+        shared: Arc::clone(shared),
+        id: id.to_owned(),
+        follow,
+        cut,
+        next: printed.saturating_sub(tail),
+        buffer: Vec::new(),
+        sent: 0,
+    };
+    Response::new(200)
+        .header("content-type", "text/event-stream")
+        .reader(log, None)
+}
+
 /// The body of a log.
-pub(super) struct Log {
-    pub(super) shared: Arc<Shared>,
-    pub(super) id: String,
-    pub(super) follow: bool,
-    pub(super) cut: Option<Cut>,
-    /// The next event.
-    pub(super) next: usize,
-    /// What was taken of the log and not sent.
-    pub(super) buffer: Vec<u8>,
-    pub(super) sent: usize,
+struct Log {
+    shared: Arc<Shared>,
+    id: String,
+    follow: bool,
+    cut: Option<Cut>,
+    /// The index of the next event.
+    next: usize,
+    /// The part of the current event that is not sent yet.
+    buffer: Vec<u8>,
+    sent: usize,
 }
 
 impl Read for Log {
@@ -50,14 +70,14 @@ impl Read for Log {
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
             }
-            // Never in the middle of an event.
+            // Abort only between events.
             Some(Cut::InBand(at)) if self.sent >= at => {
                 self.buffer.clear();
                 self.cut = None;
                 self.follow = false;
                 self.next = usize::MAX;
-                out[..GIVEN_UP.len()].copy_from_slice(GIVEN_UP.as_bytes());
-                return Ok(GIVEN_UP.len());
+                out[..STREAM_ERROR.len()].copy_from_slice(STREAM_ERROR.as_bytes());
+                return Ok(STREAM_ERROR.len());
             }
             _ => {}
         }
@@ -69,14 +89,14 @@ impl Read for Log {
 }
 
 impl Log {
-    /// The next event, waited for in a follow; `None` at the end.
+    /// The next event, waiting for it in a follow; `None` at the end.
     fn event(&mut self) -> Option<String> {
-        let mut world = self.shared.world();
+        let mut server = self.shared.lock();
         loop {
-            if world.is_over {
+            if server.is_stopped {
                 return None;
             }
-            let deployed = world.find(&self.id)?;
+            let deployed = server.find(&self.id)?;
             if let Some(event) = deployed.log.get(self.next) {
                 let event = event.clone();
                 self.next += 1;
@@ -88,8 +108,8 @@ impl Log {
             if matches!(self.cut, Some(Cut::InBand(at)) if self.sent >= at) {
                 return Some(String::from("\n"));
             }
-            let changed = self.shared.changed.wait(world);
-            world = changed.unwrap_or_else(PoisonError::into_inner);
+            let changed = self.shared.changed.wait(server);
+            server = changed.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

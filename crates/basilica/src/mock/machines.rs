@@ -1,7 +1,9 @@
-//! The machines that the mock has to let.
+//! The machines that the mock rents out.
 
 use serde_json::{Value, json};
 
+use super::answers::found;
+use satellite_serve::Response;
 use satellite_serve::testing::query;
 
 pub(super) fn all() -> Vec<Value> {
@@ -41,8 +43,8 @@ pub(super) fn all() -> Vec<Value> {
     ]
 }
 
-/// Those that meet the query; `None` where a value in it is no number.
-pub(super) fn found(machines: &[Value], asked: &str) -> Option<Vec<Value>> {
+/// The machines that match the query; `None` if a numeric value is invalid.
+fn matching(machines: &[Value], asked: &str) -> Option<Vec<Value>> {
     let number = |name| match query(asked, name) {
         Some(text) => text.parse().map(Some).map_err(drop),
         None => Ok(None),
@@ -75,4 +77,18 @@ pub(super) fn found(machines: &[Value], asked: &str) -> Option<Vec<Value>> {
                 .all(|part| place.split('/').any(|one| one == part))
     };
     Some(machines.iter().filter(meets).cloned().collect())
+}
+
+pub(super) fn available(machines: &[Value], asked: &str, kind: &str) -> Response {
+    let Some(machines) = matching(machines, asked) else {
+        return Response::text(400, "Failed to deserialize query string: invalid digit");
+    };
+    let availability = json!({
+        "available_until": null,
+        "verification_score": 0.93,
+        "uptime_percentage": 99.5,
+    });
+    let one = |machine: Value| json!({ kind: machine, "availability": availability });
+    let all: Vec<_> = machines.into_iter().map(one).collect();
+    found(&json!({ "total_count": all.len(), format!("available_{kind}s"): all }))
 }

@@ -1,32 +1,32 @@
-//! Basilica on loopback.
+//! A mock of Basilica on loopback.
 
 mod account;
+mod answers;
 mod deployments;
 mod log;
 mod machines;
 mod oauth;
 mod rentals;
 mod routes;
-mod world;
+mod server;
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-pub(super) use log::Cut;
-use world::{Shared, World};
+use server::{Cut, ServerState, Shared};
 
-use crate::BasilicaBuilder;
-use crate::{ApiVersion, BasilicaClient};
+use crate::api_version::ApiVersion;
+use crate::client::{BasilicaBuilder, BasilicaClient};
 use satellite_core::Variables;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Host;
 use satellite_serve::testing::Seen;
 
-/// Basilica as a client sees it: its gateway, in one of its two APIs, and its
-/// token endpoint, with the traps of the real ones.
+/// A mock of Basilica: its gateway, with one of its two APIs, and its token endpoint,
+/// with the quirks of the real ones.
 ///
-/// Being a tool for tests, it panics with a message where a program would return
-/// an error.
+/// Because it is a test tool, it panics with a message where production code would
+/// return an error.
 ///
 /// ```
 /// use satellite_basilica::DeploymentConfig;
@@ -60,8 +60,8 @@ impl MockBasilica {
         Self::speaking(ApiVersion::Rentals)
     }
 
-    /// A service that speaks this API. It answers 403 to the routes of the other,
-    /// as to any that it does not know.
+    /// A service with this API version. It returns 403 for routes of the other version, as
+    /// for all unknown routes.
     pub fn speaking(version: ApiVersion) -> Self {
         let shared = Arc::<Shared>::default();
         let at = Arc::clone(&shared);
@@ -75,21 +75,21 @@ impl MockBasilica {
         }
     }
 
-    /// Its address.
+    /// Its base URL.
     pub fn url(&self) -> String {
         self.host.url()
     }
 
-    /// A client with a key that never ends, to be changed.
+    /// A builder for a client with an API key that never expires.
     pub fn builder(&self) -> BasilicaBuilder {
         BasilicaClient::builder()
             .variables(Variables::from_lookup(|_| None))
             .url(self.url())
             .api_version(self.version)
-            .token(world::KEY)
+            .token(oauth::KEY)
     }
 
-    /// A client with a key that never ends.
+    /// A client with an API key that never expires.
     pub fn client(&self) -> BasilicaClient {
         self.builder()
             .build()
@@ -98,101 +98,101 @@ impl MockBasilica {
 
     /// The API key of [`client`](Self::client), for other programs.
     pub fn client_key(&self) -> String {
-        world::KEY.to_owned()
+        oauth::KEY.to_owned()
     }
 
-    /// A client with an access token that is renewed.
+    /// A builder for a client with an access token and a refresh token.
     pub fn renewing(&self) -> BasilicaBuilder {
         self.builder()
             .token(self.access_token())
             .refresh_token(self.refresh_token())
-            .auth0(self.url(), world::CLIENT_ID)
+            .auth0(self.url(), oauth::CLIENT_ID)
     }
 
-    /// The access token of now.
+    /// The current access token.
     pub fn access_token(&self) -> String {
-        self.world().tokens.access()
+        self.lock().tokens.access()
     }
 
-    /// The refresh token of now; each renewal replaces it.
+    /// The current refresh token; each refresh replaces it.
     pub fn refresh_token(&self) -> String {
-        self.world().tokens.refresh()
+        self.lock().tokens.refresh()
     }
 
-    /// Refuses the access token of now, as if it had ended.
+    /// Makes the current access token expire.
     pub fn end_token(&self) {
-        self.world().tokens.end();
+        self.lock().tokens.expire();
     }
 
-    /// How often tokens were renewed.
+    /// How often tokens were refreshed.
     pub fn renewals(&self) -> u32 {
-        self.world().tokens.renewals
+        self.lock().tokens.renewals
     }
 
-    /// Refuses all refresh tokens from now on.
+    /// Rejects all refresh tokens from now on.
     pub fn end_session(&self) {
-        self.world().tokens.is_session_over = true;
+        self.lock().tokens.is_session_over = true;
     }
 
-    /// Whether the gateway cannot reach the keys that it checks JWTs with: it
-    /// answers 503 to them, and calls that final. API keys are not affected.
+    /// Whether the gateway cannot fetch the keys that verify JWTs: it then returns 503
+    /// for JWTs, marked as final. API keys are not affected.
     pub fn lose_keys(&self, are_lost: bool) {
-        self.world().are_keys_lost = are_lost;
+        self.lock().are_keys_lost = are_lost;
     }
 
-    /// Has each deployment from now on print these lines, with this pause between
-    /// them, and then end well.
+    /// Makes each later deployment print these lines, with this pause between them, and
+    /// then end successfully.
     pub fn script(&self, lines: &[&str], pause: Duration) {
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-        self.world().script = Some((lines, pause));
+        self.lock().script = Some((lines, pause));
     }
 
     /// Prints a line.
     pub fn print(&self, id: &str, line: &str) {
-        self.world().print(id, line);
+        self.lock().print(id, line);
         self.shared.changed.notify_all();
     }
 
-    /// Ends a deployment by itself, well. Panics when there is no such deployment.
+    /// Lets a deployment end successfully. Panics if it does not exist.
     pub fn finish(&self, id: &str) {
-        self.world().deployed(id).state = "terminated";
+        self.lock().deployed(id).state = "terminated";
         self.shared.changed.notify_all();
     }
 
-    /// Ends a deployment by itself, badly. Panics when there is no such deployment.
+    /// Lets a deployment fail. Panics if it does not exist.
     pub fn fail(&self, id: &str) {
-        self.world().deployed(id).state = "failed";
+        self.lock().deployed(id).state = "failed";
         self.shared.changed.notify_all();
     }
 
-    /// Forgets a deployment with its log, as after a stop.
+    /// Deletes a deployment and its log, as a stop does.
     pub fn forget(&self, id: &str) {
-        self.world().deployments.retain(|one| one.id != id);
+        self.lock().deployments.retain(|one| one.id != id);
         self.shared.changed.notify_all();
     }
 
-    /// Cuts the next log that is asked for behind so many bytes of its body.
+    /// Breaks the connection of the next requested log after `bytes` bytes of its body.
     pub fn cut_log(&self, bytes: usize) {
-        self.world().cuts.push_back(Cut::Connection(bytes));
+        self.lock().cuts.push_back(Cut::Connection(bytes));
     }
 
-    /// Gives the next log that is asked for up behind so many bytes, as the
-    /// gateway does after a while: it says so in the log, and ends it well.
+    /// Aborts the next requested log after `bytes` bytes, as the gateway does after a
+    /// while: with an error message in the log and a clean end of the body.
     pub fn give_up_log(&self, bytes: usize) {
-        self.world().cuts.push_back(Cut::InBand(bytes));
+        self.lock().cuts.push_back(Cut::InBand(bytes));
     }
 
-    /// The bodies of the deployments as they were asked for, the oldest first.
+    /// The request bodies of the deployments, oldest first.
     pub fn deployed(&self) -> Vec<serde_json::Value> {
-        let world = self.world();
-        world
+        let server = self.lock();
+        server
             .deployments
             .iter()
             .map(|one| one.asked.clone())
             .collect()
     }
 
-    /// What happens to the next request with this method and this in its path.
+    /// Injects a fault into the next request with this method whose path contains `path`.
     pub fn fault(&self, method: &str, path: &str, fault: Fault) {
         self.host.fault(method, path, fault);
     }
@@ -202,14 +202,14 @@ impl MockBasilica {
         self.host.seen()
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
+    fn lock(&self) -> MutexGuard<'_, ServerState> {
+        self.shared.lock()
     }
 }
 
 impl Drop for MockBasilica {
     fn drop(&mut self) {
-        self.world().is_over = true;
+        self.lock().is_stopped = true;
         self.shared.changed.notify_all();
     }
 }

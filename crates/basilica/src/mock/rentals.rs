@@ -4,36 +4,38 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::routes::{available, error, found, log};
-use super::world::{Deployed, Shared, World};
+use super::answers::{error, found};
+use super::log::log;
+use super::machines::available;
+use super::server::{Deployed, ServerState, Shared};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
 pub(super) fn answer(
     shared: &Arc<Shared>,
-    world: &mut World,
+    server: &mut ServerState,
     asked: &Asked<'_>,
     segments: &[&str],
 ) -> Response {
     match (asked.method, segments) {
-        ("GET", ["executors"]) => available(world, asked.query, "executor"),
-        ("POST", ["rentals"]) => rent(world, &asked.body),
-        ("GET", ["rentals"]) => list(world, asked.query),
+        ("GET", ["executors"]) => available(&server.machines, asked.query, "executor"),
+        ("POST", ["rentals"]) => rent(server, &asked.body),
+        ("GET", ["rentals"]) => list(server, asked.query),
         (_, ["executors" | "rentals"]) => Response::new(405),
         (method, ["rentals", id, rest @ ..]) => {
-            let Some(deployed) = world.find(id) else {
+            let Some(deployed) = server.find(id) else {
                 return Response::new(404);
             };
             match (method, rest) {
                 ("GET", []) => found(&rental(deployed)),
                 ("DELETE", []) => {
-                    world.deployments.retain(|one| one.id != *id);
+                    server.deployments.retain(|one| one.id != *id);
                     shared.changed.notify_all();
                     Response::new(204)
                 }
                 ("GET", ["logs"]) => {
                     let printed = deployed.log.len();
-                    log(shared, id, asked.query, printed, world.cuts.pop_front())
+                    log(shared, id, asked.query, printed, server.cuts.pop_front())
                 }
                 (_, [] | ["logs"]) => Response::new(405),
                 _ => Response::new(403),
@@ -43,7 +45,7 @@ pub(super) fn answer(
     }
 }
 
-fn rent(world: &mut World, body: &[u8]) -> Response {
+fn rent(server: &mut ServerState, body: &[u8]) -> Response {
     let Ok(asked) = serde_json::from_slice::<Value>(body) else {
         return Response::text(400, "Failed to parse the request body as JSON");
     };
@@ -72,7 +74,7 @@ fn rent(world: &mut World, body: &[u8]) -> Response {
     let machine = match selection["type"].as_str() {
         Some("executor_id") => {
             let is_it = |machine: &&Value| machine["id"] == selection["executor_id"];
-            world.machines.iter().find(is_it)
+            server.machines.iter().find(is_it)
         }
         Some("gpu_requirements") => {
             let asked = &selection["gpu_requirements"];
@@ -88,7 +90,7 @@ fn rent(world: &mut World, body: &[u8]) -> Response {
                         .as_str()
                         .is_none_or(|kind| name.to_lowercase().contains(&kind.to_lowercase()))
             };
-            world.machines.iter().find(is_fit)
+            server.machines.iter().find(is_fit)
         }
         _ => return missing("executor_selection"),
     };
@@ -106,12 +108,12 @@ fn rent(world: &mut World, body: &[u8]) -> Response {
     };
     let ssh = asked["no_ssh"] != true;
     let ports = asked["ports"].clone();
-    let made = world.deploy("rental", asked, machine);
+    let rental = server.deploy("rental", asked, machine);
     let mut answer = json!({
-        "rental_id": made.id,
+        "rental_id": rental.id,
         "container_info": {
-            "container_id": format!("c-{}", made.id),
-            "container_name": made.id,
+            "container_id": format!("c-{}", rental.id),
+            "container_name": rental.id,
             "mapped_ports": ports,
             "status": "running",
             "labels": {},
@@ -128,7 +130,7 @@ const SSH: &str = "ssh root@192.0.2.7 -p 32022";
 fn rental(deployed: &mut Deployed) -> Value {
     let mut rental = json!({
         "rental_id": deployed.id,
-        "status": deployed.looked_at(),
+        "status": deployed.poll_state(),
         "executor": deployed.machine,
         "created_at": deployed.created_at,
         "updated_at": deployed.created_at,
@@ -139,8 +141,8 @@ fn rental(deployed: &mut Deployed) -> Value {
     rental
 }
 
-/// The words of the list have capitals, and are others than those of one rental.
-fn list(world: &World, asked: &str) -> Response {
+/// The list's states are capitalized and differ from those of a single rental.
+fn list(server: &ServerState, asked: &str) -> Response {
     let state = match query(asked, "status") {
         None => None,
         Some(state @ ("Provisioning" | "Active" | "Stopping" | "Stopped" | "Failed")) => {
@@ -150,7 +152,7 @@ fn list(world: &World, asked: &str) -> Response {
             return Response::text(400, "Failed to deserialize query string: unknown variant");
         }
     };
-    let all = world.deployments.iter();
+    let all = server.deployments.iter();
     let all = all.filter(|one| state.is_none_or(|state| listed_state(one) == state));
     let all: Vec<_> = all
         .map(|one| {
@@ -179,7 +181,7 @@ fn listed_state(deployed: &Deployed) -> &'static str {
     }
 }
 
-/// As the gateway has it, whatever `no_ssh` says.
+/// The gateway's check, which ignores `no_ssh`.
 fn is_public_key(key: &str) -> bool {
     key.starts_with("ssh-") && key.split_whitespace().count() >= 2
 }

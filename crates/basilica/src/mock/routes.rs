@@ -1,67 +1,71 @@
-//! What the two APIs have in common: tokens, machines, logs, errors.
+//! Dispatches requests, and checks their tokens, for both APIs.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::log::Log;
-use super::world::{self, Shared, World};
-use super::{account, deployments, machines, oauth, rentals};
-use crate::ApiVersion;
+use super::answers::{error, found};
+use super::server::{self, ServerState, Shared};
+use super::{account, deployments, oauth, rentals};
+use crate::api_version::ApiVersion;
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::Asked;
 
 pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_>) -> Response {
-    let mut world = shared.world();
+    let mut server = shared.lock();
     let segments: Vec<_> = asked.path.trim_matches('/').split('/').collect();
     match (asked.method, segments.as_slice()) {
         ("GET", ["health"]) => return health(),
-        ("POST", ["oauth", "token"]) => return oauth::renew(&mut world, &asked.body),
-        // What a deployment of the newer service answers at its address.
+        ("POST", ["oauth", "token"]) => return oauth::renew(&mut server.tokens, &asked.body),
+        // The response of a deployment of the newer service at its URL.
         ("GET" | "HEAD", ["apps", name, ..]) => {
-            let status = if world.find(name).is_some() { 200 } else { 404 };
+            let status = if server.find(name).is_some() {
+                200
+            } else {
+                404
+            };
             return Response::text(status, "mock\n");
         }
         _ => {}
     }
-    if let Some(refusal) = refused(&mut world, asked) {
-        return refusal;
+    if let Some(rejection) = rejected(&mut server, asked) {
+        return rejection;
     }
-    let before = world.deployments.len();
+    let before = server.deployments.len();
     let answer = match segments.as_slice() {
-        ["api-keys", rest @ ..] => account::api_keys(&mut world, asked, rest),
+        ["api-keys", rest @ ..] => account::api_keys(&mut server, asked, rest),
         _ => match version {
-            ApiVersion::Rentals => rentals::answer(shared, &mut world, asked, &segments),
-            _ => deployments::answer(shared, &mut world, asked, &segments),
+            ApiVersion::Rentals => rentals::answer(shared, &mut server, asked, &segments),
+            _ => deployments::answer(shared, &mut server, asked, &segments),
         },
     };
-    if let (Some(made), Some((lines, pause))) = (world.deployments.get(before), &world.script) {
-        shared.play(made.id.clone(), lines.clone(), *pause);
+    if let (Some(made), Some((lines, pause))) = (server.deployments.get(before), &server.script) {
+        shared.play_script(made.id.clone(), lines.clone(), *pause);
     }
     answer
 }
 
-/// A token that is not known, or cannot be checked. API keys are in the service's
-/// own database.
-fn refused(world: &mut World, asked: &Asked<'_>) -> Option<Response> {
-    let refuse = |status, message: &str| {
+/// The error response for a token that is unknown or cannot be verified. API keys are
+/// in the service's own database, so they can always be verified.
+fn rejected(server: &mut ServerState, asked: &Asked<'_>) -> Option<Response> {
+    let reject = |status, message: &str| {
         let message = format!("Authentication error: {message}");
         Some(error(status, "AUTH_ERROR", &message, false))
     };
     let Some(authorization) = asked.authorization else {
-        return refuse(401, "Missing Authorization header");
+        return reject(401, "Missing Authorization header");
     };
-    let is_key = world::bearer(Some(authorization)).is_some_and(|t| t.starts_with("basilica_"));
-    if world.are_keys_lost && !is_key {
-        return refuse(
+    let is_key = server::bearer(Some(authorization)).is_some_and(|t| t.starts_with("basilica_"));
+    if server.are_keys_lost && !is_key {
+        return reject(
             503,
             "Unable to verify token - authentication service unavailable",
         );
     }
-    match (world.takes(Some(authorization)), is_key) {
+    match (server.accepts(Some(authorization)), is_key) {
         (true, _) => None,
-        (false, true) => refuse(401, "Invalid API key: not found"),
-        (false, false) => refuse(401, "Invalid token: ExpiredSignature"),
+        (false, true) => reject(401, "Invalid API key: not found"),
+        (false, false) => reject(401, "Invalid token: ExpiredSignature"),
     }
 }
 
@@ -73,60 +77,4 @@ fn health() -> Response {
         "healthy_validators": 1,
         "total_validators": 2,
     }))
-}
-
-pub(super) fn available(world: &World, asked: &str, kind: &str) -> Response {
-    let Some(machines) = machines::found(&world.machines, asked) else {
-        return Response::text(400, "Failed to deserialize query string: invalid digit");
-    };
-    let availability = json!({
-        "available_until": null,
-        "verification_score": 0.93,
-        "uptime_percentage": 99.5,
-    });
-    let one = |machine: Value| json!({ kind: machine, "availability": availability });
-    let all: Vec<_> = machines.into_iter().map(one).collect();
-    found(&json!({ "total_count": all.len(), format!("available_{kind}s"): all }))
-}
-
-pub(super) fn log(
-    shared: &Arc<Shared>,
-    id: &str,
-    asked: &str,
-    printed: usize,
-    cut: Option<super::Cut>,
-) -> Response {
-    let tail = query(asked, "tail").map(|tail| tail.parse::<usize>().ok());
-    let (Some(follow), Some(tail)) = (
-        query(asked, "follow").unwrap_or("false").parse().ok(),
-        tail.unwrap_or(Some(printed)),
-    ) else {
-        return Response::text(400, "Failed to deserialize query string");
-    };
-    let log = Log {
-        shared: Arc::clone(shared),
-        id: id.to_owned(),
-        follow,
-        cut,
-        next: printed.saturating_sub(tail),
-        buffer: Vec::new(),
-        sent: 0,
-    };
-    Response::new(200)
-        .header("content-type", "text/event-stream")
-        .reader(log, None)
-}
-
-pub(super) fn found(document: &Value) -> Response {
-    Response::json(200, document.to_string())
-}
-
-pub(super) fn error(status: u16, code: &str, message: &str, retryable: bool) -> Response {
-    let error = json!({
-        "code": format!("BASILICA_API_{code}"),
-        "message": message,
-        "timestamp": "2026-01-01T00:00:00Z",
-        "retryable": retryable,
-    });
-    Response::json(status, json!({ "error": error }).to_string())
 }

@@ -1,4 +1,4 @@
-//! Basilica: each operation, and each trap of its gateway.
+//! Basilica: every operation, and every quirk of its gateway.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn config() -> DeploymentConfigBuilder {
         .ports([PortMapping::tcp(80, 8080)])
 }
 
-/// A client whose waits take no time.
+/// A client with simulated waits, which take no time.
 pub fn quick(mock: &MockBasilica) -> BasilicaClient {
     mock.builder()
         .clock(ManualClock::default())
@@ -41,7 +41,7 @@ pub fn count(mock: &MockBasilica, method: &str, path: &str) -> usize {
 }
 
 #[test]
-fn a_deployment_from_its_config_to_its_stop() {
+fn a_deployment_is_created_inspected_and_stopped() {
     let mock = MockBasilica::start();
     let basilica = mock.client();
     let config = config()
@@ -53,7 +53,7 @@ fn a_deployment_from_its_config_to_its_stop() {
     let made = basilica.deployments().deploy(&config).unwrap();
     assert!(
         !format!("{config:?} {made:?}").contains("llama"),
-        "values are not shown"
+        "values are not printed"
     );
     assert_eq!(
         mock.deployed()[0],
@@ -97,7 +97,7 @@ fn a_deployment_from_its_config_to_its_stop() {
     );
     assert!(
         got.resources.is_none(),
-        "the service does not tell them again"
+        "the service does not return them again"
     );
     let machine = got.machine_resources.unwrap();
     assert_eq!((machine.gpu_count, machine.cpu_cores), (1, 32.0));
@@ -118,7 +118,7 @@ fn a_deployment_from_its_config_to_its_stop() {
 }
 
 #[test]
-fn a_machine_can_be_found_by_its_gpus() {
+fn a_machine_is_selected_by_its_gpus() {
     let mock = MockBasilica::start();
     let gpu = GpuRequirements::new(4, 40).gpu_type("H100");
     let config = config().gpu(gpu).no_ssh(true).build().unwrap();
@@ -131,12 +131,12 @@ fn a_machine_can_be_found_by_its_gpus() {
         asked["executor_selection"]["gpu_requirements"],
         json!({ "min_memory_gb": 40, "gpu_type": "H100", "gpu_count": 4 })
     );
-    // A look-up that fails takes nothing from the rental, and is not repeated.
+    // A failed look-up does not fail the rental and is not retried.
     mock.fault("GET", "/rentals/", Fault::Status(503));
     let made = quick(&mock).deployments().deploy(&config).unwrap();
     assert_eq!((made.executor_id, mock.deployed().len()), (None, 2));
     assert_eq!(count(&mock, "GET", "/rentals/"), 2);
-    // GPUs that nobody has.
+    // GPUs that no machine has.
     let none = self::config().gpu(GpuRequirements::new(64, 80)).build();
     let error = mock
         .client()
@@ -148,7 +148,7 @@ fn a_machine_can_be_found_by_its_gpus() {
 }
 
 #[test]
-fn all_that_is_wrong_is_named_before_anything_is_sent() {
+fn every_problem_is_reported_before_anything_is_sent() {
     let resources = ResourceRequirements::builder()
         .cpu_cores(f64::NAN)
         .memory_mb(0);
@@ -184,23 +184,23 @@ fn all_that_is_wrong_is_named_before_anything_is_sent() {
         "command:",
         "name:",
         "replicas:",
-        "9 is taken twice",
+        "host port 9 is mapped twice",
     ] {
         assert!(text.contains(name), "{name} in {text}");
     }
     assert!(!text.contains("hush"), "{text}");
 
     let mock = MockBasilica::start();
-    let bare = || DeploymentConfig::builder().image("nginx");
-    let refused = |config: DeploymentConfigBuilder, version| {
+    let minimal = || DeploymentConfig::builder().image("nginx");
+    let rejection = |config: DeploymentConfigBuilder, version| {
         let client = mock.builder().api_version(version).build().unwrap();
         let error = client.deployments().deploy(&config.build().unwrap());
         error.unwrap_err().to_string()
     };
-    let text = refused(bare().public(true), ApiVersion::Rentals);
+    let text = rejection(minimal().public(true), ApiVersion::Rentals);
     assert!(text.starts_with("3 settings are wrong"), "{text}");
     let two = [PortMapping::tcp(80, 80), PortMapping::udp(53, 53)];
-    let text = refused(
+    let text = rejection(
         config().ports(two).volumes([VolumeMount::new("/a", "/b")]),
         ApiVersion::Deployments,
     );
@@ -263,7 +263,7 @@ fn deployments_are_listed_by_each_filter() {
 }
 
 #[test]
-fn a_create_whose_answer_was_lost_is_sent_once_and_found_again() {
+fn a_create_with_a_lost_response_is_sent_once_and_found() {
     for version in [ApiVersion::Rentals, ApiVersion::Deployments] {
         let mock = MockBasilica::speaking(version);
         let basilica = quick(&mock);
@@ -287,7 +287,7 @@ fn a_create_whose_answer_was_lost_is_sent_once_and_found_again() {
 }
 
 #[test]
-fn a_stop_whose_answer_was_lost_is_done() {
+fn a_stop_with_a_lost_response_succeeds() {
     let mock = MockBasilica::start();
     let basilica = quick(&mock);
     let made = basilica
@@ -307,15 +307,15 @@ fn a_stop_whose_answer_was_lost_is_done() {
 }
 
 #[test]
-fn status_operation_and_body_together_decide_what_is_sent_again() {
+fn status_operation_and_body_determine_what_is_retried() {
     let mock = MockBasilica::start();
     let basilica = quick(&mock);
-    // Any failure behind the gateway: nobody knows what came of it.
+    // A failure behind the gateway: the outcome is unknown.
     let config = config().executor_id("executor-9").build().unwrap();
     let error = basilica.deployments().deploy(&config).unwrap_err();
     assert_eq!(error.server_type(), Some("BASILICA_API_OTHER_ERROR"));
     assert_eq!((error.status(), count(&mock, "POST", "")), (Some(500), 1));
-    // Keys that cannot be fetched are told as final, and are back in a moment.
+    // A failure to fetch the keys is marked as final but is over soon.
     let short = mock.builder().max_retries(2).clock(ManualClock::default());
     let short = short.token(mock.access_token()).build().unwrap();
     mock.lose_keys(true);
@@ -329,7 +329,7 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
             .unwrap_err()
             .is_retryable()
     );
-    // It is a 503 in the gateway's own words: nothing was done.
+    // A 503 with the gateway's own error: nothing was done.
     assert_eq!(count(&mock, "POST", ""), 1 + 3);
     assert_eq!(
         short.health().unwrap().total_validators,
@@ -342,10 +342,10 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
             .filter(|r| r.path == "/health")
             .all(|r| !r.authorization)
     );
-    // An overload is waited out, since nothing was done.
+    // An overload is retried, since nothing was done.
     assert!(
         basilica.executors().list_available().is_ok(),
-        "an API key is checked elsewhere"
+        "API keys do not need the fetched keys"
     );
     mock.lose_keys(false);
     let before = count(&mock, "POST", "");
@@ -363,7 +363,7 @@ fn status_operation_and_body_together_decide_what_is_sent_again() {
 }
 
 #[test]
-fn the_other_api_is_told_from_neither_a_403_nor_a_404() {
+fn a_403_or_404_does_not_switch_to_the_other_api() {
     let mock = MockBasilica::speaking(ApiVersion::Deployments);
     let basilica = mock
         .builder()
@@ -372,13 +372,16 @@ fn the_other_api_is_told_from_neither_a_403_nor_a_404() {
         .unwrap();
     let error = basilica.executors().list_available().unwrap_err();
     assert!(error.is_forbidden() && !error.is_not_found());
-    assert!(error.to_string().contains("another API version"), "{error}");
+    assert!(
+        error.to_string().contains("the other API version"),
+        "{error}"
+    );
     let all = mock.requests();
     assert_eq!(all.len(), 1, "nothing else was tried");
 }
 
 #[test]
-fn the_newer_service_runs_deployments_by_the_name_that_it_gave_them() {
+fn the_newer_service_identifies_deployments_by_its_assigned_name() {
     let mock = MockBasilica::speaking(ApiVersion::Deployments);
     let basilica = mock.client();
     assert_eq!(

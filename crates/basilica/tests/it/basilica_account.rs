@@ -1,4 +1,4 @@
-//! Basilica: SSH keys, API keys, and what belongs to an account or to the newer service.
+//! Basilica: SSH keys, API keys, the account, and features of the newer service.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use satellite_basilica::{
 use crate::basilica::{SSH_KEY, config, count};
 
 #[test]
-fn without_ssh_a_key_is_sent_that_nobody_owns() {
+fn without_ssh_a_random_public_key_is_sent() {
     let mock = MockBasilica::start();
     let basilica = mock.client();
     let bare = || {
@@ -41,11 +41,11 @@ fn without_ssh_a_key_is_sent_that_nobody_owns() {
         assert_eq!(blob.len(), 68, "{key}");
         assert!(matches!(blob.as_bytes()[25], b'A'..=b'P'), "{key}");
     }
-    // A key of one's own is sent as it is.
+    // A configured key is sent unchanged.
     let config = bare().no_ssh(true).ssh_key(SSH_KEY).build().unwrap();
     basilica.deployments().deploy(&config).unwrap();
     assert_eq!(mock.deployed()[2]["ssh_public_key"], SSH_KEY);
-    // With SSH a key is required, and of a kind that the gateway takes.
+    // With SSH a key is required, of a type that the gateway accepts.
     let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY me@edge";
     for config in [
         bare(),
@@ -64,7 +64,7 @@ fn without_ssh_a_key_is_sent_that_nobody_owns() {
 
 /// The example of the README, statement by statement.
 #[test]
-fn the_example_of_the_readme_runs() {
+fn the_readme_example_runs() {
     let mock = MockBasilica::start();
     mock.script(&["epoch 1", "epoch 2"], Duration::from_millis(1));
     let basilica = mock.client();
@@ -90,7 +90,7 @@ fn the_example_of_the_readme_runs() {
 }
 
 #[test]
-fn api_keys_are_created_listed_and_deleted_by_a_login() {
+fn a_login_creates_lists_and_deletes_api_keys() {
     for version in [ApiVersion::Rentals, ApiVersion::Deployments] {
         let mock = MockBasilica::speaking(version);
         let token: String = mock.access_token();
@@ -109,7 +109,7 @@ fn api_keys_are_created_listed_and_deleted_by_a_login() {
         assert!(keys[0].last_used_at.is_some() && !keys[0].kid.is_empty());
         let again = person.account().create_api_key("edge_1", &[]).unwrap_err();
         assert!(again.is_conflict(), "{again}");
-        // A key manages no keys.
+        // An API key cannot manage keys.
         let error = worker.account().api_keys().unwrap_err();
         assert!(error.is_unauthorized(), "{error}");
         assert_eq!(error.server_type(), Some("BASILICA_API_AUTH_ERROR"));
@@ -146,7 +146,7 @@ fn api_keys_are_created_listed_and_deleted_by_a_login() {
 }
 
 #[test]
-fn the_list_takes_each_state_that_the_gateway_has_and_no_other() {
+fn the_list_accepts_only_the_gateways_states() {
     let mock = MockBasilica::start();
     let basilica = mock.client();
     let deployments = basilica.deployments();
@@ -200,7 +200,7 @@ fn the_list_takes_each_state_that_the_gateway_has_and_no_other() {
 }
 
 #[test]
-fn the_newer_service_restarts_and_tells_events_offerings_and_money() {
+fn the_newer_service_has_restarts_events_offerings_and_billing() {
     let mock = MockBasilica::speaking(ApiVersion::Deployments);
     let basilica = mock.client();
     let deployments = basilica.deployments();
@@ -260,7 +260,7 @@ fn the_newer_service_restarts_and_tells_events_offerings_and_money() {
 }
 
 #[test]
-fn what_only_the_newer_service_has_is_refused_before_anything_is_sent() {
+fn features_of_the_newer_service_are_rejected_before_anything_is_sent() {
     let mock = MockBasilica::start();
     let basilica = mock.client();
     let account = basilica.account();

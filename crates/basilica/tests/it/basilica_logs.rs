@@ -1,4 +1,4 @@
-//! The logs of Basilica, over whatever cuts them.
+//! The logs of Basilica, across disconnects.
 
 use std::hash::{BuildHasher, RandomState};
 use std::thread;
@@ -12,7 +12,7 @@ use satellite_serve::testing::Fault;
 
 use crate::basilica::{config, count, quick};
 
-/// A deployment that has printed so many lines.
+/// A deployment that has printed this number of lines.
 fn printed(mock: &MockBasilica, lines: usize) -> (BasilicaClient, String) {
     let basilica = quick(mock);
     let config = config().build().unwrap();
@@ -25,17 +25,20 @@ fn expected(lines: std::ops::Range<usize>) -> Vec<String> {
     lines.map(|n| format!("line {n} €")).collect()
 }
 
-/// Waits until the log was opened so many times.
+/// Waits until the log was opened this number of times.
 fn until_asked(mock: &MockBasilica, times: usize) {
     let begun = Instant::now();
     while count(mock, "GET", "/logs") < times {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it was given up");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "timed out waiting for the log requests"
+        );
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn a_follow_that_is_cut_fifty_times_at_random_bytes_loses_and_doubles_no_line() {
+fn a_follow_cut_fifty_times_at_random_has_no_lost_or_duplicate_lines() {
     let mock = MockBasilica::start();
     let (basilica, id) = printed(&mock, 1000);
     mock.finish(&id);
@@ -56,7 +59,7 @@ fn a_follow_that_is_cut_fifty_times_at_random_bytes_loses_and_doubles_no_line() 
 }
 
 #[test]
-fn neither_a_quiet_hour_nor_the_gateways_own_time_limit_ends_a_follow() {
+fn neither_silence_nor_the_gateways_time_limit_ends_a_follow() {
     let mock = MockBasilica::start();
     let (basilica, id) = printed(&mock, 1);
     (0..20).for_each(|_| mock.give_up_log(0));
@@ -74,7 +77,7 @@ fn neither_a_quiet_hour_nor_the_gateways_own_time_limit_ends_a_follow() {
 }
 
 #[test]
-fn silence_is_no_end_while_the_deployment_runs() {
+fn silence_does_not_end_a_follow_while_the_deployment_runs() {
     let mock = MockBasilica::start();
     let mut limits = TimeLimits::default();
     limits.idle = Duration::from_millis(20);
@@ -89,19 +92,19 @@ fn silence_is_no_end_while_the_deployment_runs() {
             mock.print(&id, "at last");
             mock.forget(&id);
         });
-        // The line may have gone with the deployment; the end is well either way.
+        // The line may be lost with the deployment; the stream succeeds either way.
         assert!(log.by_ref().all(|line| line.unwrap().message == "at last"));
     });
     assert_eq!(log.ended(), Some(Ended::Complete));
 }
 
 #[test]
-fn lines_that_went_with_the_deployment_are_not_passed_over() {
+fn lines_lost_with_the_deployment_are_an_error() {
     let mock = MockBasilica::start();
     let (basilica, id) = printed(&mock, 10);
     mock.give_up_log(300);
     let mut log = basilica.deployments().logs(&id, true).unwrap();
-    // Gone by the time that it is asked after, and its log with it.
+    // The deployment and its log are deleted before the next status request.
     mock.fault("GET", &id, Fault::Status(404));
     mock.fault("GET", &id, Fault::Status(404));
     let last = log.by_ref().last().unwrap();
@@ -110,7 +113,7 @@ fn lines_that_went_with_the_deployment_are_not_passed_over() {
 }
 
 #[test]
-fn a_tail_begins_with_the_last_lines_and_is_resumed_behind_them() {
+fn a_tail_starts_with_the_last_lines_and_resumes_after_them() {
     let mock = MockBasilica::start();
     let (basilica, id) = printed(&mock, 100);
     mock.finish(&id);

@@ -1,4 +1,4 @@
-//! The tokens of Basilica: renewed, and kept in a file.
+//! The tokens of Basilica: refresh and storage in a file.
 
 use std::sync::Barrier;
 use std::thread;
@@ -14,7 +14,7 @@ use crate::basilica::count;
 use crate::recorder;
 
 #[test]
-fn a_refused_token_is_renewed_once_for_sixteen_threads() {
+fn a_rejected_token_is_refreshed_once_for_sixteen_threads() {
     let mock = MockBasilica::start();
     let basilica = mock.renewing().build().unwrap();
     mock.end_token();
@@ -35,7 +35,7 @@ fn a_refused_token_is_renewed_once_for_sixteen_threads() {
 }
 
 #[test]
-fn a_key_is_never_renewed_and_a_session_that_is_over_is_a_refused_token() {
+fn an_api_key_is_never_refreshed_and_an_expired_session_is_unauthorized() {
     let mock = MockBasilica::start();
     let key = mock.renewing().token("basilica_unknown").build().unwrap();
     assert!(
@@ -66,7 +66,7 @@ fn a_key_is_never_renewed_and_a_session_that_is_over_is_a_refused_token() {
 }
 
 #[test]
-fn without_a_token_of_now_the_first_call_begins_with_a_renewal() {
+fn without_an_access_token_the_first_call_starts_with_a_refresh() {
     let mock = MockBasilica::start();
     let basilica = mock.renewing().token("").build().unwrap();
     basilica.executors().list_available().unwrap();
@@ -74,15 +74,15 @@ fn without_a_token_of_now_the_first_call_begins_with_a_renewal() {
     assert_eq!(
         count(&mock, "GET", "/executors"),
         1,
-        "no call was made to be refused"
+        "no call was made without a token"
     );
 }
 
 #[test]
 fn a_token_file_is_private_replaced_by_rename_and_shared() {
     let mock = MockBasilica::start();
-    let folder = tempdir();
-    let path = folder.join("token.json");
+    let directory = tempdir();
+    let path = directory.join("token.json");
     let client = || mock.renewing().token_file(&path).build().unwrap();
     let first = client();
     mock.end_token();
@@ -103,29 +103,29 @@ fn a_token_file_is_private_replaced_by_rename_and_shared() {
         second.executors().list_available().unwrap();
         let after = std::fs::metadata(&path).unwrap();
         assert_eq!(after.permissions().mode() & 0o777, 0o600);
-        assert_ne!(before.ino(), after.ino(), "another file in its place");
+        assert_ne!(before.ino(), after.ino(), "the file was replaced");
     }
-    // The first one takes what the second has renewed.
+    // The first client uses the tokens that the second has refreshed.
     let renewals = mock.renewals();
     first.executors().list_available().unwrap();
     assert_eq!(mock.renewals(), renewals);
-    // Without a file and a refresh token there is nothing to begin with.
+    // Without a file and a refresh token the client cannot be built.
     let error = BasilicaClient::builder()
         .variables(Variables::from_lookup(|_| None))
         .url(mock.url())
         .auth0(mock.url(), "x")
-        .token_file(folder.join("none"))
+        .token_file(directory.join("none"))
         .build()
         .unwrap_err();
     assert!(error.is_settings(), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
-fn a_kept_token_that_is_about_to_end_is_renewed_before_it_does() {
+fn a_stored_token_is_refreshed_before_it_expires() {
     let mock = MockBasilica::start();
-    let folder = tempdir();
-    let path = folder.join("token.json");
+    let directory = tempdir();
+    let path = directory.join("token.json");
     let keep = |expires_at: u64| {
         let kept = json!({
             "access_token": mock.access_token(),
@@ -150,7 +150,7 @@ fn a_kept_token_that_is_about_to_end_is_renewed_before_it_does() {
     let error = mock.renewing().token_file(&path).build().unwrap_err();
     assert!(error.to_string().contains("token.json"), "{error}");
     assert!(!error.to_string().contains("hush"), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn no_token_is_in_a_log_line() {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("the token was renewed"))
+            .any(|line| line.contains("refreshed the access token"))
     );
     for line in &lines {
         assert!(!tokens.iter().any(|token| line.contains(token)), "{line}");
@@ -180,10 +180,10 @@ fn no_token_is_in_a_log_line() {
 }
 
 #[test]
-fn clients_that_share_a_token_file_renew_once() {
+fn clients_that_share_a_token_file_refresh_once() {
     let mock = MockBasilica::start();
-    let folder = tempdir();
-    let path = folder.join("token.json");
+    let directory = tempdir();
+    let path = directory.join("token.json");
     mock.end_token();
     let maker = mock.renewing().token_file(&path).build().unwrap();
     maker.executors().list_available().unwrap();
@@ -201,7 +201,7 @@ fn clients_that_share_a_token_file_renew_once() {
         }
     });
     assert_eq!(mock.renewals(), 2);
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

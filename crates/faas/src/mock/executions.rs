@@ -1,4 +1,4 @@
-//! Executions: read from a request, run, answered.
+//! Executions: parses a request, runs it and builds the response.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,31 +9,33 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::answers::error_response;
+use super::kind::FaasKind;
 use super::runner::{self, End, Job};
-use super::world::{Execution, Shared};
-use super::{FaasKind, files, output};
+use super::server::{Execution, Shared};
+use super::{files, output};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
-/// A request that was read and found good.
-struct Order {
+/// A parsed and validated request.
+struct Command {
     command: Value,
     words: Vec<String>,
     envs: Vec<(String, String)>,
     image: Value,
     limit: Duration,
-    folder: PathBuf,
+    directory: PathBuf,
     cache_key: Option<String>,
 }
 
-/// `POST …/execute`, and whatever has its form.
+/// `POST …/execute`, and routes with the same format.
 pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str>) -> Response {
-    let order = match order(shared, &asked.body, from) {
-        Ok(order) => order,
-        Err(refusal) => return refusal,
+    let command = match parse(shared, &asked.body, from) {
+        Ok(command) => command,
+        Err(error) => return error,
     };
-    if let Some(key) = &order.cache_key {
-        if let Some(known) = shared.world().cached.get(key) {
+    if let Some(key) = &command.cache_key {
+        if let Some(known) = shared.lock().cached.get(key) {
             let mut known = known.clone();
             if shared.kind != FaasKind::Gateway {
                 known["cached"] = true.into();
@@ -41,59 +43,59 @@ pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str
             return Response::json(200, known.to_string());
         }
     }
-    if let Some(pretended) = pretended(shared, &asked.body) {
-        return pretended;
+    if let Some(response) = fake_checkpoint(shared, &asked.body) {
+        return response;
     }
-    let (id, is_cancelled) = begin(shared, &order);
+    let (id, is_cancelled) = start(shared, &command);
     let is_streamed =
         shared.kind != FaasKind::Gateway && query(asked.query, "stream") == Some("true");
     if !is_streamed {
-        let result = run(shared, &order, &id, &is_cancelled);
+        let result = run(shared, &command, &id, &is_cancelled);
         return Response::json(200, result.to_string());
     }
     let (at, running) = (Arc::clone(shared), id.clone());
-    thread::spawn(move || run(&at, &order, &running, &is_cancelled));
+    thread::spawn(move || run(&at, &command, &running, &is_cancelled));
     output::stream(shared, &id, true)
 }
 
-/// `POST …/fork` of the gateway: each of its two variants lacks a parent, and what
-/// fails is left out.
+/// `POST …/fork` of the gateway: both variants lack a parent and so fail, and the
+/// response omits failed variants.
 pub(super) fn fork(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
-    match order(shared, &asked.body, None) {
-        Err(refusal) if refusal.status() != 500 => refusal,
+    match parse(shared, &asked.body, None) {
+        Err(error) if error.status() != 500 => error,
         _ => Response::json(200, "[]"),
     }
 }
 
-/// The gateway answers checkpointed executions with a word, and runs nothing.
-fn pretended(shared: &Shared, body: &[u8]) -> Option<Response> {
+/// The gateway responds to checkpointed executions with a fixed text and runs nothing.
+fn fake_checkpoint(shared: &Shared, body: &[u8]) -> Option<Response> {
     let fields: Value = serde_json::from_slice(body).ok()?;
     if shared.kind != FaasKind::Gateway || fields["mode"] != "checkpointed" {
         return None;
     }
-    let mut world = shared.world();
+    let mut server = shared.lock();
     let word = match fields["snapshot_id"].as_str() {
-        Some(id) if !world.snapshots.iter().any(|one| one["id"] == id) => {
+        Some(id) if !server.snapshots.iter().any(|one| one["id"] == id) => {
             return Some(Response::new(500));
         }
         Some(_) => "Restored",
         None => "Checkpointed",
     };
     let result = json!({
-        "request_id": world.new_id("exec"), "exit_code": 0, "stdout": word, "stderr": "",
+        "request_id": server.new_id("exec"), "exit_code": 0, "stdout": word, "stderr": "",
         "duration_ms": 200, "output": word, "logs": "", "error": null,
     });
     Some(Response::json(200, result.to_string()))
 }
 
-fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Response> {
+fn parse(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Command, Response> {
     let Ok(fields) = serde_json::from_slice::<Value>(body) else {
         return Err(Response::text(
             400,
             "Failed to parse the request body as JSON",
         ));
     };
-    let unfit = |what: &str| {
+    let unprocessable = |what: &str| {
         let text = "Failed to deserialize the JSON body into the target type";
         Response::text(422, format!("{text}: {what}"))
     };
@@ -111,7 +113,7 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
             .and_then(|words| words.iter().map(text).collect()),
         false => text(&fields["command"]).map(|script| vec!["sh".into(), "-c".into(), script]),
     };
-    let words: Vec<String> = words.ok_or_else(|| unfit("command"))?;
+    let words: Vec<String> = words.ok_or_else(|| unprocessable("command"))?;
     let pair = |value: &Value| match is_server {
         true => {
             let (name, value) = value.as_str()?.split_once('=')?;
@@ -123,29 +125,35 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
         },
     };
     let envs = list(&fields["env_vars"]).and_then(|all| all.iter().map(pair).collect());
-    let envs = envs.ok_or_else(|| unfit("env_vars: invalid type: map, expected a sequence"))?;
+    let envs =
+        envs.ok_or_else(|| unprocessable("env_vars: invalid type: map, expected a sequence"))?;
     let image = &fields["image"];
     if !is_known(shared, image) {
         return Err(match shared.kind {
             FaasKind::Gateway => Response::new(500),
-            _ => super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such environment"),
+            _ => error_response(shared, 404, "NOT_FOUND", "the environment does not exist"),
         });
     }
     if shared.kind == FaasKind::Gateway && !can_run(&fields, from) {
         return Err(Response::new(500));
     }
-    let folder = folder(shared, &fields, from).ok_or_else(|| {
-        super::routes::refusal(shared, 404, "NOT_FOUND", "there is no such state")
+    let directory = directory(shared, &fields, from).ok_or_else(|| {
+        error_response(
+            shared,
+            404,
+            "NOT_FOUND",
+            "the snapshot, branch or execution does not exist",
+        )
     })?;
-    let max = shared.world().max_time;
-    let told = fields["timeout_ms"].as_u64().map(Duration::from_millis);
+    let max = shared.lock().max_time;
+    let requested = fields["timeout_ms"].as_u64().map(Duration::from_millis);
     let limit = match shared.kind {
         FaasKind::Gateway => max,
-        _ => told.map_or(max, |told| told.min(max)),
+        _ => requested.map_or(max, |limit| limit.min(max)),
     };
     let is_cached = fields["mode"] == "cached";
     let key = || match shared.kind {
-        // By the image and the beginning of the command, whatever the key.
+        // The image and the beginning of the command; the gateway ignores the key.
         FaasKind::Gateway => {
             let begin: String = text(&fields["command"])?.chars().take(100).collect();
             Some(format!("{image} {begin}"))
@@ -156,29 +164,29 @@ fn order(shared: &Shared, body: &[u8], from: Option<&str>) -> Result<Order, Resp
             fields["command"]
         )),
     };
-    Ok(Order {
+    Ok(Command {
         command: fields["command"].clone(),
         words,
         envs,
         image: image.clone(),
         limit,
-        folder: match fields["working_dir"].as_str() {
-            Some(inner) if shared.kind != FaasKind::Gateway => folder.join(inner),
-            _ => folder,
+        directory: match fields["working_dir"].as_str() {
+            Some(inner) if shared.kind != FaasKind::Gateway => directory.join(inner),
+            _ => directory,
         },
         cache_key: is_cached.then(key).flatten(),
     })
 }
 
-/// The image is one that the mock has, or names an environment.
+/// Whether the image is one of the mock's or names an environment.
 fn is_known(shared: &Shared, image: &Value) -> bool {
     let Some(name) = image.as_str() else {
         return image.is_null();
     };
-    let world = shared.world();
+    let server = shared.lock();
     let bare = name.split([':', '@']).next().unwrap_or_default();
-    let has_image = IMAGES.contains(&bare) || world.images.iter().any(|one| one == name);
-    let has_environment = world.environments.iter().any(|one| one["name"] == *image);
+    let has_image = IMAGES.contains(&bare) || server.images.iter().any(|one| one == name);
+    let has_environment = server.environments.iter().any(|one| one["name"] == *image);
     has_image || (shared.kind != FaasKind::Gateway && has_environment)
 }
 
@@ -187,8 +195,8 @@ const IMAGES: [&str; 9] = [
     "alpine", "busybox", "debian", "golang", "node", "python", "ruby", "rust", "ubuntu",
 ];
 
-/// Whether the gateway has what this needs: it has no microVMs, which persistent
-/// executions run on unless told otherwise, and a branch has to have a parent.
+/// Whether the gateway can run this request. It has no microVMs, which are the default
+/// runtime of persistent executions, and a branch needs a parent.
 fn can_run(fields: &Value, from: Option<&str>) -> bool {
     let runtime = fields["runtime"].as_str();
     match fields["mode"].as_str() {
@@ -198,58 +206,59 @@ fn can_run(fields: &Value, from: Option<&str>) -> bool {
     }
 }
 
-/// The folder to run in: a branch itself, a copy of what it begins with, or a
-/// new one.
-fn folder(shared: &Shared, fields: &Value, from: Option<&str>) -> Option<PathBuf> {
-    let mut world = shared.world();
+/// The directory to run in: that of the branch, a copy of the parent's, or a new one.
+fn directory(shared: &Shared, fields: &Value, from: Option<&str>) -> Option<PathBuf> {
+    let mut server = shared.lock();
     if let Some(branch) = fields["branch_from"].as_str() {
-        return world.folders.get(branch).cloned();
+        return server.directories.get(branch).cloned();
     }
-    let id = world.new_id("state");
+    let id = server.new_id("state");
     let new = shared.root.join(&id);
     match fields["snapshot_id"].as_str().or(from) {
-        Some(begin) => files::copy(world.folders.get(begin)?, &new).ok()?,
+        Some(begin) => files::copy(server.directories.get(begin)?, &new).ok()?,
         None => fs::create_dir(&new).ok()?,
     }
     Some(new)
 }
 
-fn begin(shared: &Shared, order: &Order) -> (String, Arc<AtomicBool>) {
-    let mut world = shared.world();
-    let id = world.new_id("exec");
-    let is_cancelled = Arc::new(AtomicBool::new(world.is_over));
-    let started_at = world.now();
-    world.folders.insert(id.clone(), order.folder.clone());
-    world.executions.push(Execution {
+fn start(shared: &Shared, command: &Command) -> (String, Arc<AtomicBool>) {
+    let mut server = shared.lock();
+    let id = server.new_id("exec");
+    let is_cancelled = Arc::new(AtomicBool::new(server.is_stopped));
+    let started_at = server.now();
+    server
+        .directories
+        .insert(id.clone(), command.directory.clone());
+    server.executions.push(Execution {
         id: id.clone(),
-        command: order.command.clone(),
-        image: order.image.clone(),
+        command: command.command.clone(),
+        image: command.image.clone(),
         status: "running",
         started_at,
         exit_code: None,
         events: vec![json!({ "type": "started", "request_id": id })],
         is_cancelled: Arc::clone(&is_cancelled),
     });
-    world.most_at_once = world.under_way().max(world.most_at_once);
+    server.peak_running = server.running().max(server.peak_running);
     (id, is_cancelled)
 }
 
-/// Runs it, and tells what came of it.
-fn run(shared: &Shared, order: &Order, id: &str, is_cancelled: &AtomicBool) -> Value {
+/// Runs the command and returns the result.
+fn run(shared: &Shared, command: &Command, id: &str, is_cancelled: &AtomicBool) -> Value {
     let begun = Instant::now();
-    let max_output = shared.world().max_output;
+    let max_output = shared.lock().max_output;
     let job = Job {
-        words: &order.words,
-        envs: &order.envs,
-        folder: &order.folder,
-        limit: order.limit,
+        words: &command.words,
+        envs: &command.envs,
+        directory: &command.directory,
+        limit: command.limit,
         max_output,
         is_cancelled,
     };
     let end = runner::run(&job, |is_error, data| {
         let kind = if is_error { "stderr" } else { "stdout" };
         let event = json!({ "type": kind, "data": data });
-        if let Some(execution) = shared.world().execution(id) {
+        if let Some(execution) = shared.lock().execution(id) {
             execution.events.push(event);
         }
         shared.changed.notify_all();
@@ -264,7 +273,7 @@ fn run(shared: &Shared, order: &Order, id: &str, is_cancelled: &AtomicBool) -> V
         Ok(End::TimedOut) => (
             "timeout",
             124,
-            Some(format!("timed out after {:?}", order.limit)),
+            Some(format!("timed out after {:?}", command.limit)),
         ),
         Ok(End::TooMuchOutput) => (
             "error",
@@ -274,8 +283,8 @@ fn run(shared: &Shared, order: &Order, id: &str, is_cancelled: &AtomicBool) -> V
         Ok(End::Cancelled) => ("cancelled", 137, Some("cancelled".to_owned())),
         Err(error) => ("error", 127, Some(error.to_string())),
     };
-    let mut world = shared.world();
-    let Some(execution) = world.execution(id) else {
+    let mut server = shared.lock();
+    let Some(execution) = server.execution(id) else {
         return Value::Null;
     };
     execution.status = status;
@@ -301,10 +310,10 @@ fn run(shared: &Shared, order: &Order, id: &str, is_cancelled: &AtomicBool) -> V
             })
         }
     };
-    if let (Some(key), "success") = (&order.cache_key, status) {
-        world.cached.insert(key.clone(), result.clone());
+    if let (Some(key), "success") = (&command.cache_key, status) {
+        server.cached.insert(key.clone(), result.clone());
     }
-    drop(world);
+    drop(server);
     shared.changed.notify_all();
     result
 }

@@ -1,4 +1,4 @@
-//! The folders of executions, snapshots and branches.
+//! The directories of executions, snapshots and branches.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use satellite_core::http::retry;
 
-/// A folder for all of them, gone with the mock.
+/// The parent directory of all of them, deleted with the mock.
 pub(super) fn new_root() -> io::Result<PathBuf> {
     let name = format!(
         "mock-faas-{}-{:016x}",
@@ -18,7 +18,7 @@ pub(super) fn new_root() -> io::Result<PathBuf> {
     Ok(root)
 }
 
-/// `from` and all that is in it, as `to`.
+/// Copies the directory `from` recursively to `to`.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

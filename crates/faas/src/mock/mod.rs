@@ -1,43 +1,32 @@
-//! FaaS on loopback, which really runs what it is told.
+//! A mock of FaaS on loopback, which really runs the commands.
 
+mod answers;
 mod executions;
 mod files;
+mod kind;
 mod output;
 mod routes;
 mod runner;
-mod world;
+mod server;
 
 use std::sync::{Arc, MutexGuard};
 
-use world::{KEY, Shared, World};
+pub use kind::FaasKind;
+use server::{KEY, ServerState, Shared};
 
-use crate::FaasBuilder;
-use crate::{FaasClient, FaasDialect};
+use crate::client::{FaasBuilder, FaasClient};
+use crate::dialect::FaasDialect;
 use satellite_core::Variables;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Host;
 use satellite_serve::testing::Seen;
 
-/// Which server of the family a [`MockFaas`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FaasKind {
-    /// One that keeps to the contract: every route, each with what it promises.
-    Contract,
-    /// The real gateway: exit codes are 0, output and errors are merged, time
-    /// limits and folders are ignored, checkpointed executions are answered and not
-    /// run, half of the routes are not there.
-    Gateway,
-    /// The second server: the contract in the other dialect, and every refusal
-    /// a 400.
-    Server,
-}
-
-/// A FaaS server in the process. It runs each command by `sh` in a child process
-/// and a folder of its own, within limits on its time and its output.
+/// A FaaS server in this process. It runs each command with `sh` in its own child
+/// process and directory, with limits on its time and output.
 ///
-/// Being a tool for tests, it panics with a message where a program would return
-/// an error. It shuts nothing in: run nothing by it that you would not type.
+/// Because it is a test tool, it panics with a message where production code would
+/// return an error. It has no sandbox: run only commands that you would
+/// run yourself.
 ///
 /// ```
 /// use satellite_faas::MockFaas;
@@ -55,7 +44,7 @@ pub struct MockFaas {
 }
 
 impl MockFaas {
-    /// A server that keeps to the contract.
+    /// A server that implements the whole contract.
     pub fn start() -> Self {
         Self::of(FaasKind::Contract)
     }
@@ -64,19 +53,19 @@ impl MockFaas {
     pub fn of(kind: FaasKind) -> Self {
         let shared = Shared::new(kind)
             .map(Arc::new)
-            .unwrap_or_else(|error| panic!("the mock of FaaS has no folder: {error}"));
+            .unwrap_or_else(|error| panic!("the mock of FaaS cannot create a directory: {error}"));
         let at = Arc::clone(&shared);
         let host = Host::start(move |asked| routes::answer(&at, asked))
             .unwrap_or_else(|error| panic!("the mock of FaaS cannot listen: {error}"));
         MockFaas { host, shared, kind }
     }
 
-    /// Its address.
+    /// Its base URL.
     pub fn url(&self) -> String {
         self.host.url()
     }
 
-    /// A client for it, to be changed.
+    /// A builder for a client of this server.
     pub fn builder(&self) -> FaasBuilder {
         let dialect = match self.kind {
             FaasKind::Server => FaasDialect::Server,
@@ -89,52 +78,52 @@ impl MockFaas {
             .dialect(dialect)
     }
 
-    /// A client for it.
+    /// A client of this server.
     pub fn client(&self) -> FaasClient {
         self.builder()
             .build()
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Adds a container image, by its full name. There are `alpine`, `busybox`,
+    /// Adds a container image, by its full name. By default it has `alpine`, `busybox`,
     /// `debian`, `golang`, `node`, `python`, `ruby`, `rust` and `ubuntu`, with any
     /// tag. All commands run on this host, whatever their image.
     pub fn add_image(&self, name: &str) {
-        self.world().images.push(name.to_owned());
+        self.lock().images.push(name.to_owned());
     }
 
-    /// No execution takes longer, whatever it is told. Default: 60 s.
+    /// The upper limit for the time of an execution. Default: 60 s.
     pub fn max_time(&self, limit: std::time::Duration) {
-        self.world().max_time = limit;
+        self.lock().max_time = limit;
     }
 
-    /// No execution prints more than so many bytes: the rest is left out, and the
-    /// execution ended. Default: 1 MiB.
+    /// The upper limit for the output of an execution: the rest is dropped and the
+    /// execution is killed. Default: 1 MiB.
     pub fn max_output(&self, bytes: usize) {
-        self.world().max_output = bytes;
+        self.lock().max_output = bytes;
     }
 
-    /// Cuts the next stream or log behind so many bytes of its body.
+    /// Breaks the connection of the next stream or log after `bytes` bytes of its body.
     pub fn cut_stream(&self, bytes: usize) {
-        self.world().cuts.push_back(bytes);
+        self.lock().cuts.push_back(bytes);
     }
 
-    /// Refuses so many requests, as too many.
+    /// Rejects the next `requests` requests with a rate limit error.
     pub fn limit_rate(&self, requests: u32) {
-        self.world().refusals = requests;
+        self.lock().rate_limited = requests;
     }
 
-    /// How many executions were begun.
+    /// How many executions were started.
     pub fn executions(&self) -> usize {
-        self.world().executions.len()
+        self.lock().executions.len()
     }
 
-    /// The most executions that were under way at once.
+    /// The largest number of executions that ran at the same time.
     pub fn most_at_once(&self) -> usize {
-        self.world().most_at_once
+        self.lock().peak_running
     }
 
-    /// What happens to the next request with this method and this in its path.
+    /// Injects a fault into the next request with this method whose path contains `path`.
     pub fn fault(&self, method: &str, path: &str, fault: Fault) {
         self.host.fault(method, path, fault);
     }
@@ -144,8 +133,8 @@ impl MockFaas {
         self.host.seen()
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
+    fn lock(&self) -> MutexGuard<'_, ServerState> {
+        self.shared.lock()
     }
 }
 

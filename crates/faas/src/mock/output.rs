@@ -1,9 +1,9 @@
-//! The output of an execution as it goes over the wire.
+//! The output of an execution in wire format.
 
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
-use super::world::Shared;
+use super::server::Shared;
 use satellite_serve::Response;
 
 pub(super) fn stream(shared: &Arc<Shared>, id: &str, follow: bool) -> Response {
@@ -11,7 +11,7 @@ pub(super) fn stream(shared: &Arc<Shared>, id: &str, follow: bool) -> Response {
         shared: Arc::clone(shared),
         id: id.to_owned(),
         follow,
-        cut: shared.world().cuts.pop_front(),
+        cut: shared.lock().cuts.pop_front(),
         next: 0,
         buffer: Vec::new(),
         sent: 0,
@@ -25,7 +25,7 @@ struct Events {
     shared: Arc<Shared>,
     id: String,
     follow: bool,
-    /// The connection breaks behind so many bytes.
+    /// The connection breaks after this number of bytes.
     cut: Option<usize>,
     next: usize,
     buffer: Vec<u8>,
@@ -55,14 +55,14 @@ impl Read for Events {
 }
 
 impl Events {
-    /// The next event, waited for in a follow; `None` at the end.
+    /// The next event, waiting for it in a follow; `None` at the end.
     fn event(&mut self) -> Option<String> {
-        let mut world = self.shared.world();
+        let mut server = self.shared.lock();
         loop {
-            if world.is_over {
+            if server.is_stopped {
                 return None;
             }
-            let execution = world.execution(&self.id)?;
+            let execution = server.execution(&self.id)?;
             if let Some(event) = execution.events.get(self.next) {
                 self.next += 1;
                 return Some(format!("data: {event}\n\n"));
@@ -70,8 +70,8 @@ impl Events {
             if !self.follow || execution.status != "running" {
                 return None;
             }
-            let changed = self.shared.changed.wait(world);
-            world = changed.unwrap_or_else(PoisonError::into_inner);
+            let changed = self.shared.changed.wait(server);
+            server = changed.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

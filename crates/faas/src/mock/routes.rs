@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::world::{KEY, Shared, World};
-use super::{FaasKind, executions, files, output};
+use super::answers::{error_response, found};
+use super::kind::FaasKind;
+use super::server::{KEY, ServerState, Shared};
+use super::{executions, files, output};
 use satellite_serve::Response;
 use satellite_serve::testing::{Asked, query};
 
 pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
     if (asked.method, asked.path) == ("GET", "/health") {
         let uptime = u64::try_from(shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // The gateway says so on any Linux, whether it has microVMs or not.
+        // The gateway reports this on any Linux, whether it has microVMs or not.
         let firecracker = shared.kind == FaasKind::Gateway && cfg!(target_os = "linux");
         return found(&json!({
             "status": "healthy", "docker": true, "firecracker": firecracker, "uptime_ms": uptime,
@@ -22,17 +24,17 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
     let Some(path) = asked.path.strip_prefix("/api/v1/") else {
         return Response::new(404);
     };
-    if let Some(refusal) = refused(shared, asked) {
-        return refusal;
+    if let Some(rejection) = rejected(shared, asked) {
+        return rejection;
     }
     let segments: Vec<_> = path.split('/').collect();
     let both = |shared: &Arc<Shared>| match (asked.method, segments.as_slice()) {
         ("POST", ["execute"]) => {
-            shared.world().asked += 1;
+            shared.lock().total_requests += 1;
             Some(executions::execute(shared, asked, None))
         }
         ("POST", ["snapshots"]) => Some(snapshot(shared, &asked.body)),
-        ("GET", ["snapshots"]) => Some(found(&json!(shared.world().snapshots))),
+        ("GET", ["snapshots"]) => Some(found(&json!(shared.lock().snapshots))),
         ("POST", ["snapshots", id, "restore"]) => Some(restore(shared, id)),
         _ => None,
     };
@@ -43,82 +45,82 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
     answer.unwrap_or_else(|| Response::new(404))
 }
 
-/// The gateway asks nobody for a key.
-fn refused(shared: &Shared, asked: &Asked<'_>) -> Option<Response> {
+/// Rejects an unknown key or too many requests. The gateway requires no key.
+fn rejected(shared: &Shared, asked: &Asked<'_>) -> Option<Response> {
     let key = match shared.kind {
         FaasKind::Gateway => return None,
         FaasKind::Contract => asked.authorization?.strip_prefix("Bearer "),
         FaasKind::Server => asked.api_key,
     };
     if key != Some(KEY) {
-        return Some(refusal(shared, 401, "UNAUTHORIZED", "the key is not known"));
+        return Some(error_response(shared, 401, "UNAUTHORIZED", "unknown key"));
     }
-    let mut world = shared.world();
-    let is_limited = world.refusals > 0;
-    world.refusals = world.refusals.saturating_sub(1);
-    drop(world);
-    is_limited.then(|| refusal(shared, 429, "RATE_LIMIT_EXCEEDED", "too many requests"))
+    let mut server = shared.lock();
+    let is_limited = server.rate_limited > 0;
+    server.rate_limited = server.rate_limited.saturating_sub(1);
+    drop(server);
+    is_limited.then(|| error_response(shared, 429, "RATE_LIMIT_EXCEEDED", "too many requests"))
 }
 
-/// Routes of the contract that the gateway has not.
+/// Routes of the contract that the gateway lacks.
 fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Option<Response> {
-    let mut world = shared.world();
-    let absent = || refusal(shared, 404, "NOT_FOUND", "there is none of that name");
+    let mut server = shared.lock();
+    let absent = || error_response(shared, 404, "NOT_FOUND", "it does not exist");
     Some(match (asked.method, segments) {
         ("GET", ["executions"]) => {
-            let all: Vec<_> = world.executions.iter().map(|one| one.told()).collect();
+            let all: Vec<_> = server.executions.iter().map(|one| one.to_json()).collect();
             found(&json!(all))
         }
         (method, ["executions", id, rest @ ..]) => {
-            let Some(execution) = world.execution(id) else {
+            let Some(execution) = server.execution(id) else {
                 return Some(absent());
             };
             match (method, rest) {
-                ("GET", []) => found(&execution.told()),
+                ("GET", []) => found(&execution.to_json()),
                 ("DELETE", []) => {
                     execution.is_cancelled.store(true, Ordering::SeqCst);
                     Response::new(204)
                 }
                 ("GET", ["logs"]) => {
-                    drop(world);
+                    drop(server);
                     output::stream(shared, id, query(asked.query, "follow") == Some("true"))
                 }
                 _ => return None,
             }
         }
-        ("GET", ["environments"]) => found(&json!(world.environments)),
-        ("POST", ["environments"]) => create_environment(shared, &mut world, &asked.body),
+        ("GET", ["environments"]) => found(&json!(server.environments)),
+        ("POST", ["environments"]) => create_environment(shared, &mut server, &asked.body),
         (method, ["environments", name]) => {
-            let at = world
+            let at = server
                 .environments
                 .iter()
                 .position(|one| one["name"] == *name);
             let Some(at) = at else { return Some(absent()) };
             match method {
-                "GET" => found(&world.environments[at]),
+                "GET" => found(&server.environments[at]),
                 "PUT" => {
                     let change: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-                    merge(&mut world.environments[at], &change);
-                    found(&world.environments[at])
+                    merge(&mut server.environments[at], &change);
+                    found(&server.environments[at])
                 }
                 "DELETE" => {
-                    world.environments.remove(at);
+                    server.environments.remove(at);
                     Response::new(204)
                 }
                 _ => return None,
             }
         }
         (method, ["snapshots", id, rest @ ..]) => {
-            let at = world.snapshots.iter().position(|one| one["id"] == *id);
+            let at = server.snapshots.iter().position(|one| one["id"] == *id);
             let Some(at) = at else { return Some(absent()) };
             match (method, rest) {
-                ("GET", []) => found(&world.snapshots[at]),
+                ("GET", []) => found(&server.snapshots[at]),
                 ("DELETE", []) => {
-                    world.snapshots.remove(at);
+                    server.snapshots.remove(at);
                     Response::new(204)
                 }
                 ("POST", ["branch"]) => {
-                    drop(world);
+                    drop(server);
                     branch(shared, id, &asked.body)
                 }
                 _ => return None,
@@ -128,34 +130,35 @@ fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Optio
     })
 }
 
-/// Routes of the gateway that the contract has not.
+/// Routes of the gateway that are not in the contract.
 fn gateway(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Option<Response> {
     let fields: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     Some(match (asked.method, segments) {
         ("POST", ["fork"]) => executions::fork(shared, asked),
         ("POST", ["executions", id, "fork"]) => executions::execute(shared, asked, Some(id)),
         ("POST", ["instances"]) => {
-            let mut world = shared.world();
+            let mut server = shared.lock();
             let made = json!({
-                "id": world.new_id("instance"), "name": fields["name"], "image": fields["image"],
-                "status": "running", "created_at": world.now(), "cpu_cores": null,
+                "id": server.new_id("instance"), "name": fields["name"], "image": fields["image"],
+                "status": "running", "created_at": server.now(), "cpu_cores": null,
                 "memory_mb": null,
             });
-            world.instances.push(made.clone());
+            server.instances.push(made.clone());
             found(&made)
         }
-        ("GET", ["instances"]) => found(&json!(shared.world().instances)),
+        ("GET", ["instances"]) => found(&json!(shared.lock().instances)),
         ("POST", ["instances", _, "exec"]) => Response::new(501),
         ("POST", ["instances", _, "stop"]) => Response::new(204),
         ("POST", ["prewarm"]) if fields["count"].is_u64() => Response::new(200),
         ("POST", ["prewarm"]) => Response::text(422, "missing field `count`"),
         ("GET", ["pools"]) => found(&json!(["alpine:latest"])),
         ("GET", ["metrics"]) => found(&json!({
-            "total_requests": shared.world().asked,
-            // It counts answers within 10 ms as cache hits, and the last two never.
+            "total_requests": shared.lock().total_requests,
+            // The gateway counts responses within 10 ms as cache hits, and never counts
+            // the last two.
             "cache_hits": 0, "cache_hit_rate": 0.0, "docker_executions": 0, "vm_executions": 0,
         })),
-        // Of any execution: it ends at once, and says nothing.
+        // For any execution: an empty stream that ends at once.
         ("GET", ["logs", _, "stream"]) => {
             Response::new(200).header("content-type", "text/event-stream")
         }
@@ -163,20 +166,20 @@ fn gateway(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Option
     })
 }
 
-fn create_environment(shared: &Shared, world: &mut World, body: &[u8]) -> Response {
+fn create_environment(shared: &Shared, server: &mut ServerState, body: &[u8]) -> Response {
     let mut made: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(name) = made["name"].as_str().map(str::to_owned) else {
-        return refusal(shared, 422, "INVALID", "name: expected a text");
+        return error_response(shared, 422, "INVALID", "name: expected a string");
     };
-    if world
+    if server
         .environments
         .iter()
         .any(|one| one["name"] == name.as_str())
     {
-        return refusal(shared, 409, "CONFLICT", "there is one of that name");
+        return error_response(shared, 409, "CONFLICT", "the name is already in use");
     }
-    made["id"] = world.new_id("env").into();
-    world.environments.push(made.clone());
+    made["id"] = server.new_id("env").into();
+    server.environments.push(made.clone());
     Response::json(201, made.to_string())
 }
 
@@ -185,36 +188,36 @@ fn snapshot(shared: &Shared, body: &[u8]) -> Response {
     let Some(container) = fields["container_id"].as_str() else {
         return Response::text(422, "missing field `container_id`");
     };
-    let mut world = shared.world();
-    let id = world.new_id("snapshot");
-    // The gateway makes a snapshot of anything, and nothing of it.
+    let mut server = shared.lock();
+    let id = server.new_id("snapshot");
+    // The gateway accepts any id, and saves no state.
     if shared.kind != FaasKind::Gateway {
         let to = shared.root.join(&id);
-        let copied = world
-            .folders
+        let copied = server
+            .directories
             .get(container)
             .map(|from| files::copy(from, &to));
         if !matches!(copied, Some(Ok(()))) {
-            return refusal(shared, 404, "NOT_FOUND", "there is no such execution");
+            return error_response(shared, 404, "NOT_FOUND", "the execution does not exist");
         }
-        world.folders.insert(id.clone(), to);
+        server.directories.insert(id.clone(), to);
     }
     let made = json!({
         "id": id, "name": fields["name"], "container_id": container,
-        "created_at": world.now(), "size_bytes": 1024 * 1024,
+        "created_at": server.now(), "size_bytes": 1024 * 1024,
     });
-    world.snapshots.push(made.clone());
+    server.snapshots.push(made.clone());
     found(&made)
 }
 
 fn restore(shared: &Shared, id: &str) -> Response {
-    if !shared.world().snapshots.iter().any(|one| one["id"] == id) {
+    if !shared.lock().snapshots.iter().any(|one| one["id"] == id) {
         return match shared.kind {
             FaasKind::Gateway => Response::new(404),
-            _ => refusal(shared, 404, "NOT_FOUND", "there is no such snapshot"),
+            _ => error_response(shared, 404, "NOT_FOUND", "the snapshot does not exist"),
         };
     }
-    match opened(shared, id) {
+    match new_branch(shared, id) {
         Some(made) => found(&made),
         None => Response::new(500),
     }
@@ -223,26 +226,26 @@ fn restore(shared: &Shared, id: &str) -> Response {
 fn branch(shared: &Shared, id: &str, body: &[u8]) -> Response {
     let fields: Value = serde_json::from_slice(body).unwrap_or_default();
     let count = fields["count"].as_u64().unwrap_or(1);
-    let made: Option<Vec<_>> = (0..count).map(|_| opened(shared, id)).collect();
+    let made: Option<Vec<_>> = (0..count).map(|_| new_branch(shared, id)).collect();
     match made {
         Some(made) => found(&json!(made)),
         None => Response::new(500),
     }
 }
 
-/// A state of its own that begins with the snapshot's.
-fn opened(shared: &Shared, id: &str) -> Option<Value> {
-    let mut world = shared.world();
-    let branch = world.new_id("branch");
+/// A new branch with a copy of the snapshot's state.
+fn new_branch(shared: &Shared, id: &str) -> Option<Value> {
+    let mut server = shared.lock();
+    let branch = server.new_id("branch");
     let to = shared.root.join(&branch);
     match shared.kind {
         FaasKind::Gateway => std::fs::create_dir(&to).ok()?,
-        _ => files::copy(world.folders.get(id)?, &to).ok()?,
+        _ => files::copy(server.directories.get(id)?, &to).ok()?,
     }
-    world.folders.insert(branch.clone(), to);
+    server.directories.insert(branch.clone(), to);
     Some(json!({
         "id": branch, "name": format!("restored-{id}"), "image": "restored", "status": "running",
-        "created_at": world.now(), "cpu_cores": null, "memory_mb": null,
+        "created_at": server.now(), "cpu_cores": null, "memory_mb": null,
     }))
 }
 
@@ -250,17 +253,4 @@ fn merge(into: &mut Value, change: &Value) {
     if let (Some(into), Some(change)) = (into.as_object_mut(), change.as_object()) {
         into.extend(change.clone());
     }
-}
-
-/// The second server has one status for all of them.
-pub(super) fn refusal(shared: &Shared, status: u16, code: &str, error: &str) -> Response {
-    let status = match shared.kind {
-        FaasKind::Server => 400,
-        _ => status,
-    };
-    Response::json(status, json!({ "error": error, "code": code }).to_string())
-}
-
-fn found(document: &Value) -> Response {
-    Response::json(200, document.to_string())
 }

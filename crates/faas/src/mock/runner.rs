@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What to run, and where.
+/// A command and its limits.
 pub(super) struct Job<'a> {
     pub(super) words: &'a [String],
     pub(super) envs: &'a [(String, String)],
-    pub(super) folder: &'a Path,
+    pub(super) directory: &'a Path,
     pub(super) limit: Duration,
     pub(super) max_output: usize,
     pub(super) is_cancelled: &'a AtomicBool,
 }
 
-/// How it ended.
+/// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Exited(i32),
@@ -26,10 +26,11 @@ pub(super) enum End {
     Cancelled,
 }
 
-/// How often to look after a child.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often a child process is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Runs it, and hands each line on: whether it is an error, and its text.
+/// Runs the command and calls `print` for each line, with whether it is from standard
+/// error, and its text.
 pub(super) fn run(job: &Job<'_>, print: impl Fn(bool, String) + Sync) -> io::Result<End> {
     let (program, arguments) = job
         .words
@@ -40,9 +41,9 @@ pub(super) fn run(job: &Job<'_>, print: impl Fn(bool, String) + Sync) -> io::Res
         .args(arguments)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", job.folder)
+        .env("HOME", job.directory)
         .envs(job.envs.iter().map(|(name, value)| (name, value)))
-        .current_dir(job.folder)
+        .current_dir(job.directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -77,12 +78,12 @@ pub(super) fn run(job: &Job<'_>, print: impl Fn(bool, String) + Sync) -> io::Res
             } else if begun.elapsed() >= job.limit {
                 break Ok(End::TimedOut);
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         };
-        // What it has left in the background would keep the pipes open.
+        // Processes left in the background would keep the pipes open.
         kill(&mut child);
         match is_too_much.load(Ordering::SeqCst) {
-            true => Ok(End::TooMuchOutput), // and it may have died of a closed pipe
+            true => Ok(End::TooMuchOutput), // even if it exited because of a closed pipe
             false => end,
         }
     })
@@ -118,7 +119,7 @@ fn lines(
     let mut line = Vec::new();
     loop {
         line.clear();
-        // A line without an end is bounded as well.
+        // Also limit a line without a newline.
         let most = left.load(Ordering::SeqCst) as u64;
         match (&mut pipe).take(most + 1).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,

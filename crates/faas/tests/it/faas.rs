@@ -1,4 +1,4 @@
-//! FaaS: each operation of the contract, on a server that really runs commands.
+//! FaaS: every operation of the contract, on a server that really runs commands.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,20 +20,20 @@ pub fn count(mock: &MockFaas, method: &str, path: &str) -> usize {
     all.iter().filter(is_it).count()
 }
 
-/// Waits until something holds that other threads bring about.
+/// Waits until a condition, which other threads fulfil, holds.
 pub fn until(holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(
             begun.elapsed() < Duration::from_secs(20),
-            "it never came about"
+            "timed out waiting for the condition"
         );
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn a_command_is_run_and_its_end_told() {
+fn a_command_runs_and_returns_its_result() {
     let mock = MockFaas::start();
     let faas = mock.client();
     let result = faas.execute("echo out; echo err >&2; exit 7").unwrap();
@@ -58,7 +58,7 @@ fn a_command_is_run_and_its_end_told() {
 }
 
 #[test]
-fn every_option_goes_over_the_wire() {
+fn every_option_is_sent() {
     let mock = MockFaas::start();
     let request = ExecutionRequest::command(["sh", "-c", "cat; echo $GREETING"])
         .environment("python-ai")
@@ -92,32 +92,35 @@ fn every_option_goes_over_the_wire() {
     ] {
         assert!(mock.client().execute(wrong).unwrap_err().is_settings());
     }
-    assert_eq!(mock.executions(), 1, "nothing was sent that is wrong");
+    assert_eq!(mock.executions(), 1, "an invalid request was sent");
 }
 
 #[test]
-fn a_file_is_run_by_what_its_name_ends_in() {
+fn a_file_is_run_according_to_its_extension() {
     let mock = MockFaas::start();
-    let folder = std::env::temp_dir().join(format!("faas-file-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let script = folder.join("script.sh");
+    let directory = std::env::temp_dir().join(format!("faas-file-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let script = directory.join("script.sh");
     std::fs::write(&script, "#!/bin/sh\necho \"it's $((6 * 7))\"\n").unwrap();
     assert_eq!(
         mock.client().execute_file(&script).unwrap().stdout,
         "it's 42\n"
     );
-    let python = folder.join("script.py");
+    let python = directory.join("script.py");
     std::fs::write(&python, "print('hi')").unwrap();
     let _ = mock.client().execute_file(&python).unwrap(); // wherever there is a python3
     let last = mock.requests().pop().unwrap();
     assert!(String::from_utf8(last.body).unwrap().contains("python3 -c"));
-    let error = mock.client().execute_file(folder.join("none")).unwrap_err();
+    let error = mock
+        .client()
+        .execute_file(directory.join("none"))
+        .unwrap_err();
     assert!(error.to_string().contains("none"), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
-fn a_batch_is_bounded_in_order_and_survives_its_failures() {
+fn a_batch_is_bounded_ordered_and_survives_failures() {
     let mock = MockFaas::start();
     let faas = mock.builder().max_parallel(3).build().unwrap();
     let mut requests: Vec<_> = (0..12)
@@ -143,7 +146,7 @@ fn a_batch_is_bounded_in_order_and_survives_its_failures() {
 }
 
 #[test]
-fn a_time_limit_is_told_and_kept_by_a_server_that_can() {
+fn a_server_that_supports_time_limits_enforces_them() {
     let mock = MockFaas::start();
     let request = ExecutionRequest::shell("echo begun; sleep 30").timeout(Duration::from_secs(4));
     let result = mock.client().execute(&request).unwrap();
@@ -153,7 +156,7 @@ fn a_time_limit_is_told_and_kept_by_a_server_that_can() {
 }
 
 #[test]
-fn a_command_that_prints_without_end_is_ended() {
+fn a_command_with_endless_output_is_killed() {
     let mock = MockFaas::start();
     mock.max_output(10_000);
     let result = mock.client().execute("yes").unwrap();
@@ -162,7 +165,7 @@ fn a_command_that_prints_without_end_is_ended() {
 }
 
 #[test]
-fn an_execution_whose_answer_was_lost_is_sent_once_and_found_in_the_list() {
+fn an_execution_with_a_lost_response_is_sent_once_and_found_in_the_list() {
     let mock = MockFaas::start();
     let faas = mock
         .builder()
@@ -188,7 +191,7 @@ fn an_execution_whose_answer_was_lost_is_sent_once_and_found_in_the_list() {
 }
 
 #[test]
-fn environments_are_made_changed_and_deleted() {
+fn environments_are_created_updated_and_deleted() {
     let mock = MockFaas::start();
     let faas = mock.client();
     let environments = faas.environments();
@@ -247,7 +250,7 @@ fn environments_are_made_changed_and_deleted() {
 }
 
 #[test]
-fn branches_of_a_snapshot_have_a_state_of_their_own() {
+fn branches_of_a_snapshot_have_separate_state() {
     let mock = MockFaas::start();
     let faas = mock.client();
     let snapshots = faas.snapshots();
@@ -291,7 +294,7 @@ fn branches_of_a_snapshot_have_a_state_of_their_own() {
 }
 
 #[test]
-fn a_result_that_is_kept_is_not_made_twice() {
+fn a_cached_result_is_not_computed_again() {
     let mock = MockFaas::start();
     let request = ExecutionRequest::shell("date +%N")
         .mode(Mode::Cached)
@@ -302,7 +305,7 @@ fn a_result_that_is_kept_is_not_made_twice() {
 }
 
 #[test]
-fn a_key_that_is_not_known_is_refused_and_shown_by_nothing() {
+fn an_unknown_key_is_rejected_and_never_printed() {
     let mock = MockFaas::start();
     let faas = mock.builder().token("hush-hush-hush").build().unwrap();
     let error = faas.execute("true").unwrap_err();
@@ -312,7 +315,7 @@ fn a_key_that_is_not_known_is_refused_and_shown_by_nothing() {
 }
 
 #[test]
-fn the_second_server_is_spoken_to_in_its_dialect() {
+fn the_second_server_is_called_in_its_dialect() {
     let mock = MockFaas::of(FaasKind::Server);
     let faas = mock
         .builder()
@@ -328,15 +331,21 @@ fn the_second_server_is_spoken_to_in_its_dialect() {
         serde_json::json!(["sh", "-c", "echo $((1 + 1))"])
     );
     assert!(mock.requests().iter().all(|request| !request.authorization));
-    // Every refusal is a 400: its code tells what it is.
+    // Every error response is a 400: its code says what went wrong.
     let stranger = mock.builder().token("x").build().unwrap();
     let error = stranger.execute("true").unwrap_err();
     assert_eq!((error.status(), error.is_unauthorized()), (Some(400), true));
     assert!(faas.executions().get("exec-9").unwrap_err().is_not_found());
     mock.limit_rate(2);
-    assert!(faas.environments().list().is_ok(), "waited out");
+    assert!(
+        faas.environments().list().is_ok(),
+        "the rate limit was not waited out"
+    );
     mock.limit_rate(1);
-    assert!(faas.execute("true").is_ok(), "nothing was done: sent again");
+    assert!(
+        faas.execute("true").is_ok(),
+        "the rejected request was not retried"
+    );
     let once = mock.builder().max_retries(0);
     mock.limit_rate(1);
     let error = once.build().unwrap().execute("true").unwrap_err();
@@ -351,12 +360,12 @@ fn a_client_is_built_from_the_environment() {
             .build()
     };
     assert_eq!(from(|_| None).unwrap().url(), "http://localhost:8080");
-    let told = from(|name| match name {
+    let configured = from(|name| match name {
         "FAAS_ENDPOINT" => Some("https://faas.example.com/".to_owned()),
         "FAAS_DIALECT" => Some("server".to_owned()),
         _ => None,
     });
-    assert_eq!(told.unwrap().url(), "https://faas.example.com");
+    assert_eq!(configured.unwrap().url(), "https://faas.example.com");
     let wrong = from(|name| match name {
         "FAAS_DIALECT" => Some("latin".to_owned()),
         "FAAS_MAX_PARALLEL" => Some("0".to_owned()),
@@ -373,7 +382,7 @@ fn a_client_is_built_from_the_environment() {
 }
 
 #[test]
-fn variables_and_what_is_read_are_shown_by_nothing() {
+fn variables_and_stdin_are_never_printed() {
     let request = ExecutionRequest::shell("cat")
         .env("TOKEN", "hush-1")
         .stdin("hush-2");

@@ -1,4 +1,4 @@
-//! The real FaaS gateway: what it does otherwise than its contract has it.
+//! The real FaaS gateway: where it deviates from the contract.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,10 @@ fn an_exit_code_is_had_from_the_shell_where_the_gateway_answers_0() {
     let faas = mock.client();
     let script = "echo out; echo err >&2; exit 7";
     let plain = faas.execute(script).unwrap();
-    assert_eq!(plain.exit_code, 0, "that is the trap");
+    assert_eq!(
+        plain.exit_code, 0,
+        "the gateway quirk that this test is about"
+    );
     assert!(plain.is_merged());
     let checked = ExecutionRequest::shell(script).checked(true);
     let result = faas.execute(&checked).unwrap();
@@ -28,13 +31,13 @@ fn an_exit_code_is_had_from_the_shell_where_the_gateway_answers_0() {
     assert_eq!(
         result.stdout.len(),
         "out\nerr\n".len(),
-        "the mark is taken off"
+        "the marker is removed"
     );
     assert_eq!(result.extra["output"], result.stdout.as_str());
     assert!(!format!("{result:?}").contains("exit-"), "{result:?}");
     let words = ExecutionRequest::command(["sh", "-c", "exit 3"]).checked(true);
     assert_eq!(faas.execute(&words).unwrap().exit_code, 3);
-    // A shell that never came to tell is no success.
+    // A shell that did not report its exit code is not a success.
     let killed = ExecutionRequest::shell("kill -9 $$").checked(true);
     assert!(
         faas.execute(&killed)
@@ -42,19 +45,19 @@ fn an_exit_code_is_had_from_the_shell_where_the_gateway_answers_0() {
             .to_string()
             .contains("exit code")
     );
-    // A server that tells the truth is believed as well.
+    // A server that returns real exit codes works too.
     let honest = MockFaas::start();
     assert_eq!(honest.client().execute(&checked).unwrap().exit_code, 7);
 }
 
 #[test]
-fn a_folder_that_the_gateway_ignores_is_changed_into_by_the_shell() {
+fn the_shell_changes_into_a_directory_that_the_gateway_ignores() {
     let mock = gateway();
     let pwd = ExecutionRequest::shell("pwd").working_dir("/");
     assert_ne!(
         mock.client().execute(&pwd).unwrap().stdout,
         "/\n",
-        "that is the trap"
+        "the gateway quirk that this test is about"
     );
     assert_eq!(
         mock.client().execute(pwd.checked(true)).unwrap().stdout,
@@ -67,7 +70,7 @@ fn a_folder_that_the_gateway_ignores_is_changed_into_by_the_shell() {
 }
 
 #[test]
-fn a_time_limit_that_the_gateway_ignores_is_kept_by_the_client() {
+fn the_client_enforces_a_time_limit_that_the_gateway_ignores() {
     let mock = gateway();
     let begun = Instant::now();
     let request = ExecutionRequest::shell("sleep 30").timeout(Duration::from_secs(1));
@@ -83,11 +86,11 @@ fn a_time_limit_that_the_gateway_ignores_is_kept_by_the_client() {
         error.to_string().contains("the work may still run"),
         "{error}"
     );
-    assert_eq!(mock.executions(), 1, "it was sent once, and runs on");
+    assert_eq!(mock.executions(), 1, "it was sent once and keeps running");
 }
 
 #[test]
-fn absent_routes_are_unsupported_and_named() {
+fn missing_routes_are_unsupported_and_named() {
     let mock = gateway();
     let faas = mock.client();
     let spec = EnvironmentSpec::new("alpine:latest");
@@ -159,7 +162,7 @@ fn absent_routes_are_unsupported_and_named() {
 }
 
 #[test]
-fn a_stream_of_a_server_that_has_none_comes_in_one_piece() {
+fn a_server_without_streaming_returns_all_output_at_once() {
     let mock = gateway();
     let mut stream = mock
         .client()
@@ -197,7 +200,7 @@ fn a_500_without_a_reason_is_told_as_such() {
 }
 
 #[test]
-fn a_checkpointed_execution_that_did_not_run_is_no_success() {
+fn a_checkpointed_execution_that_did_not_run_is_an_error() {
     let mock = gateway();
     let faas = mock.client();
     let checkpointed = ExecutionRequest::shell("echo hi").mode(Mode::Checkpointed);
@@ -206,14 +209,14 @@ fn a_checkpointed_execution_that_did_not_run_is_no_success() {
     assert!(error.to_string().contains("without running"), "{error}");
     let refused = faas.executions().stream(&checkpointed).unwrap_err();
     assert!(refused.is_settings(), "{refused}");
-    // A server that keeps to the contract runs it.
+    // A server that implements the contract runs it.
     let honest = MockFaas::start();
     let result = honest.client().execute(&checkpointed).unwrap();
     assert_eq!(result.stdout, "hi\n");
 }
 
 #[test]
-fn a_script_that_fails_makes_no_snapshot_on_any_dialect() {
+fn a_failed_script_creates_no_snapshot_in_any_dialect() {
     for kind in [FaasKind::Contract, FaasKind::Gateway, FaasKind::Server] {
         let mock = MockFaas::of(kind);
         let faas = mock.client();
@@ -230,7 +233,7 @@ fn a_script_that_fails_makes_no_snapshot_on_any_dialect() {
 }
 
 #[test]
-fn routes_that_read_no_body_are_sent_none() {
+fn routes_without_a_body_are_sent_none() {
     let mock = gateway();
     let faas = mock.client();
     let snapshot = faas.snapshots().create("anything", None).unwrap();
@@ -246,7 +249,7 @@ fn routes_that_read_no_body_are_sent_none() {
 }
 
 #[test]
-fn what_the_gateway_has_beside_the_contract_works() {
+fn the_gateways_additional_routes_work() {
     let mock = gateway();
     let faas = mock.client();
     let extras = faas.gateway();
@@ -271,7 +274,7 @@ fn what_the_gateway_has_beside_the_contract_works() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn nothing_of_an_execution_outlives_the_mock() {
+fn no_execution_outlives_the_mock() {
     let mock = gateway();
     let mark = format!("29.{:06}", std::process::id());
     let script = format!("sleep {mark} & sleep {mark}");
@@ -284,7 +287,7 @@ fn nothing_of_an_execution_outlives_the_mock() {
         all.filter(|line| line.starts_with("sleep") && line.contains(&mark))
             .count()
     };
-    assert_eq!(runs(), 2, "the gateway lets it run on");
+    assert_eq!(runs(), 2, "the gateway does not stop it");
     drop(mock);
     until(|| runs() == 0);
 }

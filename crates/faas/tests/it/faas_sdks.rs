@@ -1,5 +1,5 @@
-//! The calls that the gateway's own Python and TypeScript SDKs make, byte by byte in
-//! what matters, against the mock of that gateway: what they read has to be there.
+//! Sends the requests of the gateway's own Python and TypeScript SDKs to the mock of that
+//! gateway and checks that the responses contain what the SDKs read.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use satellite_faas::FaasKind;
 use satellite_faas::MockFaas;
 use serde_json::{Value, json};
 
-/// One request as those SDKs send it: JSON, and no key.
+/// Sends one request as those SDKs do: JSON, without a key.
 fn ask(mock: &MockFaas, method: &str, path: &str, body: Option<Value>) -> (u16, String, String) {
     let host = mock.url().replace("http://", "");
     let body = body.map_or_else(String::new, |body| body.to_string());
@@ -33,7 +33,7 @@ fn post(mock: &MockFaas, path: &str, body: Value) -> Value {
     serde_json::from_str(&answer).unwrap_or_default()
 }
 
-/// `execute(command, image, env_vars)` of both: a runtime and a cache key always.
+/// `execute(command, image, env_vars)` of both SDKs: always with a runtime and a cache key.
 fn execute(mock: &MockFaas, command: &str, more: Value) -> Value {
     let mut body = json!({
         "command": command, "image": "alpine:latest", "runtime": "auto", "timeout_ms": 30000,
@@ -46,7 +46,7 @@ fn execute(mock: &MockFaas, command: &str, more: Value) -> Value {
 }
 
 #[test]
-fn execute_answers_all_that_the_sdks_read() {
+fn execute_returns_all_fields_that_the_sdks_read() {
     let mock = MockFaas::of(FaasKind::Gateway);
     let result = execute(&mock, "echo hi; echo oops >&2", json!({}));
     for field in ["request_id", "output", "logs", "stdout", "stderr"] {
@@ -72,7 +72,7 @@ fn execute_answers_all_that_the_sdks_read() {
             "{command}"
         );
     }
-    // Variables as an object are refused as a whole.
+    // Variables as a JSON object are rejected.
     let body = json!({ "command": "true", "env_vars": { "A": "1" } });
     assert_eq!(ask(&mock, "POST", "/api/v1/execute", Some(body)).0, 422);
 }
@@ -103,7 +103,7 @@ fn a_fork_of_an_execution_is_an_execute_with_a_parent() {
 }
 
 #[test]
-fn snapshots_prewarming_metrics_logs_and_health_answer_as_the_sdks_expect() {
+fn snapshots_prewarming_metrics_logs_and_health_respond_as_the_sdks_expect() {
     let mock = MockFaas::of(FaasKind::Gateway);
     let body = json!({ "container_id": "c-1", "name": "base", "description": null });
     let made = post(&mock, "/api/v1/snapshots", body);
@@ -154,7 +154,7 @@ fn snapshots_prewarming_metrics_logs_and_health_answer_as_the_sdks_expect() {
 }
 
 #[test]
-fn the_contract_answers_the_sdks_output_as_well() {
+fn the_contract_also_returns_the_output_field_of_the_sdks() {
     let mock = MockFaas::start();
     let result = mock.client().execute("echo out; echo err >&2").unwrap();
     assert_eq!(

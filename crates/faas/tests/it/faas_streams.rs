@@ -1,4 +1,4 @@
-//! FaaS: what executions print, as it comes.
+//! FaaS: the streamed output of executions.
 
 use std::thread;
 
@@ -39,7 +39,7 @@ fn an_execution_is_listed_followed_and_cancelled() {
 }
 
 #[test]
-fn a_stream_hands_out_what_is_printed_as_it_comes() {
+fn a_stream_returns_output_as_it_is_printed() {
     let mock = MockFaas::start();
     let faas = mock.client();
     let marker = std::env::temp_dir().join(format!("faas-go-{}", std::process::id()));
@@ -58,7 +58,7 @@ fn a_stream_hands_out_what_is_printed_as_it_comes() {
 }
 
 #[test]
-fn a_stream_that_is_cut_goes_on_by_the_log_and_runs_nothing_twice() {
+fn a_broken_stream_resumes_from_the_log_without_running_twice() {
     let mock = MockFaas::start();
     let faas = mock
         .builder()

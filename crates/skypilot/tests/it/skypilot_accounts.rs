@@ -1,4 +1,4 @@
-//! On whose account, at what price and for how long: what holds for all operations.
+//! Credentials, prices and time limits, which apply to all operations.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::skypilot_server::{Fake, PICKLE, shutting_down};
 
 #[test]
-fn the_credentials_of_a_client_go_with_every_operation() {
+fn the_credentials_of_a_client_are_sent_with_every_operation() {
     let fake = Fake::start();
     fake.returns("/status", json!([{ "name": "c", "status": "UP" }]));
     fake.returns("/queue", json!([]));
@@ -72,13 +72,13 @@ fn the_credentials_of_a_client_go_with_every_operation() {
         "{shown}"
     );
 
-    // The client that it came from is left without them.
+    // The original client does not send them.
     let _ = sky.terminate("c").unwrap();
     assert_eq!(fake.seen("POST /down")[1].body["env_vars"], Value::Null);
 }
 
 #[test]
-fn credentials_go_with_one_call() {
+fn credentials_can_be_sent_with_one_call() {
     let fake = Fake::start();
     fake.returns("/exec", json!({ "job_id": 1 }));
     let sky = fake.client();
@@ -111,7 +111,7 @@ fn credentials_go_with_one_call() {
 }
 
 #[test]
-fn a_client_without_a_token_is_the_same_user_in_every_call() {
+fn a_client_without_a_token_sends_the_same_user_in_every_call() {
     let fake = Fake::start();
     fake.returns("/status", json!([]));
     let sky = fake.builder().build().unwrap();
@@ -123,7 +123,7 @@ fn a_client_without_a_token_is_the_same_user_in_every_call() {
 }
 
 #[test]
-fn no_value_that_is_handed_out_holds_a_pickle() {
+fn no_returned_value_contains_a_pickle() {
     let fake = Fake::start();
     let cluster = json!({ "name": "c", "status": "UP", "handle": PICKLE, "kept": "text",
         "storage_mounts_metadata": PICKLE });
@@ -150,7 +150,7 @@ fn no_value_that_is_handed_out_holds_a_pickle() {
 }
 
 #[test]
-fn the_price_of_a_cluster_is_that_of_its_last_life() {
+fn the_price_of_a_cluster_is_that_of_its_latest_launch() {
     let fake = Fake::start();
     let life = |launched_at: u64, total_cost: f64| {
         json!({ "name": "c", "launched_at": launched_at, "duration": 1800,
@@ -166,7 +166,7 @@ fn the_price_of_a_cluster_is_that_of_its_last_life() {
 }
 
 #[test]
-fn one_time_limit_holds_for_all_calls_of_an_operation() {
+fn one_time_limit_applies_to_all_calls_of_an_operation() {
     let fake = Fake::start();
     fake.once("POST /status", || {
         shutting_down().header("retry-after", "60")
@@ -188,7 +188,7 @@ fn one_time_limit_holds_for_all_calls_of_an_operation() {
 }
 
 #[test]
-fn an_exec_that_is_cancelled_cancels_its_job() {
+fn a_cancelled_exec_cancels_its_job() {
     let fake = Fake::start();
     fake.returns("/exec", json!({ "job_id": 9 }));
     fake.streams(|| {

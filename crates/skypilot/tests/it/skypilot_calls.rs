@@ -1,4 +1,4 @@
-//! Each operation of SkyPilot, as it goes over the wire.
+//! The HTTP requests of every SkyPilot operation.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::skypilot_server::{Fake, health};
 
 #[test]
-fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
+fn a_launch_sends_all_options_and_reports_progress() {
     let fake = Fake::start();
     fake.returns("/launch", json!({ "job_id": 3, "handle": "gASVpickle" }));
     let launch = Launch::new("c", "run: echo\nenvs:\n  A: 1\n")
@@ -31,7 +31,7 @@ fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
         .wait_with(|record| seen.push(record.status.clone()))
         .unwrap();
     assert_eq!(launched.job_id, Some(3));
-    // It was asked after three times; only changes are told.
+    // It was polled three times; only changes are reported.
     assert_eq!(seen, [RequestStatus::Running, RequestStatus::Succeeded]);
 
     let sent = &fake.seen("POST /launch")[0];
@@ -53,7 +53,7 @@ fn a_launch_bears_all_that_it_was_told_and_tells_of_its_progress() {
 }
 
 #[test]
-fn credentials_go_with_a_name_and_are_never_shown() {
+fn credentials_are_sent_as_variables_and_never_printed() {
     let fake = Fake::start();
     let sky = fake.builder().user("00c0ffee", "ada").build().unwrap();
     let aws = CloudCredentials::aws("AKIA", "hush-hush")
@@ -64,7 +64,7 @@ fn credentials_go_with_a_name_and_are_never_shown() {
     assert!(!format!("{launch:?}").contains("hush"), "{launch:?}");
     assert!(!format!("{:?}", Task::yaml("envs:\n  A: hush\n")).contains("hush"));
     let _ = sky.launch(&launch).unwrap();
-    // The server shows it all to the owner; the record does not.
+    // The server shows the body to the owner; the record does not.
     let record = sky.requests("c").unwrap().remove(0);
     assert!(!format!("{record:?}").contains("hush"), "{record:?}");
     let expected = json!({
@@ -94,7 +94,7 @@ fn credentials_go_with_a_name_and_are_never_shown() {
 }
 
 #[test]
-fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
+fn gcp_credentials_are_rejected_with_a_reason_before_anything_is_sent() {
     let fake = Fake::start();
     let launch = Launch::new("c", "run: x").credentials(CloudCredentials::gcp("{}"));
     let error = fake.client().launch(&launch).unwrap_err();
@@ -104,7 +104,7 @@ fn gcp_credentials_are_refused_with_the_reason_before_anything_is_sent() {
 }
 
 #[test]
-fn clusters_are_read_without_their_private_keys_and_with_what_is_new() {
+fn clusters_are_listed_without_private_keys_and_with_unknown_fields() {
     let fake = Fake::start();
     let cluster = json!({ "name": "c", "status": "HIBERNATING", "cloud": "AWS", "nodes": 2, "moon": 1,
             "user_name": "ada", "user_hash": "00c0ffee" });
@@ -138,7 +138,7 @@ fn clusters_are_read_without_their_private_keys_and_with_what_is_new() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_an_empty_answer_and_not_found() {
+fn an_empty_response_means_that_the_cluster_is_not_found() {
     let fake = Fake::start();
     fake.returns("/status", json!([]));
     let error = fake.client().status("nobody").unwrap_err();
@@ -147,7 +147,7 @@ fn a_cluster_that_is_not_there_is_an_empty_answer_and_not_found() {
 }
 
 #[test]
-fn start_stop_terminate_and_autostop_say_what_they_mean() {
+fn start_stop_terminate_and_autostop_send_their_options() {
     let fake = Fake::start();
     let sky = fake.client();
     let start = Start::new("c").retry_until_up(true).idle_minutes_to_stop(9);
@@ -194,7 +194,7 @@ fn start_stop_terminate_and_autostop_say_what_they_mean() {
 }
 
 #[test]
-fn cancelling_names_what_to_cancel_always() {
+fn a_cancel_always_names_what_to_cancel() {
     let fake = Fake::start();
     fake.returns("/api/cancel", json!(["r-1"]));
     let sky = fake.client();
@@ -220,7 +220,7 @@ fn cancelling_names_what_to_cancel_always() {
 }
 
 #[test]
-fn jobs_are_listed_and_asked_after() {
+fn jobs_are_listed_and_polled() {
     let fake = Fake::start();
     fake.returns(
         "/queue",
@@ -247,7 +247,7 @@ fn jobs_are_listed_and_asked_after() {
     );
 }
 
-/// What a job's log is: the job run here, each line behind a coloured name.
+/// Runs the job locally and returns its log: each line after a coloured name.
 #[cfg(unix)]
 fn log_of(task: &str) -> String {
     let task: Value = serde_json::from_str(task).unwrap();
@@ -265,7 +265,7 @@ fn log_of(task: &str) -> String {
 
 #[cfg(unix)]
 #[test]
-fn exec_tells_the_exit_code_and_both_streams_apart() {
+fn exec_returns_the_exit_code_and_both_streams() {
     let fake = std::sync::Arc::new(Fake::start());
     fake.returns("/exec", json!({ "job_id": 9, "handle": null }));
     let sent = std::sync::Arc::downgrade(&fake);
@@ -298,7 +298,7 @@ fn exec_tells_the_exit_code_and_both_streams_apart() {
 }
 
 #[test]
-fn a_command_that_told_no_exit_code_is_an_error_that_says_how_its_job_ended() {
+fn a_command_without_an_exit_code_is_an_error_with_the_status_of_its_job() {
     let fake = Fake::start();
     fake.returns("/exec", json!({ "job_id": 9 }));
     fake.returns("/job_status", json!({ "9": "FAILED_SETUP" }));
@@ -313,7 +313,7 @@ const TABLE: &str = "Considered resources (1 node):\n----\n \
     AWS (us-east-1)  g5.4xlarge   16      64        A10G:1   1.62       \u{1b}[32m   ✔\u{1b}[0m   \n";
 
 #[test]
-fn an_estimate_is_the_chosen_row_and_exact_where_the_catalogue_agrees() {
+fn an_estimate_is_the_chosen_row_and_exact_if_the_catalogue_agrees() {
     let fake = Fake::start();
     fake.streams(|| Response::text(200, TABLE.repeat(3)));
     let offer = json!([
@@ -365,7 +365,7 @@ fn an_estimate_is_the_chosen_row_and_exact_where_the_catalogue_agrees() {
 }
 
 #[test]
-fn prices_costs_and_clouds_are_read() {
+fn prices_costs_and_clouds_are_parsed() {
     let fake = Fake::start();
     let row = json!([
         "AWS",
@@ -406,7 +406,7 @@ fn prices_costs_and_clouds_are_read() {
 }
 
 #[test]
-fn settings_come_from_the_variables_of_both_names() {
+fn settings_are_read_from_variables_with_either_name() {
     let fake = Fake::start();
     fake.returns("/status", json!([]));
     let build = |pairs: &[(&str, String)]| {
@@ -456,7 +456,7 @@ fn settings_come_from_the_variables_of_both_names() {
 }
 
 #[test]
-fn health_tells_the_version_and_refuses_one_that_is_too_old() {
+fn health_reports_the_version_and_rejects_one_that_is_too_old() {
     let fake = Fake::start();
     let health_of = fake.client().health().unwrap();
     assert!(health_of.is_healthy() && health_of.api_version == 62);
@@ -477,7 +477,7 @@ fn health_tells_the_version_and_refuses_one_that_is_too_old() {
 }
 
 #[test]
-fn work_that_takes_longer_than_its_limit_may_still_go_on() {
+fn work_that_exceeds_its_limit_may_still_be_running() {
     let fake = Fake::start();
     fake.ends("/stop", "SUCCEEDED", Value::Null, Value::Null, u64::MAX);
     let mut limits = TimeLimits::default();
@@ -491,11 +491,11 @@ fn work_that_takes_longer_than_its_limit_may_still_go_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_command_that_outlasts_the_limit_may_still_go_on() {
+fn a_command_that_exceeds_its_limit_may_still_be_running() {
     let fake = Fake::start();
     fake.returns("/exec", json!({ "job_id": 9 }));
     fake.streams(|| {
-        // Heartbeats, and nothing else, for ever.
+        // Endless heartbeats and nothing else.
         struct Heart;
         impl std::io::Read for Heart {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -509,7 +509,7 @@ fn a_command_that_outlasts_the_limit_may_still_go_on() {
     });
     let mut limits = TimeLimits::default();
     limits.work = Duration::from_millis(1500);
-    // By the real clock: nothing but reading takes time here.
+    // Uses the real clock: only reading takes time here.
     let sky = SkyPilotClient::builder()
         .variables(Variables::from_lookup(|_| None))
         .url(fake.url())
@@ -521,5 +521,8 @@ fn a_command_that_outlasts_the_limit_may_still_go_on() {
         !error.is_retryable(),
         "the command would run twice: {error}"
     );
-    assert!(error.to_string().contains("may still go on"), "{error}");
+    assert!(
+        error.to_string().contains("may still be running"),
+        "{error}"
+    );
 }

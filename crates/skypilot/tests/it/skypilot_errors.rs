@@ -1,4 +1,4 @@
-//! Every shape of an error, what may be sent again, and what is never shown.
+//! Every form of an error, what may be retried, and what is never printed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn launch() -> Launch {
 }
 
 #[test]
-fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again() {
+fn a_failed_request_has_the_servers_error_and_is_never_retried() {
     let kinds: [(&str, Is); 12] = [
         ("ClusterDoesNotExist", Error::is_not_found),
         ("PermissionDeniedError", Error::is_forbidden),
@@ -39,7 +39,7 @@ fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again
         assert!(is(&error) && !error.is_retryable(), "{kind}: {error}");
         assert_eq!(error.server_type(), Some(kind));
         assert_eq!(error.server_message(), Some("no cluster"));
-        // It was accepted, and failed there: that is no answer of HTTP.
+        // The request was accepted and failed on the server: not an HTTP error.
         assert_eq!(error.status(), None);
         assert!(
             error
@@ -53,7 +53,7 @@ fn what_a_request_failed_with_is_told_in_the_servers_words_and_never_asked_again
 }
 
 #[test]
-fn a_servers_name_for_a_failure_is_shown_in_one_line_that_a_terminal_does_not_obey() {
+fn the_servers_error_name_is_printed_on_one_line_without_control_characters() {
     let fake = Fake::start();
     let kind = format!("\u{1b}[31mClusterDoes\u{b}{}", "x".repeat(1_000));
     fake.fails("/down", &kind, "no cluster");
@@ -65,7 +65,7 @@ fn a_servers_name_for_a_failure_is_shown_in_one_line_that_a_terminal_does_not_ob
 }
 
 #[test]
-fn a_request_that_was_cancelled_is_an_error_of_its_own() {
+fn a_cancelled_request_has_its_own_error() {
     let fake = Fake::start();
     fake.ends("/stop", "CANCELLED", Value::Null, Value::Null, 1);
     let error = fake.client().stop("c").unwrap().wait().unwrap_err();
@@ -74,7 +74,7 @@ fn a_request_that_was_cancelled_is_an_error_of_its_own() {
 }
 
 #[test]
-fn every_shape_of_a_refusal_is_understood() {
+fn every_form_of_error_response_is_parsed() {
     let detail = |text: &str| json!({ "detail": text }).to_string();
     let shapes: [(u16, String, Is, &str); 9] = [
         (401, detail("Invalid or expired token"), Error::is_unauthorized, "Invalid or expired"),
@@ -123,7 +123,7 @@ fn every_shape_of_a_refusal_is_understood() {
 }
 
 #[test]
-fn a_crash_shows_the_last_line_of_its_traceback_and_is_asked_again_where_that_is_safe() {
+fn a_crash_reports_the_last_line_of_its_traceback_and_is_retried_if_safe() {
     let crash = || {
         Response::text(
             500,
@@ -174,7 +174,7 @@ fn a_launch_is_sent_again_after_the_servers_own_503_and_429_and_only_so_often() 
 }
 
 #[test]
-fn a_launch_whose_reply_was_lost_is_not_sent_again() {
+fn a_launch_with_a_lost_response_is_not_sent_again() {
     for lost in [Response::reset as fn() -> Response, || {
         Response::raw("HTTP/1.1 200 OK\r\n")
     }] {
@@ -193,7 +193,7 @@ fn a_launch_whose_reply_was_lost_is_not_sent_again() {
 }
 
 #[test]
-fn a_gateway_in_the_servers_place_leaves_the_outcome_of_a_launch_unknown() {
+fn a_gateway_error_leaves_the_outcome_of_a_launch_unknown() {
     for status in [502, 503, 504] {
         let page = move || Response::text(status, "<html>gateway</html>");
         let fake = Fake::start();
@@ -208,11 +208,11 @@ fn a_gateway_in_the_servers_place_leaves_the_outcome_of_a_launch_unknown() {
 }
 
 #[test]
-fn a_launch_behind_a_gateways_error_is_found_at_the_server() {
+fn a_launch_is_found_on_the_server_after_a_gateway_error() {
     for status in [502, 503, 504] {
         let fake = Fake::start();
         fake.once_carried_out("POST /launch", move || Response::new(status));
-        // The first look is lost as well.
+        // The first search fails as well.
         fake.once("GET /api/status", move || Response::new(status));
         let request = fake.client().launch(&launch()).unwrap();
         assert_eq!(request.record().unwrap().status, RequestStatus::Succeeded);
@@ -221,7 +221,7 @@ fn a_launch_behind_a_gateways_error_is_found_at_the_server() {
 }
 
 #[test]
-fn a_long_message_keeps_its_list_and_is_shown_in_one_line() {
+fn a_long_message_keeps_its_list_and_is_printed_on_one_line() {
     let fake = Fake::start();
     let places: Vec<_> = (1..=40)
         .map(|n| format!("  zone-{n}: no capacity"))
@@ -239,7 +239,7 @@ fn a_long_message_keeps_its_list_and_is_shown_in_one_line() {
 }
 
 #[test]
-fn nobody_there_is_known_to_have_done_nothing() {
+fn a_refused_connection_is_known_to_have_had_no_effect() {
     let gone = Fake::start();
     let sky = gone.builder().max_retries(3).build().unwrap();
     drop(gone);
@@ -248,7 +248,7 @@ fn nobody_there_is_known_to_have_done_nothing() {
 }
 
 #[test]
-fn waiting_outlasts_what_passes() {
+fn waiting_survives_transient_errors() {
     let fake = Fake::start();
     fake.returns("/stop", Value::Null);
     let request = fake.client().stop("c").unwrap();
@@ -260,7 +260,7 @@ fn waiting_outlasts_what_passes() {
 }
 
 #[test]
-fn a_call_ends_with_its_limit_and_says_what_is_known() {
+fn a_call_ends_at_its_limit_and_reports_the_outcome() {
     let fake = Fake::start();
     fake.once("POST /launch", || {
         std::thread::sleep(Duration::from_secs(30));
@@ -276,21 +276,24 @@ fn a_call_ends_with_its_limit_and_says_what_is_known() {
 }
 
 #[test]
-fn an_answer_that_no_api_server_gives_is_said_to_be_one() {
+fn a_response_that_is_not_from_an_api_server_is_reported() {
     let fake = Fake::start();
     fake.once("POST /launch", || {
         Response::text(200, "<html>Welcome to the hotel</html>")
     });
     let error = fake.client().launch(&launch()).unwrap_err();
-    assert!(error.to_string().contains("no API server"), "{error}");
+    assert!(
+        error.to_string().contains("not a SkyPilot API server"),
+        "{error}"
+    );
     fake.returns("/status", json!({ "secret": "hush-hush" }));
     let error = fake.client().list_clusters().unwrap_err();
-    assert!(error.to_string().contains("not expected"), "{error}");
+    assert!(error.to_string().contains("an unexpected value"), "{error}");
     assert!(!error.to_string().contains("hush"), "{error}");
 }
 
 #[test]
-fn a_token_is_shown_nowhere() {
+fn a_token_is_never_printed() {
     let fake = Fake::start();
     let sky = fake.builder().token("sky_very-secret").build().unwrap();
     fake.once("GET /api/status", || Response::new(404));

@@ -1,5 +1,5 @@
-//! A scripted SkyPilot API server: requests with ids and records, as the real
-//! one keeps them, and faults in front of it.
+//! A scripted SkyPilot API server: requests with ids and records, like those of the real
+//! one, and injected faults.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 pub struct Fake {
     server: Server,
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<ServerState>>,
 }
 
 #[derive(Default)]
-struct World {
+struct ServerState {
     outcomes: HashMap<String, Outcome>,
     faults: Vec<(String, When, Answer)>,
     streams: Vec<Answer>,
@@ -25,24 +25,24 @@ struct World {
     seen: Vec<Seen>,
 }
 
-/// What becomes of the requests of a path.
+/// The scripted outcome of the requests of a path.
 #[derive(Clone)]
 struct Outcome {
     status: &'static str,
     value: Value,
     error: Value,
-    /// How often it is asked after before it ends.
+    /// How often it is polled before it ends.
     polls: u64,
 }
 
 type Answer = Box<dyn Fn() -> Response + Send>;
 
-/// Whether a call with a fault reaches the server.
+/// Whether a call with an injected fault reaches the server.
 #[derive(Clone, Copy, PartialEq)]
 enum When {
     /// It does not.
     Before,
-    /// It does, and the server's answer is lost.
+    /// It does, and the server's response is lost.
     After,
 }
 
@@ -56,14 +56,14 @@ pub struct Seen {
 
 impl Fake {
     pub fn start() -> Self {
-        let world = Arc::new(Mutex::new(World::default()));
-        let shared = Arc::clone(&world);
+        let state = Arc::new(Mutex::new(ServerState::default()));
+        let shared = Arc::clone(&state);
         let server = Server::bind("127.0.0.1:0", Limits::default(), move |request| {
             answer(&shared, request)
         });
         Fake {
             server: server.unwrap(),
-            world,
+            state,
         }
     }
 
@@ -71,7 +71,7 @@ impl Fake {
         format!("http://{}", self.server.addr())
     }
 
-    /// A client whose waits take no time.
+    /// A client with simulated waits, which take no time.
     pub fn builder(&self) -> SkyPilotBuilder {
         SkyPilotClient::builder()
             .variables(Variables::from_lookup(|_| None))
@@ -101,41 +101,41 @@ impl Fake {
             error,
             polls,
         };
-        self.world().outcomes.insert(path.into(), outcome);
+        self.lock().outcomes.insert(path.into(), outcome);
     }
 
-    /// The next call of this kind, `POST /launch`, is answered so.
+    /// The next call of this kind, such as `POST /launch`, gets this response.
     pub fn once(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
         self.fault(call, When::Before, Box::new(answer));
     }
 
-    /// The next call of this kind is carried out, and answered so.
+    /// The next call of this kind is executed and gets this response.
     pub fn once_carried_out(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
         self.fault(call, When::After, Box::new(answer));
     }
 
     fn fault(&self, call: &str, when: When, answer: Answer) {
-        self.world().faults.push((call.into(), when, answer));
+        self.lock().faults.push((call.into(), when, answer));
     }
 
-    /// The next stream of `/logs` or `/api/stream`; the last one again and again.
+    /// The next stream of `/logs` or `/api/stream`; the last one is repeated.
     pub fn streams(&self, answer: impl Fn() -> Response + Send + 'static) {
-        self.world().streams.push(Box::new(answer));
+        self.lock().streams.push(Box::new(answer));
     }
 
     /// The calls so far.
     pub fn seen(&self, call: &str) -> Vec<Seen> {
-        let world = self.world();
+        let state = self.lock();
         let is_it = |seen: &&Seen| seen.call == call;
-        world.seen.iter().filter(is_it).cloned().collect()
+        state.seen.iter().filter(is_it).cloned().collect()
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap()
+    fn lock(&self) -> MutexGuard<'_, ServerState> {
+        self.state.lock().unwrap()
     }
 }
 
-fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
+fn answer(state: &Mutex<ServerState>, request: &mut Request<'_>) -> Response {
     let body = request.read_body().unwrap();
     let call = format!("{} {}", request.method(), request.path());
     let query = request.query().unwrap_or_default().to_owned();
@@ -148,10 +148,10 @@ fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
             .collect(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
-    let mut world = world.lock().unwrap();
-    world.seen.push(seen.clone());
-    let at = world.faults.iter().position(|(of, ..)| *of == call);
-    let fault = at.map(|at| world.faults.remove(at));
+    let mut state = state.lock().unwrap();
+    state.seen.push(seen.clone());
+    let at = state.faults.iter().position(|(of, ..)| *of == call);
+    let fault = at.map(|at| state.faults.remove(at));
     if let Some((_, When::Before, fault)) = &fault {
         return fault();
     }
@@ -161,14 +161,14 @@ fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
     let asked = asked.map(|(_, id)| id.rsplit('=').next().unwrap().to_owned());
     let response = match call.as_str() {
         "GET /api/health" => Response::json(200, health("62")),
-        "GET /api/status" => status(&mut world, asked, &query),
-        "GET /api/get" => got(&world, &asked.unwrap()),
-        "GET /api/stream" => stream(&mut world),
+        "GET /api/status" => status(&mut state, asked, &query),
+        "GET /api/get" => get_result(&state, &asked.unwrap()),
+        "GET /api/stream" => stream(&mut state),
         "POST /validate" => Response::json(200, "null"),
         _ => {
-            let id = hand_in(&mut world, request.path(), &seen.body);
+            let id = submit(&mut state, request.path(), &seen.body);
             let response = match request.path() {
-                "/logs" => stream(&mut world),
+                "/logs" => stream(&mut state),
                 _ => Response::json(200, "null"),
             };
             response.header("x-skypilot-request-id", id)
@@ -180,13 +180,13 @@ fn answer(world: &Mutex<World>, request: &mut Request<'_>) -> Response {
     }
 }
 
-/// A 503 in the server's own words: nothing was done.
+/// A 503 with the server's own error: nothing was done.
 pub fn shutting_down() -> Response {
     let detail = "Server is shutting down, please try again later.";
     Response::json(503, json!({ "detail": detail }).to_string())
 }
 
-/// `None`, pickled, as the server puts it into many a field.
+/// `None`, pickled, as the server puts it into many fields.
 pub const PICKLE: &str = "gAROLg==";
 
 pub fn health(version: &str) -> String {
@@ -194,9 +194,9 @@ pub fn health(version: &str) -> String {
         .to_string()
 }
 
-fn hand_in(world: &mut World, path: &str, body: &Value) -> String {
-    let id = format!("id-{}", world.records.len());
-    let outcome = world.outcomes.get(path).cloned().unwrap_or(Outcome {
+fn submit(state: &mut ServerState, path: &str, body: &Value) -> String {
+    let id = format!("id-{}", state.records.len());
+    let outcome = state.outcomes.get(path).cloned().unwrap_or(Outcome {
         status: "SUCCEEDED",
         value: match path {
             "/logs" => json!(0), // the exit code
@@ -206,7 +206,7 @@ fn hand_in(world: &mut World, path: &str, body: &Value) -> String {
         error: Value::Null,
         polls: 0,
     });
-    world.records.push(json!({
+    state.records.push(json!({
         "request_id": id,
         "name": format!("sky.{}", path.trim_start_matches('/')),
         "status": "RUNNING",
@@ -220,14 +220,14 @@ fn hand_in(world: &mut World, path: &str, body: &Value) -> String {
     id
 }
 
-fn status(world: &mut World, asked: Option<String>, query: &str) -> Response {
+fn status(state: &mut ServerState, asked: Option<String>, query: &str) -> Response {
     let Some(id) = asked else {
         let cluster = query.rsplit('=').next().unwrap();
-        let records = world.records.iter();
+        let records = state.records.iter();
         let about: Vec<_> = records.filter(|r| r["cluster_name"] == cluster).collect();
         return Response::json(200, json!(about).to_string());
     };
-    let record = world.records.iter_mut().find(|r| r["request_id"] == *id);
+    let record = state.records.iter_mut().find(|r| r["request_id"] == *id);
     let records: Vec<_> = record
         .map(|record| {
             match record["polls"].as_u64() {
@@ -242,8 +242,8 @@ fn status(world: &mut World, asked: Option<String>, query: &str) -> Response {
     Response::json(200, json!(records).to_string())
 }
 
-fn got(world: &World, id: &str) -> Response {
-    let Some(record) = world.records.iter().find(|r| r["request_id"] == *id) else {
+fn get_result(state: &ServerState, id: &str) -> Response {
+    let Some(record) = state.records.iter().find(|r| r["request_id"] == *id) else {
         let detail = format!("Request '{id}' not found");
         return Response::json(404, json!({ "detail": detail }).to_string());
     };
@@ -255,10 +255,10 @@ fn got(world: &World, id: &str) -> Response {
     }
 }
 
-fn stream(world: &mut World) -> Response {
-    match world.streams.len() {
+fn stream(state: &mut ServerState) -> Response {
+    match state.streams.len() {
         0 => Response::text(200, ""),
-        1 => world.streams[0](),
-        _ => world.streams.remove(0)(),
+        1 => state.streams[0](),
+        _ => state.streams.remove(0)(),
     }
 }

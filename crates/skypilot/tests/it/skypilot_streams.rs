@@ -1,4 +1,4 @@
-//! What servers print: followed, cut, resumed, cancelled.
+//! Log streams: followed, broken, resumed, cancelled.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn all(stream: &mut impl Iterator<Item = satellite_core::Result<String>>) -> Vec
     stream.by_ref().map(Result::unwrap).collect()
 }
 
-/// Says `text`, then nothing for a long time.
+/// Sends `text`, then nothing for a long time.
 fn stuck(text: &'static str) -> Response {
     struct Stuck;
     impl Read for Stuck {
@@ -26,14 +26,14 @@ fn stuck(text: &'static str) -> Response {
     Response::new(200).reader(text.as_bytes().chain(Stuck), None)
 }
 
-/// A body that ends before its length, so that the client notices.
+/// A body shorter than its declared length, so that the client notices.
 fn cut(text: &str) -> Response {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\nx-skypilot-request-id: cut\r\n\r\n";
     Response::raw(format!("{head}{text}"))
 }
 
 #[test]
-fn a_log_is_asked_for_as_told_and_comes_clean() {
+fn a_log_is_requested_with_its_options_and_cleaned() {
     let fake = Fake::start();
     let text =
         "\u{1b}[36m(t, pid=1)\u{1b}[0m hé\r\n10%\r99%\n<sky-payload>\"x\"</sky-payload>\nend";
@@ -51,7 +51,7 @@ fn a_log_is_asked_for_as_told_and_comes_clean() {
 }
 
 #[test]
-fn a_log_goes_on_behind_each_cut_with_no_line_lost_or_doubled() {
+fn a_log_resumes_after_each_break_without_lost_or_duplicate_lines() {
     let fake = Fake::start();
     let text: String = (0..60).map(|n| format!("line {n} €\n")).collect();
     for cut_at in (0..50).map(|n| n * 14 + n * 37 % 50) {
@@ -70,7 +70,7 @@ fn a_log_goes_on_behind_each_cut_with_no_line_lost_or_doubled() {
 }
 
 #[test]
-fn a_server_that_gives_a_log_up_is_asked_again() {
+fn a_log_aborted_by_the_server_is_reopened() {
     let fake = Fake::start();
     fake.streams(|| {
         let end = "[SkyPilot] Log streaming stopped by an internal error; the log is incomplete.";
@@ -82,7 +82,7 @@ fn a_server_that_gives_a_log_up_is_asked_again() {
 }
 
 #[test]
-fn what_begins_with_a_tail_is_not_resumed() {
+fn a_log_with_a_tail_is_not_resumed() {
     let fake = Fake::start();
     fake.streams(|| cut("one\ntwo\nthr"));
     let mut log = fake.client().logs(&Logs::new("c").tail(2)).unwrap();
@@ -94,7 +94,7 @@ fn what_begins_with_a_tail_is_not_resumed() {
 }
 
 #[test]
-fn a_tail_is_asked_for_again_while_no_line_of_it_has_come() {
+fn a_tail_is_reopened_before_its_first_line() {
     let fake = Fake::start();
     fake.streams(|| cut(""));
     fake.streams(|| Response::text(200, "two\nthree\n"));
@@ -104,7 +104,7 @@ fn a_tail_is_asked_for_again_while_no_line_of_it_has_come() {
 }
 
 #[test]
-fn a_complete_log_tells_the_exit_code_of_its_job() {
+fn a_complete_log_has_the_exit_code_of_its_job() {
     for code in [0, 100, 101, 103] {
         let fake = Fake::start();
         fake.streams(|| Response::text(200, "(t, pid=1) hi\n"));
@@ -119,7 +119,7 @@ fn a_complete_log_tells_the_exit_code_of_its_job() {
 #[test]
 fn the_log_of_a_job_that_does_not_exist_is_an_error() {
     let fake = Fake::start();
-    // As the server answers: 200, and a line in the log.
+    // The server's response: 200, and a line in the log.
     fake.streams(|| {
         let line = "Job 99 not found (see `sky queue`).";
         Response::text(
@@ -132,16 +132,19 @@ fn the_log_of_a_job_that_does_not_exist_is_an_error() {
     let mut log = sky.logs(&Logs::new("c").job(99).follow(true)).unwrap();
     let error = log.next().unwrap().unwrap_err();
     assert!(error.is_not_found() && !error.is_retryable(), "{error}");
-    assert!(error.to_string().contains("no job 99 on c"), "{error}");
+    assert!(
+        error.to_string().contains("job 99 does not exist on c"),
+        "{error}"
+    );
     assert!(log.next().is_none());
 
-    // The last job of a cluster that has run none.
+    // The last job of a cluster that has run no jobs.
     let mut log = sky.logs(&Logs::new("c")).unwrap();
     assert!(log.find_map(Result::err).unwrap().is_not_found());
 }
 
 #[test]
-fn the_empty_log_of_a_cluster_that_is_not_there_is_not_found() {
+fn the_empty_log_of_a_missing_cluster_is_not_found() {
     let fake = Fake::start();
     fake.fails("/logs", "ClusterDoesNotExist", "no");
     let mut log = fake
@@ -153,7 +156,7 @@ fn the_empty_log_of_a_cluster_that_is_not_there_is_not_found() {
 }
 
 #[test]
-fn since_is_refused_before_anything_is_sent() {
+fn since_is_rejected_before_anything_is_sent() {
     let fake = Fake::start();
     let error = fake.client().logs(&Logs::new("c").since("1h")).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
@@ -161,7 +164,7 @@ fn since_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn silence_ends_a_stream_and_says_so() {
+fn silence_ends_a_stream_with_an_error() {
     let fake = Fake::start();
     fake.streams(|| stuck("one\n"));
     let mut limits = satellite_core::client::TimeLimits::default();
@@ -195,14 +198,11 @@ fn cancelling_from_another_thread_ends_a_stream_in_the_middle_of_a_read() {
     });
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(log.ended(), Some(Ended::Cancelled));
-    assert!(
-        sky.health().is_ok(),
-        "the client that it came from is left alone"
-    );
+    assert!(sky.health().is_ok(), "the original client is not affected");
 }
 
 #[test]
-fn the_log_of_a_request_leaves_out_that_it_waits() {
+fn the_log_of_a_request_omits_waiting_messages() {
     let fake = Fake::start();
     let waits = format!("Waiting for 'sky.launch'{}\n", " ".repeat(4096));
     fake.streams(move || cut(&format!("{waits}one\ntw")));

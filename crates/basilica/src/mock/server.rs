@@ -1,4 +1,4 @@
-//! What the mock knows.
+//! The state of the mock.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -7,57 +7,61 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::log::Cut;
 use super::machines;
 use super::oauth::Tokens;
 use satellite_serve::testing::locked;
 
-/// A key of the service's own.
-pub(super) const KEY: &str = "basilica_mock0123456789abcdef";
-pub(super) const CLIENT_ID: &str = "mock-client";
-
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    world: Mutex<World>,
-    /// Where the mock listens, once it does.
+    server: Mutex<ServerState>,
+    /// The URL of the mock, once it listens.
     url: OnceLock<String>,
-    /// A log has grown, or something is over.
+    /// Signals that a log has grown or that something has ended.
     pub(super) changed: Condvar,
 }
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct ServerState {
     pub(super) tokens: Tokens,
     pub(super) are_keys_lost: bool,
     pub(super) machines: Vec<Value>,
     pub(super) deployments: Vec<Deployed>,
-    /// API keys: their documents and tokens.
+    /// API keys: their JSON objects and tokens.
     pub(super) keys: Vec<(Value, String)>,
     pub(super) ssh_key: Option<Value>,
     pub(super) cuts: VecDeque<Cut>,
-    /// What deployments print by themselves, and how fast.
+    /// The lines that deployments print on their own, and the pause between them.
     pub(super) script: Option<(Vec<String>, Duration)>,
-    pub(super) is_over: bool,
+    pub(super) is_stopped: bool,
     made: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Deployed {
     pub(super) id: String,
-    /// The body that it was asked for with.
+    /// The body of the request that created it.
     pub(super) asked: Value,
     pub(super) machine: Value,
     pub(super) state: &'static str,
     pub(super) created_at: String,
-    /// The events of its log, as they are sent.
+    /// The events of its log, in wire format.
     pub(super) log: Vec<String>,
     /// How often it was restarted.
     pub(super) restarts: u32,
 }
 
-impl Default for World {
+/// How a log is cut off early.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cut {
+    /// The connection breaks after this number of bytes.
+    Connection(usize),
+    /// The gateway aborts the log after this number of bytes, with a message in it.
+    InBand(usize),
+}
+
+impl Default for ServerState {
     fn default() -> Self {
-        World {
+        ServerState {
             tokens: Tokens::default(),
             are_keys_lost: false,
             machines: machines::all(),
@@ -66,15 +70,15 @@ impl Default for World {
             ssh_key: None,
             cuts: VecDeque::new(),
             script: None,
-            is_over: false,
+            is_stopped: false,
             made: 0,
         }
     }
 }
 
 impl Shared {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        locked(&self.world)
+    pub(super) fn lock(&self) -> MutexGuard<'_, ServerState> {
+        locked(&self.server)
     }
 
     pub(super) fn listens(&self, url: String) {
@@ -85,20 +89,20 @@ impl Shared {
         self.url.get().map_or("", String::as_str)
     }
 
-    /// Does by itself what deployments were told to do.
-    pub(super) fn play(self: &Arc<Self>, id: String, lines: Vec<String>, pause: Duration) {
+    /// Prints the lines of the script in a background thread, then ends the deployment.
+    pub(super) fn play_script(self: &Arc<Self>, id: String, lines: Vec<String>, pause: Duration) {
         let shared = Arc::clone(self);
         thread::spawn(move || {
             for line in lines {
                 thread::sleep(pause);
-                let mut world = shared.world();
-                if world.is_over || world.find(&id).is_none() {
+                let mut server = shared.lock();
+                if server.is_stopped || server.find(&id).is_none() {
                     return;
                 }
-                world.print(&id, &line);
+                server.print(&id, &line);
                 shared.changed.notify_all();
             }
-            if let Some(deployed) = shared.world().find(&id) {
+            if let Some(deployed) = shared.lock().find(&id) {
                 deployed.state = "terminated";
             }
             shared.changed.notify_all();
@@ -106,14 +110,14 @@ impl Shared {
     }
 }
 
-impl World {
-    /// Whether the service knows this token.
-    pub(super) fn takes(&mut self, authorization: Option<&str>) -> bool {
+impl ServerState {
+    /// Whether the service accepts this token.
+    pub(super) fn accepts(&mut self, authorization: Option<&str>) -> bool {
         let token = bearer(authorization);
         let now = self.now();
         match self.keys.iter_mut().find(|(_, key)| token == Some(key)) {
             Some((key, _)) => key["last_used_at"] = now.into(),
-            None => return self.tokens.is_taken(token),
+            None => return self.tokens.accepts(token),
         }
         true
     }
@@ -122,13 +126,13 @@ impl World {
         format!("2026-01-01T00:{:02}:{:02}Z", self.made / 60, self.made % 60)
     }
 
-    /// A number that no other thing has.
+    /// A new unique number.
     pub(super) fn number(&mut self) -> usize {
         self.made += 1;
         self.made
     }
 
-    /// A new deployment; its id is made from `name`.
+    /// A new deployment, with an id that starts with `name`.
     pub(super) fn deploy(&mut self, name: &str, asked: Value, machine: Value) -> &Deployed {
         let number = self.number();
         self.deployments.push(Deployed {
@@ -169,8 +173,8 @@ impl Deployed {
         matches!(self.state, "terminated" | "failed")
     }
 
-    /// It takes until it is asked after for the first time.
-    pub(super) fn looked_at(&mut self) -> &'static str {
+    /// Returns the state. A pending deployment becomes active after the first call.
+    pub(super) fn poll_state(&mut self) -> &'static str {
         let state = self.state;
         if state == "pending" {
             self.state = "active";

@@ -1,4 +1,4 @@
-//! What the mock knows.
+//! The state of the mock.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{FaasKind, files};
+use super::files;
+use super::kind::FaasKind;
 use satellite_serve::testing::locked;
 
 pub(super) const KEY: &str = "faas-mock-0123456789";
@@ -20,30 +21,30 @@ pub(super) struct Shared {
     pub(super) kind: FaasKind,
     pub(super) root: PathBuf,
     pub(super) begun: Instant,
-    world: Mutex<World>,
-    /// Something was printed, or is over.
+    server: Mutex<ServerState>,
+    /// Signals new output or the end of an execution.
     pub(super) changed: Condvar,
 }
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct ServerState {
     pub(super) max_time: Duration,
     pub(super) max_output: usize,
     pub(super) cuts: VecDeque<usize>,
-    pub(super) refusals: u32,
-    /// Requests to run something, whatever came of them.
-    pub(super) asked: usize,
+    pub(super) rate_limited: u32,
+    /// The number of requests to run something, including failed ones.
+    pub(super) total_requests: usize,
     pub(super) executions: Vec<Execution>,
-    pub(super) most_at_once: usize,
+    pub(super) peak_running: usize,
     pub(super) environments: Vec<Value>,
     pub(super) snapshots: Vec<Value>,
     pub(super) instances: Vec<Value>,
-    /// Images beside those that every mock has.
+    /// Images in addition to those that every mock has.
     pub(super) images: Vec<String>,
-    /// Where the states of executions, snapshots and branches are, by their ids.
-    pub(super) folders: HashMap<String, PathBuf>,
+    /// The directories with the states of executions, snapshots and branches, by id.
+    pub(super) directories: HashMap<String, PathBuf>,
     pub(super) cached: HashMap<String, Value>,
-    pub(super) is_over: bool,
+    pub(super) is_stopped: bool,
     made: usize,
 }
 
@@ -55,7 +56,7 @@ pub(super) struct Execution {
     pub(super) status: &'static str,
     pub(super) started_at: String,
     pub(super) exit_code: Option<i32>,
-    /// What its stream and its log send.
+    /// The events of its stream and its log.
     pub(super) events: Vec<Value>,
     pub(super) is_cancelled: Arc<AtomicBool>,
 }
@@ -63,14 +64,14 @@ pub(super) struct Execution {
 impl Shared {
     pub(super) fn new(kind: FaasKind) -> io::Result<Shared> {
         let environment = |name: &str, image: &str| json!({ "id": format!("env-{name}"), "name": name, "base_image": image });
-        let world = World {
+        let server = ServerState {
             max_time: Duration::from_secs(60),
             max_output: 1024 * 1024,
             cuts: VecDeque::new(),
-            refusals: 0,
-            asked: 0,
+            rate_limited: 0,
+            total_requests: 0,
             executions: Vec::new(),
-            most_at_once: 0,
+            peak_running: 0,
             environments: vec![
                 environment("alpine-fast", "alpine:latest"),
                 environment("python-ai", "python:3.12"),
@@ -79,32 +80,32 @@ impl Shared {
             snapshots: Vec::new(),
             instances: Vec::new(),
             images: Vec::new(),
-            folders: HashMap::new(),
+            directories: HashMap::new(),
             cached: HashMap::new(),
-            is_over: false,
+            is_stopped: false,
             made: 0,
         };
         Ok(Shared {
             kind,
             root: files::new_root()?,
             begun: Instant::now(),
-            world: Mutex::new(world),
+            server: Mutex::new(server),
             changed: Condvar::new(),
         })
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        locked(&self.world)
+    pub(super) fn lock(&self) -> MutexGuard<'_, ServerState> {
+        locked(&self.server)
     }
 
-    /// Ends all executions.
+    /// Cancels all executions and streams.
     pub(super) fn end(&self) {
-        let mut world = self.world();
-        world.is_over = true;
-        for execution in &world.executions {
+        let mut server = self.lock();
+        server.is_stopped = true;
+        for execution in &server.executions {
             execution.is_cancelled.store(true, Ordering::SeqCst);
         }
-        drop(world);
+        drop(server);
         self.changed.notify_all();
     }
 }
@@ -115,7 +116,7 @@ impl Drop for Shared {
     }
 }
 
-impl World {
+impl ServerState {
     pub(super) fn new_id(&mut self, kind: &str) -> String {
         self.made += 1;
         format!("{kind}-{:04}", self.made)
@@ -129,14 +130,14 @@ impl World {
         self.executions.iter_mut().find(|one| one.id == id)
     }
 
-    pub(super) fn under_way(&self) -> usize {
+    pub(super) fn running(&self) -> usize {
         let all = self.executions.iter();
         all.filter(|one| one.status == "running").count()
     }
 }
 
 impl Execution {
-    pub(super) fn told(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         json!({
             "id": self.id,
             "status": self.status,
@@ -147,7 +148,7 @@ impl Execution {
         })
     }
 
-    /// What it printed: to one of the two, or to both.
+    /// What it printed to these streams.
     pub(super) fn printed(&self, kinds: &[&str]) -> String {
         let events = self.events.iter();
         let text = events.filter(|event| kinds.iter().any(|kind| event["type"] == *kind));
