@@ -1,10 +1,10 @@
 //! A model server, as seen from this host.
 
-mod answer;
 mod connection;
 mod pool;
+mod response;
 
-pub use answer::Answer;
+pub use response::ModelResponse;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -26,19 +26,19 @@ use self::pool::Pool;
 #[derive(Debug, Clone, Default)]
 pub struct Models(Arc<Pool>);
 
-const QUICK: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A model may think for this long about one request, and pause so long in an answer.
-const THOUGHT: Duration = Duration::from_secs(300);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A manifest or an OpenAPI document is not larger than this.
 const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Bytes of a body that are read from the caller at a time.
-const PIECE: usize = 16 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// How often a model is asked for an early answer while its caller pauses within a body.
-const PAUSE: Duration = Duration::from_millis(50);
+const EARLY_RESPONSE_POLL: Duration = Duration::from_millis(50);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -51,9 +51,9 @@ pub enum Fault {
 }
 
 /// A body on its way to a model.
-pub enum Sent<'a, 'b> {
+pub enum RequestBody<'a, 'b> {
     /// These pieces, one behind the other.
-    Pieces(&'a [&'a [u8]]),
+    Slices(&'a [&'a [u8]]),
     /// What the caller sends, of this length or in chunks.
     Stream(&'a mut Body<'b>, Option<u64>),
 }
@@ -78,30 +78,35 @@ impl Models {
 
     /// Passes a request on; the answer's body is still to be read. `fields` are whole header
     /// lines. The answer can come before the body was sent to its end.
-    pub fn compute(&self, port: u16, fields: &[u8], sent: Sent<'_, '_>) -> Result<Answer, Fault> {
-        let mut connection = self.0.connection(port, THOUGHT)?;
+    pub fn compute(
+        &self,
+        port: u16,
+        fields: &[u8],
+        sent: RequestBody<'_, '_>,
+    ) -> Result<ModelResponse, Fault> {
+        let mut connection = self.0.connection(port, RESPONSE_TIMEOUT)?;
         let mut out = head("POST", "/compute", port);
         out.extend_from_slice(fields);
         let whole = match sent {
-            Sent::Pieces(pieces) => {
+            RequestBody::Slices(pieces) => {
                 let length: usize = pieces.iter().map(|piece| piece.len()).sum();
                 end_head(&mut out, Some(length as u64));
                 send_pieces(&mut connection, out, pieces)
             }
-            Sent::Stream(body, length) => {
+            RequestBody::Stream(body, length) => {
                 end_head(&mut out, length);
                 send_stream(&mut connection, out, body, length)
             }
         }?;
         if !whole {
-            connection.is_kept = false;
+            connection.keep_alive = false;
         }
         connection.answer(self.0.clone()).map_err(Fault::Model)
     }
 
     fn get(&self, port: u16, path: &str) -> Result<(u16, Vec<u8>), Fault> {
         let begun = Instant::now();
-        let mut connection = self.0.connection(port, QUICK)?;
+        let mut connection = self.0.connection(port, PROBE_TIMEOUT)?;
         let mut out = head("GET", path, port);
         out.extend_from_slice(b"\r\n");
         connection.send(&out).map_err(Fault::Model)?;
@@ -115,7 +120,7 @@ impl Models {
             > 0
         {
             // A document that drips in must not hold up what waits for it.
-            if begun.elapsed() > 2 * QUICK || body.len() as u64 > DOCUMENT_LIMIT {
+            if begun.elapsed() > 2 * PROBE_TIMEOUT || body.len() as u64 > DOCUMENT_LIMIT {
                 let text = format!("{path} is too large or too slow");
                 return Err(Fault::Model(io::Error::other(text)));
             }
@@ -153,7 +158,7 @@ fn send_pieces(
     pieces: &[&[u8]],
 ) -> Result<bool, Fault> {
     for piece in pieces {
-        if out.len() + piece.len() <= PIECE {
+        if out.len() + piece.len() <= CHUNK {
             out.extend_from_slice(piece);
             continue;
         }
@@ -180,15 +185,15 @@ fn send_stream(
     let mut left = length.unwrap_or(u64::MAX);
     while left > 0 {
         // The caller may have paused, and wait for the very answer that is there already.
-        while !body.wait_for_bytes(PAUSE) {
+        while !body.wait_for_bytes(EARLY_RESPONSE_POLL) {
             let sent = connection.send(&out[..used]).map_err(Fault::Model)?;
             used = 0;
-            if !sent || connection.has_answered() {
+            if !sent || connection.has_response() {
                 return Ok(false);
             }
         }
         let begin = used + chunk_head;
-        let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
         if out.len() < begin + most + 2 {
             out.resize(begin + most + 2, 0);
         }
@@ -207,7 +212,7 @@ fn send_stream(
         }
         left -= bytes as u64;
         // A small body goes out at once, with its head.
-        if used >= PIECE || (left > 0 && length.is_some()) {
+        if used >= CHUNK || (left > 0 && length.is_some()) {
             if !connection.send(&out[..used]).map_err(Fault::Model)? {
                 return Ok(false);
             }

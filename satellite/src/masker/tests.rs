@@ -77,8 +77,12 @@ fn each_line_of_a_secret_of_many_lines_is_masked() {
 fn a_secret_that_the_beginning_or_the_end_cuts_is_masked_as_well() {
     assert_eq!(masked(&["correct horse"], "horse\nstarted"), "***\nstarted");
     assert_eq!(masked(&["correct horse"], "started corre"), "started ***");
-    let long = format!("{}correct horse{}", "x".repeat(9), "y ".repeat(LOOKED_AT));
-    assert!(masked(&["correct horse"], &long).len() <= KEPT);
+    let long = format!(
+        "{}correct horse{}",
+        "x".repeat(9),
+        "y ".repeat(SEARCHED_BYTES)
+    );
+    assert!(masked(&["correct horse"], &long).len() <= MAX_OUTPUT_BYTES);
 }
 
 #[test]
@@ -126,7 +130,7 @@ fn form(secret: &str, kind: usize, split: usize) -> String {
 }
 
 fn dense(text: &str) -> Vec<u8> {
-    text.bytes().filter(|b| !stream::is_blank(*b)).collect()
+    text.bytes().filter(|b| !normalized::is_blank(*b)).collect()
 }
 
 proptest! {

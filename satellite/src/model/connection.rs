@@ -5,18 +5,18 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Answer};
 use super::pool::Pool;
+use super::response::{self, ModelResponse};
 
-const CONNECTING: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A model may let a request wait for this long without taking any of it.
-const SILENCE: Duration = Duration::from_secs(60);
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a model that takes nothing is asked whether it has answered meanwhile.
-const WRITE_PAUSE: Duration = Duration::from_millis(50);
+const WRITE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-const PIECE: usize = 4 * 1024;
+const BUFFER_STEP: usize = 4 * 1024;
 /// Bytes of an answer's status line and header fields.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -24,54 +24,54 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub struct Connection {
     pub port: u16,
     /// The next request can follow on it.
-    pub is_kept: bool,
+    pub keep_alive: bool,
     stream: TcpStream,
-    patience: Duration,
+    read_timeout: Duration,
     /// The bytes `start..end` of it are received and not consumed.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    sent_first: bool,
+    has_sent: bool,
     /// Why the last write failed; told when there is no answer either.
-    broken: Option<io::Error>,
+    write_error: Option<io::Error>,
 }
 
 impl Connection {
-    pub fn open(port: u16, patience: Duration) -> io::Result<Self> {
+    pub fn open(port: u16, read_timeout: Duration) -> io::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, CONNECTING)?;
+        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_PAUSE))?;
-        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(WRITE_POLL_INTERVAL))?;
+        stream.set_read_timeout(Some(read_timeout))?;
         Ok(Connection {
             port,
-            is_kept: true,
+            keep_alive: true,
             stream,
-            patience,
+            read_timeout,
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            sent_first: false,
-            broken: None,
+            has_sent: false,
+            write_error: None,
         })
     }
 
-    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
-        if self.patience != patience {
-            self.stream.set_read_timeout(Some(patience))?;
-            self.patience = patience;
+    pub fn set_read_timeout(&mut self, read_timeout: Duration) -> io::Result<()> {
+        if self.read_timeout != read_timeout {
+            self.stream.set_read_timeout(Some(read_timeout))?;
+            self.read_timeout = read_timeout;
         }
         Ok(())
     }
 
     /// Whether a request can be sent: the model has neither closed it nor sent anything.
     pub fn is_idle(&mut self) -> bool {
-        self.sent_first = false;
+        self.has_sent = false;
         self.start == self.end && matches!(peek(&self.stream), Peek::Nothing)
     }
 
     /// Whether there is something to read, be it the end.
-    pub fn has_answered(&self) -> bool {
+    pub fn has_response(&self) -> bool {
         !matches!(peek(&self.stream), Peek::Nothing)
     }
 
@@ -80,7 +80,7 @@ impl Connection {
         let mut stalled = None;
         while !bytes.is_empty() {
             // A request that fits into one write is sent without a look.
-            if std::mem::replace(&mut self.sent_first, true) && self.has_answered() {
+            if std::mem::replace(&mut self.has_sent, true) && self.has_response() {
                 return Ok(false);
             }
             match self.stream.write(bytes) {
@@ -93,7 +93,7 @@ impl Connection {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                         let since = *stalled.get_or_insert_with(Instant::now);
-                        if since.elapsed() > SILENCE {
+                        if since.elapsed() > WRITE_STALL_TIMEOUT {
                             return Err(io::ErrorKind::TimedOut.into());
                         }
                     }
@@ -101,7 +101,7 @@ impl Connection {
                     io::ErrorKind::BrokenPipe
                     | io::ErrorKind::ConnectionReset
                     | io::ErrorKind::ConnectionAborted => {
-                        self.broken = Some(error);
+                        self.write_error = Some(error);
                         return Ok(false);
                     }
                     _ => return Err(error),
@@ -112,9 +112,9 @@ impl Connection {
     }
 
     /// Waits for the answer to what was sent.
-    pub fn answer(mut self, pool: Arc<Pool>) -> io::Result<Answer> {
+    pub fn answer(mut self, pool: Arc<Pool>) -> io::Result<ModelResponse> {
         loop {
-            let head = match answer::parse(self.buffered()) {
+            let head = match response::parse(self.buffered()) {
                 Ok(Some(head)) => head,
                 Ok(None) => {
                     self.fill_head()?;
@@ -125,8 +125,8 @@ impl Connection {
             self.start += head.bytes;
             // An interim answer, such as 100 or 103, is not the answer.
             if head.status >= 200 {
-                self.is_kept &= head.is_kept;
-                return Ok(Answer::new(head, self, pool));
+                self.keep_alive &= head.keep_alive;
+                return Ok(ModelResponse::new(head, self, pool));
             }
         }
     }
@@ -144,7 +144,7 @@ impl Connection {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        Err(self.broken.take().unwrap_or(error))
+        Err(self.write_error.take().unwrap_or(error))
     }
 
     pub fn buffered(&self) -> &[u8] {
@@ -159,17 +159,17 @@ impl Connection {
     pub fn fill(&mut self) -> io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.buffer.len() != PIECE {
-                self.buffer = vec![0; PIECE];
+            if self.buffer.len() != BUFFER_STEP {
+                self.buffer = vec![0; BUFFER_STEP];
             }
         } else if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end * 2 > self.buffer.len() {
-                self.buffer.resize(self.end + PIECE, 0);
+                self.buffer.resize(self.end + BUFFER_STEP, 0);
             }
         }
-        let bytes = retried(|| (&self.stream).read(&mut self.buffer[self.end..]))?;
+        let bytes = retry_interrupted(|| (&self.stream).read(&mut self.buffer[self.end..]))?;
         self.end += bytes;
         Ok(bytes)
     }
@@ -177,7 +177,7 @@ impl Connection {
     /// Reads what is buffered, or else straight from the socket; 0 at the end.
     pub fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
-            return retried(|| (&self.stream).read(out));
+            return retry_interrupted(|| (&self.stream).read(out));
         }
         let bytes = out.len().min(self.end - self.start);
         out[..bytes].copy_from_slice(&self.buffer[self.start..][..bytes]);
@@ -186,7 +186,7 @@ impl Connection {
     }
 }
 
-fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

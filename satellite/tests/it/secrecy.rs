@@ -189,8 +189,8 @@ fn a_failed_deployment_is_logged_once() {
     let log = satellite.log();
     assert_eq!(log.matches("Artifact not found").count(), 1, "{log}");
     assert!(!log.contains("Failure {"), "{log}");
-    let begins = format!("deploy of deployment {} begins", host.deployment);
-    assert!(log.contains(&begins), "{log}");
+    let started = format!("deploy of deployment {} started", host.deployment);
+    assert!(log.contains(&started), "{log}");
 }
 
 fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::stream::is_blank;
+use super::normalized::is_blank;
 
 /// The text itself, as a JSON string, and percent-encoded, each as the usual
 /// libraries write it and without whitespace.

@@ -12,15 +12,15 @@ const FIELDS: usize = 100;
 const LINE_BYTES: usize = 4096;
 
 /// An answer whose body is still to be read.
-pub struct Answer {
+pub struct ModelResponse {
     pub status: u16,
     /// Names and values as sent.
     pub fields: Vec<(String, Vec<u8>)>,
-    pub body: AnswerBody,
+    pub body: ResponseBody,
 }
 
 /// The body. The connection is kept for the next request once this is read to its end.
-pub struct AnswerBody {
+pub struct ResponseBody {
     connection: Option<Connection>,
     pool: Arc<Pool>,
     rest: Rest,
@@ -40,7 +40,7 @@ enum Rest {
 /// A status line and header fields.
 pub struct Head {
     pub status: u16,
-    pub is_kept: bool,
+    pub keep_alive: bool,
     /// The length of it all.
     pub bytes: usize,
     fields: Vec<(String, Vec<u8>)>,
@@ -98,7 +98,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
     Ok(Some(Head {
         status,
         // Both: not to be trusted with a further request.
-        is_kept: !closes && rest != Rest::ToTheEnd && !(codings.is_some() && lengths.is_some()),
+        keep_alive: !closes && rest != Rest::ToTheEnd && !(codings.is_some() && lengths.is_some()),
         bytes: length,
         fields: fields
             .map(|field| (field.name.to_owned(), field.value.to_owned()))
@@ -107,12 +107,12 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
     }))
 }
 
-impl Answer {
+impl ModelResponse {
     pub fn new(head: Head, connection: Connection, pool: Arc<Pool>) -> Self {
-        Answer {
+        ModelResponse {
             status: head.status,
             fields: head.fields,
-            body: AnswerBody {
+            body: ResponseBody {
                 connection: Some(connection),
                 pool,
                 rest: head.rest,
@@ -121,7 +121,7 @@ impl Answer {
     }
 }
 
-impl AnswerBody {
+impl ResponseBody {
     /// `None` when it comes in chunks, or until the end of the connection.
     pub fn length(&self) -> Option<u64> {
         match self.rest {
@@ -138,15 +138,15 @@ impl AnswerBody {
         if let Some(mut connection) = self.connection.take() {
             connection.consume(length);
             self.rest = Rest::Length(0);
-            self.give_back(connection);
+            self.put_back(connection);
         }
         Some(body)
     }
 
-    fn give_back(&self, connection: Connection) {
+    fn put_back(&self, connection: Connection) {
         // What is behind an answer belongs to none.
-        if connection.is_kept && connection.buffered().is_empty() {
-            self.pool.give_back(connection);
+        if connection.keep_alive && connection.buffered().is_empty() {
+            self.pool.put_back(connection);
         }
     }
 
@@ -206,7 +206,7 @@ impl AnswerBody {
     }
 }
 
-impl Read for AnswerBody {
+impl Read for ResponseBody {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if out.is_empty() {
             return Ok(0);
@@ -218,7 +218,7 @@ impl Read for AnswerBody {
         let bytes = self.advance(&mut connection, out)?;
         let is_over = self.rest == Rest::Length(0) || bytes == 0;
         match is_over {
-            true => self.give_back(connection),
+            true => self.put_back(connection),
             false => self.connection = Some(connection),
         }
         Ok(bytes)

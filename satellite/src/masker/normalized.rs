@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::encoded::hex_pair;
+use super::encodings::hex_pair;
 
 #[derive(Clone, PartialEq)]
-pub(super) struct Stream {
+pub(super) struct NormalizedText {
     bytes: Vec<u8>,
     /// For each byte, where it begins in the text and where it ends.
     places: Vec<(u32, u32)>,
@@ -19,11 +19,11 @@ pub(super) fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 
-impl Stream {
+impl NormalizedText {
     /// The text in all readings that differ: as it is, and with what was escaped or
     /// percent-encoded, once or twice, decoded.
-    pub(super) fn all_of(text: &str) -> Vec<Stream> {
-        let plain = Stream::of(text);
+    pub(super) fn decodings(text: &str) -> Vec<NormalizedText> {
+        let plain = NormalizedText::of(text);
         let json = plain.unescaped();
         let readings = [
             json.unescaped(),
@@ -45,7 +45,7 @@ impl Stream {
     }
 
     fn of(text: &str) -> Self {
-        let mut stream = Stream::empty();
+        let mut stream = NormalizedText::empty();
         for (start, c) in text.char_indices() {
             let place = (start as u32, (start + c.len_utf8()) as u32);
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
@@ -66,7 +66,7 @@ impl Stream {
 
     /// The end of `needle` at the beginning, its beginning at the end: where a text was
     /// cut within it. At least `shortest` bytes.
-    pub(super) fn cut_at_an_end(
+    pub(super) fn cut_at_either_end(
         &self,
         needle: &[u8],
         shortest: usize,
@@ -82,8 +82,8 @@ impl Stream {
     }
 
     /// With `\n`, `\"`, `\/`, `\u00e9`, `\xe9` and their like decoded.
-    fn unescaped(&self) -> Stream {
-        let mut stream = Stream::empty();
+    fn unescaped(&self) -> NormalizedText {
+        let mut stream = NormalizedText::empty();
         let mut at = 0;
         while at < self.bytes.len() {
             let (length, decoded) = match self.bytes[at] {
@@ -98,8 +98,8 @@ impl Stream {
     }
 
     /// With `%41` decoded, and `+` taken for a space where that is wanted.
-    fn percent_decoded(&self, plus_is_space: bool) -> Stream {
-        let mut stream = Stream::empty();
+    fn percent_decoded(&self, plus_is_space: bool) -> NormalizedText {
+        let mut stream = NormalizedText::empty();
         let mut at = 0;
         while at < self.bytes.len() {
             let byte = self.bytes[at];
@@ -121,7 +121,7 @@ impl Stream {
     }
 
     fn empty() -> Self {
-        Stream {
+        NormalizedText {
             bytes: Vec::new(),
             places: Vec::new(),
         }
