@@ -1,4 +1,4 @@
-//! What went wrong with the engine, on_line apart by what its program says.
+//! Errors of the engine, classified by the messages of its program.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What is passed on: header fields there, the model_response back.
+//! Forwarding: the request's header fields to the model, the response to the caller.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub fn request_headers(request: &Request<'_>) -> Vec<u8> {
     lines
 }
 
-/// The model's model_response, for the caller. `call` is held until it has been passed on to its end.
+/// The model's response, for the caller. `call` is held until the response is complete.
 pub fn response(model_response: ModelResponse, call: Arc<()>) -> Response {
     let all = model_response.fields.iter();
     let named = named_by_connection(all.map(|(name, value)| (name.as_str(), value.as_slice())));
@@ -60,7 +60,7 @@ pub fn response(model_response: ModelResponse, call: Arc<()>) -> Response {
     }
 }
 
-/// An model_response on its way, and the place that its call takes meanwhile.
+/// A response body that holds its call's permit until it is dropped.
 struct WithPermit<R>(R, #[allow(dead_code)] Arc<()>);
 
 impl<R: Read> Read for WithPermit<R> {

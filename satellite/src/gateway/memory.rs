@@ -1,4 +1,4 @@
-//! The memory that bodies may take which have to be buffered whole.
+//! The memory limit for bodies that have to be buffered.
 
 use std::io::Read;
 use std::sync::Arc;

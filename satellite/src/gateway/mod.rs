@@ -31,7 +31,7 @@ const PLATFORM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of a JSON body with an API key.
 const KEY_BYTES: u64 = 4096;
 
-/// So many calls to one model at once: one that hangs must not take every insertion.
+/// Maximum concurrent calls to one model: a model that hangs must not use up all connections.
 const CALLS_AT_ONCE: usize = 64;
 
 /// Serves until the server is dropped. `memory`: limit for buffered bodies, in bytes.
@@ -56,7 +56,7 @@ pub fn start(
         ..Limits::default()
     };
     Server::bind(address, limits, move |request| {
-        gateway.answer(request).unwrap_or_else(|error| error)
+        gateway.handle(request).unwrap_or_else(|error| error)
     })
 }
 
@@ -71,7 +71,7 @@ struct Gateway {
 
 impl Gateway {
     /// Handles a request. `Err` is an error response.
-    fn answer(&self, request: &mut Request<'_>) -> Result<Response, Response> {
+    fn handle(&self, request: &mut Request<'_>) -> Result<Response, Response> {
         let path = request.path().trim_start_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
         match (request.method(), segments.as_slice()) {
@@ -126,7 +126,7 @@ impl Gateway {
     /// be inserted into the request, its body is buffered first.
     fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Result<Response, Response> {
         if route.is_closed() {
-            return Err(error_response(503, "The model does not answer"));
+            return Err(error_response(503, "The model does not response"));
         }
         // Held until the response has been forwarded completely.
         let call = Arc::clone(&route.calls);
@@ -137,15 +137,15 @@ impl Gateway {
             ));
         }
         let fields = forward::request_headers(request);
-        let answer = if route.attributes.is_empty() {
+        let response = if route.attributes.is_empty() {
             let length = request.content_length();
             let sent = RequestBody::Stream(request.body(), length);
             self.models.compute(route.port, &fields, sent)
         } else {
             self.compute_with_secrets(route, &fields, request)?
         };
-        match answer {
-            Ok(answer) => Ok(forward::response(answer, call)),
+        match response {
+            Ok(response) => Ok(forward::response(response, call)),
             Err(fault) => Err(self.upstream_error(route, &fault)),
         }
     }
@@ -212,7 +212,7 @@ impl Gateway {
         if matches!(fault, Fault::Refused) {
             self.routes.close(route);
         }
-        error_response(503, "The model does not answer")
+        error_response(503, "The model does not response")
     }
 }
 

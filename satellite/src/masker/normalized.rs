@@ -1,5 +1,5 @@
-//! A text as a searcher reads it: without whitespace, and with escapes undone.
-//! Each byte knows where in the text it comes from.
+//! A text prepared for search: without whitespace, and with escapes decoded. Each byte knows its
+//! position in the original text.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,19 +9,18 @@ use super::encodings::hex_pair;
 #[derive(Clone, PartialEq)]
 pub(super) struct NormalizedText {
     bytes: Vec<u8>,
-    /// For each byte, where it begins in the text and where it ends.
+    /// For each byte, its start and end in the original text.
     places: Vec<(u32, u32)>,
 }
 
-/// What may stand between two parts of a broken value, and what a container's
-/// program may write for a line's end.
+/// Characters that may separate the parts of a broken value, including line endings.
 pub(super) fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 
 impl NormalizedText {
-    /// The text in all readings that differ: as it is, and with what was escaped or
-    /// percent-encoded, once or twice, decoded.
+    /// All distinct decodings of the text: as it is, and with JSON escapes or percent-encoding
+    /// decoded, once or twice.
     pub(super) fn decodings(text: &str) -> Vec<NormalizedText> {
         let plain = NormalizedText::of(text);
         let json = plain.unescaped();
@@ -55,7 +54,7 @@ impl NormalizedText {
         stream
     }
 
-    /// Where `needle` is in the text; occurrences may overlap.
+    /// The ranges of `needle` in the text; occurrences may overlap.
     pub(super) fn occurrences(&self, needle: &[u8]) -> Vec<Range<usize>> {
         let found = self.bytes.windows(needle.len()).enumerate();
         let found = found.filter(|(_, window)| *window == needle);
@@ -64,8 +63,8 @@ impl NormalizedText {
             .collect()
     }
 
-    /// The end of `needle` at the beginning, its beginning at the end: where a text was
-    /// cut within it. At least `shortest` bytes.
+    /// Partial occurrences where the output was cut: the end of `needle` at the start of the
+    /// text, its start at the end. At least `shortest` bytes.
     pub(super) fn cut_at_either_end(
         &self,
         needle: &[u8],
@@ -81,7 +80,7 @@ impl NormalizedText {
         at_start.into_iter().chain(at_end)
     }
 
-    /// With `\n`, `\"`, `\/`, `\u00e9`, `\xe9` and their like decoded.
+    /// Decodes `\n`, `\"`, `\/`, `\u00e9`, `\xe9` and similar escapes.
     fn unescaped(&self) -> NormalizedText {
         let mut stream = NormalizedText::empty();
         let mut at = 0;
@@ -97,7 +96,7 @@ impl NormalizedText {
         stream
     }
 
-    /// With `%41` decoded, and `+` taken for a space where that is wanted.
+    /// Decodes `%41`, and `+` as a space if requested.
     fn percent_decoded(&self, plus_is_space: bool) -> NormalizedText {
         let mut stream = NormalizedText::empty();
         let mut at = 0;
@@ -139,7 +138,7 @@ impl NormalizedText {
     }
 }
 
-/// What an escape sequence at the beginning stands for, and its length.
+/// Decodes the escape sequence at the start; returns its length and its value.
 fn escape(bytes: &[u8]) -> (usize, Cow<'_, [u8]>) {
     let rest = bytes.get(2..).unwrap_or_default();
     match bytes.get(1) {

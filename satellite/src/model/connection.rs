@@ -10,29 +10,29 @@ use super::response::{self, ModelResponse};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A model may let a request wait for this long without taking any of it.
+/// Timeout for a model that reads nothing of a request.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a model that takes nothing is asked whether it has answered meanwhile.
+/// How often to check for an early response while the model reads nothing.
 const WRITE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 const BUFFER_STEP: usize = 4 * 1024;
-/// Bytes of an answer's status line and header fields.
+/// Maximum size of a response's status line and header fields.
 const HEAD_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub struct Connection {
     pub port: u16,
-    /// The next request can follow on it.
+    /// The connection can be reused for the next request.
     pub keep_alive: bool,
     stream: TcpStream,
     read_timeout: Duration,
-    /// The bytes `start..end` of it are received and not consumed.
+    /// Bytes `start..end` are received and not consumed yet.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     has_sent: bool,
-    /// Why the last write failed; told when there is no answer either.
+    /// The error of the last write; returned only if there is no response either.
     write_error: Option<io::Error>,
 }
 
@@ -64,22 +64,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a request can be sent: the model has neither closed it nor sent anything.
+    /// Whether a request can be sent: the model has neither closed the connection nor sent data.
     pub fn is_idle(&mut self) -> bool {
         self.has_sent = false;
         self.start == self.end && matches!(peek(&self.stream), Peek::Nothing)
     }
 
-    /// Whether there is something to read, be it the end.
+    /// Whether there is something to read; the end of the stream counts.
     pub fn has_response(&self) -> bool {
         !matches!(peek(&self.stream), Peek::Nothing)
     }
 
-    /// Sends all of it; false when the model answered, or closed, before that.
+    /// Sends all bytes; false if the model responded, or closed the connection, before that.
     pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<bool> {
         let mut stalled = None;
         while !bytes.is_empty() {
-            // A request that fits into one write is sent without a look.
+            // Skips the check for a request that fits into one write: it costs a system call.
             if std::mem::replace(&mut self.has_sent, true) && self.has_response() {
                 return Ok(false);
             }
@@ -97,7 +97,7 @@ impl Connection {
                             return Err(io::ErrorKind::TimedOut.into());
                         }
                     }
-                    // It closed its end. An answer may have come before that.
+                    // The model closed its end. It may have sent a response before.
                     io::ErrorKind::BrokenPipe
                     | io::ErrorKind::ConnectionReset
                     | io::ErrorKind::ConnectionAborted => {
@@ -111,8 +111,8 @@ impl Connection {
         Ok(true)
     }
 
-    /// Waits for the answer to what was sent.
-    pub fn answer(mut self, pool: Arc<Pool>) -> io::Result<ModelResponse> {
+    /// Waits for the response.
+    pub fn response(mut self, pool: Arc<Pool>) -> io::Result<ModelResponse> {
         loop {
             let head = match response::parse(self.buffered()) {
                 Ok(Some(head)) => head,
@@ -123,7 +123,7 @@ impl Connection {
                 Err(text) => return Err(io::Error::new(io::ErrorKind::InvalidData, text)),
             };
             self.start += head.bytes;
-            // An interim answer, such as 100 or 103, is not the answer.
+            // Skips interim responses, such as 100 or 103.
             if head.status >= 200 {
                 self.keep_alive &= head.keep_alive;
                 return Ok(ModelResponse::new(head, self, pool));
@@ -133,13 +133,13 @@ impl Connection {
 
     fn fill_head(&mut self) -> io::Result<()> {
         if self.end - self.start >= HEAD_BYTES {
-            let text = "the head of its answer is too large";
+            let text = "the head of its response is too large";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let error = match self.fill() {
             Ok(0) => io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "it closed the connection without an answer",
+                "it closed the connection without a response",
             ),
             Ok(_) => return Ok(()),
             Err(error) => error,
@@ -155,7 +155,7 @@ impl Connection {
         self.start += bytes;
     }
 
-    /// Waits for more behind what is buffered; 0 at the end.
+    /// Waits for more data and appends it to the buffer; 0 at the end of the stream.
     pub fn fill(&mut self) -> io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -174,7 +174,7 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Reads what is buffered, or else straight from the socket; 0 at the end.
+    /// Reads from the buffer, or else directly from the socket; 0 at the end of the stream.
     pub fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
             return retry_interrupted(|| (&self.stream).read(out));
@@ -190,9 +190,9 @@ fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<
     loop {
         match read() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // What a read that has a time limit fails with.
+            // The error of a read that times out.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "timed out"));
             }
             read => return read,
         }
@@ -201,7 +201,7 @@ fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<
 
 enum Peek {
     Nothing,
-    /// Bytes, the end, or an error.
+    /// Data, the end of the stream, or an error.
     Something,
 }
 

@@ -1,4 +1,4 @@
-//! Connections to model servers that wait for their next request.
+//! A pool of idle connections to model servers.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use super::Fault;
 use super::connection::Connection;
 
-/// Connections that are kept for all models together.
+/// Maximum idle connections, for all models together.
 const MAX_IDLE: usize = 64;
 
-/// Shorter than the 5 s after which uvicorn, which most model servers stand on, closes its end:
-/// a request on a connection that is just being closed is lost.
+/// Shorter than uvicorn's keep-alive timeout of 5 s, since most model servers run on uvicorn: a
+/// request on a connection that is being closed is lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The one used last is taken first, so that those not needed grow old.
+/// The most recently used connection is reused first, so that surplus ones expire.
 #[derive(Debug, Default)]
 pub struct Pool(Mutex<Vec<(Connection, Instant)>>);
 
 impl Pool {
-    /// One that is open, new or kept, whose reads wait for at most `read_timeout`.
+    /// An open connection, new or reused, with this timeout for reads.
     pub fn connection(&self, port: u16, read_timeout: Duration) -> Result<Connection, Fault> {
         while let Some(mut kept) = self.take(port) {
             if kept.is_idle() && kept.set_read_timeout(read_timeout).is_ok() {

@@ -117,7 +117,7 @@ fn check_exits_78_for_wrong_settings_and_marks_what_it_skipped() {
         "✗ engine",
         "- network   skipped: needs the engine",
         "- image     skipped: needs the engine",
-        "- token     skipped: needs right settings",
+        "- token     skipped: needs valid settings",
     ] {
         assert!(text.contains(line), "{line:?} is missing in\n{text}");
     }
@@ -147,7 +147,7 @@ fn check_is_content_where_all_holds() {
     assert_eq!(code, 0, "{text}");
     assert_eq!(text.matches('✓').count(), 6, "{text}");
     assert!(
-        text.contains("can be chosen for pyfunc, pipeline models"),
+        text.contains("selectable for pyfunc, pipeline models"),
         "{text}"
     );
 }
@@ -195,7 +195,7 @@ fn check_believes_the_platforms_record_and_not_its_own_request() {
         assert_eq!(text.contains("✗ register"), !is_choosable, "{text}");
         let seen = "✓ register  edge-7 (luml-satellite-";
         assert_eq!(text.contains(seen), is_choosable, "{text}");
-        let variants = "can be chosen for pipeline models";
+        let variants = "selectable for pipeline models";
         assert_eq!(text.contains(variants), is_choosable, "{text}");
     }
 }

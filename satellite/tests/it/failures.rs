@@ -112,7 +112,7 @@ fn a_model_that_ends_is_reported_within_five_seconds_with_its_last_lines() {
         let (reason, error) = failure(&host);
         assert_eq!(reason, "Container stopped or not found");
         assert!(error.contains("exit code 3"), "{error}");
-        assert!(error.contains("ends as it was told to"), "{error}");
+        assert!(error.contains("exits as configured"), "{error}");
         assert!(!error.contains('\0'));
         // Three restarts lie between, and what the engine waits before each.
         assert!(

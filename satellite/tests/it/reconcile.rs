@@ -48,7 +48,7 @@ fn a_container_that_is_stopped_is_started_again_each_time() {
         host.becomes("not_responding");
         host.becomes("active");
     }
-    satellite.line("started again");
+    satellite.line("restarting it");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_new_process_adopts_what_runs() {
     let before = host.containers();
     satellite.kill();
     let satellite = host.start();
-    satellite.line("answers on port");
+    satellite.line("is healthy on port");
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1]}}"#;
     let (status, _) = crate::gateway::ask(

@@ -113,7 +113,7 @@ fn an_engine_that_is_stopped_and_started_costs_time_and_nothing_else() {
         engine.down();
         thread::sleep(Duration::from_millis(1000));
         assert!(engine.up());
-        satellite.line("has ended: started again");
+        satellite.line("exited; restarting it");
         host.becomes("active");
 
         // And in the middle of an undeploy.
