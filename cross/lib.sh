@@ -1,4 +1,4 @@
-# What the scripts of this folder share; sourced, never run.
+# Shared code of the scripts in this folder; sourced, never executed.
 # shellcheck shell=bash disable=SC2034
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -13,12 +13,12 @@ TARGETS=(
     arm-unknown-linux-musleabihf
     riscv64gc-unknown-linux-musl
 )
-# Debian's compiler lies beside the one of rustup, which comes first in PATH.
+# Debian's compiler is installed next to rustup's, which comes first in PATH.
 DEBIAN_RUSTC=/usr/bin/rustc
 DEBIAN_CARGO=/usr/bin/cargo
 DEBIAN_PACKAGES=(rustc-web cargo-web rust-web-src python3-venv)
-# Pinned: another linker makes other bytes, and zig 0.17 links an allocator
-# of its own in place of that of musl.
+# Pinned: another linker produces other bytes, and zig 0.17 links its own allocator in place of
+# musl's.
 PIP_PACKAGES=(ziglang==0.15.2 cargo-zigbuild==0.24.0)
 
 say() { printf '%s\n' "$*"; }
@@ -27,12 +27,12 @@ fail() {
     exit 1
 }
 
-# The comment at the head of a script is its help.
+# Prints the comment at the top of a script as its help.
 help() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
 
 has() { command -v "$1" >/dev/null; }
 
-# The target whose binaries run on this machine as they are.
+# The target whose binaries this machine can execute natively.
 host_target() {
     case $(uname -sm) in
     'Linux x86_64') say x86_64-unknown-linux-musl ;;
@@ -56,7 +56,7 @@ apt_install() {
     [ "$(id -u)" = 0 ] || as_root=(sudo -n)
     as_root+=(env DEBIAN_FRONTEND=noninteractive)
     set -- "${as_root[@]}" apt-get install -y --no-install-recommends "$@"
-    # A fresh machine has no lists of packages yet.
+    # A fresh machine has no package lists yet.
     "$@" || { "${as_root[@]}" apt-get update && "$@"; }
 }
 
@@ -66,7 +66,7 @@ install_zig_way() {
     "$TOOLS/bin/pip" install --quiet "${PIP_PACKAGES[@]}"
 }
 
-# Names what the zig way lacks; nothing where it is complete.
+# Lists what the method zig lacks; prints nothing if it is complete.
 lacks_for_zig() {
     local list=()
     [ -x $DEBIAN_RUSTC ] || list+=(rustc-web)
@@ -82,15 +82,15 @@ use_debian_rust() {
     export RUSTC=$DEBIAN_RUSTC CARGO=$DEBIAN_CARGO RUSTC_BOOTSTRAP=1 PATH="$TOOLS/bin:$PATH"
 }
 
-# One at a time in a tree: two would build from each other's copy of the sources.
+# One build at a time in a tree: two would use each other's copy of the sources.
 alone() {
     mkdir -p "$OUT"
     exec 9>"$OUT/lock"
     flock --nonblock 9 || fail "cross/build or cross/check runs in this tree already; wait for it"
 }
 
-# A copy of the workspace as it was at one moment, whoever edits it meanwhile: where
-# nothing differs after the last file was copied, that was the tree then.
+# Copies a consistent snapshot of the workspace, even if it is edited meanwhile: repeats until
+# nothing differs after the last file was copied.
 copy_source() {
     local new=$SOURCE.new tries=5 said=''
     until said=$(copy_to "$new" 2>&1) && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
@@ -103,14 +103,14 @@ copy_source() {
     mv "$new" "$SOURCE"
 }
 
-# With the times of the files, or cargo would build all of it again.
+# Keeps the files' modification times, or cargo would rebuild everything.
 copy_to() {
     rm -rf "$1"
     mkdir -p "$1"
     (cd "$ROOT" && find . -mindepth 1 -maxdepth 1 ! -name target ! -name '.*' -exec cp -pR -t "$1" {} +)
 }
 
-# Cargo would build them for an example. The tree's manifests and lock file stay.
+# Cargo would build them for an example. The tree's own manifests and lock file stay unchanged.
 without_dev_dependencies() {
     local manifest
     for manifest in "$1"/Cargo.toml "$1"/satellite/Cargo.toml "$1"/crates/*/Cargo.toml; do

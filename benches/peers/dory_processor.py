@@ -1,5 +1,5 @@
-"""The same processor on the Python reference: counts, tells each count, and with
-CHECKPOINTS times so many saves of a state of BYTES bytes."""
+"""The same processor on the Python reference: counts and prints each count; with
+CHECKPOINTS it saves a state of BYTES bytes that many times."""
 
 import os
 import time

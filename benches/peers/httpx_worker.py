@@ -1,9 +1,9 @@
-"""The worker on httpx and asyncio, as the Python reference's controller goes about it:
+"""The worker on httpx and asyncio, as the Python reference's controller does it:
 polls, marks a task running, runs it, marks it done.
 
 httpx_worker.py PLATFORM SECONDS per-poll|per-process
 
-`per-poll` makes a new AsyncClient for each poll and its tasks, as the reference does;
+`per-poll` creates a new AsyncClient for each poll and its tasks, as the reference does;
 `per-process` keeps one.
 """
 

@@ -1,4 +1,4 @@
-//! `luml-satellite check`: whether everything is there, a line each.
+//! `luml-satellite check`: checks each requirement and prints a line for it.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -11,8 +11,8 @@ use crate::engine::{Engine, Fault};
 use crate::settings::Settings;
 use crate::{image, registration};
 
-/// How long the platform may take for one line.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout for the platform's response, for each check.
+const PLATFORM_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn check() -> ExitCode {
     let mut variables = Variables::from_env();
@@ -20,7 +20,7 @@ pub fn check() -> ExitCode {
     let mut report = Report { failed: 0 };
 
     let platform = check_settings(Builder::new().variables(variables), &mut report);
-    let are_settings_wrong = platform.is_none();
+    let are_settings_invalid = platform.is_none();
     check_engine(&Engine::new(&settings), &settings, &mut report);
     match platform {
         Some(platform) => {
@@ -28,13 +28,13 @@ pub fn check() -> ExitCode {
             check_registration(&platform, &settings, &mut report);
         }
         None => {
-            report.skipped("token", "right settings");
-            report.skipped("register", "right settings");
+            report.skipped("token", "valid settings");
+            report.skipped("register", "valid settings");
         }
     }
     match report.failed {
         0 => ExitCode::SUCCESS,
-        _ if are_settings_wrong => ExitCode::from(78),
+        _ if are_settings_invalid => ExitCode::from(78),
         _ => ExitCode::FAILURE,
     }
 }
@@ -46,37 +46,37 @@ fn check_settings(mut builder: Builder, report: &mut Report) -> Option<PlatformC
     });
     match checked {
         Ok((misspelt, platform)) => {
-            report.good("settings", format_args!("for {}", platform.url()));
+            report.pass("settings", format_args!("for {}", platform.url()));
             for sentence in misspelt {
-                report.doubtful("settings", sentence);
+                report.warn("settings", sentence);
             }
             Some(platform)
         }
         Err(error) => {
             let remedy = "correct these variables in the environment of the satellite; \
                           under systemd, in its EnvironmentFile";
-            report.bad("settings", &error, remedy);
+            report.fail("settings", &error, remedy);
             None
         }
     }
 }
 
 fn check_token(platform: &PlatformClient, report: &mut Report) {
-    match platform.within(PATIENCE).list_deployments() {
+    match platform.within(PLATFORM_TIMEOUT).list_deployments() {
         Ok(deployments) => {
-            report.good(
+            report.pass(
                 "token",
                 format_args!("accepted; {} deployments", deployments.len()),
             );
         }
         Err(e) if e.is_unauthorized() || e.is_forbidden() => {
-            report.bad(
+            report.fail(
                 "token",
                 &e,
-                "make a new one on the platform's Satellites page",
+                "create a new one on the platform's Satellites page",
             );
         }
-        Err(e) => report.bad(
+        Err(e) => report.fail(
             "token",
             &e,
             "is LUML_PLATFORM_URL right, and is it reachable?",
@@ -86,46 +86,46 @@ fn check_token(platform: &PlatformClient, report: &mut Report) {
 
 fn check_engine(engine: &Engine, settings: &Settings, report: &mut Report) {
     match engine.version() {
-        Ok(version) => report.good("engine", format_args!("{} {version}", settings.docker)),
+        Ok(version) => report.pass("engine", format_args!("{} {version}", settings.docker)),
         Err(fault) => {
-            let remedy = "start it, see DOCKER_HOST, and let this user in (group docker)";
-            report.bad("engine", &fault, remedy);
+            let remedy = "start it, check DOCKER_HOST, and add this user to the group docker";
+            report.fail("engine", &fault, remedy);
             report.skipped("network", "the engine");
             return report.skipped("image", "the engine");
         }
     }
     let network = &settings.network;
     match engine.has_network(network) {
-        Ok(true) => report.good("network", network),
-        Ok(false) => report.good("network", format_args!("{network}, made when it is needed")),
-        Err(fault) => report.bad("network", &fault, "see LUML_NETWORK"),
+        Ok(true) => report.pass("network", network),
+        Ok(false) => report.pass("network", format_args!("{network}, created on first use")),
+        Err(fault) => report.fail("network", &fault, "check LUML_NETWORK"),
     }
     let image = &settings.image;
     match engine.has_image(image) {
-        Ok(true) => report.good("image", image),
+        Ok(true) => report.pass("image", image),
         Ok(false) => {
             let fault = Fault::NoImage(format!("{image} is not on this host"));
-            report.bad("image", &fault, &image::remedy(image, settings));
+            report.fail("image", &fault, &image::remedy(image, settings));
         }
-        Err(fault) => report.bad("image", &fault, "see LUML_MODEL_IMAGE"),
+        Err(fault) => report.fail("image", &fault, "check LUML_MODEL_IMAGE"),
     }
 }
 
-/// Registers as the satellite does when it starts, and reads the platform's record as
-/// its page does, which offers a satellite only for the variants that it names there.
+/// Registers as the satellite does at its start, and reads the platform's record as its
+/// page does: the page offers a satellite only for the variants in its record.
 fn check_registration(platform: &PlatformClient, settings: &Settings, report: &mut Report) {
     const WHAT: &str = "register";
     let registration = registration::registration(settings);
-    let record = match platform.within(PATIENCE).register(&registration) {
+    let record = match platform.within(PLATFORM_TIMEOUT).register(&registration) {
         Ok(record) => record,
         Err(e) if e.is_invalid() => {
             let remedy = "does LUML_BASE_URL name this host, and is the platform older than \
                           this satellite?";
-            return report.bad(WHAT, &e, remedy);
+            return report.fail(WHAT, &e, remedy);
         }
         Err(e) => {
-            let remedy = "without it nobody can choose this satellite; see the line above";
-            return report.bad(WHAT, &e, remedy);
+            let remedy = "users cannot select this satellite until it is registered";
+            return report.fail(WHAT, &e, remedy);
         }
     };
     let deploy = record.extra.get("capabilities").map(|c| &c["deploy"]);
@@ -139,14 +139,14 @@ fn check_registration(platform: &PlatformClient, settings: &Settings, report: &m
     let slug = registration::SLUG;
     if !variants.is_empty() && record.status == SatelliteStatus::Active {
         let variants = variants.join(", ");
-        let seen = format!("{name} ({slug}), can be chosen for {variants} models");
-        return report.good(WHAT, seen);
+        let seen = format!("{name} ({slug}), selectable for {variants} models");
+        return report.pass(WHAT, seen);
     }
     let status = record.status.as_str();
-    let seen = format!("the platform has {id} ({slug}) as {status}, and for no model variant");
-    let remedy = "nobody can choose it on the platform's page: see LUML_MODEL_VARIANTS, and \
-                  whether the platform is as new as this satellite";
-    report.bad(WHAT, &seen, remedy);
+    let seen = format!("on the platform {id} ({slug}) is {status}, with no model variant");
+    let remedy = "users cannot select it on the platform's page: check LUML_MODEL_VARIANTS, \
+                  and whether the platform is older than this satellite";
+    report.fail(WHAT, &seen, remedy);
 }
 
 struct Report {
@@ -154,18 +154,18 @@ struct Report {
 }
 
 impl Report {
-    fn good(&mut self, what: &str, seen: impl fmt::Display) {
+    fn pass(&mut self, what: &str, seen: impl fmt::Display) {
         println!("✓ {what:<9} {seen}");
     }
 
-    fn bad(&mut self, what: &str, seen: &impl fmt::Display, remedy: &str) {
+    fn fail(&mut self, what: &str, seen: &impl fmt::Display, remedy: &str) {
         self.failed += 1;
         let seen = seen.to_string().replace('\n', "\n            ");
         println!("✗ {what:<9} {seen}\n            → {remedy}");
     }
 
-    /// Not known to be wrong, so that the exit code stays.
-    fn doubtful(&mut self, what: &str, seen: impl fmt::Display) {
+    /// A warning, which does not change the exit code.
+    fn warn(&mut self, what: &str, seen: impl fmt::Display) {
         println!("! {what:<9} {seen}");
     }
 

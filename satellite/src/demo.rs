@@ -1,4 +1,4 @@
-//! `luml-satellite demo`: the whole path, with an engine and nothing else.
+//! `luml-satellite demo`: deploys, queries and undeploys a model; needs only an engine.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,15 +19,15 @@ const NETWORK: &str = "luml-satellite-demo";
 const DEPLOYMENT: &str = "0198c0de-0000-7000-8000-000000000d3a";
 const ARTIFACT: &str = "0198c0de-0000-7000-8000-00000000a27f";
 const KEY: &str = "dfs_demo_key";
-const PATIENCE: Duration = Duration::from_secs(60);
+const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// As in `sysexits.h`: a service is unavailable.
+/// `EX_UNAVAILABLE` of `sysexits.h`.
 const UNAVAILABLE: u8 = 69;
 
 pub fn demo() -> ExitCode {
     satellite_sdk::log_to_stderr();
     if std::env::var_os("RUST_LOG").is_none() {
-        log::set_max_level(log::LevelFilter::Warn); // the demo tells its story on stdout
+        log::set_max_level(log::LevelFilter::Warn); // the demo reports on stdout
     }
     let settings = Settings {
         image: IMAGE.into(),
@@ -38,18 +38,18 @@ pub fn demo() -> ExitCode {
     };
     let engine = Engine::new(&settings);
     match engine.version() {
-        Ok(version) => say("engine", &format!("{} {version}", settings.docker)),
+        Ok(version) => print_line("engine", &format!("{} {version}", settings.docker)),
         Err(fault) => {
             eprintln!("no container engine: {fault}");
             return ExitCode::from(UNAVAILABLE);
         }
     }
-    let end = make_image(&engine).and_then(|()| show(settings));
+    let end = make_image(&engine).and_then(|()| run_scenario(settings));
     let _ = engine.remove_image(IMAGE);
     let _ = engine.remove_network(NETWORK);
     match end {
         Ok(()) => {
-            say("removed", "image and network");
+            print_line("removed", "image and network");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -59,8 +59,8 @@ pub fn demo() -> ExitCode {
     }
 }
 
-/// Deploys a model, asks it, undeploys it.
-fn show(settings: Settings) -> Result<()> {
+/// Deploys a model, queries it, undeploys it.
+fn run_scenario(settings: Settings) -> Result<()> {
     let engine = Engine::new(&settings);
     let platform = MockPlatform::start();
     platform.add_artifact(
@@ -72,15 +72,15 @@ fn show(settings: Settings) -> Result<()> {
     platform.add_inference_key(KEY);
     let payload = json!({ "deployment_id": DEPLOYMENT });
     platform.add_task(mock_task("deploy-1", "deploy", payload));
-    say("platform", &platform.url());
+    print_line("platform", &platform.url());
 
     let (mut satellite, gateway) = run::build(platform.worker(), settings)?;
     let stop = satellite.stop_handle();
     let worker = thread::spawn(move || satellite.run());
-    let shown = (|| {
+    let result = (|| {
         let begun = Instant::now();
         wait_for(&platform, "deploy-1")?;
-        say(
+        print_line(
             "deployed",
             &format!("{DEPLOYMENT} in {:.1?}", begun.elapsed()),
         );
@@ -93,8 +93,8 @@ fn show(settings: Settings) -> Result<()> {
             .send(question)
             .map_err(satellite_sdk::Error::new)?;
         let text = answer.body_mut().read_to_string();
-        say("asked", question);
-        say(
+        print_line("asked", question);
+        print_line(
             "predicted",
             &format!(
                 "{} in {:.1?}",
@@ -108,20 +108,20 @@ fn show(settings: Settings) -> Result<()> {
         let left = engine
             .containers_of(DEPLOYMENT)
             .map_err(satellite_sdk::Error::new)?;
-        say("undeployed", &format!("{} containers left", left.len()));
+        print_line("undeployed", &format!("{} containers left", left.len()));
         match left.is_empty() && platform.deployment(DEPLOYMENT).is_none() {
             true => Ok(()),
-            false => Err("something of the deployment is left".into()),
+            false => Err("the deployment was not removed completely".into()),
         }
     })();
     stop.stop();
     worker.join().map_err(|_| "the worker panicked")??;
-    shown
+    result
 }
 
 fn wait_for(platform: &MockPlatform, task: &str) -> Result<()> {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TASK_TIMEOUT {
         if platform.wait_for(task, "done", Duration::from_millis(200)) {
             return Ok(());
         }
@@ -130,14 +130,14 @@ fn wait_for(platform: &MockPlatform, task: &str) -> Result<()> {
         }
     }
     Err(format!(
-        "{task} is still {} after {PATIENCE:?}",
+        "{task} is still {} after {TASK_TIMEOUT:?}",
         platform.status(task)
     )
     .into())
 }
 
-/// An image of this very program: no registry is needed. Of a program that is
-/// not static, the libraries that it has loaded go with it.
+/// Builds an image from this program: no registry is needed. If the program is not static,
+/// the image contains the libraries that it has loaded.
 pub fn make_image(engine: &Engine) -> Result<()> {
     let program = std::env::current_exe()?;
     let archive = Command::new("tar")
@@ -165,14 +165,14 @@ pub fn make_image(engine: &Engine) -> Result<()> {
     engine
         .import(&archive.stdout, IMAGE, &changes)
         .map_err(satellite_sdk::Error::new)?;
-    say(
+    print_line(
         "image",
         &format!("{IMAGE}, {} kB", archive.stdout.len() / 1000),
     );
     Ok(())
 }
 
-/// The libraries of this process, from its own map, and its loader.
+/// The libraries of this process, from its memory map, and its dynamic loader.
 fn libraries() -> Result<BTreeSet<PathBuf>> {
     let map = std::fs::read_to_string("/proc/self/maps")?;
     let files = map
@@ -198,6 +198,6 @@ fn libraries() -> Result<BTreeSet<PathBuf>> {
     Ok(libraries)
 }
 
-fn say(what: &str, seen: &str) {
+fn print_line(what: &str, seen: &str) {
     println!("{what:<10} {seen}");
 }

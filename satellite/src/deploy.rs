@@ -1,4 +1,4 @@
-//! Deploy: from a task to a model that answers.
+//! Deploy: starts a model's container and waits until the model is healthy.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,31 +9,31 @@ use satellite_sdk::{
 };
 use serde_json::json;
 
-use crate::engine::{self, Container, Fault, Order};
-use crate::fleet::Fleet;
+use crate::engine::{self, Container, ContainerSpec, Fault};
 use crate::gateway::Route;
 use crate::image;
-use crate::job::{self, End, Job, Target, failed};
+use crate::job::{self, Job, JobError, Target, failed};
 use crate::model::Models;
 use crate::parameters::Parameters;
-use crate::queue::{Outdated, Wish};
+use crate::queue::{Cancelled, DesiredState};
+use crate::shared::Shared;
 
-/// How often a model that is coming up is looked at.
-const ROUND: Duration = Duration::from_millis(500);
+/// How often the health of a starting model is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The handler: follows the model on its way up.
-pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
-    job::handler(fleet, Wish::Up, Job::deploy, conclude)
+/// The handler.
+pub fn handler(shared: Shared) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
+    job::handler(shared, DesiredState::Deployed, Job::deploy, finish)
 }
 
 impl Job {
-    fn deploy(&self, task_id: &str) -> Result<String, End> {
+    fn deploy(&self, task_id: &str) -> Result<String, JobError> {
         let (deployment, artifact_url) = self.artifact()?;
-        let parameters = Parameters::of(&deployment, self.fleet.settings())?;
+        let parameters = Parameters::of(&deployment, self.shared.settings())?;
         let mut environment = self.environment(&deployment, &artifact_url)?;
         let secrets = self.secrets(&deployment)?;
         environment.extend(secrets.iter().cloned());
-        // The deployment's own variables win.
+        // The deployment's own variables take precedence.
         let own = deployment.env_variables.iter();
         environment.extend(own.map(|(name, value)| (name.clone(), Secret::new(value))));
 
@@ -46,13 +46,13 @@ impl Job {
         self.finalize(&deployment, port)
     }
 
-    fn artifact(&self) -> Result<(Deployment, String), End> {
+    fn artifact(&self) -> Result<(Deployment, String), JobError> {
         const REASON: &str = "failed to get model artifact details";
         let deployment = self
             .platform(|platform| platform.get_deployment(&self.deployment_id))?
             .map_err(|e| failed(REASON, e))?;
         if deployment.status == DeploymentStatus::DeletionPending {
-            return Err(End::Outdated(Outdated::Deleted));
+            return Err(JobError::Cancelled(Cancelled::Deleted));
         }
         let url = self
             .platform(|platform| platform.artifact_download_url(&deployment.artifact_id))?
@@ -64,8 +64,8 @@ impl Job {
         &self,
         deployment: &Deployment,
         artifact_url: &str,
-    ) -> Result<BTreeMap<String, Secret>, End> {
-        let settings = self.fleet.settings();
+    ) -> Result<BTreeMap<String, Secret>, JobError> {
+        let settings = self.shared.settings();
         let mut environment = BTreeMap::from([
             (
                 "SATELLITE_AGENT_URL".to_owned(),
@@ -88,43 +88,43 @@ impl Job {
         Ok(environment)
     }
 
-    fn network(&self) -> Result<(), End> {
-        let name = &self.fleet.settings().network;
+    fn network(&self) -> Result<(), JobError> {
+        let name = &self.shared.settings().network;
         self.engine(|engine| engine.ensure_network(name))?
             .map_err(|fault| failed("Failed to create container", fault))
     }
 
-    fn image(&self, image: &str) -> Result<(), End> {
+    fn image(&self, image: &str) -> Result<(), JobError> {
         const REASON: &str = "Docker image not found";
-        let here = self.engine(|engine| engine.has_image(image))?;
-        if here.map_err(|fault| failed(REASON, fault))? {
+        let exists = self.engine(|engine| engine.has_image(image))?;
+        if exists.map_err(|fault| failed(REASON, fault))? {
             return Ok(());
         }
         if !image::can_be_pulled(image) {
-            let remedy = image::remedy(image, self.fleet.settings());
+            let remedy = image::remedy(image, self.shared.settings());
             return Err(failed(REASON, format!("it is not on this host; {remedy}")));
         }
         let id = &self.deployment_id;
         log::info!("deployment {id}: pulling {image}");
-        let told = |line: &str| log::info!("deployment {id}: {line}");
-        self.engine(|engine| engine.pull(image, told))?
+        let log_line = |line: &str| log::info!("deployment {id}: {line}");
+        self.engine(|engine| engine.pull(image, log_line))?
             .map_err(|fault| failed(REASON, fault))
     }
 
-    /// A container for this task: the one that an earlier process of this
-    /// satellite made for it, or a new one in place of whatever is there.
+    /// The container for this task: the one that an earlier process of this satellite
+    /// created for it, or a new one that replaces any other.
     fn container(
         &self,
         task_id: &str,
         artifact_url: &str,
         parameters: &Parameters,
         environment: &BTreeMap<String, Secret>,
-    ) -> Result<String, End> {
+    ) -> Result<String, JobError> {
         const REASON: &str = "Failed to create container";
         let name = container_name(&self.deployment_id);
-        let settings = self.fleet.settings();
+        let settings = self.shared.settings();
         let gpus = parameters.gpus();
-        let order = Order {
+        let spec = ContainerSpec {
             name: &name,
             image: &parameters.image,
             network: &settings.network,
@@ -132,7 +132,7 @@ impl Job {
             labels: BTreeMap::from([
                 (engine::DEPLOYMENT, self.deployment_id.clone()),
                 (engine::MODEL, model_id(artifact_url)),
-                (engine::OWNER, self.fleet.owner().to_owned()),
+                (engine::INSTANCE, self.shared.instance_id().to_owned()),
                 (engine::TASK, task_id.to_owned()),
             ]),
             environment: environment.clone(),
@@ -145,52 +145,55 @@ impl Job {
             if let Some(earlier) = self.earlier_container(task_id)? {
                 return Ok(earlier.id);
             }
-            // Not `self.engine`: an engine that goes away in the middle may have
-            // made the container, which the next round then finds.
-            let fault = match self.fleet.engine().start(&order) {
+            // Not `self.engine`: an engine that becomes unavailable during the call may
+            // have created the container, which the next attempt then finds.
+            let fault = match self.shared.engine().start(&spec) {
                 Ok(id) => return Ok(id),
                 Err(fault) => fault,
             };
             match fault {
                 Fault::NoEngine(_) => {
-                    log::warn!("deployment {} waits: {fault}", self.deployment_id);
-                    self.fleet.engine_is_away(&self.cx, &fault);
+                    log::warn!("deployment {}: retrying: {fault}", self.deployment_id);
+                    self.shared.set_engine_unavailable(&self.cx, &fault);
                     self.pause(Duration::from_secs(1))?;
                 }
                 Fault::NoImage(_) => return Err(failed("Docker image not found", fault)),
                 Fault::NoNetwork(_) if attempt < 4 => self.network()?,
                 Fault::TimedOut(_) if attempt < 4 => {}
-                Fault::Other(_) if self.is_engine_away(&fault) => self.pause(ROUND)?,
-                Fault::NameTaken(_) if attempt < 4 => self.remove_half_made(&name)?,
+                Fault::Other(_) if self.is_engine_unavailable(&fault) => {
+                    self.pause(POLL_INTERVAL)?
+                }
+                Fault::NameTaken(_) if attempt < 4 => self.remove_conflicting(&name)?,
                 _ => return Err(failed(REASON, fault)),
             }
         }
-        unreachable!("each attempt returns or goes on")
+        unreachable!("the loop has no end condition")
     }
 
-    /// The container that was made for this very task; others are in the way.
-    fn earlier_container(&self, task_id: &str) -> Result<Option<Container>, End> {
-        let mut mine = None;
+    /// The running container that was created for this task. Removes all others.
+    fn earlier_container(&self, task_id: &str) -> Result<Option<Container>, JobError> {
+        let mut found = None;
         for container in self.containers()? {
-            let made_for_this = container.task_id.as_deref() == Some(task_id);
-            if made_for_this && container.is_running() && mine.is_none() {
-                mine = Some(container);
+            let is_for_this_task = container.task_id.as_deref() == Some(task_id);
+            if is_for_this_task && container.is_running() && found.is_none() {
+                found = Some(container);
             } else {
                 self.remove(&container.id)?;
             }
         }
-        Ok(mine)
+        Ok(found)
     }
 
-    /// Frees the container's name, if what has it is of this deployment.
-    fn remove_half_made(&self, name: &str) -> Result<(), End> {
+    /// Removes the container that has this name, if it belongs to this deployment.
+    fn remove_conflicting(&self, name: &str) -> Result<(), JobError> {
         let found = self.engine(|engine| engine.container(name).transpose())?;
         match found.map_err(|fault| failed("Failed to create container", fault))? {
             Some(container) if container.deployment_id == self.deployment_id => {
                 self.remove(&container.id)
             }
             Some(_) => {
-                let text = format!("a container that is not of this deployment is called {name}");
+                let text =
+                    format!("a container that does not belong to this deployment is named {name}");
                 Err(failed("Failed to create container", text))
             }
             None => Ok(()),
@@ -202,26 +205,26 @@ impl Job {
         id: &str,
         timeout: Duration,
         last_lines: impl Fn() -> String,
-    ) -> Result<u16, End> {
+    ) -> Result<u16, JobError> {
         let models = Models::new();
         let end = Instant::now() + timeout;
-        let inside = self.fleet.settings().model_port;
-        let mut second_chance = true;
+        let container_port = self.shared.settings().model_port;
+        let mut may_restart = true;
         loop {
             let container = self.engine(|engine| engine.container(id).transpose())?;
             let container = container.map_err(|fault| failed("Failed to deploy model", fault))?;
             match &container {
                 None => return Err(failed("Container stopped or not found", "it was removed")),
-                // An engine that is stopped ends its containers, not they themselves.
-                Some(container) if container.was_ended() && second_chance => {
-                    second_chance = false;
-                    log::info!("{} was ended: started again", container.name);
-                    self.engine(|engine| engine.start_again(id))?
+                // A stopping engine stops its containers: that is not the model's failure.
+                Some(container) if container.was_stopped() && may_restart => {
+                    may_restart = false;
+                    log::info!("container {} was stopped; restarting it", container.name);
+                    self.engine(|engine| engine.restart(id))?
                         .map_err(|fault| failed("Container stopped or not found", fault))?;
                 }
                 Some(container) if container.is_failing() => {
                     let text = format!(
-                        "it ended with exit code {} after {} restarts; {}",
+                        "it exited with exit code {} after {} restarts; {}",
                         container.exit_code,
                         container.restarts,
                         last_lines()
@@ -230,28 +233,28 @@ impl Job {
                 }
                 Some(_) => {}
             }
-            let port = container.and_then(|container| container.port(inside));
-            // A few looks at the model for each look at the container.
+            let port = container.and_then(|container| container.port(container_port));
+            // Checks the model more often than the container, which costs a process.
             for _ in 0..4 {
                 if let Some(port) = port.filter(|port| models.is_healthy(*port)) {
                     return Ok(port);
                 }
                 if Instant::now() >= end {
                     let lines = last_lines();
-                    let text = format!("no answer within {timeout:.0?}; {lines}");
+                    let text = format!("not healthy within {timeout:.0?}; {lines}");
                     return Err(failed("healthcheck timeout", text));
                 }
-                self.pause(ROUND)?;
+                self.pause(POLL_INTERVAL)?;
             }
         }
     }
 
-    fn finalize(&self, deployment: &Deployment, port: u16) -> Result<String, End> {
+    fn finalize(&self, deployment: &Deployment, port: u16) -> Result<String, JobError> {
         const REASON: &str = "failed to finalize deployment";
         let route = Route::open(&Models::new(), deployment, port);
         let inference_url = format!("/deployments/{}", self.deployment_id);
         let schemas = route.public_schemas();
-        // Whoever asked for the deletion meanwhile must find it asked for.
+        // A deletion that was requested in the meantime must not be overwritten.
         let mut deleting = false;
         self.platform(|platform| {
             platform.update_deployment(&self.deployment_id, |update| {
@@ -266,14 +269,14 @@ impl Job {
         })?
         .map_err(|e| failed(REASON, e))?;
         if deleting {
-            return Err(End::Outdated(Outdated::Deleted));
+            return Err(JobError::Cancelled(Cancelled::Deleted));
         }
-        self.fleet.routes().insert(route);
+        self.shared.routes().insert(route);
         Ok(inference_url)
     }
 
-    /// Marks the deployment failed. The failure is logged with the task's result.
-    fn mark_failed(&self, failure: &Failure) -> Result<(), End> {
+    /// Sets the deployment's status to failed. The SDK logs the failure with the task.
+    fn mark_failed(&self, failure: &Failure) -> Result<(), JobError> {
         let marked = self.platform(|platform| {
             set_status(
                 platform,
@@ -284,7 +287,7 @@ impl Job {
         })?;
         if let Err(error) = marked {
             log::warn!(
-                "deployment {} cannot be marked: {error}",
+                "deployment {}: cannot update its status: {error}",
                 self.deployment_id
             );
         }
@@ -292,20 +295,20 @@ impl Job {
     }
 
     /// All containers of this deployment.
-    pub fn containers(&self) -> Result<Vec<Container>, End> {
+    pub fn containers(&self) -> Result<Vec<Container>, JobError> {
         self.engine(|engine| engine.containers_of(&self.deployment_id))?
             .map_err(|fault| failed("Failed to create container", fault))
     }
 
-    pub fn remove(&self, id: &str) -> Result<(), End> {
+    pub fn remove(&self, id: &str) -> Result<(), JobError> {
         self.engine(|engine| engine.remove(id))?
             .map(drop)
             .map_err(|fault| failed("Failed to remove container.", fault))
     }
 
-    /// Removes what this deployment has; true where there was something.
-    pub fn remove_containers(&self) -> Result<bool, End> {
-        self.fleet.routes().remove(&self.deployment_id);
+    /// Removes the deployment's containers; true if there were any.
+    pub fn remove_containers(&self) -> Result<bool, JobError> {
+        self.shared.routes().remove(&self.deployment_id);
         let containers = self.containers()?;
         for container in &containers {
             self.remove(&container.id)?;
@@ -314,26 +317,29 @@ impl Job {
     }
 }
 
-/// Reports the end, of the deployment and of the task.
-fn conclude(job: &Job, end: Result<String, End>, later: Later) {
+/// Reports the result: the deployment's status and the task's result.
+fn finish(job: &Job, end: Result<String, JobError>, later: Later) {
     let id = &job.deployment_id;
     match end {
         Ok(inference_url) => {
             log::info!("deployment {id} is active at {inference_url}");
             later.done(json!({ "inference_url": inference_url }));
         }
-        Err(End::Stopping) => later.leave_running(),
-        Err(End::Outdated(Outdated::Deleted)) => {
-            log::info!("deployment {id} is being deleted: given up");
+        Err(JobError::Stopping) => later.leave_running(),
+        Err(JobError::Cancelled(Cancelled::Deleted)) => {
+            log::info!("deployment {id} is being deleted; deploy cancelled");
             let _ = job.remove_containers();
             later.fail(Failure::new("cancelled", "the deployment is being deleted"));
         }
-        Err(End::Outdated(Outdated::Replaced)) => {
-            later.fail(Failure::new("cancelled", "a later deploy took its place"));
+        Err(JobError::Cancelled(Cancelled::Replaced)) => {
+            later.fail(Failure::new("cancelled", "a later deploy replaced it"));
         }
-        Err(End::Failed(failure)) => {
+        Err(JobError::Failed(failure)) => {
             let ends = [job.mark_failed(&failure), job.remove_containers().map(drop)];
-            match ends.iter().any(|end| matches!(end, Err(End::Stopping))) {
+            match ends
+                .iter()
+                .any(|end| matches!(end, Err(JobError::Stopping)))
+            {
                 true => later.leave_running(),
                 false => later.fail(failure),
             }
@@ -341,8 +347,8 @@ fn conclude(job: &Job, end: Result<String, End>, later: Later) {
     }
 }
 
-/// Sets a deployment's status with the reason, and nothing else; one whose
-/// deletion was asked for keeps that status.
+/// Sets a deployment's status and error message, and nothing else. A pending deletion
+/// keeps its status.
 pub fn set_status(
     platform: &PlatformClient,
     deployment_id: &str,
@@ -364,7 +370,7 @@ fn container_name(deployment_id: &str) -> String {
     format!("sat-{deployment_id}")
 }
 
-/// MD5 of the path in the artifact's URL: the same for each presigning.
+/// MD5 of the path in the artifact's URL, which is the same in every presigned URL.
 fn model_id(artifact_url: &str) -> String {
     let after_scheme = artifact_url
         .split_once("://")

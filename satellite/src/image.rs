@@ -1,14 +1,14 @@
-//! Where the image of a model server comes from.
+//! The source of the model server's image.
 
 use crate::settings::{DEFAULT_IMAGE, Settings};
 
-/// Whether asking a registry makes sense. The default image is in none: whoever takes its
-/// name there decides what runs.
+/// Whether the image may be pulled. The default image is in no registry: anyone could
+/// register its name there and would decide what runs.
 pub fn can_be_pulled(image: &str) -> bool {
     image != DEFAULT_IMAGE
 }
 
-/// How to get an image that is not on this host.
+/// Instructions for an image that is not on this host.
 pub fn remedy(image: &str, settings: &Settings) -> String {
     let port = settings.model_port;
     if can_be_pulled(image) {

@@ -1,5 +1,5 @@
-//! Jobs: what is done on one deployment, in a thread of its own, with patience for
-//! an engine and a platform that are away.
+//! Jobs: the work on one deployment, in its own thread. A job retries while the engine or
+//! the platform is unavailable.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,91 +11,92 @@ use satellite_sdk::{Context, Error, Failure, Later, PlatformClient, Task};
 use serde::Deserialize;
 
 use crate::engine::{Engine, Fault};
-use crate::fleet::Fleet;
-use crate::queue::{Outdated, Turn, Wish};
+use crate::queue::{Cancelled, DesiredState, Entry};
+use crate::shared::Shared;
 
-/// What a deploy or undeploy task is about.
+/// The payload of a deploy or undeploy task.
 #[derive(Debug, Deserialize)]
 pub struct Target {
     pub deployment_id: String,
 }
 
-/// A handler whose answer comes later, from a thread that does `work` and then
-/// reports what came of it, so that other tasks go on.
+/// Creates a handler that runs `work` in a thread and reports the result from there, so
+/// that other tasks are not blocked.
 pub fn handler<T: 'static>(
-    fleet: Fleet,
-    wish: Wish,
-    work: fn(&Job, &str) -> Result<T, End>,
-    conclude: fn(&Job, Result<T, End>, Later),
+    shared: Shared,
+    desired: DesiredState,
+    work: fn(&Job, &str) -> Result<T, JobError>,
+    finish: fn(&Job, Result<T, JobError>, Later),
 ) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
     move |task, cx| {
         let id = task.payload.deployment_id;
         if !is_id(&id) {
-            let error = format!("payload.deployment_id: {id:?} is no id");
+            let error = format!("payload.deployment_id: {id:?} is not a valid id");
             return Err(Failure::new("the payload does not fit", error));
         }
-        // The failure of a task is logged by its id alone: this line tells whose task it is.
-        log::info!("{wish} of deployment {id} begins");
-        // In the order of the tasks: the thread may take its time to begin.
+        // The SDK logs a failure with the task id only: this line adds the deployment id.
+        log::info!("{desired} of deployment {id} started");
+        // Enqueued here and not in the thread, to keep the order of the tasks.
         let job = Job {
-            turn: fleet.queue().join(&id, wish),
-            fleet: fleet.clone(),
+            entry: shared.queue().enqueue(&id, desired),
+            shared: shared.clone(),
             cx: cx.clone(),
             deployment_id: id,
         };
-        let later = cx.later().ok_or("a task without an answer")?;
+        let later = cx.later().ok_or("the task takes no deferred result")?;
         thread::Builder::new().name("job".into()).spawn(move || {
-            job.fleet.queue().wait(&job.deployment_id, &job.turn);
+            job.shared
+                .queue()
+                .wait_until_first(&job.deployment_id, &job.entry);
             let end = catch_unwind(AssertUnwindSafe(|| {
-                job.check_wanted()?;
+                job.check_cancelled()?;
                 work(&job, later.task_id())
             }));
             let end = end.unwrap_or_else(|_| Err(failed("Failed to deploy model", "a panic")));
-            conclude(&job, end, later);
+            finish(&job, end, later);
         })?;
         Ok(())
     }
 }
 
-/// Why a job ended without its work being done.
+/// Why a job ended without success.
 #[derive(Debug)]
-pub enum End {
-    /// It went wrong.
+pub enum JobError {
     Failed(Failure),
-    /// It is not wanted any more.
-    Outdated(Outdated),
-    /// The satellite stops; the next process goes on.
+    /// A later job cancelled it.
+    Cancelled(Cancelled),
+    /// The satellite is shutting down; the next process continues the task.
     Stopping,
 }
 
-impl From<Failure> for End {
+impl From<Failure> for JobError {
     fn from(failure: Failure) -> Self {
-        End::Failed(failure)
+        JobError::Failed(failure)
     }
 }
 
-/// It went wrong, for this reason.
-pub fn failed(reason: &str, error: impl fmt::Display) -> End {
-    End::Failed(Failure::new(reason, error))
+/// A failure with this reason.
+pub fn failed(reason: &str, error: impl fmt::Display) -> JobError {
+    JobError::Failed(Failure::new(reason, error))
 }
 
-/// Work on one deployment, in a thread of its own.
+/// The work on one deployment, in its own thread.
 pub struct Job {
-    pub fleet: Fleet,
+    pub shared: Shared,
     pub cx: Context,
     pub deployment_id: String,
-    turn: Arc<Turn>,
+    entry: Arc<Entry>,
 }
 
 impl Job {
-    /// Waits, unless the job is not wanted any more.
-    pub fn pause(&self, duration: Duration) -> Result<(), End> {
+    /// Sleeps; returns early if the job is cancelled or the satellite shuts down.
+    pub fn pause(&self, duration: Duration) -> Result<(), JobError> {
         let end = Instant::now() + duration;
         loop {
-            self.check_wanted()?;
+            self.check_cancelled()?;
             let left = end.saturating_duration_since(Instant::now());
             if !self.cx.sleep(left.min(Duration::from_millis(250))) {
-                return Err(End::Stopping);
+                return Err(JobError::Stopping);
             }
             if left.is_zero() {
                 return Ok(());
@@ -103,63 +104,66 @@ impl Job {
         }
     }
 
-    fn check_wanted(&self) -> Result<(), End> {
-        match self.turn.outdated() {
-            Some(why) => Err(End::Outdated(why)),
+    fn check_cancelled(&self) -> Result<(), JobError> {
+        match self.entry.cancelled() {
+            Some(why) => Err(JobError::Cancelled(why)),
             None => Ok(()),
         }
     }
 
-    /// Asks the engine; one that is away is waited for.
+    /// Calls the engine; retries while it is unavailable.
     pub fn engine<T>(
         &self,
         mut work: impl FnMut(&Engine) -> Result<T, Fault>,
-    ) -> Result<Result<T, Fault>, End> {
-        let answer = self.patiently(|| work(self.fleet.engine()), |f| self.is_engine_away(f))?;
-        self.fleet.engine_is_back(&self.cx);
-        Ok(answer)
+    ) -> Result<Result<T, Fault>, JobError> {
+        let result = self.retry_while_unavailable(
+            || work(self.shared.engine()),
+            |f| self.is_engine_unavailable(f),
+        )?;
+        self.shared.set_engine_available(&self.cx);
+        Ok(result)
     }
 
-    /// Whether the engine's absence explains this fault: an engine that goes down
-    /// has many words for it, so it is asked.
-    pub fn is_engine_away(&self, fault: &Fault) -> bool {
-        let away = match fault {
+    /// Whether this fault means that the engine is unavailable. The messages of an engine
+    /// that is shutting down vary, so an unknown fault is verified by asking its version.
+    pub fn is_engine_unavailable(&self, fault: &Fault) -> bool {
+        let unavailable = match fault {
             Fault::NoEngine(_) => true,
             Fault::Other(_) => {
-                // It may still answer while it goes down.
+                // It may still answer while it shuts down.
                 let _ = self.pause(Duration::from_millis(500));
-                matches!(self.fleet.engine().version(), Err(Fault::NoEngine(_)))
+                matches!(self.shared.engine().version(), Err(Fault::NoEngine(_)))
             }
             _ => false,
         };
-        if away {
-            self.fleet.engine_is_away(&self.cx, fault);
+        if unavailable {
+            self.shared.set_engine_unavailable(&self.cx, fault);
         }
-        away
+        unavailable
     }
 
-    /// Asks the platform; one that is away is waited for.
+    /// Calls the platform; retries while it is unavailable.
     pub fn platform<T>(
         &self,
         mut work: impl FnMut(&PlatformClient) -> Result<T, Error>,
-    ) -> Result<Result<T, Error>, End> {
-        self.patiently(|| work(self.cx.platform()), Error::is_retryable)
+    ) -> Result<Result<T, Error>, JobError> {
+        self.retry_while_unavailable(|| work(self.cx.platform()), Error::is_retryable)
     }
 
-    fn patiently<T, E: fmt::Display>(
+    fn retry_while_unavailable<T, E: fmt::Display>(
         &self,
         mut work: impl FnMut() -> Result<T, E>,
-        is_away: impl Fn(&E) -> bool,
-    ) -> Result<Result<T, E>, End> {
+        is_unavailable: impl Fn(&E) -> bool,
+    ) -> Result<Result<T, E>, JobError> {
         let mut wait = Duration::from_secs(1);
         loop {
             match work() {
-                Err(error) if is_away(&error) => {
-                    log::warn!("deployment {} waits: {error}", self.deployment_id);
+                Err(error) if is_unavailable(&error) => {
+                    log::warn!("deployment {}: retrying: {error}", self.deployment_id);
                     self.pause(wait)?;
                     wait = (wait * 2).min(Duration::from_secs(30));
                 }
-                answer => return Ok(answer),
+                result => return Ok(result),
             }
         }
     }
@@ -167,11 +171,11 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.fleet.queue().leave(&self.deployment_id, &self.turn);
+        self.shared.queue().remove(&self.deployment_id, &self.entry);
     }
 }
 
-/// What the platform calls a deployment, fit for a label, a name and a path.
+/// Whether the id is safe in a label, a container name and a URL path.
 fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }

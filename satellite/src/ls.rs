@@ -1,4 +1,4 @@
-//! `luml-satellite ls`: the deployments, as the platform and this host see them.
+//! `luml-satellite ls`: the deployments, with their state on the platform and on this host.
 
 use std::io::IsTerminal;
 use std::process::{ExitCode, Termination};
@@ -42,10 +42,10 @@ fn print(deployments: &[Deployment], settings: &Settings) -> Result<()> {
         let container = containers.iter().find(|c| c.deployment_id == deployment.id);
         rows.push(row(deployment, container, &models, settings.model_port));
     }
-    let strays = containers
+    let unknown = containers
         .iter()
         .filter(|c| !deployments.iter().any(|d| d.id == c.deployment_id));
-    for container in strays {
+    for container in unknown {
         let [name, since] = [container.name.clone(), since(container)];
         let id = container.deployment_id.clone();
         rows.push([
@@ -65,12 +65,12 @@ fn row(
     deployment: &Deployment,
     container: Option<&Container>,
     models: &Models,
-    inside: u16,
+    container_port: u16,
 ) -> [String; 6] {
     let health = match container {
         None => "-",
         Some(container) if !container.is_running() => state(container),
-        Some(container) => match container.port(inside) {
+        Some(container) => match container.port(container_port) {
             Some(port) if models.is_healthy(port) => "healthy",
             _ => "unhealthy",
         },
@@ -91,11 +91,11 @@ fn state(container: &Container) -> &'static str {
         State::Restarting => "restarting",
         State::Created => "created",
         State::Paused => "paused",
-        State::Ended => "ended",
+        State::Exited => "ended",
     }
 }
 
-/// To the second, as the engine tells it.
+/// The engine's timestamp, to the second.
 fn since(container: &Container) -> String {
     let at = match container.started.starts_with("0001-") {
         true => &container.created,

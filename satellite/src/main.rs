@@ -1,22 +1,21 @@
-//! The Docker satellite: deploys models as containers on the host it lives on.
+//! The Docker satellite: deploys models as containers on its host.
 //!
-//! One binary, written against the public face of `satellite-sdk` alone.
+//! One binary that uses only the public API of `satellite-sdk`.
 
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod deploy;
 mod engine;
-mod fleet;
 mod gateway;
 mod image;
+mod instance_id;
 mod job;
 mod ls;
 mod masker;
 mod model;
 #[cfg(feature = "demo")]
 mod model_server;
-mod owner;
 mod parameters;
 mod queue;
 mod reconcile;
@@ -24,6 +23,7 @@ mod registration;
 mod run;
 mod secrets;
 mod settings;
+mod shared;
 mod undeploy;
 
 use std::process::ExitCode;
@@ -33,15 +33,15 @@ The Docker satellite: deploys models as containers on this host.
 
 usage: luml-satellite [COMMAND]
 
-  run      polls the platform and does what it hands out (the default)
-  check    settings, engine, network, image, token, registration, a line each
-  ls       this satellite's deployments, as a table
-  demo     the whole path with a platform of its own; needs an engine, nothing else
+  run      polls the platform for tasks and runs them (the default)
+  check    checks settings, engine, network, image, token and registration
+  ls       lists this satellite's deployments as a table
+  demo     deploys and queries a model with a built-in mock platform; needs only an engine
   --help, --version
 
 The settings come from the environment; LUML_SATELLITE_TOKEN is required.
-Exit codes: 0 fine, 64 unknown command, 69 no engine (demo), 77 token refused
-(run, ls), 78 wrong settings, 1 anything else.
+Exit codes: 0 success, 64 unknown command, 69 no engine (demo), 77 token rejected
+(run, ls), 78 invalid settings, 1 any other error.
 ";
 
 fn main() -> ExitCode {

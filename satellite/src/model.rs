@@ -1,10 +1,10 @@
-//! A model server, as seen from this host.
+//! The client for model servers.
 
-mod answer;
 mod connection;
 mod pool;
+mod response;
 
-pub use answer::Answer;
+pub use response::ModelResponse;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -17,44 +17,44 @@ use serde_json::Value;
 use self::connection::Connection;
 use self::pool::Pool;
 
-/// Asks model servers over loopback, on kept connections.
+/// Sends requests to model servers over loopback, on keep-alive connections.
 ///
-/// This is a client of its own, and not ureq, for two reasons. The answer of a model that does
-/// not read a body to its end (413, 503) has to be passed on while the caller still sends, and
-/// the gateway stands between a caller and a model, where every call pays: ureq takes 6.5 µs of
-/// CPU for a call without any I/O, and 7 system calls more.
+/// This is a separate client, and not ureq, for two reasons. The response of a model that does
+/// not read a body to its end (413, 503) has to be forwarded while the caller still sends, and
+/// every call through the gateway pays for the client: ureq takes 6.5 µs of CPU for a call
+/// without any I/O, and 7 system calls more.
 #[derive(Debug, Clone, Default)]
 pub struct Models(Arc<Pool>);
 
-const QUICK: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A model may think for this long about one request, and pause so long in an answer.
-const THOUGHT: Duration = Duration::from_secs(300);
+/// Maximum time until a model responds, and between two parts of its response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A manifest or an OpenAPI document is not larger than this.
+/// Maximum size of a manifest or an OpenAPI document.
 const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Bytes of a body that are read from the caller at a time.
-const PIECE: usize = 16 * 1024;
+const CHUNK: usize = 16 * 1024;
 
-/// How often a model is asked for an early answer while its caller pauses within a body.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often to check for an early response while the caller pauses within a body.
+const EARLY_RESPONSE_POLL: Duration = Duration::from_millis(50);
 
-/// Why there is no answer.
+/// Why a model server gave no response.
 #[derive(Debug)]
 pub enum Fault {
-    /// Nobody listens at the port.
+    /// Nothing listens on the port.
     Refused,
-    /// The caller left, or its body could not be read: not the model's fault.
+    /// The caller disconnected, or its body could not be read: not the model's fault.
     Caller(io::Error),
     Model(io::Error),
 }
 
-/// A body on its way to a model.
-pub enum Sent<'a, 'b> {
-    /// These pieces, one behind the other.
-    Pieces(&'a [&'a [u8]]),
-    /// What the caller sends, of this length or in chunks.
+/// The body of a request to a model.
+pub enum RequestBody<'a, 'b> {
+    /// These slices, concatenated.
+    Slices(&'a [&'a [u8]]),
+    /// The caller's body, of this length, or chunked.
     Stream(&'a mut Body<'b>, Option<u64>),
 }
 
@@ -63,50 +63,55 @@ impl Models {
         Self::default()
     }
 
-    /// Whether it says that it is healthy.
+    /// Whether its health check succeeds.
     pub fn is_healthy(&self, port: u16) -> bool {
         self.get(port, "/healthz")
             .is_ok_and(|(status, _)| status == 200)
     }
 
-    /// A JSON document that it offers.
+    /// Reads one of its JSON documents.
     pub fn document(&self, port: u16, path: &str) -> Option<Value> {
         let (status, body) = self.get(port, path).ok()?;
         let document = serde_json::from_slice(&body).ok()?;
         (status == 200).then_some(document)
     }
 
-    /// Passes a request on; the answer's body is still to be read. `fields` are whole header
-    /// lines. The answer can come before the body was sent to its end.
-    pub fn compute(&self, port: u16, fields: &[u8], sent: Sent<'_, '_>) -> Result<Answer, Fault> {
-        let mut connection = self.0.connection(port, THOUGHT)?;
+    /// Forwards a request. `fields` are complete header lines. The response's body is not read
+    /// yet, and the response may arrive before the request was sent completely.
+    pub fn compute(
+        &self,
+        port: u16,
+        fields: &[u8],
+        sent: RequestBody<'_, '_>,
+    ) -> Result<ModelResponse, Fault> {
+        let mut connection = self.0.connection(port, RESPONSE_TIMEOUT)?;
         let mut out = head("POST", "/compute", port);
         out.extend_from_slice(fields);
         let whole = match sent {
-            Sent::Pieces(pieces) => {
+            RequestBody::Slices(pieces) => {
                 let length: usize = pieces.iter().map(|piece| piece.len()).sum();
                 end_head(&mut out, Some(length as u64));
                 send_pieces(&mut connection, out, pieces)
             }
-            Sent::Stream(body, length) => {
+            RequestBody::Stream(body, length) => {
                 end_head(&mut out, length);
                 send_stream(&mut connection, out, body, length)
             }
         }?;
         if !whole {
-            connection.is_kept = false;
+            connection.keep_alive = false;
         }
-        connection.answer(self.0.clone()).map_err(Fault::Model)
+        connection.response(self.0.clone()).map_err(Fault::Model)
     }
 
     fn get(&self, port: u16, path: &str) -> Result<(u16, Vec<u8>), Fault> {
         let begun = Instant::now();
-        let mut connection = self.0.connection(port, QUICK)?;
+        let mut connection = self.0.connection(port, PROBE_TIMEOUT)?;
         let mut out = head("GET", path, port);
         out.extend_from_slice(b"\r\n");
         connection.send(&out).map_err(Fault::Model)?;
-        let answer = connection.answer(self.0.clone()).map_err(Fault::Model)?;
-        let (mut body, mut reader) = (Vec::new(), answer.body.take(DOCUMENT_LIMIT + 1));
+        let response = connection.response(self.0.clone()).map_err(Fault::Model)?;
+        let (mut body, mut reader) = (Vec::new(), response.body.take(DOCUMENT_LIMIT + 1));
         while reader
             .by_ref()
             .take(64 * 1024)
@@ -114,13 +119,13 @@ impl Models {
             .map_err(Fault::Model)?
             > 0
         {
-            // A document that drips in must not hold up what waits for it.
-            if begun.elapsed() > 2 * QUICK || body.len() as u64 > DOCUMENT_LIMIT {
-                let text = format!("{path} is too large or too slow");
+            // A document that arrives slowly must not block the caller.
+            if begun.elapsed() > 2 * PROBE_TIMEOUT || body.len() as u64 > DOCUMENT_LIMIT {
+                let text = format!("{path} is too large, or took too long");
                 return Err(Fault::Model(io::Error::other(text)));
             }
         }
-        Ok((answer.status, body))
+        Ok((response.status, body))
     }
 }
 
@@ -146,14 +151,14 @@ fn end_head(out: &mut Vec<u8>, length: Option<u64>) {
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-/// False when the model answered, or closed, before all was sent.
+/// False if the model responded, or closed the connection, before everything was sent.
 fn send_pieces(
     connection: &mut Connection,
     mut out: Vec<u8>,
     pieces: &[&[u8]],
 ) -> Result<bool, Fault> {
     for piece in pieces {
-        if out.len() + piece.len() <= PIECE {
+        if out.len() + piece.len() <= CHUNK {
             out.extend_from_slice(piece);
             continue;
         }
@@ -167,28 +172,28 @@ fn send_pieces(
     connection.send(&out).map_err(Fault::Model)
 }
 
-/// The same for what the caller sends.
+/// The same for the caller's body.
 fn send_stream(
     connection: &mut Connection,
     mut out: Vec<u8>,
     body: &mut Body<'_>,
     length: Option<u64>,
 ) -> Result<bool, Fault> {
-    // Four hexadecimal digits and CR LF: a piece is never longer.
+    // Four hexadecimal digits and CR LF: no chunk is larger.
     let chunk_head = if length.is_none() { 6 } else { 0 };
     let mut used = out.len();
     let mut left = length.unwrap_or(u64::MAX);
     while left > 0 {
-        // The caller may have paused, and wait for the very answer that is there already.
-        while !body.wait_for_bytes(PAUSE) {
+        // The caller may have paused to wait for a response that has already arrived.
+        while !body.wait_for_bytes(EARLY_RESPONSE_POLL) {
             let sent = connection.send(&out[..used]).map_err(Fault::Model)?;
             used = 0;
-            if !sent || connection.has_answered() {
+            if !sent || connection.has_response() {
                 return Ok(false);
             }
         }
         let begin = used + chunk_head;
-        let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
         if out.len() < begin + most + 2 {
             out.resize(begin + most + 2, 0);
         }
@@ -206,8 +211,8 @@ fn send_stream(
             break;
         }
         left -= bytes as u64;
-        // A small body goes out at once, with its head.
-        if used >= PIECE || (left > 0 && length.is_some()) {
+        // A small body is sent together with its head.
+        if used >= CHUNK || (left > 0 && length.is_some()) {
             if !connection.send(&out[..used]).map_err(Fault::Model)? {
                 return Ok(false);
             }
@@ -220,8 +225,8 @@ fn send_stream(
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Refused => f.write_str("nobody listens at its port"),
-            Fault::Caller(error) => write!(f, "the caller's body: {error}"),
+            Fault::Refused => f.write_str("nothing listens on its port"),
+            Fault::Caller(error) => write!(f, "the client's body: {error}"),
             Fault::Model(error) => error.fmt(f),
         }
     }

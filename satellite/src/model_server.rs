@@ -1,5 +1,5 @@
-//! A model server to try the satellite with: this very program, in an image made
-//! of itself, speaking the model servers' contract. The model is `y = 2x + 1`.
+//! A model server for the demo and the tests: this program, in an image built from itself.
+//! It implements the API of model servers. The model is `y = 2x + 1`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use signal_hook::consts::SIGTERM;
 
-/// Serves on port 8080 until the container ends. Misbehaves on request, for
-/// tests: `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`, and `MODEL_PRINTS` with the
-/// names of variables whose values it writes to its output.
+/// Serves on port 8080 until the container stops. Tests inject faults with
+/// `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`, and `MODEL_PRINTS`, which lists the
+/// variables whose values it writes to its output.
 pub fn serve() -> ExitCode {
     let started = Instant::now();
     let healthy_after = milliseconds("MODEL_HEALTHY_AFTER_MS").unwrap_or_default();
@@ -29,18 +29,18 @@ pub fn serve() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // The first process of a container gets no signal that it has not asked for.
+    // The kernel delivers no signal to a container's first process without a handler.
     let now = Arc::new(AtomicBool::new(true));
-    let heeded = signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, now);
-    if let Err(error) = heeded {
-        eprintln!("the model server will not hear of its end: {error}");
+    let registered = signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, now);
+    if let Err(error) = registered {
+        eprintln!("the model server cannot handle SIGTERM: {error}");
     }
     println!("the model server is up");
     print_variables();
     match milliseconds("MODEL_EXIT_AFTER_MS") {
         Some(after) => {
             thread::sleep(after);
-            eprintln!("the model server ends as it was told to\0");
+            eprintln!("the model server exits as configured\0");
             ExitCode::from(3)
         }
         None => loop {
@@ -49,7 +49,7 @@ pub fn serve() -> ExitCode {
     }
 }
 
-/// As a careless program would: in a message, as JSON, in a line that is too long.
+/// Leaks the values as a program might: in a message, as JSON, and broken over two lines.
 fn print_variables() {
     let names = std::env::var("MODEL_PRINTS").unwrap_or_default();
     for name in names.split(',').filter(|name| !name.is_empty()) {
@@ -95,7 +95,7 @@ fn compute(request: &mut Request<'_>) -> Response {
     match serde_json::from_slice::<Compute>(&body) {
         Ok(compute) => {
             let y: Vec<f64> = compute.inputs.x.iter().map(|x| 2.0 * x + 1.0).collect();
-            // Which attributes arrived, but not what they hold.
+            // The names of the attributes that arrived, but not their values.
             let attributes = compute.dynamic_attributes.unwrap_or_default();
             let attributes: Vec<&String> = attributes.keys().collect();
             json_of(200, &json!({ "y": y, "attributes": attributes }))

@@ -1,6 +1,6 @@
-//! `satellite_parameters`: what a deployment asks of the host, checked. [`TABLE`] is the
-//! one list of them: the form on the platform's page, the parser and the table in the
-//! README come from it.
+//! `satellite_parameters`: the resources and options that a deployment requests, validated.
+//! [`TABLE`] is the single list of them: the form on the platform's page, the parser and
+//! the table in the README are derived from it.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use serde_json::Value;
 
 use crate::settings::Settings;
 
-/// One of the `satellite_parameters` that this satellite obeys.
+/// One of the `satellite_parameters` that this satellite supports.
 pub struct Parameter {
     pub name: &'static str,
-    /// What it has to be: for the README, and for a deployment that gives something else.
+    /// The expected value, for the README and for error messages.
     pub expected: &'static str,
-    /// Its field in the platform's form; `None` where it would be of no use.
+    /// Its field in the platform's form; `None` if the settings do not allow it.
     field: fn(&'static str, &Settings) -> Option<FormField>,
-    /// Takes a value that is given; `None` where it does not fit.
-    take: fn(&mut Parameters, &Value, &Settings) -> Option<()>,
+    /// Parses a value; `None` if it is invalid.
+    parse: fn(&mut Parameters, &Value, &Settings) -> Option<()>,
 }
 
-/// All parameters that this satellite obeys. Others are the model's.
+/// All parameters that this satellite supports. Others are ignored: they are the model's.
 pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "health_check_timeout",
         expected: "seconds until the model must answer, 1 to 86400; `LUML_HEALTH_CHECK_TIMEOUT_SEC` by default",
         field: |name, _| Some(FormField::number(name).min(1).max(86_400)),
-        take: |parameters, value, _| {
+        parse: |parameters, value, _| {
             let seconds = number(value).filter(|s| (1.0..=86_400.0).contains(s))?;
             parameters.health_check_timeout = Duration::from_secs_f64(seconds);
             Some(())
@@ -39,7 +39,7 @@ pub const TABLE: [Parameter; 7] = [
             let pattern = "^[0-9]{1,15}[bkmgBKMG]{0,2}$";
             Some(FormField::text(name).regex(pattern, "bytes, or such as 512m or 2g"))
         },
-        take: |parameters, value, _| {
+        parse: |parameters, value, _| {
             let limit = text(value);
             parameters.memory_limit = Some(is_memory(&limit).then_some(limit)?);
             Some(())
@@ -48,13 +48,13 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "cpu_limit",
         expected: "processors, such as `2`, `1.5`, or `500m` for half of one",
-        // No fractions: the page sends 1.5 as a number, and the platform takes integers.
+        // No fractions: the page sends 1.5 as a number, and the platform accepts integers.
         field: |name, _| {
             let pattern = "^([1-9][0-9]{0,2}|[1-9][0-9]{0,5}m)$";
             let message = "processors, such as 2, or 500m for half of one";
             Some(FormField::text(name).regex(pattern, message))
         },
-        take: |parameters, value, _| {
+        parse: |parameters, value, _| {
             let cpus = processors(value).filter(|cpus| *cpus > 0.0 && *cpus <= 1024.0)?;
             parameters.cpu_limit = Some(cpus.to_string());
             Some(())
@@ -64,7 +64,7 @@ pub const TABLE: [Parameter; 7] = [
         name: "use_gpu",
         expected: "`true` for all GPUs, unless `gpu_count` is given, or `false`",
         field: |name, _| Some(FormField::boolean(name)),
-        take: |parameters, value, _| {
+        parse: |parameters, value, _| {
             parameters.use_gpu = Some(match text(value).as_str() {
                 "true" | "1" => true,
                 "false" | "0" => false,
@@ -80,7 +80,7 @@ pub const TABLE: [Parameter; 7] = [
             let count = FormField::number(name).min(1).max(64);
             Some(count.shown_if("use_gpu", true))
         },
-        take: |parameters, value, _| {
+        parse: |parameters, value, _| {
             let count = number(value).filter(|n| n.fract() == 0.0 && (0.0..=64.0).contains(n))?;
             parameters.gpu_count = Some(count as u32);
             Some(())
@@ -93,7 +93,7 @@ pub const TABLE: [Parameter; 7] = [
             let policies = ["on-failure:3", "no", "always", "unless-stopped"];
             Some(FormField::dropdown(name, policies))
         },
-        take: |parameters, value, _| {
+        parse: |parameters, value, _| {
             let policy = text(value);
             parameters.restart_policy = is_restart_policy(&policy).then_some(policy)?;
             Some(())
@@ -106,7 +106,7 @@ pub const TABLE: [Parameter; 7] = [
             let is_open = !settings.allowed_images.is_empty();
             is_open.then(|| FormField::text(name))
         },
-        take: |parameters, value, settings| {
+        parse: |parameters, value, settings| {
             let image = text(value);
             let is_allowed = is_image(&image) && settings.allows_image(&image);
             parameters.image = is_allowed.then_some(image)?;
@@ -122,12 +122,12 @@ impl Parameter {
     }
 }
 
-/// A deployment's wishes, fit to be handed to the engine.
+/// A deployment's parameters, validated for use as arguments of the engine's program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
     pub image: String,
     pub health_check_timeout: Duration,
-    /// Bytes, or with a suffix, as the engine takes it.
+    /// Bytes, or a number with a suffix, as the engine expects it.
     pub memory_limit: Option<String>,
     pub cpu_limit: Option<String>,
     use_gpu: Option<bool>,
@@ -136,7 +136,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Checks all that this satellite obeys.
+    /// Parses and validates all supported parameters.
     pub fn of(deployment: &Deployment, settings: &Settings) -> Result<Self, Failure> {
         let mut parameters = Parameters {
             image: settings.image.clone(),
@@ -151,14 +151,14 @@ impl Parameters {
             let value = deployment.satellite_parameters.get(parameter.name);
             let given = value.filter(|v| !v.is_null() && v.as_str() != Some(""));
             if let Some(value) = given {
-                (parameter.take)(&mut parameters, value, settings)
-                    .ok_or_else(|| unfit(parameter, value))?;
+                (parameter.parse)(&mut parameters, value, settings)
+                    .ok_or_else(|| invalid(parameter, value))?;
             }
         }
         Ok(parameters)
     }
 
-    /// What follows `--gpus`.
+    /// The value of `--gpus`.
     pub fn gpus(&self) -> Option<String> {
         match (self.use_gpu, self.gpu_count) {
             (Some(false), _) | (None, None) | (_, Some(0)) => None,
@@ -168,7 +168,7 @@ impl Parameters {
     }
 }
 
-fn unfit(parameter: &Parameter, found: &Value) -> Failure {
+fn invalid(parameter: &Parameter, found: &Value) -> Failure {
     let Parameter { name, expected, .. } = parameter;
     let found = text(found);
     Failure::new(
@@ -183,7 +183,7 @@ fn text(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The platform's form sends numbers as text, too.
+/// The platform's form may send a number as text.
 fn number(value: &Value) -> Option<f64> {
     let number = value
         .as_f64()
@@ -216,7 +216,7 @@ fn is_restart_policy(policy: &str) -> bool {
     }
 }
 
-/// Nothing that the engine's program could take for an option.
+/// Rejects everything that the engine's program could parse as an option.
 fn is_image(image: &str) -> bool {
     !image.is_empty()
         && !image.starts_with('-')
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readmes_table_is_the_one_that_is_obeyed() {
+    fn the_readme_contains_the_parameter_table() {
         let rows: Vec<String> = TABLE
             .iter()
             .map(|Parameter { name, expected, .. }| format!("| `{name}` | {expected} |\n"))
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_forms_fields_take_is_taken() {
+    fn every_value_that_the_form_allows_is_accepted() {
         let entered = json!({
             "health_check_timeout": 1, "memory_limit": "536870912", "cpu_limit": "500m",
             "use_gpu": true, "gpu_count": 64, "restart_policy": "unless-stopped", "image": "one:1",
@@ -284,15 +284,15 @@ mod tests {
                 _ => values.extend(entered.as_str().and_then(|t| serde_json::from_str(t).ok())),
             }
             for value in values {
-                let taken = parameters(json!({ (parameter.name): value }));
-                assert!(taken.is_ok(), "{}: {value}: {taken:?}", parameter.name);
+                let parsed = parameters(json!({ (parameter.name): value }));
+                assert!(parsed.is_ok(), "{}: {value}: {parsed:?}", parameter.name);
             }
         }
         assert!(TABLE.iter().filter_map(|p| p.field(&settings(""))).count() == TABLE.len() - 1);
     }
 
     #[test]
-    fn nothing_asked_for_is_fine() {
+    fn defaults_apply_without_parameters() {
         let parameters = parameters(json!({})).unwrap();
         assert_eq!(parameters.image, "luml-random-svc:latest");
         assert_eq!(parameters.health_check_timeout, Duration::from_secs(1800));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_taken_as_number_or_text() {
+    fn values_are_accepted_as_number_or_text() {
         let parameters = parameters(json!({
             "image": "own/model:2", "health_check_timeout": "30", "memory_limit": "512m",
             "cpu_limit": "1500m", "use_gpu": true, "gpu_count": 2, "restart_policy": "always",
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_or_the_engine_would_not_take_is_refused_by_name() {
+    fn invalid_or_disallowed_values_are_rejected_and_the_parameter_is_named() {
         for (name, value) in [
             ("image", json!("somebody/elses")),
             ("image", json!("--privileged")),

@@ -1,4 +1,4 @@
-//! Who works on which deployment: one job at a time, in the order of their tasks.
+//! The job queue: one job at a time for each deployment, in the order of their tasks.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -6,119 +6,127 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What a job wants of its deployment.
+/// The state that a job brings its deployment to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    Up,
-    Down,
+pub enum DesiredState {
+    Deployed,
+    Removed,
 }
 
-impl fmt::Display for Wish {
-    /// The type of the task.
+impl fmt::Display for DesiredState {
+    /// The task type.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Wish::Up => "deploy",
-            Wish::Down => "undeploy",
+            DesiredState::Deployed => "deploy",
+            DesiredState::Removed => "undeploy",
         })
     }
 }
 
-/// Why a job is not wanted any more. An undeploy always is.
+/// Why a deploy was cancelled. An undeploy is never cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outdated {
+pub enum Cancelled {
     /// The deployment is being deleted.
     Deleted,
-    /// A later deploy of the same took its place.
+    /// A later deploy of the same deployment replaced it.
     Replaced,
 }
 
-/// A job's place in its line.
+/// A job's entry in the queue of its deployment.
 #[derive(Debug)]
-pub struct Turn {
-    wish: Wish,
-    outdated: AtomicU8,
+pub struct Entry {
+    desired: DesiredState,
+    cancelled: AtomicU8,
 }
 
 #[derive(Default)]
 pub struct Queue {
-    lines: Mutex<Lines>,
-    moved: Condvar,
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
-struct Lines {
-    waiting: HashMap<String, VecDeque<Arc<Turn>>>,
+struct State {
+    waiting: HashMap<String, VecDeque<Arc<Entry>>>,
     ended: HashMap<String, Instant>,
 }
 
-impl Turn {
-    pub fn outdated(&self) -> Option<Outdated> {
-        match self.outdated.load(Ordering::SeqCst) {
+impl Entry {
+    pub fn cancelled(&self) -> Option<Cancelled> {
+        match self.cancelled.load(Ordering::SeqCst) {
             0 => None,
-            1 => Some(Outdated::Deleted),
-            _ => Some(Outdated::Replaced),
+            1 => Some(Cancelled::Deleted),
+            _ => Some(Cancelled::Replaced),
         }
     }
 }
 
 impl Queue {
-    /// Takes a place at the end of the line. Deploys before it are outdated.
-    pub fn join(&self, deployment_id: &str, wish: Wish) -> Arc<Turn> {
-        let turn = Arc::new(Turn {
-            wish,
-            outdated: AtomicU8::new(0),
+    /// Adds a job at the end of its deployment's queue and cancels the deploys before it.
+    pub fn enqueue(&self, deployment_id: &str, desired: DesiredState) -> Arc<Entry> {
+        let entry = Arc::new(Entry {
+            desired,
+            cancelled: AtomicU8::new(0),
         });
-        let mut lines = self.lines();
-        let line = lines.waiting.entry(deployment_id.to_owned()).or_default();
-        for earlier in line.iter().filter(|turn| turn.wish == Wish::Up) {
-            let why = if wish == Wish::Down { 1 } else { 2 };
-            earlier.outdated.store(why, Ordering::SeqCst);
+        let mut state = self.state();
+        let entries = state.waiting.entry(deployment_id.to_owned()).or_default();
+        let deploys = entries
+            .iter()
+            .filter(|entry| entry.desired == DesiredState::Deployed);
+        for earlier in deploys {
+            let why = if desired == DesiredState::Removed {
+                1
+            } else {
+                2
+            };
+            earlier.cancelled.store(why, Ordering::SeqCst);
         }
-        line.push_back(Arc::clone(&turn));
-        self.moved.notify_all();
-        turn
+        entries.push_back(Arc::clone(&entry));
+        self.changed.notify_all();
+        entry
     }
 
-    /// Waits until it is this job's turn, or until it is outdated.
-    pub fn wait(&self, deployment_id: &str, turn: &Arc<Turn>) {
-        let first = |lines: &Lines| {
-            let line = lines.waiting.get(deployment_id);
-            line.and_then(VecDeque::front)
-                .is_some_and(|t| Arc::ptr_eq(t, turn))
+    /// Waits until the job is first in its queue, or is cancelled.
+    pub fn wait_until_first(&self, deployment_id: &str, entry: &Arc<Entry>) {
+        let first = |state: &State| {
+            let entries = state.waiting.get(deployment_id);
+            entries
+                .and_then(VecDeque::front)
+                .is_some_and(|t| Arc::ptr_eq(t, entry))
         };
-        let waiting = |lines: &mut Lines| turn.outdated().is_none() && !first(lines);
-        drop(self.moved.wait_while(self.lines(), waiting));
+        let waiting = |state: &mut State| entry.cancelled().is_none() && !first(state);
+        drop(self.changed.wait_while(self.state(), waiting));
     }
 
-    pub fn leave(&self, deployment_id: &str, turn: &Arc<Turn>) {
-        let mut lines = self.lines();
-        if let Some(line) = lines.waiting.get_mut(deployment_id) {
-            line.retain(|other| !Arc::ptr_eq(other, turn));
-            if line.is_empty() {
-                lines.waiting.remove(deployment_id);
+    pub fn remove(&self, deployment_id: &str, entry: &Arc<Entry>) {
+        let mut state = self.state();
+        if let Some(entries) = state.waiting.get_mut(deployment_id) {
+            entries.retain(|other| !Arc::ptr_eq(other, entry));
+            if entries.is_empty() {
+                state.waiting.remove(deployment_id);
             }
         }
-        lines.ended.insert(deployment_id.to_owned(), Instant::now());
-        self.moved.notify_all();
+        state.ended.insert(deployment_id.to_owned(), Instant::now());
+        self.changed.notify_all();
     }
 
-    /// Whether somebody works on it, or has since `then`.
-    pub fn was_busy_since(&self, deployment_id: &str, then: Instant) -> bool {
-        let lines = self.lines();
-        lines.waiting.contains_key(deployment_id)
-            || lines
+    /// Whether a job of this deployment is queued, runs, or has ended since `then`.
+    pub fn was_active_since(&self, deployment_id: &str, then: Instant) -> bool {
+        let state = self.state();
+        state.waiting.contains_key(deployment_id)
+            || state
                 .ended
                 .get(deployment_id)
                 .is_some_and(|end| *end >= then)
     }
 
-    /// Forgets when the jobs on all other deployments ended.
-    pub fn remember_only(&self, known: impl Fn(&str) -> bool) {
-        self.lines().ended.retain(|id, _| known(id));
+    /// Forgets when jobs ended, except for the deployments for which `known` holds.
+    pub fn retain(&self, known: impl Fn(&str) -> bool) {
+        self.state().ended.retain(|id, _| known(id));
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,28 +135,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deploys_are_outdated_by_what_comes_later_and_undeploys_never_are() {
+    fn later_jobs_cancel_deploys_but_not_undeploys() {
         let queue = Queue::default();
-        let first = queue.join("d", Wish::Up);
-        let second = queue.join("d", Wish::Up);
-        assert_eq!(first.outdated(), Some(Outdated::Replaced));
-        let down = queue.join("d", Wish::Down);
-        assert_eq!(second.outdated(), Some(Outdated::Deleted));
-        let again = queue.join("d", Wish::Down);
-        let up = queue.join("d", Wish::Up);
+        let first = queue.enqueue("d", DesiredState::Deployed);
+        let second = queue.enqueue("d", DesiredState::Deployed);
+        assert_eq!(first.cancelled(), Some(Cancelled::Replaced));
+        let down = queue.enqueue("d", DesiredState::Removed);
+        assert_eq!(second.cancelled(), Some(Cancelled::Deleted));
+        let again = queue.enqueue("d", DesiredState::Removed);
+        let up = queue.enqueue("d", DesiredState::Deployed);
         assert_eq!(
-            (down.outdated(), again.outdated(), up.outdated()),
+            (down.cancelled(), again.cancelled(), up.cancelled()),
             (None, None, None)
         );
-        for turn in [&first, &second] {
-            queue.wait("d", turn); // outdated: does not wait
-            queue.leave("d", turn);
+        for entry in [&first, &second] {
+            queue.wait_until_first("d", entry); // cancelled: does not wait
+            queue.remove("d", entry);
         }
-        for turn in [&down, &again, &up] {
-            queue.wait("d", turn); // the first in line: does not wait
-            queue.leave("d", turn);
+        for entry in [&down, &again, &up] {
+            queue.wait_until_first("d", entry); // first in the queue: does not wait
+            queue.remove("d", entry);
         }
-        assert!(queue.was_busy_since("d", Instant::now() - std::time::Duration::from_secs(1)));
-        assert!(!queue.was_busy_since("d", Instant::now()));
+        assert!(queue.was_active_since("d", Instant::now() - std::time::Duration::from_secs(1)));
+        assert!(!queue.was_active_since("d", Instant::now()));
     }
 }

@@ -1,5 +1,5 @@
-//! Reconcile: what the platform believes and what the engine runs, brought
-//! together, at the start and then again and again.
+//! Reconcile: compares the platform's deployments with the engine's containers and
+//! resolves the differences, at the start and then at an interval.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,50 +9,50 @@ use satellite_sdk::{Context, Deployment, DeploymentStatus, Failure, PlatformClie
 
 use crate::deploy::set_status;
 use crate::engine::{Container, Fault, State};
-use crate::fleet::Fleet;
 use crate::gateway::Route;
 use crate::model::Models;
+use crate::shared::Shared;
 
-/// Keeps what has to be remembered from round to round.
+/// The state that is kept between two runs.
 pub struct Reconciler {
-    fleet: Fleet,
+    shared: Shared,
     models: Models,
-    /// Containers that nobody seems to want, and since when.
-    unwanted: HashMap<String, Instant>,
-    /// Models that did not answer, and how often in a row.
-    misses: HashMap<String, u32>,
-    /// Containers that were started again, once each.
-    started: HashSet<String>,
+    /// Containers without a deployment, and since when.
+    orphans: HashMap<String, Instant>,
+    /// Deployments with failed health checks, and how many in a row.
+    failed_checks: HashMap<String, u32>,
+    /// Containers that were restarted; each is restarted once until it is healthy.
+    restarted: HashSet<String>,
 }
 
-/// A platform that is away is asked again in the next round.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout for the platform's response; the next run tries again.
+const PLATFORM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A model may be slow once.
-const MISSES: u32 = 2;
+/// A running model does not respond after this many failed checks: one may be slow.
+const MAX_FAILED_CHECKS: u32 = 2;
 
 impl Reconciler {
-    pub fn new(fleet: Fleet) -> Self {
+    pub fn new(shared: Shared) -> Self {
         Reconciler {
-            fleet,
+            shared,
             models: Models::new(),
-            unwanted: HashMap::new(),
-            misses: HashMap::new(),
-            started: HashSet::new(),
+            orphans: HashMap::new(),
+            failed_checks: HashMap::new(),
+            restarted: HashSet::new(),
         }
     }
 
-    /// Rounds, until the satellite stops, in a thread of their own: a model that
-    /// hangs holds up no task.
+    /// Runs at the interval until the satellite stops, in its own thread, so that a model
+    /// that hangs does not block tasks.
     pub fn run(mut self, cx: &Context) {
-        let interval = self.fleet.settings().reconcile_interval;
+        let interval = self.shared.settings().reconcile_interval;
         loop {
-            let round = catch_unwind(AssertUnwindSafe(|| self.round(cx)));
-            match round {
+            let result = catch_unwind(AssertUnwindSafe(|| self.run_once(cx)));
+            match result {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) if cx.is_stopping() => {}
                 Ok(Err(failure)) => log::warn!("reconcile: {}", failure.error()),
-                Err(_) => log::error!("reconcile panicked; it comes round again"),
+                Err(_) => log::error!("reconcile panicked; it runs again after the interval"),
             }
             if !cx.sleep(interval) {
                 return;
@@ -60,50 +60,51 @@ impl Reconciler {
         }
     }
 
-    /// One round. What goes wrong is seen to in the next one.
-    fn round(&mut self, cx: &Context) -> Result<(), Failure> {
+    /// One run. The next run retries what failed.
+    fn run_once(&mut self, cx: &Context) -> Result<(), Failure> {
         let begun = Instant::now();
-        let containers = match self.fleet.engine().containers() {
+        let containers = match self.shared.engine().containers() {
             Ok(containers) => containers,
             Err(fault @ Fault::NoEngine(_)) => {
-                self.fleet.engine_is_away(cx, &fault);
+                self.shared.set_engine_unavailable(cx, &fault);
                 return Ok(());
             }
             Err(fault) => return Err(fault.into()),
         };
-        self.fleet.engine_is_back(cx);
-        let platform = cx.platform().within(PATIENCE);
+        self.shared.set_engine_available(cx);
+        let platform = cx.platform().within(PLATFORM_TIMEOUT);
         let deployments = platform.list_deployments()?;
 
         let mut by_deployment: BTreeMap<&str, Vec<Container>> = BTreeMap::new();
-        let mut unwanted = Vec::new();
+        let mut orphans = Vec::new();
         let known: HashSet<&str> = deployments.iter().map(|d| d.id.as_str()).collect();
         for container in containers {
             match known.get(container.deployment_id.as_str()) {
                 Some(id) => by_deployment.entry(id).or_default().push(container),
-                None => unwanted.push(container),
+                None => orphans.push(container),
             }
         }
         for deployment in &deployments {
             let containers = by_deployment.remove(&*deployment.id).unwrap_or_default();
-            // What was seen of one that a job works on, or has, is out of date.
-            if self.fleet.queue().was_busy_since(&deployment.id, begun) {
+            // A job has changed these containers since they were listed.
+            if self.shared.queue().was_active_since(&deployment.id, begun) {
                 continue;
             }
-            match self.see_to(&platform, deployment, containers) {
-                Ok(containers) => unwanted.extend(containers),
+            match self.reconcile_deployment(&platform, deployment, containers) {
+                Ok(containers) => orphans.extend(containers),
                 Err(failure) => log::warn!("deployment {}: {}", deployment.id, failure.error()),
             }
         }
-        self.fleet.queue().remember_only(|id| known.contains(id));
-        self.fleet.routes().retain(|id| known.contains(id));
-        self.misses.retain(|id, _| known.contains(id.as_str()));
-        self.clear_away(unwanted);
+        self.shared.queue().retain(|id| known.contains(id));
+        self.shared.routes().retain(|id| known.contains(id));
+        self.failed_checks
+            .retain(|id, _| known.contains(id.as_str()));
+        self.remove_orphans(orphans);
         Ok(())
     }
 
-    /// One deployment; returns the containers that it has no use for.
-    fn see_to(
+    /// Reconciles one deployment; returns its orphaned containers.
+    fn reconcile_deployment(
         &mut self,
         platform: &PlatformClient,
         deployment: &Deployment,
@@ -111,45 +112,48 @@ impl Reconciler {
     ) -> Result<Vec<Container>, Failure> {
         match deployment.status {
             DeploymentStatus::Active | DeploymentStatus::NotResponding => {
-                // The newest that runs serves; any other is one too many.
+                // The newest running container serves; the others are surplus.
                 containers.sort_by_key(|c| (!c.is_running(), std::cmp::Reverse(c.created.clone())));
                 let surplus = containers.split_off(containers.len().min(1));
-                self.follow(platform, deployment, containers.first())?;
-                for container in surplus.iter().filter(|c| self.fleet.owns(c)) {
-                    log::warn!("{} is one container too many: removed", container.name);
-                    self.fleet.engine().remove(&container.id)?;
+                self.check_health(platform, deployment, containers.first())?;
+                for container in surplus.iter().filter(|c| self.shared.owns(c)) {
+                    log::warn!("removing surplus container {}", container.name);
+                    self.shared.engine().remove(&container.id)?;
                 }
                 Ok(Vec::new())
             }
-            // Whoever began this is gone; a task that still wants it has a job.
+            // No job works on it: the process that started the deploy has ended.
             DeploymentStatus::Pending | DeploymentStatus::Failed => Ok(containers),
-            // The undeploy task, or the user, decides.
+            // Left to the undeploy task or to the user.
             _ => Ok(Vec::new()),
         }
     }
 
-    /// A deployment that should answer: whether it does.
-    fn follow(
+    /// Checks the health of a deployment that should respond, and updates its status.
+    fn check_health(
         &mut self,
         platform: &PlatformClient,
         deployment: &Deployment,
         container: Option<&Container>,
     ) -> Result<(), Failure> {
         let id = &deployment.id;
-        let inside = self.fleet.settings().model_port;
+        let container_port = self.shared.settings().model_port;
         let running = container.filter(|c| c.is_running());
-        let at = running.and_then(|c| Some((c, c.port(inside)?)));
-        if let Some((container, port)) = at.filter(|(_, port)| self.models.is_healthy(*port)) {
-            self.misses.remove(id);
-            return self.is_well(platform, deployment, &container.id, port);
+        let endpoint = running.and_then(|c| Some((c, c.port(container_port)?)));
+        if let Some((container, port)) = endpoint.filter(|(_, port)| self.models.is_healthy(*port))
+        {
+            self.failed_checks.remove(id);
+            return self.mark_healthy(platform, deployment, &container.id, port);
         }
         if let Some(container) = container {
-            self.start_once_more(container);
+            self.restart_once(container);
         }
-        let misses = self.misses.entry(id.clone()).or_default();
-        *misses += 1;
-        let runs = at.is_some();
-        if deployment.status == DeploymentStatus::NotResponding || (runs && *misses < MISSES) {
+        let failed_checks = self.failed_checks.entry(id.clone()).or_default();
+        *failed_checks += 1;
+        let runs = endpoint.is_some();
+        if deployment.status == DeploymentStatus::NotResponding
+            || (runs && *failed_checks < MAX_FAILED_CHECKS)
+        {
             return Ok(());
         }
         let reason = match container.map(|c| c.state) {
@@ -158,7 +162,7 @@ impl Reconciler {
             Some(_) => "container is not running",
         };
         log::warn!("deployment {id} does not respond: {reason}");
-        let failure = Failure::new(reason, format_args!("seen by the satellite: {reason}"));
+        let failure = Failure::new(reason, format_args!("reported by the satellite: {reason}"));
         Ok(set_status(
             platform,
             id,
@@ -167,7 +171,7 @@ impl Reconciler {
         )?)
     }
 
-    fn is_well(
+    fn mark_healthy(
         &mut self,
         platform: &PlatformClient,
         deployment: &Deployment,
@@ -175,10 +179,10 @@ impl Reconciler {
         port: u16,
     ) -> Result<(), Failure> {
         let id = &deployment.id;
-        self.started.remove(container_id);
-        let routes = self.fleet.routes();
+        self.restarted.remove(container_id);
+        let routes = self.shared.routes();
         if routes.get(id).is_none_or(|route| route.port != port) {
-            log::info!("deployment {id} answers on port {port}");
+            log::info!("deployment {id} is healthy on port {port}");
             routes.insert(Route::open(&self.models, deployment, port));
         }
         if deployment.status == DeploymentStatus::NotResponding {
@@ -193,30 +197,33 @@ impl Reconciler {
         Ok(())
     }
 
-    /// After the host was started anew, containers are there and do not run.
-    fn start_once_more(&mut self, container: &Container) {
-        let ended = container.state == State::Ended && self.fleet.owns(container);
-        if ended && self.started.insert(container.id.clone()) {
-            log::info!("{} has ended: started again", container.name);
-            if let Err(fault) = self.fleet.engine().start_again(&container.id) {
-                log::warn!("{} does not start: {fault}", container.name);
+    /// After a reboot of the host, containers exist but do not run.
+    fn restart_once(&mut self, container: &Container) {
+        let exited = container.state == State::Exited && self.shared.owns(container);
+        if exited && self.restarted.insert(container.id.clone()) {
+            log::info!("container {} exited; restarting it", container.name);
+            if let Err(fault) = self.shared.engine().restart(&container.id) {
+                log::warn!("cannot restart container {}: {fault}", container.name);
             }
         }
     }
 
-    /// Removes what has been unwanted for long enough, and is this satellite's.
-    fn clear_away(&mut self, unwanted: Vec<Container>) {
-        let grace = self.fleet.settings().orphan_grace;
-        let ids: HashSet<&str> = unwanted.iter().map(|c| c.id.as_str()).collect();
-        self.unwanted.retain(|id, _| ids.contains(id.as_str()));
-        for container in unwanted.iter().filter(|c| self.fleet.owns(c)) {
-            let since = self.unwanted.entry(container.id.clone());
+    /// Removes this satellite's containers that have been orphans for the grace period.
+    fn remove_orphans(&mut self, orphans: Vec<Container>) {
+        let grace = self.shared.settings().orphan_grace;
+        let ids: HashSet<&str> = orphans.iter().map(|c| c.id.as_str()).collect();
+        self.orphans.retain(|id, _| ids.contains(id.as_str()));
+        for container in orphans.iter().filter(|c| self.shared.owns(c)) {
+            let since = self.orphans.entry(container.id.clone());
             if since.or_insert_with(Instant::now).elapsed() < grace {
                 continue;
             }
-            log::info!("{} belongs to no deployment: removed", container.name);
-            if let Err(fault) = self.fleet.engine().remove(&container.id) {
-                log::warn!("{} cannot be removed: {fault}", container.name);
+            log::info!(
+                "removing container {}: it belongs to no deployment",
+                container.name
+            );
+            if let Err(fault) = self.shared.engine().remove(&container.id) {
+                log::warn!("cannot remove container {}: {fault}", container.name);
             }
         }
     }

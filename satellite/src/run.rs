@@ -1,4 +1,4 @@
-//! `luml-satellite run`: the satellite at work.
+//! `luml-satellite run`: runs the satellite.
 
 use std::process::{ExitCode, Termination};
 use std::thread;
@@ -6,11 +6,11 @@ use std::thread;
 use satellite_sdk::serve::Server;
 use satellite_sdk::{Builder, Error, Exit, OnOrphan, Result, Satellite, Variables};
 
-use crate::fleet::Fleet;
 use crate::gateway::{self, Routes};
 use crate::reconcile::Reconciler;
 use crate::settings::Settings;
-use crate::{deploy, owner, registration, undeploy};
+use crate::shared::Shared;
+use crate::{deploy, instance_id, registration, undeploy};
 
 pub fn run() -> ExitCode {
     satellite_sdk::log_to_stderr();
@@ -21,25 +21,27 @@ pub fn run() -> ExitCode {
     Exit::from(end).report()
 }
 
-/// The satellite, ready to run, and its gateway, which answers already.
+/// Builds the satellite, ready to run, and starts its gateway.
 pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
-    let mut builder = registration::registering(builder, &settings);
-    let kits = builder.settings()?;
-    let owner = owner::mark(kits.token.expose(), kits.state_dir.as_deref());
+    let mut builder = registration::with_registration(builder, &settings);
+    let sdk = builder.settings()?;
+    let instance_id = instance_id::load(sdk.token.expose(), sdk.state_dir.as_deref());
     let (address, memory) = (settings.gateway, settings.gateway_memory);
     let routes = Routes::default();
-    let fleet = Fleet::new(settings, owner, routes.clone());
-    let reconciler = Reconciler::new(fleet.clone());
+    let shared = Shared::new(settings, instance_id, routes.clone());
+    let reconciler = Reconciler::new(shared.clone());
     let satellite = builder
-        .handler("deploy", deploy::handler(fleet.clone()))
-        .handler("undeploy", undeploy::handler(fleet))
-        // Deploying and undeploying do no harm twice.
+        .handler("deploy", deploy::handler(shared.clone()))
+        .handler("undeploy", undeploy::handler(shared))
+        // Deploy and undeploy are idempotent.
         .on_orphan(OnOrphan::Rerun)
         .build()?;
     let gateway =
         gateway::start(address, memory, routes, satellite.platform()).map_err(|error| {
-            let hint = "LUML_GATEWAY_HOST and LUML_GATEWAY_PORT say where it listens";
-            Error::new(format_args!("no gateway at {address}: {error}; {hint}"))
+            let hint = "set its address with LUML_GATEWAY_HOST and LUML_GATEWAY_PORT";
+            Error::new(format_args!(
+                "the gateway cannot listen on {address}: {error}; {hint}"
+            ))
         })?;
     let cx = satellite.context();
     thread::Builder::new()

@@ -1,18 +1,18 @@
-//! A deployment's secrets: into its container, and out of what the container wrote.
+//! A deployment's secrets: passed to its container, and masked in the container's output.
 
 use std::time::Duration;
 
 use satellite_sdk::{Deployment, Secret};
 
-use crate::job::{End, Job, failed};
+use crate::job::{Job, JobError, failed};
 use crate::masker::Masker;
 
-/// How long a secret may take to be read that is only needed to mask it.
-const SECRET_LIMIT: Duration = Duration::from_secs(10);
+/// Timeout for reading a secret that is only needed to mask it.
+const SECRET_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Job {
-    /// The values for the container's environment.
-    pub fn secrets(&self, deployment: &Deployment) -> Result<Vec<(String, Secret)>, End> {
+    /// Reads the secrets for the container's environment.
+    pub fn secrets(&self, deployment: &Deployment) -> Result<Vec<(String, Secret)>, JobError> {
         let wanted = deployment.env_variables_secrets.iter();
         wanted
             .map(|(name, secret_id)| {
@@ -26,8 +26,8 @@ impl Job {
             .collect()
     }
 
-    /// The container's last lines without secrets. The gateway gives the secrets of
-    /// dynamic attributes to a model, so that they may be in its lines, too.
+    /// The container's last log lines, with secrets masked. The gateway passes the secrets
+    /// of dynamic attributes to the model, so these are masked as well.
     pub fn last_lines(
         &self,
         id: &str,
@@ -35,12 +35,12 @@ impl Job {
         secrets: &[(String, Secret)],
         artifact_url: &str,
     ) -> String {
-        let platform = self.cx.platform().within(SECRET_LIMIT);
+        let platform = self.cx.platform().within(SECRET_TIMEOUT);
         let mut known: Vec<Secret> = secrets.iter().map(|(_, value)| value.clone()).collect();
         for (attribute, secret_id) in &deployment.dynamic_attributes_secrets {
             match platform.get_secret(secret_id) {
                 Ok(secret) => known.push(secret.value),
-                // It is gone, so that no request to the model carries it.
+                // It was deleted, so no request to the model contains it.
                 Err(error) if error.is_not_found() => {}
                 Err(_) => {
                     return format!(
@@ -51,7 +51,7 @@ impl Job {
             }
         }
         let masker = Masker::new(&known, artifact_url);
-        let lines = masker.mask(self.fleet.engine().last_lines(id));
+        let lines = masker.mask(self.shared.engine().last_lines(id));
         format!("its last lines: {lines}")
     }
 }

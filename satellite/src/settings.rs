@@ -1,56 +1,56 @@
-//! What the Docker satellite has to know beside the kit's own settings.
+//! The settings of the Docker satellite, in addition to the SDK's own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use satellite_sdk::Variables;
 
-/// What serves a model unless `LUML_MODEL_IMAGE` says otherwise.
+/// The model server image unless `LUML_MODEL_IMAGE` sets another.
 pub const DEFAULT_IMAGE: &str = "luml-random-svc:latest";
 
 const BASE_URL: &str = "http://localhost";
 
-/// The variants of models that the platform knows.
+/// The model variants that the platform knows.
 const VARIANTS: [&str; 2] = ["pyfunc", "pipeline"];
 
-/// The settings of the Docker part, checked.
+/// Validated settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `LUML_DOCKER`: the program to speak to the engine with.
+    /// `LUML_DOCKER`: the engine's command line program.
     pub docker: String,
-    /// `DOCKER_HOST`: the engine, where it is not the program's default.
+    /// `DOCKER_HOST`: the engine's address, if it is not the program's default.
     pub docker_host: Option<String>,
-    /// `LUML_NETWORK`: the bridge that models live on; made when absent.
+    /// `LUML_NETWORK`: the bridge network of the models; created if it does not exist.
     pub network: String,
-    /// `LUML_BASE_URL`: where the platform is told that it reaches this satellite.
+    /// `LUML_BASE_URL`: the address of this satellite that is registered with the platform.
     pub base_url: String,
-    /// `LUML_MODEL_IMAGE`: what serves a model.
+    /// `LUML_MODEL_IMAGE`: the model server image.
     pub image: String,
-    /// `LUML_MODEL_VARIANTS`: the variants of models that the image can serve.
+    /// `LUML_MODEL_VARIANTS`: the model variants that the image can serve.
     pub model_variants: Vec<String>,
-    /// `LUML_ALLOWED_IMAGES`: what a deployment may ask for in its place.
+    /// `LUML_ALLOWED_IMAGES`: images that a deployment may request instead.
     pub allowed_images: Vec<String>,
-    /// `LUML_MODEL_PORT`: where a model server listens inside its container.
+    /// `LUML_MODEL_PORT`: the port of a model server in its container.
     pub model_port: u16,
-    /// `LUML_GATEWAY_HOST`, `LUML_GATEWAY_PORT`: where predictions are asked for.
+    /// `LUML_GATEWAY_HOST`, `LUML_GATEWAY_PORT`: the gateway's listen address.
     pub gateway: SocketAddr,
-    /// `LUML_GATEWAY_BODY_MEMORY_MB`: memory for request bodies that secrets are put into, in
-    /// bytes, for all calls together.
+    /// `LUML_GATEWAY_BODY_MEMORY_MB`: memory limit for request bodies that secrets are
+    /// inserted into, in bytes, for all calls together.
     pub gateway_memory: u64,
-    /// `LUML_AGENT_URL`: where a model server reaches the gateway.
+    /// `LUML_AGENT_URL`: the gateway's URL for model servers.
     pub agent_url: String,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`, passed on to model servers.
     pub otel_endpoint: Option<String>,
-    /// `LUML_HEALTH_CHECK_TIMEOUT_SEC`: how long a model may take to come up.
+    /// `LUML_HEALTH_CHECK_TIMEOUT_SEC`: how long a model may take to become healthy.
     pub health_check_timeout: Duration,
-    /// `LUML_RECONCILE_INTERVAL_SEC`: between two looks at what really runs.
+    /// `LUML_RECONCILE_INTERVAL_SEC`: the interval of reconciliation.
     pub reconcile_interval: Duration,
-    /// `LUML_ORPHAN_GRACE_SEC`: how long a container without a deployment stays.
+    /// `LUML_ORPHAN_GRACE_SEC`: how long a container without a deployment is kept.
     pub orphan_grace: Duration,
 }
 
 impl Settings {
-    /// Reads the variables; what is wrong is noted in them.
+    /// Reads the variables and records invalid values in them.
     pub fn read(variables: &mut Variables) -> Self {
         let host: IpAddr = variables.host("LUML_GATEWAY_HOST");
         let port = variables.port("LUML_GATEWAY_PORT", 8000);
@@ -61,7 +61,7 @@ impl Settings {
             network: variables
                 .text("LUML_NETWORK")
                 .unwrap_or("satellite-network".into()),
-            // As the Python agent's: the platform needs one in order to register.
+            // The Python agent's default: the platform requires a URL to register.
             base_url: variables
                 .url("LUML_BASE_URL", Some(BASE_URL))
                 .unwrap_or_else(|| BASE_URL.to_owned()),
@@ -88,8 +88,8 @@ impl Settings {
         }
     }
 
-    /// Whether a deployment may be served by this image: a name from the
-    /// operator's list, where `*` at an end stands for anything.
+    /// Whether a deployment may use this image: the default image, or one from the
+    /// operator's list, in which a trailing `*` matches anything.
     pub fn allows_image(&self, image: &str) -> bool {
         image == self.image
             || self
@@ -102,7 +102,7 @@ impl Settings {
     }
 }
 
-/// Each of them once, in the order given.
+/// Parses the list; drops duplicates and keeps the order.
 fn variants(text: &str) -> Option<Vec<String>> {
     let mut variants: Vec<String> = Vec::new();
     for word in text.split(',').map(str::trim) {
@@ -116,7 +116,7 @@ fn variants(text: &str) -> Option<Vec<String>> {
     Some(variants)
 }
 
-/// A setting in MB (1 MB is 1024 * 1024 bytes), in bytes.
+/// Reads a setting in MB (1 MB is 1024 * 1024 bytes) and returns bytes.
 fn megabytes(variables: &mut Variables, name: &str, default: u64) -> u64 {
     let expected = "a whole number of MB, at least 1";
     let megabytes = variables.value(name, default, expected, |text| {

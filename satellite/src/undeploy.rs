@@ -1,33 +1,33 @@
-//! Undeploy: containers away, then the deployment; harmless when done twice.
+//! Undeploy: removes the containers, then deletes the deployment. Idempotent.
 
 use satellite_sdk::{Context, DeploymentStatus, Failure, Later, Task};
 use serde_json::json;
 
 use crate::deploy::set_status;
-use crate::fleet::Fleet;
-use crate::job::{self, End, Job, Target, failed};
-use crate::queue::Wish;
+use crate::job::{self, Job, JobError, Target, failed};
+use crate::queue::DesiredState;
+use crate::shared::Shared;
 
-/// The handler. A deploy of the same that is under way is given up.
-pub fn handler(fleet: Fleet) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
-    job::handler(fleet, Wish::Down, Job::undeploy, conclude)
+/// The handler. It cancels a deploy of the same deployment that is in progress.
+pub fn handler(shared: Shared) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
+    job::handler(shared, DesiredState::Removed, Job::undeploy, finish)
 }
 
 impl Job {
-    fn undeploy(&self, _task_id: &str) -> Result<bool, End> {
+    fn undeploy(&self, _task_id: &str) -> Result<bool, JobError> {
         let removed = self.remove_containers()?;
         let deleted = self.platform(|platform| {
             let id = &self.deployment_id;
             match platform.delete_deployment(id) {
-                // Gone already, perhaps by this very call.
+                // Already deleted, perhaps by an earlier attempt of this call.
                 Err(e) if e.is_not_found() => Ok(()),
-                // A deploy marked it active after its deletion was asked for:
-                // this task is the proof that it was.
+                // A deploy set it to active after the deletion was requested. This task
+                // proves that it was requested.
                 Err(e) if e.is_conflict() => {
                     platform.update_deployment_status(id, DeploymentStatus::DeletionPending)?;
                     platform.delete_deployment(id)
                 }
-                answer => answer,
+                result => result,
             }
         })?;
         deleted.map_err(|e| failed("Failed to delete deployment.", e))?;
@@ -35,20 +35,20 @@ impl Job {
     }
 }
 
-fn conclude(job: &Job, end: Result<bool, End>, later: Later) {
+fn finish(job: &Job, end: Result<bool, JobError>, later: Later) {
     let id = &job.deployment_id;
     match end {
         Ok(removed) => {
-            log::info!("deployment {id} is gone");
+            log::info!("deployment {id} deleted");
             later.done(json!({ "container_removed": removed }));
         }
-        Err(End::Stopping | End::Outdated(_)) => later.leave_running(),
-        Err(End::Failed(failure)) => {
+        Err(JobError::Stopping | JobError::Cancelled(_)) => later.leave_running(),
+        Err(JobError::Failed(failure)) => {
             let status = DeploymentStatus::DeletionFailed;
             let marked =
                 job.platform(|platform| set_status(platform, id, status.clone(), &failure));
             if let Ok(Err(error)) = marked {
-                log::warn!("deployment {id} cannot be marked: {error}");
+                log::warn!("deployment {id}: cannot update its status: {error}");
             }
             later.fail(failure);
         }

@@ -1,7 +1,7 @@
-//! Ten thousand satellites through an outage of ten minutes, in virtual time.
+//! Ten thousand satellites during an outage of ten minutes, in virtual time.
 //!
-//! `fleet PICTURE [SEED]`: checks the rules below against a real worker, simulates,
-//! prints a table and draws a picture.
+//! `fleet CHART [SEED]`: checks the rules below against a real worker, simulates, prints a table
+//! and draws a chart.
 
 #[path = "fleet/check.rs"]
 mod check;
@@ -19,24 +19,24 @@ use rules::{Random, Rules};
 const SATELLITES: usize = 10_000;
 const INTERVAL: f64 = 2.0;
 const MAX_BACKOFF: f64 = 60.0;
-/// The kit's limit for the head of an answer.
+/// The SDK's timeout for the head of a response.
 const PATIENCE: f64 = 30.0;
 
-/// Seconds of virtual time: the outage begins, it ends, and so does the simulation.
+/// Seconds of virtual time: start of the outage, its end, and end of the simulation.
 const AWAY: f64 = 300.0;
 const BACK: f64 = 900.0;
 const END: f64 = 1500.0;
 
-/// How a platform is away.
+/// How the platform is unavailable.
 #[derive(Clone, Copy, PartialEq)]
 enum Outage {
-    /// Refuses, or answers 503: each request fails at once.
+    /// Refuses connections, or responds with 503: each request fails immediately.
     Refuses,
-    /// Answers 503 with this `Retry-After`.
+    /// Responds with 503 and this `Retry-After`.
     RetryAfter(f64),
-    /// Takes requests and does not answer them; at its end it answers all that wait.
+    /// Accepts requests without a response; at the end of the outage it responds to all of them.
     Hangs,
-    /// All satellites lose their power with it and start again within a second.
+    /// All satellites lose power as well and restart within a second.
     PowerCut,
 }
 
@@ -47,9 +47,9 @@ struct Scenario {
 }
 
 struct Seen {
-    /// Requests that the platform is sent in each second.
+    /// Requests to the platform in each second.
     rate: Vec<u32>,
-    /// When each satellite's first good poll after the outage was, in seconds after it.
+    /// Each satellite's first successful poll after the outage, in seconds after its end.
     back: Vec<f64>,
 }
 
@@ -145,7 +145,7 @@ fn simulate(scenario: &Scenario, seed: u64) -> Seen {
     };
     let mut failures = vec![0_u32; SATELLITES];
     let mut is_back = vec![false; SATELLITES];
-    // Times as nanoseconds, since floats have no order of their own.
+    // Times as nanoseconds, since floats have no total order.
     let mut due: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let at = |seconds: f64| (seconds * 1e9) as u64;
     for satellite in 0..SATELLITES {
@@ -163,7 +163,7 @@ fn simulate(scenario: &Scenario, seed: u64) -> Seen {
             continue;
         }
         seen.rate[now as usize] += 1;
-        // When its answer is there, and whether it is a good one.
+        // When its response arrives, and whether it is successful.
         let (answered, good) = match scenario.outage {
             Outage::Hangs if away(now) && now + PATIENCE < BACK => (now + PATIENCE, false),
             Outage::Hangs if away(now) => (BACK, true),
@@ -196,7 +196,7 @@ fn simulate(scenario: &Scenario, seed: u64) -> Seen {
 }
 
 fn print_row(scenario: &Scenario, seen: &Seen) {
-    // The first seconds are left out: the fleet has yet to fall into its rhythm.
+    // Skips the first seconds, until the polls are spread evenly.
     let spans = [
         (10, AWAY as usize),
         (AWAY as usize, BACK as usize),

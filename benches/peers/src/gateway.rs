@@ -1,8 +1,8 @@
-//! The Docker satellite's gateway beside a direct call to the model server behind it.
+//! The Docker satellite's gateway compared with a direct call to the model server behind it.
 //!
-//! `gateway SATELLITE [--quick]`: SATELLITE is the program. Starts a platform on
-//! loopback, the satellite as a process, a model in a container and nginx, all of which are
-//! gone at the end. Exit code 69 without a container engine.
+//! `gateway SATELLITE [--quick]`: SATELLITE is the program. Starts a platform on loopback, the
+//! satellite as a process, a model in a container, and nginx, and removes all of them at the end.
+//! Exit code 69 without a container engine.
 
 #[path = "gateway/client.rs"]
 mod client;
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use client::Client;
 use host::{Host, KEY, Result};
 
-/// Engine absent, as sysexits has it.
+/// No engine: `EX_UNAVAILABLE` of sysexits.h.
 const UNAVAILABLE: u8 = 69;
 
-/// How often the two ways take turns, so that a change of the machine's mood meets both.
+/// How often the two ways take turns, so that changes of the machine's load affect both.
 const ROUNDS: usize = 10;
 
-/// What is sent, and how often in all.
+/// The request that is sent, and how often in total.
 struct Load {
     name: &'static str,
     body: Vec<u8>,
@@ -32,7 +32,7 @@ struct Load {
     calls: usize,
 }
 
-/// One way to the model.
+/// A direct call to the model, or one through the gateway.
 struct Way<'a> {
     address: &'a str,
     path: String,
@@ -68,12 +68,12 @@ fn main() -> ExitCode {
 
 fn measure(host: &Host, share: usize) -> Result<()> {
     let small = br#"{"inputs": {"x": [1, 2, 3]}}"#.to_vec();
-    // The model skips what it does not know: its own work stays small.
+    // The model ignores unknown fields: its own work stays small.
     let large = format!(
         r#"{{"inputs": {{"x": [1]}}, "ballast": "{}"}}"#,
         "a".repeat(1 << 20)
     );
-    // As long on the way back as on the way there, and all of it the model's work.
+    // The response is as long as the request, and all of it is the model's work.
     let both = format!(
         r#"{{"inputs": {{"x": [{}]}}}}"#,
         vec!["1.5"; 1 << 18].join(",")
@@ -144,12 +144,12 @@ fn measure(host: &Host, share: usize) -> Result<()> {
     Ok(())
 }
 
-/// So many calls over the load's connections: how long each took.
+/// Sends this many calls over the load's connections: the duration of each.
 fn calls(way: &Way<'_>, load: &Load, count: usize) -> Result<(Vec<Duration>, Duration)> {
     run(way, load, count, || Ok(Duration::ZERO))
 }
 
-/// The same, and the satellite's CPU time over all of them.
+/// The same, with the satellite's CPU time for all of them.
 fn calls_watched(
     way: &Way<'_>,
     load: &Load,
@@ -196,7 +196,7 @@ fn run(
         };
         all.into_iter().map(join).collect()
     });
-    // Before the connections close, and their threads' figures go with them.
+    // Before the connections close: the CPU times of their threads end with them.
     let used = clock()?.saturating_sub(before);
     let mut all = Vec::new();
     for times in times {

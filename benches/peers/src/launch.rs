@@ -1,5 +1,5 @@
-//! `launch FILE PROGRAM ARGUMENT…`: notes the time in FILE and becomes PROGRAM,
-//! so that what the measuring script costs is not taken for the program's start.
+//! `launch FILE PROGRAM ARGUMENT…`: records the time in FILE and executes PROGRAM, so that the
+//! overhead of the measuring script is not counted as the program's start.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};

@@ -1,9 +1,8 @@
-//! A platform on loopback that costs next to nothing: answers polls with `[]` or
-//! with tasks, takes every status, and counts. Prints its port, then serves until
-//! its standard input ends.
+//! A minimal platform on loopback: responds to polls with `[]` or with tasks, accepts every
+//! status, and counts. Prints its port, then serves until its standard input ends.
 //!
-//! The measuring script asks it things of its own, which are not counted:
-//! `GET /control/stats` and `POST /control/tasks?n=N`.
+//! The measuring script sends control requests, which are not counted: `GET /control/stats` and
+//! `POST /control/tasks?n=N`.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -12,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A poll brings this many at the most.
+/// Maximum number of tasks in a poll's response.
 const TASKS_PER_POLL: usize = 50;
 
 #[derive(Default)]
@@ -43,7 +42,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// One connection, to its end. Whoever breaks it off is no concern of ours.
+/// Serves one connection to its end. Errors of the client are ignored.
 fn serve(mut stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut counted = false;
@@ -74,7 +73,7 @@ fn serve(mut stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     }
 }
 
-/// How long head and body of the request are that `bytes` now begins with.
+/// The lengths of head and body of the request at the start of `bytes`.
 fn receive(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(usize, usize)> {
     let mut chunk = [0; 4096];
     loop {
@@ -153,7 +152,7 @@ fn contains(body: &[u8], text: &[u8]) -> bool {
     body.windows(text.len()).any(|window| window == text)
 }
 
-/// With the fields of the platform's own.
+/// A task with the fields that the platform sends.
 fn task(id: u64, status: &str) -> String {
     format!(
         r#"{{"id":"task-{id}","satellite_id":"0198c0de-0000-7000-8000-000000000001","orbit_id":"0198c0de-0000-7000-8000-000000000002","type":"echo","payload":{{"n":{id},"text":"something to give back"}},"status":"{status}","result":{{}},"scheduled_at":"2026-08-01T00:00:00Z","started_at":null,"finished_at":null,"created_at":"2026-08-01T00:00:00.{id:06}Z","updated_at":"2026-08-01T00:00:00Z"}}"#

@@ -1,5 +1,5 @@
-//! The processor that `benches/state` measures: counts, tells each count, and
-//! with `CHECKPOINTS` times so many saves of a state of `BYTES` bytes.
+//! The processor that `benches/state` measures: counts and prints each count; with `CHECKPOINTS`
+//! it saves a state of `BYTES` bytes that many times.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The worker on reqwest and tokio's one-threaded runtime: polls, claims, runs,
-//! reports, stops on SIGTERM. No health endpoint, no backoff but the interval.
+//! The worker on reqwest and tokio's single-threaded runtime: polls, claims, runs, reports, stops
+//! on SIGTERM. No health endpoint, and no backoff except the interval.
 //!
 //! `reqwest-worker PLATFORM SECONDS`
 
@@ -48,7 +48,7 @@ async fn work(client: &Client, platform: &str, interval: Duration) {
     }
 }
 
-/// True when there was work.
+/// True if there was a task.
 async fn turn(client: &Client, platform: &str) -> reqwest::Result<bool> {
     let url = format!("{platform}/satellites/v1/tasks?status=pending");
     let answer = client.get(url).bearer_auth("bench").send().await?;

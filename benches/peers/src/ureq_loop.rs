@@ -1,5 +1,5 @@
-//! The least that polls: ureq as it comes and serde_json. No claims, no limits,
-//! no backoff, nothing that stops it but a signal's default.
+//! A minimal poll loop: unmodified ureq and serde_json. No claims, no limits, no backoff, and no
+//! signal handling.
 //!
 //! `ureq-loop PLATFORM SECONDS`
 

@@ -1,5 +1,5 @@
-//! A platform to be driven from a shell: it puts its address and its token into
-//! a folder, and does what lines on stdin tell it:
+//! A platform controlled from a shell: it writes its address and its token to a folder, and
+//! executes commands from stdin:
 //!
 //! | line | what it does |
 //! |---|---|
@@ -51,7 +51,7 @@ fn tell_result(platform: &MockPlatform, folder: &Path, id: &str) {
     put(folder, id, &said).expect("the folder can be written to");
 }
 
-/// By rename: who waits for the file finds the whole of it.
+/// By rename: a reader that waits for the file never sees a partial one.
 fn put(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let new = folder.join(format!(".{name}"));
     fs::write(&new, text)?;

@@ -1,4 +1,4 @@
-//! A satellite that runs scripts: how a test sees a sandbox from the inside.
+//! A satellite that runs scripts, with which a test inspects the sandbox from inside.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! One call of the engine's program: a child in a process group of its own, with
-//! a time limit, ended with the satellite.
+//! One call of the engine's program: a child process in its own process group, with a
+//! timeout.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use satellite_sdk::Secret;
 
 use super::Fault;
 
-/// More than this of a call's output is of no use to anybody.
+/// Output of a call beyond this size is discarded.
 const OUTPUT_LIMIT: u64 = 8 * 1024 * 1024;
 
 pub(super) struct Call {
@@ -21,7 +21,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// `host` is pinned: nothing in the environment leads the program elsewhere.
+    /// `host` is fixed: no variable in the environment selects another engine.
     pub(super) fn new(program: &str, host: Option<&str>) -> Self {
         let mut command = Command::new(program);
         match host {
@@ -30,7 +30,7 @@ impl Call {
                 .env_remove("DOCKER_CONTEXT"),
             None => command.env_remove("DOCKER_HOST"),
         };
-        // The token is the satellite's business, not its children's.
+        // The token must not reach child processes.
         command.env_remove("LUML_SATELLITE_TOKEN");
         command.env_remove("NOTIFY_SOCKET");
         command.stdin(Stdio::null());
@@ -54,10 +54,9 @@ impl Call {
         self
     }
 
-    /// The environment of a container: `--env NAME`, with the value handed to the
-    /// program in its own environment, so that it is in no argument and on no
-    /// disk. Names that would mean something to the program itself go through a
-    /// file that is its standard input.
+    /// Sets the container's environment: `--env NAME`, with the value in the environment of
+    /// the program, so that it is in no argument and in no file. Variables that would
+    /// affect the program itself are passed as an env file on its standard input.
     pub(super) fn environment(
         mut self,
         variables: &BTreeMap<String, Secret>,
@@ -68,7 +67,7 @@ impl Call {
                 let text = format!("the environment variable {name:?} cannot be passed on");
                 return Err(Fault::Other(text));
             }
-            if !means_something_to_the_program(name) {
+            if !affects_program(name) {
                 self.command.arg("--env").arg(name).env(name, value);
             } else if value.contains(['\n', '\r']) {
                 let text = format!("{name} cannot be passed on: it holds more than one line");
@@ -83,27 +82,31 @@ impl Call {
         Ok(self)
     }
 
-    /// Runs to its end; what it wrote to stdout.
+    /// Runs the program; returns its stdout.
     pub(super) fn run(self, limit: Duration) -> Result<String, Fault> {
         let (stdout, _) = self.finish(limit, |_| {})?;
         Ok(stdout)
     }
 
-    /// Runs to its end; what it wrote to stdout and then to stderr.
+    /// Runs the program; returns its stdout followed by its stderr.
     pub(super) fn run_with_stderr(self, limit: Duration) -> Result<String, Fault> {
         let (stdout, stderr) = self.finish(limit, |_| {})?;
         Ok(stdout + &stderr)
     }
 
-    /// Runs to its end; each line of stdout goes to `told` as it comes.
-    pub(super) fn run_told(self, limit: Duration, told: impl FnMut(&str)) -> Result<(), Fault> {
-        self.finish(limit, told).map(drop)
+    /// Runs the program; passes each line of stdout to `on_line` as it arrives.
+    pub(super) fn run_streaming(
+        self,
+        limit: Duration,
+        on_line: impl FnMut(&str),
+    ) -> Result<(), Fault> {
+        self.finish(limit, on_line).map(drop)
     }
 
     fn finish(
         mut self,
         limit: Duration,
-        mut told: impl FnMut(&str),
+        mut on_line: impl FnMut(&str),
     ) -> Result<(String, String), Fault> {
         let program = self.command.get_program().to_string_lossy().into_owned();
         if !self.input.is_empty() {
@@ -127,17 +130,17 @@ impl Call {
         let end = Instant::now() + limit;
         let mut stdout = String::new();
         if let Some(lines) = lines {
-            // The channel ends when the child and all that has its stdout are gone.
+            // The channel closes when the child and all that share its stdout have exited.
             while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                told(line.trim_end());
+                on_line(line.trim_end());
                 stdout.push_str(&line);
             }
         }
         let Some(status) = wait(&mut child, end) else {
-            end_group(&mut child);
+            kill_group(&mut child);
             let what = self.command.get_args().next();
             let what = what.unwrap_or_default().to_string_lossy();
-            let text = format!("{program} {what} took longer than {limit:?} and was ended");
+            let text = format!("{program} {what} took longer than {limit:?} and was killed");
             return Err(Fault::TimedOut(text));
         };
         let stderr = stderr
@@ -146,14 +149,14 @@ impl Call {
         match status.success() {
             true => Ok((stdout, stderr)),
             false if stderr.trim().is_empty() => {
-                Err(Fault::Other(format!("{program} ended with {status}")))
+                Err(Fault::Other(format!("{program} failed with {status}")))
             }
             false => Err(Fault::of(&stderr)),
         }
     }
 }
 
-/// Waits for the child till `end`; most calls are over within milliseconds.
+/// Waits for the child until `end`; most calls take only milliseconds.
 fn wait(child: &mut Child, end: Instant) -> Option<ExitStatus> {
     let mut pause = Duration::from_millis(1);
     loop {
@@ -166,8 +169,8 @@ fn wait(child: &mut Child, end: Instant) -> Option<ExitStatus> {
     }
 }
 
-/// The program may have started helpers: they are of its group.
-fn end_group(child: &mut Child) {
+/// Kills the process group: the program may have started helper processes.
+fn kill_group(child: &mut Child) {
     #[cfg(target_os = "linux")]
     if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
@@ -204,7 +207,7 @@ fn all_of(stderr: impl Read + Send + 'static) -> Receiver<String> {
     receive
 }
 
-fn means_something_to_the_program(name: &str) -> bool {
+fn affects_program(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     const PREFIXES: [&str; 8] = [
         "DOCKER_",
@@ -242,7 +245,7 @@ fn means_something_to_the_program(name: &str) -> bool {
         || NAMES.contains(&upper.as_str())
 }
 
-/// Nothing that a program could expand or take for more than a name.
+/// Rejects names that a program could expand or parse as more than a name.
 fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes

@@ -1,76 +1,75 @@
-//! A container, as `container inspect` shows it. Parsed with miniserde: of a
-//! large document only the few fields that matter.
+//! A container, as `container inspect` describes it. Parsed with miniserde, which reads
+//! only the needed fields of a large document.
 
 use std::collections::HashMap;
 
 use miniserde::{Deserialize, json};
 
-use super::{DEPLOYMENT, Fault, MODEL, OWNER, TASK};
+use super::{DEPLOYMENT, Fault, INSTANCE, MODEL, TASK};
 
-/// A container that serves a deployment, or did.
+/// A container that serves, or served, a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     pub id: String,
     pub name: String,
     pub deployment_id: String,
-    pub owner: Option<String>,
+    pub instance_id: Option<String>,
     pub task_id: Option<String>,
     pub model_id: Option<String>,
     pub state: State,
     pub restarts: u64,
     pub exit_code: i64,
-    /// When it was made; as text, it sorts by time.
+    /// Creation time as text; sorts chronologically.
     pub created: String,
     pub started: String,
-    /// The port on loopback that leads to each port inside.
+    /// Pairs of container port and published port on loopback.
     ports: Vec<(u16, u16)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Running,
-    /// Between a crash and the next start.
+    /// Between a crash and the restart.
     Restarting,
-    /// Made and not started yet.
+    /// Created and not started yet.
     Created,
     Paused,
-    /// Ended, dead, or being removed.
-    Ended,
+    /// Exited, dead, or being removed.
+    Exited,
 }
 
 impl Container {
-    /// The port on loopback that leads to `inside`.
-    pub fn port(&self, inside: u16) -> Option<u16> {
-        let found = self.ports.iter().find(|(port, _)| *port == inside);
-        found.map(|(_, outside)| *outside)
+    /// The loopback port on which the container's port is published.
+    pub fn port(&self, container_port: u16) -> Option<u16> {
+        let found = self.ports.iter().find(|(port, _)| *port == container_port);
+        found.map(|(_, host_port)| *host_port)
     }
 
     pub fn is_running(&self) -> bool {
         self.state == State::Running
     }
 
-    /// Ended in a way that does not look like its own doing: by a signal, or as
-    /// if all was well.
-    pub fn was_ended(&self) -> bool {
+    /// Exited by a signal or with exit code 0: probably stopped from outside.
+    pub fn was_stopped(&self) -> bool {
         const SIGKILL: i64 = 128 + 9;
         const SIGTERM: i64 = 128 + 15;
-        self.state == State::Ended && [0, SIGKILL, SIGTERM].contains(&self.exit_code)
+        self.state == State::Exited && [0, SIGKILL, SIGTERM].contains(&self.exit_code)
     }
 
-    /// Ended for good, or comes up and goes down again and again.
+    /// Exited, or restarts in a loop.
     pub fn is_failing(&self) -> bool {
         match self.state {
-            State::Ended => true,
+            State::Exited => true,
             State::Restarting => self.restarts >= 3,
             _ => self.restarts >= 5,
         }
     }
 }
 
-/// What `container inspect` printed: an array.
+/// Parses the output of `container inspect`: an array.
 pub fn parse(text: &str) -> Result<Vec<Container>, Fault> {
     let inspected: Vec<Inspected> = json::from_str(text).map_err(|_| {
-        Fault::Other("the engine describes its containers in an unknown way".into())
+        Fault::Other("the engine's description of its containers has an unknown format".into())
     })?;
     Ok(inspected.into_iter().map(Container::from).collect())
 }
@@ -129,14 +128,14 @@ impl From<Inspected> for Container {
             Some("restarting") => State::Restarting,
             Some("created" | "configured" | "initialized") => State::Created,
             Some("paused") => State::Paused,
-            _ => State::Ended,
+            _ => State::Exited,
         };
         let ports = inspected.network.and_then(|network| network.ports);
         Container {
             id: inspected.id,
             name: inspected.name.trim_start_matches('/').to_owned(),
             deployment_id: labels.remove(DEPLOYMENT).unwrap_or_default(),
-            owner: labels.remove(OWNER),
+            instance_id: labels.remove(INSTANCE),
             task_id: labels.remove(TASK),
             model_id: labels.remove(MODEL),
             state,
@@ -150,10 +149,10 @@ impl From<Inspected> for Container {
 }
 
 /// `"8080/tcp": [{"HostPort": "32768"}]`
-fn published((inside, bindings): (String, Option<Vec<Binding>>)) -> Option<(u16, u16)> {
-    let inside = inside.split('/').next()?.parse().ok()?;
-    let outside = bindings?.into_iter().find_map(|b| b.port?.parse().ok())?;
-    Some((inside, outside))
+fn published((port, bindings): (String, Option<Vec<Binding>>)) -> Option<(u16, u16)> {
+    let container_port = port.split('/').next()?.parse().ok()?;
+    let host_port = bindings?.into_iter().find_map(|b| b.port?.parse().ok())?;
+    Some((container_port, host_port))
 }
 
 #[cfg(test)]
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_large_document_the_few_fields_that_matter() {
+    fn inspect_output_is_parsed() {
         let text = r#"[{"Id": "abc", "Name": "/sat-1", "Created": "2026-01-01T00:00:00Z",
             "RestartCount": 2, "Platform": "linux", "Mounts": [],
             "State": {"Status": "running", "Running": true, "ExitCode": 0, "StartedAt": "2026"},
@@ -171,7 +170,7 @@ mod tests {
         let container = parse(text).unwrap().remove(0);
         assert_eq!(container.name, "sat-1");
         assert_eq!(container.deployment_id, "1");
-        assert_eq!(container.owner.as_deref(), Some("me"));
+        assert_eq!(container.instance_id.as_deref(), Some("me"));
         assert_eq!(
             (container.port(8080), container.port(9090)),
             (Some(32768), None)
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_an_error_and_not_an_absence() {
+    fn invalid_output_is_an_error_and_not_an_empty_list() {
         for text in ["", "{}", "[{}]", "[1]", "nothing"] {
             assert!(matches!(parse(text), Err(Fault::Other(_))), "{text}");
         }

@@ -1,29 +1,29 @@
-//! What went wrong with the engine, told apart by what its program says.
+//! Errors of the engine, classified by the messages of its program.
 
 use std::fmt;
 
-/// Why a call of the engine's program brought nothing.
+/// Why a call of the engine's program failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The engine does not answer, or its program is not there.
+    /// The engine does not answer, or its program is not installed.
     NoEngine(String),
-    /// The image is neither here nor to be had.
+    /// The image is not on this host and cannot be pulled.
     NoImage(String),
     /// The network does not exist.
     NoNetwork(String),
     /// Another container has the name.
     NameTaken(String),
-    /// The container does not exist: the only fault that counts as absent.
+    /// The container does not exist. No other fault means that it is absent.
     NoContainer,
-    /// The call took too long and was ended.
+    /// The call timed out and was killed.
     TimedOut(String),
-    /// Anything else, in the program's words.
+    /// Any other error, with the program's message.
     Other(String),
 }
 
 impl Fault {
-    /// From what the program wrote to stderr: its exit code is 125 for a wrong
-    /// option and for an engine that is away alike.
+    /// Classifies what the program wrote to stderr. The exit code is not sufficient: it is
+    /// 125 both for an invalid option and for an unavailable engine.
     pub fn of(stderr: &str) -> Self {
         let text = excerpt(stderr);
         let lower = stderr.to_ascii_lowercase();
@@ -97,7 +97,7 @@ fn names_a_network(text: &str) -> bool {
         .any(|w| w[0] == "network" && w[2] == "not" && w[3].starts_with("found"))
 }
 
-/// The lines that matter, in one.
+/// The relevant lines, joined into one.
 fn excerpt(stderr: &str) -> String {
     let lines = stderr.lines().map(str::trim).filter(|line| {
         !line.is_empty() && !line.starts_with("See '") && !line.starts_with("Run '")
@@ -117,9 +117,9 @@ fn excerpt(stderr: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Each as the program of Docker 20.10 and 28 or of Podman 4.3 says it.
+    /// Messages of Docker 20.10 and 28 and of Podman 4.3.
     #[test]
-    fn faults_are_told_apart_by_what_the_program_says() {
+    fn faults_are_classified_by_the_programs_message() {
         let name = |text: &str| match Fault::of(text) {
             Fault::NoEngine(_) => "no engine",
             Fault::NoImage(_) => "no image",

@@ -1,5 +1,4 @@
-//! The container engine, spoken to through its command line: docker, podman or
-//! nerdctl.
+//! The container engine, used through its command line program: docker, podman or nerdctl.
 
 mod call;
 mod container;
@@ -17,37 +16,39 @@ use self::call::Call;
 use crate::masker::Output;
 use crate::settings::Settings;
 
-/// The label that says which deployment a container serves.
+/// The label with the id of the deployment that a container serves.
 pub const DEPLOYMENT: &str = "df.deployment_id";
 
-/// The label that says which artifact it serves.
+/// The label with the id of the artifact that it serves.
 pub const MODEL: &str = "df.model_id";
 
-/// The label that says whose container it is: a mark of the satellite's token.
-pub const OWNER: &str = "df.satellite";
+/// The label with the instance id of the satellite that created the container.
+pub const INSTANCE: &str = "df.satellite";
 
-/// The label that says which task a container was made for.
+/// The label with the id of the task that the container was created for.
 pub const TASK: &str = "df.task_id";
 
-const QUICK: Duration = Duration::from_secs(20);
-const SLOW: Duration = Duration::from_secs(120);
+/// Timeout for calls that only read.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Timeout for calls that create, start or remove.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// An image may be large and the line slow.
-const PULL: Duration = Duration::from_secs(3600);
+/// An image may be large and the network slow.
+const PULL_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// One engine. Each method is one call of its program, unless it says more.
+/// One engine. Each method runs its program once, unless documented otherwise.
 #[derive(Debug, Clone)]
 pub struct Engine {
     program: String,
     host: Option<String>,
 }
 
-/// A container to be made.
-pub struct Order<'a> {
+/// The specification of a container to create.
+pub struct ContainerSpec<'a> {
     pub name: &'a str,
     pub image: &'a str,
     pub network: &'a str,
-    /// The port inside, published on loopback under one of the system's choice.
+    /// The port in the container; published on loopback on a port that the engine chooses.
     pub port: u16,
     pub labels: BTreeMap<&'a str, String>,
     pub environment: BTreeMap<String, Secret>,
@@ -65,17 +66,19 @@ impl Engine {
         }
     }
 
-    /// The engine's version: it is there and answers.
+    /// The engine's version. Succeeds only if the engine is available.
     pub fn version(&self) -> Result<String, Fault> {
         let format = match self.is_podman() {
             true => "{{.Client.Version}}",
             false => "{{.Server.Version}}",
         };
-        let answer = self.call(["version", "--format", format]).run(QUICK)?;
+        let answer = self
+            .call(["version", "--format", format])
+            .run(QUERY_TIMEOUT)?;
         Ok(answer.trim().to_owned())
     }
 
-    /// All containers that serve a deployment, whoever made them. Two calls.
+    /// All containers that serve a deployment, of any satellite. Two calls.
     pub fn containers(&self) -> Result<Vec<Container>, Fault> {
         self.listed(&format!("label={DEPLOYMENT}"))
     }
@@ -89,7 +92,7 @@ impl Engine {
 
     fn listed(&self, filter: &str) -> Result<Vec<Container>, Fault> {
         let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", filter];
-        let ids = self.call(list).run(QUICK)?;
+        let ids = self.call(list).run(QUERY_TIMEOUT)?;
         let ids: Vec<&str> = ids.split_whitespace().collect();
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -97,17 +100,17 @@ impl Engine {
         let inspected = self
             .call(["container", "inspect"])
             .arguments(&ids)
-            .run(QUICK);
+            .run(QUERY_TIMEOUT);
         match inspected {
-            // One of them went between the two calls: ask for each.
+            // One of them was removed between the two calls: inspect each.
             Err(Fault::NoContainer) => ids.iter().filter_map(|id| self.container(id)).collect(),
             answer => container::parse(&answer?),
         }
     }
 
-    /// One container; `None` where it is gone.
+    /// One container; `None` if it does not exist.
     pub fn container(&self, id: &str) -> Option<Result<Container, Fault>> {
-        match self.call(["container", "inspect", id]).run(QUICK) {
+        match self.call(["container", "inspect", id]).run(QUERY_TIMEOUT) {
             Err(Fault::NoContainer) => None,
             answer => answer
                 .and_then(|json| container::parse(&json))
@@ -116,82 +119,94 @@ impl Engine {
         }
     }
 
-    /// Makes a container and starts it; returns its id.
-    pub fn start(&self, order: &Order<'_>) -> Result<String, Fault> {
-        let port = format!("127.0.0.1::{}", order.port);
-        let mut call = self.call(["run", "--detach", "--name", order.name]);
+    /// Creates and starts a container; returns its id.
+    pub fn start(&self, spec: &ContainerSpec<'_>) -> Result<String, Fault> {
+        let port = format!("127.0.0.1::{}", spec.port);
+        let mut call = self.call(["run", "--detach", "--name", spec.name]);
         call = call
-            .arguments(&["--network", order.network, "--publish", &port])
-            .arguments(&["--restart", order.restart_policy]);
+            .arguments(&["--network", spec.network, "--publish", &port])
+            .arguments(&["--restart", spec.restart_policy]);
         if !self.is_podman() {
-            // Podman gives the host this name by itself.
+            // Podman adds this host name by default.
             call = call.arguments(&["--add-host", "host.docker.internal:host-gateway"]);
         }
-        for (name, value) in &order.labels {
+        for (name, value) in &spec.labels {
             call = call.arguments(&["--label", &format!("{name}={value}")]);
         }
         let limits = [
-            ("--memory", order.memory_limit),
-            ("--cpus", order.cpu_limit),
-            ("--gpus", order.gpus),
+            ("--memory", spec.memory_limit),
+            ("--cpus", spec.cpu_limit),
+            ("--gpus", spec.gpus),
         ];
         for (option, limit) in limits {
             if let Some(limit) = limit {
                 call = call.arguments(&[option, limit]);
             }
         }
-        call = call.environment(&order.environment)?;
-        let answer = call.arguments(&["--", order.image]).run(SLOW)?;
+        call = call.environment(&spec.environment)?;
+        let answer = call.arguments(&["--", spec.image]).run(CHANGE_TIMEOUT)?;
         Ok(answer.lines().last().unwrap_or_default().trim().to_owned())
     }
 
-    /// Starts a container that has ended.
-    pub fn start_again(&self, id: &str) -> Result<(), Fault> {
-        self.call(["start", id]).run(SLOW).map(drop)
+    /// Starts a container that has exited.
+    pub fn restart(&self, id: &str) -> Result<(), Fault> {
+        self.call(["start", id]).run(CHANGE_TIMEOUT).map(drop)
     }
 
-    /// Ends a container, its processes asked first, and removes it. False where
-    /// there was none. Two calls.
+    /// Stops a container gracefully and removes it. False if it did not exist. Two calls.
     pub fn remove(&self, id: &str) -> Result<bool, Fault> {
-        match self.call(["stop", "--time", "5", id]).run(SLOW) {
+        match self.call(["stop", "--time", "5", id]).run(CHANGE_TIMEOUT) {
             Err(Fault::NoContainer) => return Ok(false),
             Err(fault @ Fault::NoEngine(_)) => return Err(fault),
-            _ => {} // whatever it was, the next call decides
+            _ => {} // the result of the next call decides
         }
-        match self.call(["rm", "--force", "--volumes", id]).run(SLOW) {
+        match self
+            .call(["rm", "--force", "--volumes", id])
+            .run(CHANGE_TIMEOUT)
+        {
             Err(Fault::NoContainer) => Ok(false),
             answer => answer.map(|_| true),
         }
     }
 
-    /// The last lines that a container wrote; to be read through a masker.
+    /// The last lines of a container's log. Only a masker can read them.
     pub fn last_lines(&self, id: &str) -> Output {
         let call = self.call(["logs", "--tail", "30", id]);
-        let lines = call.run_with_stderr(QUICK);
+        let lines = call.run_with_stderr(QUERY_TIMEOUT);
         Output::new(lines.unwrap_or_else(|fault| format!("(no logs: {fault})")))
     }
 
-    /// Makes the network unless it is there.
+    /// Creates the network unless it exists.
     pub fn ensure_network(&self, name: &str) -> Result<(), Fault> {
-        match self.call(["network", "inspect", "--", name]).run(QUICK) {
+        match self
+            .call(["network", "inspect", "--", name])
+            .run(QUERY_TIMEOUT)
+        {
             Err(Fault::NoNetwork(_)) => {}
             answer => return answer.map(drop),
         }
-        let label = format!("{OWNER}=satellite");
+        let label = format!("{INSTANCE}=satellite");
         let create = ["network", "create", "--driver", "bridge", "--label", &label];
-        match self.call(create).arguments(&["--", name]).run(QUICK) {
+        match self
+            .call(create)
+            .arguments(&["--", name])
+            .run(QUERY_TIMEOUT)
+        {
             Ok(_) => {
-                log::info!("made the network {name}");
+                log::info!("created the network {name}");
                 Ok(())
             }
-            // Somebody else was quicker.
+            // Another process created it in the meantime.
             Err(Fault::Other(text)) if text.contains("already exists") => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 
     pub fn has_network(&self, name: &str) -> Result<bool, Fault> {
-        match self.call(["network", "inspect", "--", name]).run(QUICK) {
+        match self
+            .call(["network", "inspect", "--", name])
+            .run(QUERY_TIMEOUT)
+        {
             Err(Fault::NoNetwork(_)) => Ok(false),
             answer => answer.map(|_| true),
         }
@@ -199,18 +214,19 @@ impl Engine {
 
     pub fn has_image(&self, image: &str) -> Result<bool, Fault> {
         let id = ["image", "inspect", "--format", "{{.Id}}", "--", image];
-        match self.call(id).run(QUICK) {
+        match self.call(id).run(QUERY_TIMEOUT) {
             Err(Fault::NoImage(_)) => Ok(false),
             answer => answer.map(|_| true),
         }
     }
 
-    /// Fetches an image; what the program says of its progress goes to `told`.
-    pub fn pull(&self, image: &str, told: impl FnMut(&str)) -> Result<(), Fault> {
-        self.call(["pull", "--", image]).run_told(PULL, told)
+    /// Pulls an image; each line of the program's progress output is passed to `on_line`.
+    pub fn pull(&self, image: &str, on_line: impl FnMut(&str)) -> Result<(), Fault> {
+        self.call(["pull", "--", image])
+            .run_streaming(PULL_TIMEOUT, on_line)
     }
 
-    /// Makes an image of a tar archive that the caller writes.
+    /// Creates an image from a tar archive.
     #[cfg(feature = "demo")]
     pub fn import(&self, archive: &[u8], name: &str, changes: &[&str]) -> Result<(), Fault> {
         let mut call = self.call(["import"]);
@@ -219,20 +235,22 @@ impl Engine {
         }
         call.arguments(&["-", name])
             .input(archive)
-            .run(SLOW)
+            .run(CHANGE_TIMEOUT)
             .map(drop)
     }
 
     #[cfg(feature = "demo")]
     pub fn remove_image(&self, name: &str) -> Result<(), Fault> {
         self.call(["image", "rm", "--force", name])
-            .run(SLOW)
+            .run(CHANGE_TIMEOUT)
             .map(drop)
     }
 
     #[cfg(feature = "demo")]
     pub fn remove_network(&self, name: &str) -> Result<(), Fault> {
-        self.call(["network", "rm", name]).run(SLOW).map(drop)
+        self.call(["network", "rm", name])
+            .run(CHANGE_TIMEOUT)
+            .map(drop)
     }
 
     fn is_podman(&self) -> bool {

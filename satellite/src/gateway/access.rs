@@ -1,4 +1,4 @@
-//! Who may ask: the platform knows, and is not asked each time.
+//! Authorization of API keys by the platform, with a cache.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,42 +8,42 @@ use std::time::{Duration, Instant};
 use satellite_sdk::PlatformClient;
 use satellite_sdk::serve::{Request, Response};
 
-use super::{refusal, retry_later};
+use super::{error_response, retry_later};
 
-const YES_LASTS: Duration = Duration::from_secs(60);
+const POSITIVE_TTL: Duration = Duration::from_secs(60);
 
-/// Short, so that a key works soon after it was made.
-const NO_LASTS: Duration = Duration::from_secs(5);
+/// Short, so that a new key works soon after it was created.
+const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
-/// Beyond this many, all but the good keys are forgotten.
-const MOST: usize = 10_000;
+/// Beyond this many cached keys, all but the authorized ones are evicted.
+const MAX_CACHED_KEYS: usize = 10_000;
 
-/// Unknown keys that the platform is asked about at once, and in a second: whoever tries keys
-/// must not make this satellite a nuisance to its platform.
+/// Rate limit of platform requests for unknown keys: an attacker who guesses keys must not
+/// make this satellite overload the platform.
 const BURST: f64 = 20.0;
 const PER_SECOND: f64 = 5.0;
 
-/// A key that was good within this time is asked about again whatever the rate.
-const GOOD_IS_KNOWN: Duration = Duration::from_secs(24 * 3600);
+/// A key that was authorized within this time is checked again without the rate limit.
+const GOOD_KEY_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// The platform takes no longer ones.
-const LONGEST_KEY: usize = 255;
+/// The platform accepts no longer keys.
+const MAX_KEY_BYTES: usize = 255;
 
 pub struct Access {
     platform: PlatformClient,
-    /// Two keyed hashes stand for each key: what is not kept cannot leak.
+    /// Keys are cached as two keyed hashes each, so the cache cannot leak a key.
     hashers: [RandomState; 2],
-    known: Mutex<HashMap<[u64; 2], (bool, Instant)>>,
-    questions: Mutex<Bucket>,
+    cached: Mutex<HashMap<[u64; 2], (bool, Instant)>>,
+    rate_limit: Mutex<TokenBucket>,
 }
 
-/// What the platform has said of a key.
-enum Known {
-    /// Fresh enough to stand.
-    Answer(bool),
-    /// It was good when it was last asked about.
-    WasGood,
-    Nothing,
+/// The cached authorization of a key.
+enum Cached {
+    /// Not expired.
+    Valid(bool),
+    /// Expired; it was authorized when it was last checked.
+    WasAuthorized,
+    Unknown,
 }
 
 impl Access {
@@ -51,77 +51,84 @@ impl Access {
         Access {
             platform,
             hashers: [RandomState::new(), RandomState::new()],
-            known: Mutex::default(),
-            questions: Mutex::new(Bucket::full(Instant::now())),
+            cached: Mutex::default(),
+            rate_limit: Mutex::new(TokenBucket::full(Instant::now())),
         }
     }
 
-    /// No bearer: 403; one that may not: 401; too many unknown ones: 429; a platform that is
-    /// away: 502.
+    /// Without a bearer token: 403; not authorized: 401; too many unknown keys: 429; the
+    /// platform is unavailable: 502.
     pub fn check(&self, request: &Request<'_>) -> Result<(), Response> {
         let key = request
             .header("authorization")
             .and_then(bearer)
-            .ok_or_else(|| refusal(403, "Not authenticated"))?;
+            .ok_or_else(|| error_response(403, "Not authenticated"))?;
         match self.is_authorized(key)? {
             true => Ok(()),
-            false => Err(refusal(401, "Invalid API key").header("www-authenticate", "Bearer")),
+            false => {
+                Err(error_response(401, "Invalid API key").header("www-authenticate", "Bearer"))
+            }
         }
     }
 
     pub fn is_authorized(&self, key: &str) -> Result<bool, Response> {
-        if key.is_empty() || key.len() > LONGEST_KEY {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Ok(false);
         }
         let hash = [0, 1].map(|n: usize| self.hashers[n].hash_one(key));
-        match self.known(&hash) {
-            Known::Answer(answer) => return Ok(answer),
-            // Once a minute for a key that works: the others cannot keep it out.
-            Known::WasGood => {}
-            Known::Nothing => {
-                let mut questions = self
-                    .questions
+        match self.cached(&hash) {
+            Cached::Valid(authorized) => return Ok(authorized),
+            // Once a minute for a valid key: invalid keys cannot use up its rate.
+            Cached::WasAuthorized => {}
+            Cached::Unknown => {
+                let mut rate_limit = self
+                    .rate_limit
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                if !questions.take(Instant::now()) {
+                if !rate_limit.take(Instant::now()) {
                     return Err(retry_later(429, "Too many unknown API keys"));
                 }
             }
         }
-        let answer = self.platform.authorize_inference(key).map_err(|error| {
-            log::warn!("a key cannot be checked: {error}");
-            refusal(502, "Authorization check failed")
+        let authorized = self.platform.authorize_inference(key).map_err(|error| {
+            log::warn!("cannot check an API key: {error}");
+            error_response(502, "Authorization check failed")
         })?;
-        let until = Instant::now() + if answer { YES_LASTS } else { NO_LASTS };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            // Somebody is trying keys: those that are good stay.
+        let until = Instant::now()
+            + if authorized {
+                POSITIVE_TTL
+            } else {
+                NEGATIVE_TTL
+            };
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.len() >= MAX_CACHED_KEYS {
+            // Probably someone is guessing keys: keep only the authorized ones.
             let now = Instant::now();
-            known.retain(|_, (answer, until)| *answer && now < *until + GOOD_IS_KNOWN);
+            cached.retain(|_, (authorized, until)| *authorized && now < *until + GOOD_KEY_TTL);
         }
-        known.insert(hash, (answer, until));
-        Ok(answer)
+        cached.insert(hash, (authorized, until));
+        Ok(authorized)
     }
 
-    fn known(&self, hash: &[u64; 2]) -> Known {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get(hash) {
-            Some((answer, until)) if Instant::now() < *until => Known::Answer(*answer),
-            Some((true, _)) => Known::WasGood,
-            _ => Known::Nothing,
+    fn cached(&self, hash: &[u64; 2]) -> Cached {
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        match cached.get(hash) {
+            Some((authorized, until)) if Instant::now() < *until => Cached::Valid(*authorized),
+            Some((true, _)) => Cached::WasAuthorized,
+            _ => Cached::Unknown,
         }
     }
 }
 
-/// So many at once, and so many in a second after that.
-struct Bucket {
+/// A token bucket: [`BURST`] requests at once, then [`PER_SECOND`].
+struct TokenBucket {
     left: f64,
     at: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
     fn full(now: Instant) -> Self {
-        Bucket {
+        TokenBucket {
             left: BURST,
             at: now,
         }
@@ -150,9 +157,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn the_token_bucket_allows_a_burst_and_then_a_rate() {
         let begun = Instant::now();
-        let mut bucket = Bucket::full(begun);
+        let mut bucket = TokenBucket::full(begun);
         let mut taken = |after: Duration| (0..1000).filter(|_| bucket.take(begun + after)).count();
         assert_eq!(taken(Duration::ZERO), 20);
         assert_eq!(taken(Duration::from_millis(100)), 0);

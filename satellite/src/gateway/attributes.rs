@@ -1,5 +1,5 @@
-//! Puts attributes into a request without building a tree of its body: the bytes stay as the
-//! caller sent them, and what is added goes in between.
+//! Inserts attributes into a request's JSON body without parsing it into a tree: the
+//! caller's bytes stay unchanged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,18 +10,18 @@ use serde_json::value::RawValue;
 
 const NAME: &str = "dynamic_attributes";
 
-/// Where attributes go in a body.
+/// The position at which attributes are inserted into a body.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct InsertionPoint<'a> {
     before: &'a [u8],
     after: &'a [u8],
-    /// What the caller gave: the members between the braces.
+    /// The attributes that the caller gave.
     given: Given<'a>,
 }
 
 #[derive(Debug)]
 enum Given<'a> {
-    /// No attributes at all; whether the body has other members.
+    /// No attributes. `is_empty`: the body has no other members either.
     Nothing { is_empty: bool },
     /// `null`.
     Null,
@@ -29,18 +29,18 @@ enum Given<'a> {
     Members(&'a [u8]),
 }
 
-/// A body that no attributes can be put into.
+/// Why attributes cannot be inserted into a body.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum InvalidBody {
     NotAnObject,
     AttributesNotAnObject,
-    /// One reader takes the first, another the last: nobody can tell which is meant.
-    Twice,
+    /// Ambiguous: some parsers use the first occurrence, others the last.
+    Duplicate,
 }
 
-impl<'a> Place<'a> {
-    /// Finds it in `body`, and which of `wanted` the caller has given.
-    pub fn find(body: &'a [u8], wanted: &mut [(&str, bool)]) -> Result<Self, Unfit> {
+impl<'a> InsertionPoint<'a> {
+    /// Finds the position in `body` and marks which of `wanted` the caller has given.
+    pub fn find(body: &'a [u8], wanted: &mut [(&str, bool)]) -> Result<Self, InvalidBody> {
         let mut found = Members::default();
         object(
             body,
@@ -49,21 +49,21 @@ impl<'a> Place<'a> {
                     return Ok(());
                 }
                 match found.value.replace(value) {
-                    Some(_) => Err(Unfit::Twice),
+                    Some(_) => Err(InvalidBody::Duplicate),
                     None => Ok(()),
                 }
             },
             |is_empty| found.is_empty = is_empty,
         )
-        .map_err(|problem| problem.unwrap_or(Unfit::NotAnObject))?;
+        .map_err(|problem| problem.unwrap_or(InvalidBody::NotAnObject))?;
         let Some(value) = found.value else {
-            // Right behind the brace that opens it all.
+            // After the opening brace of the body.
             let brace = body.iter().position(|&byte| byte == b'{');
-            let (before, after) = body.split_at(brace.ok_or(Unfit::NotAnObject)? + 1);
+            let (before, after) = body.split_at(brace.ok_or(InvalidBody::NotAnObject)? + 1);
             let given = Given::Nothing {
                 is_empty: found.is_empty,
             };
-            return Ok(Place {
+            return Ok(InsertionPoint {
                 before,
                 after,
                 given,
@@ -72,7 +72,7 @@ impl<'a> Place<'a> {
         let at = offset(body, value.as_bytes());
         let (before, after) = (&body[..at], &body[at + value.len()..]);
         if value == "null" {
-            return Ok(Place {
+            return Ok(InsertionPoint {
                 before,
                 after,
                 given: Given::Null,
@@ -88,16 +88,16 @@ impl<'a> Place<'a> {
             },
             |_| {},
         )
-        .map_err(|_| Unfit::AttributesNotAnObject)?;
+        .map_err(|_| InvalidBody::AttributesNotAnObject)?;
         let members = &value.as_bytes()[1..value.len() - 1];
-        Ok(Place {
+        Ok(InsertionPoint {
             before,
             after,
             given: Given::Members(members),
         })
     }
 
-    /// The body in pieces, with these attributes in it. `added` is where they are written.
+    /// The body in slices, with these attributes inserted. `added` is the buffer for them.
     pub fn with<'b>(
         &'b self,
         attributes: &[(&str, &str)],
@@ -119,7 +119,7 @@ impl<'a> Place<'a> {
             if at > 0 {
                 first.push(b',');
             }
-            // Writing text into memory does not fail.
+            // Writing text into memory cannot fail.
             let _ = serde_json::to_writer(&mut first, name);
             first.push(b':');
             let _ = serde_json::to_writer(&mut first, value);
@@ -131,7 +131,7 @@ impl<'a> Place<'a> {
         *added = first;
         match self.given {
             Given::Members(members) => {
-                // `after` begins behind the brace that closes the members.
+                // `after` starts after the closing brace of the members.
                 vec![self.before, added, members, b"}", self.after]
             }
             _ => vec![self.before, added, self.after],
@@ -145,22 +145,21 @@ struct Members<'a> {
     is_empty: bool,
 }
 
-/// Looks at each member of an object: its name, escapes undone, and its value as it stands
-/// there. Takes no memory for the object's size or depth. `Err(None)`: not an object, or not
-/// JSON to its end.
+/// Visits each member of an object: its unescaped name and its raw value. Memory use does
+/// not depend on the object's size or depth. `Err(None)`: not an object, or invalid JSON.
 fn object<'a>(
     json: &'a [u8],
-    member: impl FnMut(&str, &'a str) -> Result<(), Unfit>,
+    member: impl FnMut(&str, &'a str) -> Result<(), InvalidBody>,
     end: impl FnOnce(bool),
-) -> Result<(), Option<Unfit>> {
+) -> Result<(), Option<InvalidBody>> {
     struct Look<'p, M, E> {
         member: M,
         end: E,
-        problem: &'p mut Option<Unfit>,
+        problem: &'p mut Option<InvalidBody>,
     }
     impl<'a, M, E> Visitor<'a> for Look<'_, M, E>
     where
-        M: FnMut(&str, &'a str) -> Result<(), Unfit>,
+        M: FnMut(&str, &'a str) -> Result<(), InvalidBody>,
         E: FnOnce(bool),
     {
         type Value = ();
@@ -194,7 +193,7 @@ fn object<'a>(
     read.map_err(|_| problem)
 }
 
-/// A name, copied only where it holds escapes.
+/// A member's name, copied only if it contains escapes.
 struct Key;
 
 impl<'a> DeserializeSeed<'a> for Key {
@@ -217,7 +216,7 @@ impl<'a> Visitor<'a> for Key {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Cow<'a, str>, E> {
-        // A longer one is none that anybody looks for, and need not be kept.
+        // No attribute has a longer name, so the rest need not be copied.
         const LONGEST: usize = 4096;
         Ok(Cow::Owned(
             name.get(..name.len().min(LONGEST))
@@ -227,7 +226,7 @@ impl<'a> Visitor<'a> for Key {
     }
 }
 
-/// Where `part`, which is a part of `whole`, begins.
+/// The offset of `part`, a subslice of `whole`.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr() as usize - whole.as_ptr() as usize
 }
@@ -236,9 +235,9 @@ fn offset(whole: &[u8], part: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn spliced(body: &str, attributes: &[(&str, &str)]) -> Result<String, Unfit> {
+    fn spliced(body: &str, attributes: &[(&str, &str)]) -> Result<String, InvalidBody> {
         let mut wanted: Vec<(&str, bool)> = attributes.iter().map(|(n, _)| (*n, false)).collect();
-        let place = Place::find(body.as_bytes(), &mut wanted)?;
+        let place = InsertionPoint::find(body.as_bytes(), &mut wanted)?;
         let missing: Vec<(&str, &str)> = attributes
             .iter()
             .zip(&wanted)
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_go_in_and_all_else_stays_as_it_was() {
+    fn attributes_are_inserted_and_the_rest_is_unchanged() {
         let secret = [("key", "s\"1"), ("b", "2")];
         for (body, expected) in [
             ("{}", r#"{"dynamic_attributes":{"key":"s\"1","b":"2"}}"#),
@@ -289,27 +288,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_or_can_be_read_in_two_ways_is_refused() {
+    fn invalid_and_ambiguous_bodies_are_rejected() {
         let secret = [("key", "s")];
         for (body, unfit) in [
-            ("", Unfit::NotAnObject),
-            ("[]", Unfit::NotAnObject),
-            ("7", Unfit::NotAnObject),
-            ("{} {}", Unfit::NotAnObject),
-            (r#"{"x":}"#, Unfit::NotAnObject),
-            (r#"{"x":1"#, Unfit::NotAnObject),
-            (r#"{"dynamic_attributes":[]}"#, Unfit::AttributesNotAnObject),
+            ("", InvalidBody::NotAnObject),
+            ("[]", InvalidBody::NotAnObject),
+            ("7", InvalidBody::NotAnObject),
+            ("{} {}", InvalidBody::NotAnObject),
+            (r#"{"x":}"#, InvalidBody::NotAnObject),
+            (r#"{"x":1"#, InvalidBody::NotAnObject),
+            (
+                r#"{"dynamic_attributes":[]}"#,
+                InvalidBody::AttributesNotAnObject,
+            ),
             (
                 r#"{"dynamic_attributes":"a"}"#,
-                Unfit::AttributesNotAnObject,
+                InvalidBody::AttributesNotAnObject,
             ),
             (
                 r#"{"dynamic_attributes":{},"dynamic_attributes":{}}"#,
-                Unfit::Twice,
+                InvalidBody::Duplicate,
             ),
             (
                 r#"{"dynamic_attributes":{},"dynamic\u005fattributes":{}}"#,
-                Unfit::Twice,
+                InvalidBody::Duplicate,
             ),
         ] {
             assert_eq!(spliced(body, &secret).unwrap_err(), unfit, "{body}");
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_the_models_business() {
+    fn deeply_nested_bodies_are_forwarded() {
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(500_000), "]".repeat(500_000));
         let body = spliced(&deep, &[("key", "s")]).unwrap();
         assert!(body.starts_with(r#"{"dynamic_attributes":{"key":"s"},"x":[[["#));

@@ -1,4 +1,4 @@
-//! The memory that bodies may take which have to be held whole.
+//! The memory limit for bodies that have to be buffered.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -6,69 +6,69 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use satellite_sdk::serve::{Request, Response};
 
-use super::{refusal, retry_later};
+use super::{error_response, retry_later};
 
-/// Bytes of a body that are asked for, and accounted for, at a time.
+/// Bytes that are reserved at a time while a body is read.
 const STEP: u64 = 64 * 1024;
 
 /// glibc keeps freed memory of up to 32 MiB in each of its arenas, once it has seen such sizes.
-/// What is larger is a mapping of its own, and given back to the system when it is freed. Pages
-/// that nothing was written to take no memory.
+/// Larger allocations are mapped separately and returned to the system when freed. Untouched
+/// pages take no memory.
 const ALWAYS_MAPPED: usize = (32 << 20) + 1;
 
-/// So many bytes of bodies, for all calls together.
+/// The limit, in bytes, shared by all calls.
 #[derive(Debug, Clone)]
-pub struct Memory {
+pub struct BodyMemory {
     limit: u64,
     used: Arc<AtomicU64>,
 }
 
-/// A body in memory; its share is given back when it is dropped.
+/// A body in memory; its reservation is released when it is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct BufferedBody {
     bytes: Vec<u8>,
-    memory: Memory,
+    memory: BodyMemory,
     share: u64,
 }
 
-impl Memory {
+impl BodyMemory {
     pub fn new(limit: u64) -> Self {
-        Memory {
+        BodyMemory {
             limit,
             used: Arc::default(),
         }
     }
 
-    /// Reads a body whole. One that can never fit: 413; no room now: 503, to be asked again.
-    /// It takes room as it arrives: an announced length takes none.
-    pub fn read(&self, request: &mut Request<'_>) -> Result<Held, Response> {
+    /// Reads a whole body. Larger than the limit: 413; no memory at the moment: 503 with
+    /// `Retry-After`. Memory is reserved as bytes arrive, not for the announced length.
+    pub fn read(&self, request: &mut Request<'_>) -> Result<BufferedBody, Response> {
         let announced = request.content_length();
-        let (least, used) = (announced.unwrap_or(0), self.used.load(Ordering::Relaxed));
-        if least > self.limit {
+        let (needed, used) = (announced.unwrap_or(0), self.used.load(Ordering::Relaxed));
+        if needed > self.limit {
             return Err(too_large());
         }
-        if least > self.limit.saturating_sub(used) {
+        if needed > self.limit.saturating_sub(used) {
             return Err(no_room());
         }
-        let mut held = Held {
+        let mut buffered = BufferedBody {
             bytes: Vec::new(),
             memory: self.clone(),
             share: 0,
         };
-        while announced != Some(held.bytes.len() as u64) {
-            held.grow()?;
-            let room = held.share - held.bytes.len() as u64;
-            // What cannot be read is answered by the server, whatever is returned here.
-            let read = request.body().take(room).read_to_end(&mut held.bytes);
-            if (read.map_err(|_| refusal(400, "the body ended early"))? as u64) < room {
+        while announced != Some(buffered.bytes.len() as u64) {
+            buffered.grow()?;
+            let room = buffered.share - buffered.bytes.len() as u64;
+            // If the body cannot be read, the server responds; this response is not sent.
+            let read = request.body().take(room).read_to_end(&mut buffered.bytes);
+            if (read.map_err(|_| error_response(400, "the body ended early"))? as u64) < room {
                 break;
             }
         }
-        Ok(held)
+        Ok(buffered)
     }
 }
 
-impl Held {
+impl BufferedBody {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -85,7 +85,7 @@ impl Held {
             .map_err(|_| no_room())?;
         self.share += step;
         if self.share > STEP && self.bytes.capacity() < ALWAYS_MAPPED {
-            // Without so much address space it grows as it has to.
+            // If there is not enough address space, the buffer grows as needed.
             let _ = self
                 .bytes
                 .try_reserve_exact(ALWAYS_MAPPED - self.bytes.len());
@@ -94,14 +94,14 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BufferedBody {
     fn drop(&mut self) {
         self.memory.used.fetch_sub(self.share, Ordering::Relaxed);
     }
 }
 
 fn too_large() -> Response {
-    refusal(413, "The body is larger than this satellite can hold")
+    error_response(413, "The body is larger than this satellite can hold")
 }
 
 fn no_room() -> Response {

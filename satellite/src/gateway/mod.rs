@@ -1,11 +1,11 @@
-//! The inference gateway: the satellite's own HTTP face. It stands before
-//! hostile clients, so it stands on the kit's strict, bounded server.
+//! The inference gateway: the satellite's HTTP API for predictions. Its clients may be
+//! hostile, so it uses the SDK's strict server with limits.
 
 mod access;
 mod attributes;
+mod forward;
 mod memory;
 mod openapi;
-mod passing;
 mod routes;
 
 pub use routes::{Route, Routes};
@@ -21,33 +21,33 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::access::Access;
-use self::attributes::{Place, Unfit};
-use self::memory::Memory;
-use crate::model::{Answer, Fault, Models, Sent};
+use self::attributes::{InsertionPoint, InvalidBody};
+use self::memory::BodyMemory;
+use crate::model::{Fault, ModelResponse, Models, RequestBody};
 
-/// Who asks for a prediction waits; so the platform is not waited for longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout for the platform's response: the caller of a prediction waits meanwhile.
+const PLATFORM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A key in its JSON is never larger.
+/// Maximum size of a JSON body with an API key.
 const KEY_BYTES: u64 = 4096;
 
-/// So many calls to one model at once: one that hangs must not take every place.
+/// Maximum concurrent calls to one model: a model that hangs must not use up all connections.
 const CALLS_AT_ONCE: usize = 64;
 
-/// Answers until the server is dropped. `memory`: the bytes of bodies that are held at once.
+/// Serves until the server is dropped. `memory`: limit for buffered bodies, in bytes.
 pub fn start(
     address: SocketAddr,
     memory: u64,
     routes: Routes,
     platform: &PlatformClient,
 ) -> io::Result<Server> {
-    let platform = platform.within(PATIENCE);
+    let platform = platform.within(PLATFORM_TIMEOUT);
     let gateway = Gateway {
         access: Access::new(platform.clone()),
-        secrets: routes::Secrets::new(platform),
+        secrets: routes::SecretCache::new(platform),
         models: Models::new(),
-        memory: Memory::new(memory),
-        openapi: openapi::Merged::default(),
+        memory: BodyMemory::new(memory),
+        openapi: openapi::MergedDocument::default(),
         routes,
     };
     let limits = Limits {
@@ -56,22 +56,22 @@ pub fn start(
         ..Limits::default()
     };
     Server::bind(address, limits, move |request| {
-        gateway.answer(request).unwrap_or_else(|refusal| refusal)
+        gateway.handle(request).unwrap_or_else(|error| error)
     })
 }
 
 struct Gateway {
     routes: Routes,
     models: Models,
-    memory: Memory,
+    memory: BodyMemory,
     access: Access,
-    secrets: routes::Secrets,
-    openapi: openapi::Merged,
+    secrets: routes::SecretCache,
+    openapi: openapi::MergedDocument,
 }
 
 impl Gateway {
-    /// An error is an answer as well.
-    fn answer(&self, request: &mut Request<'_>) -> Result<Response, Response> {
+    /// Handles a request. `Err` is an error response.
+    fn handle(&self, request: &mut Request<'_>) -> Result<Response, Response> {
         let path = request.path().trim_start_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
         match (request.method(), segments.as_slice()) {
@@ -89,7 +89,7 @@ impl Gateway {
             ("POST", ["deployments", id, "compute"]) => {
                 self.access.check(request)?;
                 let route = self.routes.get(id);
-                let route = route.ok_or_else(|| refusal(404, "Deployment not found"))?;
+                let route = route.ok_or_else(|| error_response(404, "Deployment not found"))?;
                 self.compute(&route, request)
             }
             (_, ["healthz" | "openapi.json" | "deployments"]) => Err(not_allowed("GET, HEAD")),
@@ -97,38 +97,38 @@ impl Gateway {
                 _,
                 ["satellites", "deployments", "inference-access"] | ["deployments", _, "compute"],
             ) => Err(not_allowed("POST")),
-            _ => Err(refusal(404, "Not Found")),
+            _ => Err(error_response(404, "Not Found")),
         }
     }
 
-    /// For model servers, which check their callers' keys here.
+    /// For model servers, which verify their callers' API keys with it.
     fn inference_access(&self, request: &mut Request<'_>) -> Result<Response, Response> {
         #[derive(Deserialize)]
         struct Key {
             api_key: String,
         }
-        // Anybody may ask this: nobody may make it keep much.
+        // No authentication is needed here, so the body's size is limited.
         let mut body = Vec::new();
-        let few = request
+        let fits = request
             .content_length()
             .is_none_or(|length| length <= KEY_BYTES);
         let read = request.body().take(KEY_BYTES + 1).read_to_end(&mut body);
-        if !few || read.is_err() || body.len() as u64 > KEY_BYTES {
-            return Err(refusal(413, "too large for a key"));
+        if !fits || read.is_err() || body.len() as u64 > KEY_BYTES {
+            return Err(error_response(413, "too large for a key"));
         }
         let key: Key = serde_json::from_slice(&body)
-            .map_err(|_| refusal(422, "expected {\"api_key\": \"…\"}"))?;
+            .map_err(|_| error_response(422, "expected {\"api_key\": \"…\"}"))?;
         let authorized = self.access.is_authorized(&key.api_key)?;
         Ok(document(&json!({ "authorized": authorized })))
     }
 
-    /// Passes a request on, and the model's answer back, as they come. Where
-    /// secrets have to be put into the request, it is read whole first.
+    /// Forwards a request to the model and streams the response back. If secrets have to
+    /// be inserted into the request, its body is buffered first.
     fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Result<Response, Response> {
         if route.is_closed() {
-            return Err(refusal(503, "The model does not answer"));
+            return Err(error_response(503, "The model does not response"));
         }
-        // Kept until the answer has been passed on to its end.
+        // Held until the response has been forwarded completely.
         let call = Arc::clone(&route.calls);
         if Arc::strong_count(&call) > CALLS_AT_ONCE + 1 {
             return Err(retry_later(
@@ -136,44 +136,44 @@ impl Gateway {
                 "Too many calls to this deployment at once",
             ));
         }
-        let fields = passing::to_the_model(request);
-        let answer = if route.attributes.is_empty() {
+        let fields = forward::request_headers(request);
+        let response = if route.attributes.is_empty() {
             let length = request.content_length();
-            let sent = Sent::Stream(request.body(), length);
+            let sent = RequestBody::Stream(request.body(), length);
             self.models.compute(route.port, &fields, sent)
         } else {
             self.compute_with_secrets(route, &fields, request)?
         };
-        match answer {
-            Ok(answer) => Ok(passing::to_the_caller(answer, call)),
-            Err(fault) => Err(self.without_answer(route, &fault)),
+        match response {
+            Ok(response) => Ok(forward::response(response, call)),
+            Err(fault) => Err(self.upstream_error(route, &fault)),
         }
     }
 
-    /// The caller's own value for an attribute goes first.
+    /// Inserts the secrets of attributes for which the caller gives no value.
     fn compute_with_secrets(
         &self,
         route: &Route,
         fields: &[u8],
         request: &mut Request<'_>,
-    ) -> Result<Result<Answer, Fault>, Response> {
+    ) -> Result<Result<ModelResponse, Fault>, Response> {
         if request
             .header("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
         {
             let text = "The body is compressed: this deployment's attributes cannot be put in";
-            return Err(refusal(415, text));
+            return Err(error_response(415, text));
         }
         let body = self.memory.read(request)?;
         let names = route.attributes.keys();
         let mut wanted: Vec<(&str, bool)> = names.map(|name| (name.as_str(), false)).collect();
-        let place = Place::find(body.bytes(), &mut wanted).map_err(|unfit| {
-            refusal(
+        let insertion = InsertionPoint::find(body.bytes(), &mut wanted).map_err(|unfit| {
+            error_response(
                 400,
                 match unfit {
-                    Unfit::NotAnObject => "the body is not a JSON object",
-                    Unfit::AttributesNotAnObject => "dynamic_attributes is not an object",
-                    Unfit::Twice => "dynamic_attributes is there twice",
+                    InvalidBody::NotAnObject => "the body is not a JSON object",
+                    InvalidBody::AttributesNotAnObject => "dynamic_attributes is not an object",
+                    InvalidBody::Duplicate => "dynamic_attributes is there twice",
                 },
             )
         })?;
@@ -185,7 +185,7 @@ impl Gateway {
                     .get(&route.attributes[attribute])
                     .map_err(|error| {
                         log::warn!("cannot get the secret for {attribute}: {error}");
-                        refusal(502, "A secret of this deployment is not available")
+                        error_response(502, "A secret of this deployment is not available")
                     })?;
                 secrets.push((attribute, secret));
             }
@@ -195,29 +195,29 @@ impl Gateway {
             .map(|(attribute, secret)| (*attribute, secret.expose()))
             .collect();
         let mut added = Vec::new();
-        let pieces = place.with(&secrets, &mut added);
+        let pieces = insertion.with(&secrets, &mut added);
         Ok(self
             .models
-            .compute(route.port, fields, Sent::Pieces(&pieces)))
+            .compute(route.port, fields, RequestBody::Slices(&pieces)))
     }
 
-    fn without_answer(&self, route: &Route, fault: &Fault) -> Response {
+    fn upstream_error(&self, route: &Route, fault: &Fault) -> Response {
         let id = &route.deployment_id;
         if let Fault::Caller(error) = fault {
-            // The server knows what its client gets, if it is still there.
-            log::debug!("deployment {id}: the caller's body ended early: {error}");
-            return refusal(400, "the body ended early");
+            // The client has disconnected or sent an invalid body: the server responds.
+            log::debug!("deployment {id}: the client's body ended early: {error}");
+            return error_response(400, "the body ended early");
         }
-        log::warn!("deployment {id}: the model does not answer: {fault}");
+        log::warn!("deployment {id}: the model does not respond: {fault}");
         if matches!(fault, Fault::Refused) {
             self.routes.close(route);
         }
-        refusal(503, "The model does not answer")
+        error_response(503, "The model does not response")
     }
 }
 
-/// In the shape of the platform's errors.
-fn refusal(status: u16, detail: &str) -> Response {
+/// An error response in the platform's format.
+fn error_response(status: u16, detail: &str) -> Response {
     Response::json(status, json!({ "detail": detail }).to_string())
 }
 
@@ -225,14 +225,14 @@ fn document(value: &Value) -> Response {
     Response::json(200, value.to_string())
 }
 
-/// 405, with what is allowed.
+/// 405, with the allowed methods.
 fn not_allowed(methods: &str) -> Response {
-    refusal(405, "Method Not Allowed").header("allow", methods)
+    error_response(405, "Method Not Allowed").header("allow", methods)
 }
 
-/// To be asked again in a second.
+/// An error response with `Retry-After: 1`.
 fn retry_later(status: u16, detail: &str) -> Response {
-    refusal(status, detail).header("retry-after", "1")
+    error_response(status, detail).header("retry-after", "1")
 }
 
 #[cfg(test)]

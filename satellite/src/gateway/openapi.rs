@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Route, Routes};
 
-/// The merged document, made once for each set of routes: anybody may ask for it.
+/// The merged document, cached until the routes change: it can be requested without a key.
 #[derive(Default)]
-pub struct Merged(Mutex<(Vec<Arc<Route>>, String)>);
+pub struct MergedDocument(Mutex<(Vec<Arc<Route>>, String)>);
 
-impl Merged {
+impl MergedDocument {
     pub fn text(&self, routes: &Routes) -> String {
         let now = routes.all();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -23,8 +23,8 @@ impl Merged {
     }
 }
 
-/// The gateway's own document with those of the models merged in, their schemas
-/// under names of their own.
+/// The gateway's own document merged with those of the models. Each model's schemas get a
+/// prefix, so that names do not collide.
 fn merged(routes: &Routes) -> Value {
     let mut schemas = Map::new();
     let (mut requests, mut responses) = (Vec::new(), Vec::new());
@@ -52,7 +52,7 @@ fn merged(routes: &Routes) -> Value {
     document
 }
 
-/// A model's document without the attributes that secrets fill in: nobody has to
+/// A model's document without the attributes that secrets fill in: callers do not need to
 /// give them.
 pub fn without<'a>(mut document: Value, filled_in: impl Iterator<Item = &'a String>) -> Value {
     let path = "/components/schemas/DynamicAttributesModel";
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_model_keeps_its_schemas_under_a_name_of_its_own() {
+    fn each_models_schemas_get_a_unique_prefix() {
         let routes = Routes::default();
         routes.insert(route("1"));
         routes.insert(route("2"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_secrets_fill_in_is_not_asked_of_callers() {
+    fn attributes_from_secrets_are_not_in_the_public_schema() {
         let schemas = route("1").public_schemas().unwrap();
         let model = &schemas["components"]["schemas"]["DynamicAttributesModel"];
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_another_shape_is_left_alone() {
+    fn a_document_of_another_shape_is_unchanged() {
         for document in [json!(null), json!([1]), json!({ "components": 7 })] {
             assert_eq!(
                 without(document.clone(), ["key".to_owned()].iter()),

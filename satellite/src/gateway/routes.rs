@@ -1,4 +1,4 @@
-//! The ways to the models.
+//! The routes to the models.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -10,25 +10,25 @@ use serde_json::{Value, json};
 use super::openapi;
 use crate::model::Models;
 
-/// All models that can be asked. Clones share one table.
+/// All available models. Clones share one table.
 #[derive(Clone, Default)]
 pub struct Routes(Arc<RwLock<BTreeMap<String, Arc<Route>>>>);
 
-/// The way to one model, and what it says of itself.
+/// The route to one model, and the model's description of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub deployment_id: String,
     pub name: String,
     pub port: u16,
-    /// Attribute → id of the secret that fills it in.
+    /// Attribute → id of the secret with its value.
     pub attributes: BTreeMap<String, String>,
     pub manifest: Option<Value>,
     pub openapi: Option<Value>,
-    /// One holder more for each call under way.
+    /// Its reference count grows by one for each call in progress.
     pub calls: Arc<()>,
 }
 
-/// No model listens there.
+/// The port of a closed route.
 const CLOSED: u16 = 0;
 
 impl Route {
@@ -36,7 +36,7 @@ impl Route {
         self.port == CLOSED
     }
 
-    /// Asks the model at `port` what it is.
+    /// Creates a route and reads the manifest and OpenAPI document of the model at `port`.
     pub fn open(models: &Models, deployment: &Deployment, port: u16) -> Self {
         Route {
             deployment_id: deployment.id.clone(),
@@ -72,8 +72,8 @@ impl Routes {
         routes.remove(deployment_id);
     }
 
-    /// The model does not answer where it was: nobody is sent there before it has
-    /// been found again.
+    /// Closes a route whose model does not listen any more: requests are not forwarded
+    /// until reconcile has found the model again.
     pub fn close(&self, route: &Route) {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = routes.get_mut(&route.deployment_id) {
@@ -86,7 +86,7 @@ impl Routes {
         }
     }
 
-    /// Only these stay.
+    /// Removes all other routes.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         routes.retain(|id, _| keep(id));
@@ -97,8 +97,8 @@ impl Routes {
         routes.values().cloned().collect()
     }
 
-    /// For `GET /deployments`: which attributes a secret fills in, but not which
-    /// secret.
+    /// The document for `GET /deployments`: which attributes secrets fill in, but not the
+    /// secrets' ids.
     pub fn described(&self) -> Value {
         let described = |route: &Arc<Route>| {
             let attributes: Vec<&String> = route.attributes.keys().collect();
@@ -113,31 +113,31 @@ impl Routes {
     }
 }
 
-/// A secret is asked for again after this long.
-const FRESH: Duration = Duration::from_secs(300);
+/// A cached secret is read again after this time.
+const SECRET_TTL: Duration = Duration::from_secs(300);
 
-/// The secrets that fill in attributes, not asked for at each prediction.
-pub struct Secrets {
+/// A cache of the secrets for attributes.
+pub struct SecretCache {
     platform: PlatformClient,
     known: Mutex<HashMap<String, (Secret, Instant)>>,
 }
 
-impl Secrets {
+impl SecretCache {
     pub fn new(platform: PlatformClient) -> Self {
-        Secrets {
+        SecretCache {
             platform,
             known: Mutex::default(),
         }
     }
 
-    /// A platform that is away leaves the last known value in force.
+    /// If the platform is unavailable, returns the last known value.
     pub fn get(&self, id: &str) -> satellite_sdk::Result<Secret> {
         let known = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(id).cloned()
         };
         match known {
-            Some((secret, since)) if since.elapsed() < FRESH => Ok(secret),
+            Some((secret, since)) if since.elapsed() < SECRET_TTL => Ok(secret),
             known => match (self.platform.get_secret(id), known) {
                 (Ok(secret), _) => {
                     let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,8 @@
-//! Masks secrets in what containers write. Every line that a container has written
-//! passes through [`Masker::mask`] before it goes anywhere: an [`Output`] cannot be
-//! read in any other way.
+//! Masks secrets in the output of containers. All output passes through [`Masker::mask`] before
+//! it is logged or reported: an [`Output`] cannot be read in any other way.
 
-mod encoded;
-mod stream;
+mod encodings;
+mod normalized;
 
 #[cfg(test)]
 mod tests;
@@ -13,11 +12,11 @@ use std::ops::Range;
 
 use satellite_sdk::Secret;
 
-use self::encoded::encodings;
-use self::stream::Stream;
+use self::encodings::encodings;
+use self::normalized::NormalizedText;
 
-/// What a container has written, as it came. It may hold secrets, so that it has no
-/// `Debug` and no `Display`: [`Masker::mask`] is the only way to its text.
+/// Raw output of a container. It may contain secrets, so it has no `Debug` and no `Display`: only
+/// [`Masker::mask`] can read its text.
 pub struct Output(String);
 
 impl Output {
@@ -26,61 +25,61 @@ impl Output {
     }
 }
 
-/// Knows the secrets of one deployment and masks them in its containers' output.
+/// Masks the secrets of one deployment in its containers' output.
 pub struct Masker {
     needles: Vec<Needle>,
-    /// What is shown in place of a secret: no secret has any of its characters, so
-    /// that no secret can come about by putting it in.
-    mark: Option<&'static str>,
+    /// The replacement for a secret. No secret contains any of its characters, so inserting it
+    /// cannot create a secret.
+    replacement: Option<&'static str>,
 }
 
-/// One form of one secret, without whitespace.
+/// One encoding of one secret, without whitespace.
 struct Needle {
     bytes: Vec<u8>,
     is_short: bool,
 }
 
-/// A container may write megabytes in a line. Only the last of it is looked at.
-const LOOKED_AT: usize = 64 * 1024;
+/// Only the end of the output is searched: a container may write megabytes in a line.
+const SEARCHED_BYTES: usize = 64 * 1024;
 
-/// The platform keeps 4 KiB of an error's beginning; the last lines have to fit.
-const KEPT: usize = 3 * 1024;
+/// The platform keeps the first 4 KiB of an error; the last lines have to fit.
+const MAX_OUTPUT_BYTES: usize = 3 * 1024;
 
-/// Where the output begins or ends within a secret, this many bytes of it are masked.
-const SHORTEST_PART: usize = 4;
+/// Minimum length of a partial secret at the start or the end of the output to be masked.
+const MIN_PARTIAL_MATCH: usize = 4;
 
-/// A secret below this many bytes is masked with the whole word around it: to
-/// take one letter out of a text would tell which one it is.
-const SHORT: usize = 4;
+/// A secret shorter than this is masked with the whole word around it: masking a single letter
+/// would reveal which one it is.
+const SHORT_SECRET_BYTES: usize = 4;
 
-/// A line of a secret of many lines, and a value in a signed URL, is a secret of its
-/// own from this many bytes on.
-const OWN_RIGHT: usize = 8;
+/// Minimum length of a line of a multi-line secret, and of a value in a signed URL, to be masked
+/// separately.
+const MIN_PART_BYTES: usize = 8;
 
-const MARKS: [&str; 4] = ["***", "███", "▒▒▒", "---"];
+const REPLACEMENTS: [&str; 4] = ["***", "███", "▒▒▒", "---"];
 
-/// Removing a part can change how the escapes beside it are read, so that the masked
-/// text is searched again. Output that still shows a secret then is dropped.
-const ROUNDS: usize = 6;
+/// Removing a part can change how the escapes next to it are decoded, so the masked text is
+/// searched again. If it still contains a secret after this many passes, it is dropped.
+const MAX_PASSES: usize = 6;
 
 impl Masker {
-    /// Masks these secrets and the signed part of the artifact's URL.
+    /// Masks these secrets and the query of the artifact's presigned URL.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>, artifact_url: &str) -> Self {
         let mut plain: BTreeSet<String> = BTreeSet::new();
         for secret in secrets {
             let value = secret.expose();
             plain.insert(value.to_owned());
             let lines = value.lines().map(str::trim);
-            let own = lines.filter(|line| line.len() >= OWN_RIGHT);
+            let own = lines.filter(|line| line.len() >= MIN_PART_BYTES);
             plain.extend(own.map(str::to_owned));
         }
-        for part in signed_parts(artifact_url) {
-            plain.insert(encoded::percent_decoded(&part));
+        for part in presigned_query_parts(artifact_url) {
+            plain.insert(encodings::percent_decoded(&part));
             plain.insert(part);
         }
         let mut needles: BTreeSet<Vec<u8>> = plain.iter().flat_map(|p| encodings(p)).collect();
         needles.remove(&Vec::new());
-        let shown = |mark: &&&str| {
+        let shown = |replacement: &&&str| {
             let used = |c: char| {
                 let mut buffer = [0; 4];
                 let bytes = c.encode_utf8(&mut buffer).as_bytes();
@@ -88,41 +87,43 @@ impl Masker {
                     .iter()
                     .any(|needle| needle.windows(bytes.len()).any(|w| w == bytes))
             };
-            !mark.chars().any(used)
+            !replacement.chars().any(used)
         };
         Masker {
-            mark: MARKS.iter().find(shown).copied(),
+            replacement: REPLACEMENTS.iter().find(shown).copied(),
             needles: needles
                 .into_iter()
                 .map(|bytes| Needle {
-                    is_short: bytes.len() < SHORT,
+                    is_short: bytes.len() < SHORT_SECRET_BYTES,
                     bytes,
                 })
                 .collect(),
         }
     }
 
-    /// The end of what a container has written, without secrets: neither as they
-    /// are, nor broken over lines, nor escaped as in JSON, nor percent-encoded.
+    /// The end of the output, without secrets: neither verbatim, nor broken over lines, nor
+    /// JSON-escaped, nor percent-encoded.
     pub fn mask(&self, output: Output) -> String {
-        // The platform is sent no NUL: without it, what it split is whole again.
+        // NULs are not sent to the platform: without them a split secret would be whole again.
         let text = output.0.replace('\0', "");
-        let masked = self.masked(end_of(&text, LOOKED_AT).to_owned());
-        end_of(masked.trim(), KEPT).to_owned()
+        let masked = self.masked(tail(&text, SEARCHED_BYTES).to_owned());
+        tail(masked.trim(), MAX_OUTPUT_BYTES).to_owned()
     }
 
     fn masked(&self, mut text: String) -> String {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_PASSES {
             let found = self.find(&text);
             if found.is_empty() {
                 return text;
             }
-            let Some(mark) = self.mark else { break };
+            let Some(replacement) = self.replacement else {
+                break;
+            };
             let mut masked = String::with_capacity(text.len());
             let mut end = 0;
             for range in found {
                 masked.push_str(&text[end..range.start]);
-                masked.push_str(mark);
+                masked.push_str(replacement);
                 end = range.end;
             }
             masked.push_str(&text[end..]);
@@ -131,10 +132,10 @@ impl Masker {
         String::new()
     }
 
-    /// Where secrets are, in order, none of the ranges touching another.
+    /// The ranges of secrets, in order, merged where they touch.
     fn find(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        for stream in Stream::all_of(text) {
+        for stream in NormalizedText::decodings(text) {
             for needle in &self.needles {
                 for range in stream.occurrences(&needle.bytes) {
                     found.push(match needle.is_short {
@@ -142,7 +143,7 @@ impl Masker {
                         false => range,
                     });
                 }
-                found.extend(stream.cut_at_an_end(&needle.bytes, SHORTEST_PART));
+                found.extend(stream.cut_at_either_end(&needle.bytes, MIN_PARTIAL_MATCH));
             }
         }
         found.sort_by_key(|range| range.start);
@@ -157,8 +158,8 @@ impl Masker {
     }
 }
 
-/// A presigned URL's query, and the values in it that are worth something.
-fn signed_parts(url: &str) -> Vec<String> {
+/// The query of a presigned URL, and its sensitive values.
+fn presigned_query_parts(url: &str) -> Vec<String> {
     let Some((_, query)) = url.split_once('?') else {
         return Vec::new();
     };
@@ -167,9 +168,9 @@ fn signed_parts(url: &str) -> Vec<String> {
     for parameter in query.split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
         let name = name.to_ascii_lowercase();
-        let telling = ["sig", "token", "credential", "secret", "key"];
-        let is_telling = telling.iter().any(|word| name.contains(word));
-        if value.len() >= OWN_RIGHT || is_telling {
+        let sensitive = ["sig", "token", "credential", "secret", "key"];
+        let is_sensitive = sensitive.iter().any(|word| name.contains(word));
+        if value.len() >= MIN_PART_BYTES || is_sensitive {
             parts.push(value.to_owned());
         }
     }
@@ -184,7 +185,7 @@ fn word_around(text: &str, range: Range<usize>) -> Range<usize> {
 }
 
 /// At most the last `most` bytes.
-fn end_of(text: &str, most: usize) -> &str {
+fn tail(text: &str, most: usize) -> &str {
     let mut start = text.len().saturating_sub(most);
     while !text.is_char_boundary(start) {
         start += 1;

@@ -11,7 +11,7 @@ fn masked(secrets: &[&str], text: &str) -> String {
 }
 
 #[test]
-fn output_without_a_secret_is_as_it_was() {
+fn output_without_a_secret_is_unchanged() {
     let text =
         "Traceback:\n  File \"x.py\", line 3\nValueError: 100% wrong \\ {\"a\": \"\\u00e9\"}";
     assert_eq!(masked(&["hunter2"], text), text);
@@ -19,7 +19,7 @@ fn output_without_a_secret_is_as_it_was() {
 }
 
 #[test]
-fn a_secret_is_masked_in_each_of_its_forms() {
+fn a_secret_is_masked_in_every_encoding() {
     let secret = "p\"ä/ss w+rd";
     for form in [
         "p\"ä/ss w+rd",
@@ -40,7 +40,7 @@ fn a_secret_is_masked_in_each_of_its_forms() {
 }
 
 #[test]
-fn the_signed_part_of_the_artifacts_url_is_masked_whole_and_in_parts() {
+fn the_query_of_the_presigned_url_is_masked_whole_and_in_parts() {
     let shown = masked(&[], &format!("GET {URL} failed"));
     assert_eq!(shown, "GET https://files/m?*** failed");
     let shown = masked(&[], "Signature: 0123456789abcdef, Credential: AKIA/2026");
@@ -48,7 +48,7 @@ fn the_signed_part_of_the_artifacts_url_is_masked_whole_and_in_parts() {
 }
 
 #[test]
-fn overlapping_secrets_and_secrets_within_secrets_leave_nothing() {
+fn overlapping_and_nested_secrets_are_masked_completely() {
     assert_eq!(masked(&["abcdef", "defghi"], "x abcdefghi y"), "x *** y");
     assert_eq!(
         masked(&["abcd", "xxabcdxx"], "xxabcdxx, abcd."),
@@ -58,13 +58,13 @@ fn overlapping_secrets_and_secrets_within_secrets_leave_nothing() {
 }
 
 #[test]
-fn a_short_secret_takes_the_word_around_it_along() {
+fn a_short_secret_is_masked_with_the_surrounding_word() {
     assert_eq!(masked(&["a"], "a fatal error"), "*** *** error");
     assert_eq!(masked(&["1"], "port 8123 is in use"), "port *** is in use");
 }
 
 #[test]
-fn each_line_of_a_secret_of_many_lines_is_masked() {
+fn each_line_of_a_multi_line_secret_is_masked() {
     let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END KEY-----";
     let shown = masked(
         &[key],
@@ -74,21 +74,25 @@ fn each_line_of_a_secret_of_many_lines_is_masked() {
 }
 
 #[test]
-fn a_secret_that_the_beginning_or_the_end_cuts_is_masked_as_well() {
+fn a_secret_cut_at_the_start_or_end_is_masked() {
     assert_eq!(masked(&["correct horse"], "horse\nstarted"), "***\nstarted");
     assert_eq!(masked(&["correct horse"], "started corre"), "started ***");
-    let long = format!("{}correct horse{}", "x".repeat(9), "y ".repeat(LOOKED_AT));
-    assert!(masked(&["correct horse"], &long).len() <= KEPT);
+    let long = format!(
+        "{}correct horse{}",
+        "x".repeat(9),
+        "y ".repeat(SEARCHED_BYTES)
+    );
+    assert!(masked(&["correct horse"], &long).len() <= MAX_OUTPUT_BYTES);
 }
 
 #[test]
-fn a_secret_made_of_the_marks_themselves_is_not_shown() {
+fn a_secret_that_contains_the_replacement_is_masked() {
     assert_eq!(masked(&["*"], "a ** b"), "a ███ b");
     assert_eq!(masked(&["*█▒-"], "a *█▒- b"), "");
 }
 
-/// A secret as it is, escaped for JSON, or percent-encoded; with a line break before
-/// the character at `split`, if there is one.
+/// A secret verbatim, JSON-escaped, or percent-encoded; with a line break before the character at
+/// `split`, if there is one.
 fn form(secret: &str, kind: usize, split: usize) -> String {
     let mut json = serde_json::to_string(secret).unwrap();
     json = json[1..json.len() - 1].to_owned();
@@ -126,14 +130,14 @@ fn form(secret: &str, kind: usize, split: usize) -> String {
 }
 
 fn dense(text: &str) -> Vec<u8> {
-    text.bytes().filter(|b| !stream::is_blank(*b)).collect()
+    text.bytes().filter(|b| !normalized::is_blank(*b)).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_masked_output_holds_a_secret_in_any_form_wherever_it_was(
+    fn masked_output_contains_no_secret_in_any_encoding(
         secret in "(\\PC|[a-c\"\\\\%/+ \n*]){1,24}",
         other in "\\PC{0,8}",
         before in "(\\PC|[\\\\%\n]){0,40}",

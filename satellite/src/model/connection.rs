@@ -5,82 +5,82 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Answer};
 use super::pool::Pool;
+use super::response::{self, ModelResponse};
 
-const CONNECTING: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A model may let a request wait for this long without taking any of it.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Timeout for a model that reads nothing of a request.
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a model that takes nothing is asked whether it has answered meanwhile.
-const WRITE_PAUSE: Duration = Duration::from_millis(50);
+/// How often to check for an early response while the model reads nothing.
+const WRITE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-const PIECE: usize = 4 * 1024;
-/// Bytes of an answer's status line and header fields.
+const BUFFER_STEP: usize = 4 * 1024;
+/// Maximum size of a response's status line and header fields.
 const HEAD_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub struct Connection {
     pub port: u16,
-    /// The next request can follow on it.
-    pub is_kept: bool,
+    /// The connection can be reused for the next request.
+    pub keep_alive: bool,
     stream: TcpStream,
-    patience: Duration,
-    /// The bytes `start..end` of it are received and not consumed.
+    read_timeout: Duration,
+    /// Bytes `start..end` are received and not consumed yet.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    sent_first: bool,
-    /// Why the last write failed; told when there is no answer either.
-    broken: Option<io::Error>,
+    has_sent: bool,
+    /// The error of the last write; returned only if there is no response either.
+    write_error: Option<io::Error>,
 }
 
 impl Connection {
-    pub fn open(port: u16, patience: Duration) -> io::Result<Self> {
+    pub fn open(port: u16, read_timeout: Duration) -> io::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, CONNECTING)?;
+        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_PAUSE))?;
-        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(WRITE_POLL_INTERVAL))?;
+        stream.set_read_timeout(Some(read_timeout))?;
         Ok(Connection {
             port,
-            is_kept: true,
+            keep_alive: true,
             stream,
-            patience,
+            read_timeout,
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            sent_first: false,
-            broken: None,
+            has_sent: false,
+            write_error: None,
         })
     }
 
-    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
-        if self.patience != patience {
-            self.stream.set_read_timeout(Some(patience))?;
-            self.patience = patience;
+    pub fn set_read_timeout(&mut self, read_timeout: Duration) -> io::Result<()> {
+        if self.read_timeout != read_timeout {
+            self.stream.set_read_timeout(Some(read_timeout))?;
+            self.read_timeout = read_timeout;
         }
         Ok(())
     }
 
-    /// Whether a request can be sent: the model has neither closed it nor sent anything.
+    /// Whether a request can be sent: the model has neither closed the connection nor sent data.
     pub fn is_idle(&mut self) -> bool {
-        self.sent_first = false;
+        self.has_sent = false;
         self.start == self.end && matches!(peek(&self.stream), Peek::Nothing)
     }
 
-    /// Whether there is something to read, be it the end.
-    pub fn has_answered(&self) -> bool {
+    /// Whether there is something to read; the end of the stream counts.
+    pub fn has_response(&self) -> bool {
         !matches!(peek(&self.stream), Peek::Nothing)
     }
 
-    /// Sends all of it; false when the model answered, or closed, before that.
+    /// Sends all bytes; false if the model responded, or closed the connection, before that.
     pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<bool> {
         let mut stalled = None;
         while !bytes.is_empty() {
-            // A request that fits into one write is sent without a look.
-            if std::mem::replace(&mut self.sent_first, true) && self.has_answered() {
+            // Skips the check for a request that fits into one write: it costs a system call.
+            if std::mem::replace(&mut self.has_sent, true) && self.has_response() {
                 return Ok(false);
             }
             match self.stream.write(bytes) {
@@ -93,15 +93,15 @@ impl Connection {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                         let since = *stalled.get_or_insert_with(Instant::now);
-                        if since.elapsed() > SILENCE {
+                        if since.elapsed() > WRITE_STALL_TIMEOUT {
                             return Err(io::ErrorKind::TimedOut.into());
                         }
                     }
-                    // It closed its end. An answer may have come before that.
+                    // The model closed its end. It may have sent a response before.
                     io::ErrorKind::BrokenPipe
                     | io::ErrorKind::ConnectionReset
                     | io::ErrorKind::ConnectionAborted => {
-                        self.broken = Some(error);
+                        self.write_error = Some(error);
                         return Ok(false);
                     }
                     _ => return Err(error),
@@ -111,10 +111,10 @@ impl Connection {
         Ok(true)
     }
 
-    /// Waits for the answer to what was sent.
-    pub fn answer(mut self, pool: Arc<Pool>) -> io::Result<Answer> {
+    /// Waits for the response.
+    pub fn response(mut self, pool: Arc<Pool>) -> io::Result<ModelResponse> {
         loop {
-            let head = match answer::parse(self.buffered()) {
+            let head = match response::parse(self.buffered()) {
                 Ok(Some(head)) => head,
                 Ok(None) => {
                     self.fill_head()?;
@@ -123,28 +123,28 @@ impl Connection {
                 Err(text) => return Err(io::Error::new(io::ErrorKind::InvalidData, text)),
             };
             self.start += head.bytes;
-            // An interim answer, such as 100 or 103, is not the answer.
+            // Skips interim responses, such as 100 or 103.
             if head.status >= 200 {
-                self.is_kept &= head.is_kept;
-                return Ok(Answer::new(head, self, pool));
+                self.keep_alive &= head.keep_alive;
+                return Ok(ModelResponse::new(head, self, pool));
             }
         }
     }
 
     fn fill_head(&mut self) -> io::Result<()> {
         if self.end - self.start >= HEAD_BYTES {
-            let text = "the head of its answer is too large";
+            let text = "the head of its response is too large";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let error = match self.fill() {
             Ok(0) => io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "it closed the connection without an answer",
+                "it closed the connection without a response",
             ),
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        Err(self.broken.take().unwrap_or(error))
+        Err(self.write_error.take().unwrap_or(error))
     }
 
     pub fn buffered(&self) -> &[u8] {
@@ -155,29 +155,29 @@ impl Connection {
         self.start += bytes;
     }
 
-    /// Waits for more behind what is buffered; 0 at the end.
+    /// Waits for more data and appends it to the buffer; 0 at the end of the stream.
     pub fn fill(&mut self) -> io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.buffer.len() != PIECE {
-                self.buffer = vec![0; PIECE];
+            if self.buffer.len() != BUFFER_STEP {
+                self.buffer = vec![0; BUFFER_STEP];
             }
         } else if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end * 2 > self.buffer.len() {
-                self.buffer.resize(self.end + PIECE, 0);
+                self.buffer.resize(self.end + BUFFER_STEP, 0);
             }
         }
-        let bytes = retried(|| (&self.stream).read(&mut self.buffer[self.end..]))?;
+        let bytes = retry_interrupted(|| (&self.stream).read(&mut self.buffer[self.end..]))?;
         self.end += bytes;
         Ok(bytes)
     }
 
-    /// Reads what is buffered, or else straight from the socket; 0 at the end.
+    /// Reads from the buffer, or else directly from the socket; 0 at the end of the stream.
     pub fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
-            return retried(|| (&self.stream).read(out));
+            return retry_interrupted(|| (&self.stream).read(out));
         }
         let bytes = out.len().min(self.end - self.start);
         out[..bytes].copy_from_slice(&self.buffer[self.start..][..bytes]);
@@ -186,13 +186,13 @@ impl Connection {
     }
 }
 
-fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // What a read that has a time limit fails with.
+            // The error of a read that times out.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "timed out"));
             }
             read => return read,
         }
@@ -201,7 +201,7 @@ fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 
 enum Peek {
     Nothing,
-    /// Bytes, the end, or an error.
+    /// Data, the end of the stream, or an error.
     Something,
 }
 

@@ -1,4 +1,4 @@
-//! Connections to model servers that wait for their next request.
+//! A pool of idle connections to model servers.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,37 +7,41 @@ use std::time::{Duration, Instant};
 use super::Fault;
 use super::connection::Connection;
 
-/// Connections that are kept for all models together.
-const KEPT: usize = 64;
+/// Maximum idle connections, for all models together.
+const MAX_IDLE: usize = 64;
 
-/// Shorter than the 5 s after which uvicorn, which most model servers stand on, closes its end:
-/// a request on a connection that is just being closed is lost.
-const KEPT_FOR: Duration = Duration::from_secs(4);
+/// Shorter than uvicorn's keep-alive timeout of 5 s, since most model servers run on uvicorn: a
+/// request on a connection that is being closed is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The one used last is taken first, so that those not needed grow old.
+/// The most recently used connection is reused first, so that surplus ones expire.
 #[derive(Debug, Default)]
 pub struct Pool(Mutex<Vec<(Connection, Instant)>>);
 
 impl Pool {
-    /// One that is open, new or kept, whose reads wait for at most `patience`.
-    pub fn connection(&self, port: u16, patience: Duration) -> Result<Connection, Fault> {
+    /// An open connection, new or reused, with this timeout for reads.
+    pub fn connection(&self, port: u16, read_timeout: Duration) -> Result<Connection, Fault> {
         while let Some(mut kept) = self.take(port) {
-            if kept.is_idle() && kept.set_patience(patience).is_ok() {
+            if kept.is_idle() && kept.set_read_timeout(read_timeout).is_ok() {
                 return Ok(kept);
             }
         }
-        Connection::open(port, patience).map_err(|error| match error.kind() {
+        Connection::open(port, read_timeout).map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Fault::Refused,
             _ => Fault::Model(error),
         })
     }
 
-    pub fn give_back(&self, connection: Connection) {
+    pub fn put_back(&self, connection: Connection) {
         let now = Instant::now();
         let mut kept = self.kept();
-        if kept.len() >= KEPT || kept.first().is_some_and(|(_, since)| is_old(*since, now)) {
-            kept.retain(|(_, since)| !is_old(*since, now));
-            let too_many = (kept.len() + 1).saturating_sub(KEPT);
+        if kept.len() >= MAX_IDLE
+            || kept
+                .first()
+                .is_some_and(|(_, since)| is_expired(*since, now))
+        {
+            kept.retain(|(_, since)| !is_expired(*since, now));
+            let too_many = (kept.len() + 1).saturating_sub(MAX_IDLE);
             kept.drain(..too_many);
         }
         kept.push((connection, now));
@@ -48,7 +52,7 @@ impl Pool {
         let mut kept = self.kept();
         let at = kept.iter().rposition(|(one, _)| one.port == port)?;
         let (connection, since) = kept.remove(at);
-        if is_old(since, now) {
+        if is_expired(since, now) {
             // All others to this port are older still.
             kept.retain(|(one, _)| one.port != port);
             return None;
@@ -61,6 +65,6 @@ impl Pool {
     }
 }
 
-fn is_old(since: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(since) > KEPT_FOR
+fn is_expired(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) > IDLE_TIMEOUT
 }

@@ -1,4 +1,4 @@
-//! The operator's commands, as they are typed.
+//! The command line: help, check, ls, demo, invalid settings.
 
 use std::process::{Command, Output};
 
@@ -11,7 +11,7 @@ use crate::engine_or_skip;
 use crate::host::{Host, Satellite};
 use crate::outages::Script;
 
-fn typed(command: &mut Command, word: &str) -> (i32, String) {
+fn run_command(command: &mut Command, word: &str) -> (i32, String) {
     let output: Output = command.arg(word).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (
@@ -20,7 +20,7 @@ fn typed(command: &mut Command, word: &str) -> (i32, String) {
     )
 }
 
-fn bare() -> Command {
+fn command_without_settings() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_luml-satellite"));
     command
         .env_clear()
@@ -29,25 +29,25 @@ fn bare() -> Command {
 }
 
 #[test]
-fn help_version_and_what_is_no_command() {
-    let (code, text) = typed(&mut bare(), "--help");
+fn help_version_and_an_unknown_command() {
+    let (code, text) = run_command(&mut command_without_settings(), "--help");
     assert!(
         code == 0 && text.contains("usage: luml-satellite"),
         "{text}"
     );
-    let (code, text) = typed(&mut bare(), "--version");
+    let (code, text) = run_command(&mut command_without_settings(), "--version");
     assert!(code == 0 && text.starts_with("luml-satellite "), "{text}");
-    let (code, text) = typed(&mut bare(), "dance");
+    let (code, text) = run_command(&mut command_without_settings(), "dance");
     assert!(code == 64 && text.contains("--help"), "{text}");
 }
 
 #[test]
-fn wrong_settings_of_kit_and_satellite_are_named_in_one_message() {
-    let mut command = bare();
+fn invalid_settings_of_sdk_and_satellite_are_reported_in_one_message() {
+    let mut command = command_without_settings();
     command
         .env("LUML_GATEWAY_PORT", "many")
         .env("LUML_POLL_INTERVAL_SEC", "soon");
-    let (code, text) = typed(&mut command, "run");
+    let (code, text) = run_command(&mut command, "run");
     assert_eq!(code, 78);
     for name in [
         "3 settings",
@@ -67,17 +67,17 @@ fn a_gateway_port_in_use_is_a_clear_error() {
     let mut command = host.command();
     command.env("LUML_GATEWAY_PORT", &port);
     let mut satellite = Satellite::start(command);
-    assert_eq!(satellite.end().code(), Some(1));
-    satellite.line("LUML_GATEWAY_PORT");
+    assert_eq!(satellite.wait_for_exit().code(), Some(1));
+    satellite.wait_for_line("LUML_GATEWAY_PORT");
 }
 
 #[test]
-fn check_names_what_is_wrong_with_its_remedy() {
+fn check_reports_each_failure_with_a_remedy() {
     let host = Host::new("true");
     host.platform.revoke();
     let mut command = host.command();
     command.env("LUML_DOCKER", "/nowhere/docker");
-    let (code, text) = typed(&mut command, "check");
+    let (code, text) = run_command(&mut command, "check");
     assert_eq!(code, 1);
     assert!(text.contains("✓ settings"), "{text}");
     assert!(
@@ -96,17 +96,17 @@ fn check_names_what_is_wrong_with_its_remedy() {
 }
 
 #[test]
-fn check_exits_78_for_wrong_settings_and_marks_what_it_skipped() {
+fn check_exits_78_for_invalid_settings_and_marks_skipped_checks() {
     let folder = temp_directory().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let mut command = bare();
+    let mut command = command_without_settings();
     command
         .env("LUML_SATELITE_TOKEN", "hush")
         .env("LUML_SUPPORTED_TASK_TYPES", ", ,")
         .env("LUML_STATE_DIR", &file)
         .env("LUML_DOCKER", "/nowhere/docker");
-    let (code, text) = typed(&mut command, "check");
+    let (code, text) = run_command(&mut command, "check");
     assert_eq!(code, 78, "{text}");
     for line in [
         "✗ settings  4 settings are wrong:",
@@ -117,7 +117,7 @@ fn check_exits_78_for_wrong_settings_and_marks_what_it_skipped() {
         "✗ engine",
         "- network   skipped: needs the engine",
         "- image     skipped: needs the engine",
-        "- token     skipped: needs right settings",
+        "- token     skipped: needs valid settings",
     ] {
         assert!(text.contains(line), "{line:?} is missing in\n{text}");
     }
@@ -126,13 +126,13 @@ fn check_exits_78_for_wrong_settings_and_marks_what_it_skipped() {
 }
 
 #[test]
-fn a_misspelt_setting_of_the_satellites_own_is_named_and_stops_nothing() {
+fn a_misspelt_setting_is_a_warning() {
     let host = Host::new("true");
     let mut command = host.command();
     command
         .env("LUML_GATEWAY_PROT", "9000")
         .env("LUML_API_KEY", "of another tool");
-    let (_, text) = typed(&mut command, "check");
+    let (_, text) = run_command(&mut command, "check");
     let line = "! settings  LUML_GATEWAY_PROT: is not a setting; did you mean LUML_GATEWAY_PORT?";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("✓ settings"), "{text}");
@@ -140,22 +140,22 @@ fn a_misspelt_setting_of_the_satellites_own_is_named_and_stops_nothing() {
 }
 
 #[test]
-fn check_is_content_where_all_holds() {
+fn check_passes_on_a_correct_setup() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
-    let (code, text) = typed(&mut host.command(), "check");
+    let (code, text) = run_command(&mut host.command(), "check");
     assert_eq!(code, 0, "{text}");
     assert_eq!(text.matches('✓').count(), 6, "{text}");
     assert!(
-        text.contains("can be chosen for pyfunc, pipeline models"),
+        text.contains("selectable for pyfunc, pipeline models"),
         "{text}"
     );
 }
 
 #[test]
-fn check_tells_that_the_satellite_cannot_be_chosen() {
+fn check_fails_if_the_registration_is_rejected() {
     let host = Host::new("true");
-    let check = || typed(&mut host.command(), "check");
+    let check = || run_command(&mut host.command(), "check");
     let (_, text) = check();
     assert!(text.contains("✓ register"), "{text}");
     assert!(host.platform.choosable_for("pipeline"));
@@ -171,7 +171,7 @@ fn check_tells_that_the_satellite_cannot_be_chosen() {
 }
 
 #[test]
-fn check_believes_the_platforms_record_and_not_its_own_request() {
+fn check_evaluates_the_platforms_record_and_not_its_own_request() {
     let record = |deploy: Value| {
         json!({
             "id": "s", "orbit_id": "o", "name": "edge-7", "paired": true, "status": "active",
@@ -191,17 +191,17 @@ fn check_believes_the_platforms_record_and_not_its_own_request() {
         let platform = platform.unwrap();
         let mut command = Host::new("true").command();
         command.env("LUML_PLATFORM_URL", format!("http://{}", platform.addr()));
-        let (_, text) = typed(&mut command, "check");
+        let (_, text) = run_command(&mut command, "check");
         assert_eq!(text.contains("✗ register"), !is_choosable, "{text}");
         let seen = "✓ register  edge-7 (luml-satellite-";
         assert_eq!(text.contains(seen), is_choosable, "{text}");
-        let variants = "can be chosen for pipeline models";
+        let variants = "selectable for pipeline models";
         assert_eq!(text.contains(variants), is_choosable, "{text}");
     }
 }
 
 #[test]
-fn check_and_deploy_tell_how_the_default_image_is_made_and_pull_nothing() {
+fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
     let docker = engine_or_skip!();
     let script = Script::new("");
     let mut host = Host::new(docker);
@@ -212,13 +212,13 @@ fn check_and_deploy_tell_how_the_default_image_is_made_and_pull_nothing() {
         command
     };
     let sentence = "build --tag luml-random-svc:latest model_servers/default`";
-    let (code, text) = typed(&mut command(), "check");
+    let (code, text) = run_command(&mut command(), "check");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(sentence) && !text.contains("pull"), "{text}");
 
     let task = host.deploy();
     let _satellite = Satellite::start(command());
-    assert_eq!(host.ended(task), "failed");
+    assert_eq!(host.wait_for_task(task), "failed");
     let result = host.platform.result(task);
     assert_eq!(result["reason"], "Docker image not found");
     assert!(
@@ -233,17 +233,20 @@ fn check_and_deploy_tell_how_the_default_image_is_made_and_pull_nothing() {
 }
 
 #[test]
-fn ls_shows_deployments_and_strays_in_a_table() {
+fn ls_lists_deployments_as_a_table() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     host.platform
         .add_deployment(json!({ "name": "another", "status": "pending" }));
-    let (code, text) = typed(&mut host.command(), "ls");
+    let (code, text) = run_command(&mut host.command(), "ls");
     assert_eq!(code, 0, "{text}");
-    assert!(!text.contains('\x1b'), "no colours away from a terminal");
+    assert!(
+        !text.contains('\x1b'),
+        "no colours if stdout is not a terminal"
+    );
     let mine = text
         .lines()
         .find(|line| line.contains(&host.deployment))
@@ -255,21 +258,21 @@ fn ls_shows_deployments_and_strays_in_a_table() {
 }
 
 #[test]
-fn the_demo_shows_the_whole_path_and_leaves_nothing() {
+fn the_demo_succeeds_and_cleans_up() {
     let _docker = engine_or_skip!();
-    let mut command = bare();
+    let mut command = command_without_settings();
     command.env("HOME", "/tmp");
-    let (code, text) = typed(&mut command, "demo");
+    let (code, text) = run_command(&mut command, "demo");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains(r#""y":[3.0,5.0,7.0]"#), "{text}");
     assert!(text.contains("0 containers left"), "{text}");
 }
 
 #[test]
-fn without_an_engine_the_demo_ends_with_69_and_one_line() {
-    let mut command = bare();
+fn without_an_engine_the_demo_exits_with_69_and_prints_one_line() {
+    let mut command = command_without_settings();
     command.env("LUML_DOCKER", "/nowhere/docker");
-    let (code, text) = typed(&mut command, "demo");
+    let (code, text) = run_command(&mut command, "demo");
     assert_eq!(code, 69);
     assert_eq!(text.lines().count(), 1, "{text}");
 }

@@ -1,4 +1,4 @@
-//! The whole path, and what goes on beside it.
+//! Deploy and undeploy, and tasks that run concurrently.
 
 use std::time::Instant;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::engine::{NETWORK, inspect};
 use crate::engine_or_skip;
-use crate::gateway::ask;
+use crate::gateway::send;
 use crate::host::{Host, KEY, eventually, uuid};
 
 #[test]
-fn a_model_is_deployed_asked_and_undeployed() {
+fn a_model_is_deployed_queried_and_undeployed() {
     let docker = engine_or_skip!();
     let secret = uuid();
     let host = Host::with(
@@ -26,7 +26,12 @@ fn a_model_is_deployed_asked_and_undeployed() {
     host.platform.add_secret(&secret, "the key", "tcp://hush:1");
     let task = host.deploy();
     let satellite = host.start();
-    assert_eq!(host.ended(task), "done", "{}", host.platform.result(task));
+    assert_eq!(
+        host.wait_for_task(task),
+        "done",
+        "{}",
+        host.platform.result(task)
+    );
     let url = format!("/deployments/{}", host.deployment);
     assert_eq!(host.platform.result(task), json!({ "inference_url": url }));
 
@@ -36,7 +41,7 @@ fn a_model_is_deployed_asked_and_undeployed() {
     assert_eq!(
         record["tags"],
         json!(["mine"]),
-        "nothing of the user's is erased"
+        "the user's fields are kept"
     );
     let attributes = &record["schemas"]["components"]["schemas"]["DynamicAttributesModel"];
     let names: Vec<_> = attributes["properties"]
@@ -47,7 +52,7 @@ fn a_model_is_deployed_asked_and_undeployed() {
     assert_eq!(
         names,
         ["language"],
-        "what a secret fills in is not asked of callers"
+        "callers need not give attributes from secrets"
     );
 
     let [id] = &host.containers()[..] else {
@@ -96,12 +101,12 @@ fn a_model_is_deployed_asked_and_undeployed() {
     let published = &container["NetworkSettings"]["Ports"]["8080/tcp"][0];
     assert_eq!(
         published["HostIp"], "127.0.0.1",
-        "nobody else reaches the model directly"
+        "the model is reachable only from this host"
     );
 
     let gateway = satellite.gateway();
     let path = format!("/deployments/{}/compute", host.deployment);
-    let (status, answer) = ask(
+    let (status, answer) = send(
         &gateway,
         "POST",
         &path,
@@ -114,24 +119,24 @@ fn a_model_is_deployed_asked_and_undeployed() {
     );
 
     host.platform.request_deletion(&host.deployment, "undeploy");
-    assert_eq!(host.ended("undeploy"), "done");
+    assert_eq!(host.wait_for_task("undeploy"), "done");
     assert_eq!(
         host.platform.result("undeploy"),
         json!({ "container_removed": true })
     );
     assert_eq!(host.status(), "gone");
     assert!(host.containers().is_empty());
-    let (status, _) = ask(&gateway, "POST", &path, Some(KEY), "{}");
+    let (status, _) = send(&gateway, "POST", &path, Some(KEY), "{}");
     assert_eq!(status, 404);
 }
 
 #[test]
-fn an_undeploy_of_nothing_is_done_as_well() {
+fn undeploy_succeeds_without_a_container_or_deployment() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     host.platform.request_deletion(&host.deployment, "undeploy");
     let _satellite = host.start();
-    assert_eq!(host.ended("undeploy"), "done");
+    assert_eq!(host.wait_for_task("undeploy"), "done");
     assert_eq!(
         host.platform.result("undeploy"),
         json!({ "container_removed": false })
@@ -139,11 +144,11 @@ fn an_undeploy_of_nothing_is_done_as_well() {
     let payload = json!({ "deployment_id": host.deployment });
     host.platform
         .add_task(mock_task("again", "undeploy", payload));
-    assert_eq!(host.ended("again"), "done");
+    assert_eq!(host.wait_for_task("again"), "done");
 }
 
 #[test]
-fn a_model_that_never_gets_healthy_holds_up_nobody() {
+fn a_model_that_never_becomes_healthy_does_not_block_other_tasks() {
     let docker = engine_or_skip!();
     let host = Host::with(
         docker,
@@ -156,14 +161,14 @@ fn a_model_that_never_gets_healthy_holds_up_nobody() {
     host.platform.add_deployment(json!({ "id": other }));
     let begun = Instant::now();
     host.platform.request_deletion(&other, "undeploy");
-    assert_eq!(host.ended("undeploy"), "done");
+    assert_eq!(host.wait_for_task("undeploy"), "done");
     // Two poll intervals of 0.2 s, and a few calls of the engine's program.
     assert!(begun.elapsed().as_secs_f64() < 3.0, "{:?}", begun.elapsed());
     assert_eq!(host.platform.status("deploy"), "running");
 }
 
 #[test]
-fn a_deletion_that_is_asked_for_while_the_model_warms_up_wins() {
+fn a_deletion_while_the_model_starts_cancels_the_deploy() {
     let docker = engine_or_skip!();
     for wait_for_container in [false, true] {
         let warm_up = json!({ "env_variables": { "MODEL_HEALTHY_AFTER_MS": "2500" } });
@@ -174,8 +179,8 @@ fn a_deletion_that_is_asked_for_while_the_model_warms_up_wins() {
             eventually("the container", || host.containers().len() == 1);
         }
         host.platform.request_deletion(&host.deployment, "undeploy");
-        assert_eq!(host.ended("undeploy"), "done");
-        assert_eq!(host.ended(task), "failed");
+        assert_eq!(host.wait_for_task("undeploy"), "done");
+        assert_eq!(host.wait_for_task(task), "failed");
         assert_eq!(host.status(), "gone");
         assert!(host.containers().is_empty());
     }
@@ -187,12 +192,12 @@ fn a_second_deploy_replaces_the_container() {
     let host = Host::new(docker);
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     let first = host.containers();
     let payload = json!({ "deployment_id": host.deployment });
     host.platform
         .add_task(mock_task("again", "deploy", payload));
-    assert_eq!(host.ended("again"), "done");
+    assert_eq!(host.wait_for_task("again"), "done");
     let second = host.containers();
     assert_eq!(second.len(), 1);
     assert_ne!(first, second);

@@ -1,4 +1,4 @@
-//! The engine as the tests see it: by its own program, beside the satellite.
+//! The engine, used by the tests directly through its program.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
@@ -9,14 +9,15 @@ use serde_json::Value;
 pub const IMAGE: &str = "luml-satellite-it:latest";
 pub const NETWORK: &str = "luml-satellite-it-network";
 
-/// The program, if there is an engine behind it.
+/// The engine's program, if the engine is available.
 pub fn docker() -> Option<&'static str> {
     static FOUND: OnceLock<bool> = OnceLock::new();
     let found = *FOUND.get_or_init(|| {
-        let found = answers("docker");
+        let found = is_available("docker");
         if found {
             make_image("docker");
-            // Before the tests begin: Docker makes two of a name for two who ask at once.
+            // Before the tests begin: concurrent creates give Docker two networks of the same
+            // name.
             let exists = run("docker", &["network", "inspect", NETWORK]).status;
             if !exists.success() {
                 run("docker", &["network", "create", NETWORK]);
@@ -27,7 +28,7 @@ pub fn docker() -> Option<&'static str> {
     found.then_some("docker")
 }
 
-/// Where the engine is absent, the test has been skipped, or has failed.
+/// Returns the engine's program. Without an engine the test is skipped, or fails.
 #[macro_export]
 macro_rules! engine_or_skip {
     () => {
@@ -50,12 +51,12 @@ pub fn skipped(program: &str) {
     eprintln!("SKIPPED: {program} has no engine");
 }
 
-pub fn answers(program: &str) -> bool {
+pub fn is_available(program: &str) -> bool {
     let info = Command::new(program).arg("info").output();
     info.is_ok_and(|output| output.status.success())
 }
 
-/// An image of the satellite's own program, which serves a model as well.
+/// Builds an image from the satellite's program, which also contains the model server.
 pub fn make_image(program: &str) {
     let satellite = env!("CARGO_BIN_EXE_luml-satellite");
     let listed = Command::new("ldd").arg(satellite).output().unwrap();

@@ -1,4 +1,4 @@
-//! Every reason to fail, provoked: told in task and deployment, nothing left.
+//! Each failure of a deployment is reported in its task and its status, and is cleaned up.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +9,22 @@ use crate::engine::{IMAGE, run};
 use crate::engine_or_skip;
 use crate::host::{Host, uuid};
 
-/// Deploys; the reason and the error of the failure, told in both places.
+/// Deploys; returns reason and error of the failure, which task and deployment must report.
 fn failure(host: &Host) -> (String, String) {
     let task = host.deploy();
     let satellite = host.start();
-    assert_eq!(host.ended(task), "failed", "{}", satellite.log());
+    assert_eq!(host.wait_for_task(task), "failed", "{}", satellite.log());
     let result = host.platform.result(task);
     let text = |name: &str| result[name].as_str().unwrap().to_owned();
     assert_eq!(host.status(), "failed");
-    let told = &host.platform.deployment(&host.deployment).unwrap()["error_message"];
-    assert_eq!(told["reason"], result["reason"]);
-    assert!(host.containers().is_empty(), "nothing is left behind");
+    let reported = &host.platform.deployment(&host.deployment).unwrap()["error_message"];
+    assert_eq!(reported["reason"], result["reason"]);
+    assert!(host.containers().is_empty(), "all containers are removed");
     (text("reason"), text("error"))
 }
 
 #[test]
-fn an_artifact_that_is_gone() {
+fn a_missing_artifact_fails_the_deployment() {
     let docker = engine_or_skip!();
     let host = Host::with(docker, json!({ "artifact_id": uuid() }));
     let (reason, error) = failure(&host);
@@ -33,19 +33,19 @@ fn an_artifact_that_is_gone() {
 }
 
 #[test]
-fn a_deployment_that_is_gone() {
+fn a_missing_deployment_fails_the_task() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let payload = json!({ "deployment_id": uuid() });
     host.platform.add_task(mock_task("gone", "deploy", payload));
     let _satellite = host.start();
-    assert_eq!(host.ended("gone"), "failed");
+    assert_eq!(host.wait_for_task("gone"), "failed");
     let reason = &host.platform.result("gone")["reason"];
     assert_eq!(*reason, "failed to get model artifact details");
 }
 
 #[test]
-fn an_image_that_is_not_to_be_had() {
+fn an_image_that_cannot_be_pulled_fails_the_deployment() {
     let docker = engine_or_skip!();
     let parameters = json!({ "satellite_parameters": { "image": "localhost:9/nothing:1" } });
     let host = Host::with(docker, parameters);
@@ -53,7 +53,7 @@ fn an_image_that_is_not_to_be_had() {
     let mut command = host.command();
     command.env("LUML_ALLOWED_IMAGES", "localhost:9/*");
     let _satellite = crate::host::Satellite::start(command);
-    assert_eq!(host.ended(task), "failed");
+    assert_eq!(host.wait_for_task(task), "failed");
     assert_eq!(
         host.platform.result(task)["reason"],
         "Docker image not found"
@@ -61,7 +61,7 @@ fn an_image_that_is_not_to_be_had() {
 }
 
 #[test]
-fn an_image_that_the_operator_does_not_allow() {
+fn an_image_that_is_not_allowed_fails_the_deployment() {
     let docker = engine_or_skip!();
     let parameters = json!({ "satellite_parameters": { "image": "localhost:9/nothing:1" } });
     let (reason, error) = failure(&Host::with(docker, parameters));
@@ -70,7 +70,7 @@ fn an_image_that_the_operator_does_not_allow() {
 }
 
 #[test]
-fn a_secret_that_is_missing_is_named() {
+fn a_missing_secret_is_named_in_the_error() {
     let docker = engine_or_skip!();
     let host = Host::with(
         docker,
@@ -82,7 +82,7 @@ fn a_secret_that_is_missing_is_named() {
 }
 
 #[test]
-fn a_name_that_a_strangers_container_has() {
+fn a_container_name_in_use_fails_the_deployment() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let name = format!("sat-{}", host.deployment);
@@ -94,12 +94,12 @@ fn a_name_that_a_strangers_container_has() {
     let removed = run(docker, &["rm", "--force", &name]);
     assert!(
         removed.status.success(),
-        "the stranger's container is still there"
+        "the foreign's container is still there"
     );
 }
 
 #[test]
-fn a_model_that_ends_is_reported_with_its_last_lines() {
+fn a_model_that_exits_is_reported_with_its_last_log_lines() {
     let docker = engine_or_skip!();
     for after in ["0", "700"] {
         let host = Host::with(
@@ -112,9 +112,9 @@ fn a_model_that_ends_is_reported_with_its_last_lines() {
         let (reason, error) = failure(&host);
         assert_eq!(reason, "Container stopped or not found");
         assert!(error.contains("exit code 3"), "{error}");
-        assert!(error.contains("ends as it was told to"), "{error}");
+        assert!(error.contains("exits as configured"), "{error}");
         assert!(!error.contains('\0'));
-        // Three restarts lie between, and what the engine waits before each.
+        // Includes three restarts, and the engine's delay before each.
         assert!(
             begun.elapsed() < Duration::from_secs(120), // and not the 1800 s of the health check
             "{:?}",
@@ -124,7 +124,7 @@ fn a_model_that_ends_is_reported_with_its_last_lines() {
 }
 
 #[test]
-fn a_model_that_loops_is_reported() {
+fn a_model_in_a_restart_loop_fails_the_deployment() {
     let docker = engine_or_skip!();
     let host = Host::with(
         docker,
@@ -138,7 +138,7 @@ fn a_model_that_loops_is_reported() {
 }
 
 #[test]
-fn a_model_that_does_not_come_up_in_time() {
+fn a_model_that_is_not_healthy_in_time_fails_the_deployment() {
     let docker = engine_or_skip!();
     let host = Host::with(
         docker,
@@ -156,14 +156,14 @@ fn a_model_that_does_not_come_up_in_time() {
 }
 
 #[test]
-fn a_container_forges_no_line_of_the_log() {
+fn container_output_cannot_forge_log_lines() {
     let docker = engine_or_skip!();
     let fields = json!({
         "env_variables": { "MODEL_HEALTHY_AFTER_MS": "600000" },
         "satellite_parameters": { "health_check_timeout": 1 },
     });
     let mut host = Host::with(docker, fields);
-    // What the container, or the engine, says in its log.
+    // The engine's output for the container's log.
     let script = crate::outages::Script::new(
         r#"case "$1" in logs)
             printf 'dying\n<0>forged\n\033[2J\r12:00:00.000Z ERROR forged\n'
@@ -186,10 +186,10 @@ fn a_container_forges_no_line_of_the_log() {
         }
         let satellite = crate::host::Satellite::start(command);
         let task = if journal { "again" } else { task };
-        assert_eq!(host.ended(task), "failed", "{}", satellite.log());
-        satellite.line("failed");
+        assert_eq!(host.wait_for_task(task), "failed", "{}", satellite.log());
+        satellite.wait_for_line("failed");
         let log = satellite.log();
-        assert!(log.contains("forged"), "the last lines are told: {log}");
+        assert!(log.contains("forged"), "the last lines are logged: {log}");
         for line in log.lines() {
             let begins = match journal {
                 true => ["<3>", "<4>", "<6>"].iter().any(|p| line.starts_with(p)),
@@ -203,7 +203,7 @@ fn a_container_forges_no_line_of_the_log() {
 }
 
 #[test]
-fn a_platform_that_refuses_the_end() {
+fn a_rejected_status_update_fails_the_deployment() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     host.platform
@@ -215,7 +215,7 @@ fn a_platform_that_refuses_the_end() {
 }
 
 #[test]
-fn a_deployment_that_cannot_be_deleted() {
+fn a_failed_deletion_is_reported() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     host.platform
@@ -224,19 +224,19 @@ fn a_deployment_that_cannot_be_deleted() {
         .times(1);
     host.platform.request_deletion(&host.deployment, "undeploy");
     let _satellite = host.start();
-    assert_eq!(host.ended("undeploy"), "failed");
+    assert_eq!(host.wait_for_task("undeploy"), "failed");
     let result: Value = host.platform.result("undeploy");
     assert_eq!(result["reason"], "Failed to delete deployment.");
     assert_eq!(host.status(), "deletion_failed");
 }
 
 #[test]
-fn a_container_that_cannot_be_removed() {
+fn a_container_that_cannot_be_removed_fails_the_undeploy() {
     let docker = engine_or_skip!();
     let mut host = Host::new(docker);
     let task = host.deploy();
     let mut satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     satellite.kill();
     let script = crate::outages::Script::new(
         r#"case "$1" in rm) echo "Error response from daemon: device busy" >&2; exit 1;; esac"#,
@@ -244,7 +244,7 @@ fn a_container_that_cannot_be_removed() {
     host.program = script.path();
     host.platform.request_deletion(&host.deployment, "undeploy");
     let _satellite = host.start();
-    assert_eq!(host.ended("undeploy"), "failed");
+    assert_eq!(host.wait_for_task("undeploy"), "failed");
     assert_eq!(
         host.platform.result("undeploy")["reason"],
         "Failed to remove container."

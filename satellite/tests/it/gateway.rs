@@ -1,4 +1,4 @@
-//! The gateway, asked by honest and by hostile clients.
+//! The gateway, with honest and hostile clients.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,10 +9,16 @@ use serde_json::{Value, json};
 
 use crate::engine::run;
 use crate::engine_or_skip;
-use crate::host::{Host, KEY, PATIENCE, Satellite, uuid};
+use crate::host::{Host, KEY, Satellite, TIMEOUT, uuid};
 
-/// One request on a connection of its own.
-pub fn ask(address: &str, method: &str, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
+/// Sends one request on a new connection.
+pub fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    body: &str,
+) -> (u16, Value) {
     let bearer = key.map_or(String::new(), |key| {
         format!("Authorization: Bearer {key}\r\n")
     });
@@ -32,7 +38,7 @@ pub fn ask(address: &str, method: &str, path: &str, key: Option<&str>, body: &st
 
 fn raw(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(request).unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -43,12 +49,12 @@ fn deployed(docker: &str) -> (Host, Satellite) {
     let host = Host::new(docker);
     let task = host.deploy();
     let satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     (host, satellite)
 }
 
 #[test]
-fn each_answer_has_the_status_that_says_what_it_is() {
+fn each_response_has_the_documented_status() {
     let docker = engine_or_skip!();
     let secret = uuid();
     let bound = json!({ "dynamic_attributes_secrets": { "api_key": secret } });
@@ -56,14 +62,14 @@ fn each_answer_has_the_status_that_says_what_it_is() {
     host.platform.add_secret(&secret, "the key", "hush");
     let task = host.deploy();
     let satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     let gateway = satellite.gateway();
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1, 2]}}"#;
-    let post = |path: &str, key: Option<&str>, body: &str| ask(&gateway, "POST", path, key, body);
+    let post = |path: &str, key: Option<&str>, body: &str| send(&gateway, "POST", path, key, body);
 
     assert_eq!(
-        ask(&gateway, "GET", "/healthz", None, ""),
+        send(&gateway, "GET", "/healthz", None, ""),
         (200, json!({ "status": "healthy" }))
     );
     assert_eq!(post(&path, Some(KEY), body).1["y"], json!([3.0, 5.0]));
@@ -71,18 +77,18 @@ fn each_answer_has_the_status_that_says_what_it_is() {
     assert_eq!(post(&path, Some("wrong"), body).0, 401);
     assert_eq!(post(&path, Some(&"x".repeat(300)), body).0, 401);
     assert_eq!(post("/deployments/nothing/compute", Some(KEY), body).0, 404);
-    assert_eq!(ask(&gateway, "GET", &path, Some(KEY), "").0, 405);
-    assert_eq!(ask(&gateway, "GET", "/elsewhere", None, "").0, 404);
+    assert_eq!(send(&gateway, "GET", &path, Some(KEY), "").0, 405);
+    assert_eq!(send(&gateway, "GET", "/elsewhere", None, "").0, 404);
     let (status, answer) = post(&path, Some(KEY), r#"{"inputs": 7}"#);
     assert_eq!(status, 400, "the model's own status");
     assert!(answer["error"].is_string(), "and its own words: {answer}");
 
-    assert_eq!(ask(&gateway, "GET", "/deployments", None, "").0, 403);
-    let (_, listed) = ask(&gateway, "GET", "/deployments", Some(KEY), "");
+    assert_eq!(send(&gateway, "GET", "/deployments", None, "").0, 403);
+    let (_, listed) = send(&gateway, "GET", "/deployments", Some(KEY), "");
     assert_eq!(listed[0]["deployment_id"], json!(host.deployment));
     assert!(!listed.to_string().contains(&secret), "{listed}");
     assert_eq!(listed[0]["attributes_from_secrets"], json!(["api_key"]));
-    let (_, document) = ask(&gateway, "GET", "/openapi.json", None, "");
+    let (_, document) = send(&gateway, "GET", "/openapi.json", None, "");
     let name = format!("Deployment{}_ComputeRequest", host.deployment);
     assert!(
         document["components"]["schemas"][name].is_object(),
@@ -99,15 +105,19 @@ fn each_answer_has_the_status_that_says_what_it_is() {
         .fault(Fault::Status(503))
         .on("POST", "/inference-access")
         .forever();
-    assert_eq!(post(&path, Some(KEY), body).0, 200, "a yes is remembered");
-    assert_eq!(post(&path, Some("not asked before"), body).0, 502);
+    assert_eq!(
+        post(&path, Some(KEY), body).0,
+        200,
+        "a positive authorization is cached"
+    );
+    assert_eq!(post(&path, Some("not cached"), body).0, 502);
     run(docker, &["pause", &host.containers()[0]]);
     run(docker, &["rm", "--force", &host.containers()[0]]);
     assert_eq!(post(&path, Some(KEY), body).0, 503);
 }
 
 #[test]
-fn a_key_is_checked_once_for_many_predictions() {
+fn a_positive_authorization_is_cached() {
     let docker = engine_or_skip!();
     let (host, satellite) = deployed(docker);
     let gateway = satellite.gateway();
@@ -115,7 +125,7 @@ fn a_key_is_checked_once_for_many_predictions() {
     host.platform.clear_requests();
     for _ in 0..20 {
         assert_eq!(
-            ask(
+            send(
                 &gateway,
                 "POST",
                 &path,
@@ -135,19 +145,19 @@ fn a_key_is_checked_once_for_many_predictions() {
 }
 
 #[test]
-fn a_large_body_goes_both_ways() {
+fn large_bodies_are_forwarded_both_ways() {
     let docker = engine_or_skip!();
     let (host, satellite) = deployed(docker);
     let numbers = vec!["1"; 1_000_000].join(",");
     let body = format!(r#"{{"inputs": {{"x": [{numbers}]}}}}"#);
     let path = format!("/deployments/{}/compute", host.deployment);
-    let (status, answer) = ask(&satellite.gateway(), "POST", &path, Some(KEY), &body);
+    let (status, answer) = send(&satellite.gateway(), "POST", &path, Some(KEY), &body);
     assert_eq!(status, 200);
     assert_eq!(answer["y"].as_array().unwrap().len(), 1_000_000);
 }
 
 #[test]
-fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
+fn ambiguous_requests_are_rejected_and_the_connection_is_closed() {
     let docker = engine_or_skip!();
     let (host, satellite) = deployed(docker);
     let gateway = satellite.gateway();
@@ -172,7 +182,7 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
 }
 
 #[test]
-fn a_thousand_hostile_connections_leave_it_answering() {
+fn the_gateway_responds_despite_a_thousand_hostile_connections() {
     let docker = engine_or_skip!();
     let (host, satellite) = deployed(docker);
     let gateway = satellite.gateway();
@@ -193,7 +203,7 @@ fn a_thousand_hostile_connections_leave_it_answering() {
         }
     }
     let begun = Instant::now();
-    let (status, _) = ask(
+    let (status, _) = send(
         &gateway,
         "POST",
         &path,
@@ -212,7 +222,7 @@ fn a_thousand_hostile_connections_leave_it_answering() {
 }
 
 #[test]
-fn a_model_that_hangs_takes_its_own_places_and_no_others() {
+fn a_model_that_hangs_does_not_block_calls_to_others() {
     let docker = engine_or_skip!();
     let (host, satellite) = deployed(docker);
     let gateway = satellite.gateway();
@@ -232,19 +242,19 @@ fn a_model_that_hangs_takes_its_own_places_and_no_others() {
         })
         .collect();
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(ask(&gateway, "GET", "/healthz", None, "").0, 200);
+    assert_eq!(send(&gateway, "GET", "/healthz", None, "").0, 200);
     let path = format!("/deployments/{}/compute", host.deployment);
-    assert_eq!(ask(&gateway, "POST", &path, Some(KEY), body).0, 503);
+    assert_eq!(send(&gateway, "POST", &path, Some(KEY), body).0, 503);
     drop(held);
     run(docker, &["kill", "--signal", "CONT", &host.containers()[0]]);
 }
 
 #[test]
-fn a_stranger_cannot_make_it_keep_much() {
+fn unauthenticated_bodies_are_limited() {
     let docker = engine_or_skip!();
     let (_host, satellite) = deployed(docker);
     let large = format!(r#"{{"api_key": "{}"}}"#, "x".repeat(1 << 20));
     let path = "/satellites/deployments/inference-access";
-    let (status, _) = ask(&satellite.gateway(), "POST", path, None, &large);
-    assert!(status == 413 || status == 0, "{status}"); // or cut off in the middle of it
+    let (status, _) = send(&satellite.gateway(), "POST", path, None, &large);
+    assert!(status == 413 || status == 0, "{status}"); // or the connection is closed early
 }

@@ -1,4 +1,4 @@
-//! A satellite on this host: the process, its platform, its gateway.
+//! A host for tests: the satellite's process, its mock platform, its gateway.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 use crate::engine::{IMAGE, NETWORK, containers, run};
 
 pub const KEY: &str = "dfs_it_key";
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A platform with one deployment, and what is left of it cleaned up at the end.
+/// A mock platform with one deployment; removes its containers when dropped.
 pub struct Host {
     pub platform: MockPlatform,
     pub deployment: String,
@@ -27,7 +27,7 @@ impl Host {
         Self::with(program, json!({}))
     }
 
-    /// A deployment with these fields beside the usual ones.
+    /// Creates a deployment with these additional fields.
     pub fn with(program: &str, fields: Value) -> Self {
         let platform = MockPlatform::start();
         platform.add_inference_key(KEY);
@@ -82,20 +82,17 @@ impl Host {
         Satellite::start(self.command())
     }
 
-    /// Waits until the task is done or failed; which of them.
-    pub fn ended(&self, task: &str) -> String {
+    /// Waits until the task is done or failed; returns its status.
+    pub fn wait_for_task(&self, task: &str) -> String {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             let status = self.platform.status(task);
             if status == "done" || status == "failed" {
                 return status;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        panic!(
-            "{task} is {} after {PATIENCE:?}",
-            self.platform.status(task)
-        );
+        panic!("{task} is {} after {TIMEOUT:?}", self.platform.status(task));
     }
 
     pub fn status(&self) -> String {
@@ -105,7 +102,7 @@ impl Host {
         }
     }
 
-    pub fn becomes(&self, expected: &str) {
+    pub fn wait_for_status(&self, expected: &str) {
         eventually(&format!("the deployment to be {expected}"), || {
             self.status() == expected
         });
@@ -119,7 +116,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if self.program.starts_with('/') && !std::path::Path::new(&self.program).exists() {
-            self.program = "docker".to_owned(); // its script went before it
+            self.program = "docker".to_owned(); // the script was already removed
         }
         for id in self.containers() {
             run(&self.program, &["rm", "--force", &id]);
@@ -130,7 +127,7 @@ impl Drop for Host {
 pub fn eventually(what: &str, reached: impl Fn() -> bool) {
     let begun = Instant::now();
     while !reached() {
-        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
+        assert!(begun.elapsed() < TIMEOUT, "waited for {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -167,8 +164,8 @@ impl Satellite {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// Waits for a line that holds `text`.
-    pub fn line(&self, text: &str) -> String {
+    /// Waits for a log line that contains `text`.
+    pub fn wait_for_line(&self, text: &str) -> String {
         let found = || {
             let log = self.log.lock().unwrap();
             log.iter().find(|line| line.contains(text)).cloned()
@@ -181,7 +178,7 @@ impl Satellite {
 
     /// The gateway's address.
     pub fn gateway(&self) -> String {
-        let line = self.line("gateway: http://");
+        let line = self.wait_for_line("gateway: http://");
         let rest = line.split("gateway: http://").nth(1).unwrap();
         rest.split('/').next().unwrap().to_owned()
     }
@@ -191,9 +188,9 @@ impl Satellite {
         let _ = self.child.wait();
     }
 
-    pub fn end(&mut self) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
@@ -212,7 +209,7 @@ impl Drop for Satellite {
     }
 }
 
-/// A uuid that no other test has.
+/// A UUID that no other test uses.
 pub fn uuid() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! SIGKILL at each step, for real, and a new process after it.
+//! SIGKILL at each step, and the recovery by a new process.
 
 use satellite_sdk::extras::temp_directory;
 
@@ -6,8 +6,8 @@ use crate::engine_or_skip;
 use crate::host::{Host, Satellite};
 use crate::outages::Script;
 
-/// Kills the satellite at its nth call of the engine's program, before or after
-/// the call has done its work, then starts another; what becomes of the task.
+/// Kills the satellite at its nth call of the engine's program, before or after the call has
+/// taken effect. False if there were fewer calls.
 fn killed_at(docker: &str, call: u32, after: bool, host: &mut Host, task: &str) -> bool {
     let lines = match after {
         false => format!("[ $COUNT = {call} ] && {{ kill -KILL $PPID; sleep 0.2; exit 1; }}"),
@@ -25,11 +25,11 @@ fn killed_at(docker: &str, call: u32, after: bool, host: &mut Host, task: &str) 
         if std::fs::read_to_string(script.file("log"))
             .is_ok_and(|log| log.lines().count() as u32 >= call)
         {
-            satellite.end();
+            satellite.wait_for_exit();
             break true;
         }
         if host.platform.status(task) == "done" || begun.elapsed().as_secs() > 30 {
-            break false; // it never came to that many calls
+            break false; // there were fewer calls
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     };
@@ -38,7 +38,7 @@ fn killed_at(docker: &str, call: u32, after: bool, host: &mut Host, task: &str) 
 }
 
 #[test]
-fn killed_between_any_two_calls_of_a_deploy_the_next_process_finishes_it() {
+fn a_deploy_killed_between_any_two_calls_is_completed_by_the_next_process() {
     let docker = engine_or_skip!();
     let mut kills = 0;
     'calls: for call in 1..=12 {
@@ -50,8 +50,13 @@ fn killed_between_any_two_calls_of_a_deploy_the_next_process_finishes_it() {
             }
             kills += 1;
             let satellite = host.start();
-            assert_eq!(host.ended(task), "done", "call {call}: {}", satellite.log());
-            host.becomes("active");
+            assert_eq!(
+                host.wait_for_task(task),
+                "done",
+                "call {call}: {}",
+                satellite.log()
+            );
+            host.wait_for_status("active");
             assert_eq!(host.containers().len(), 1, "call {call}, after: {after}");
         }
     }
@@ -60,7 +65,7 @@ fn killed_between_any_two_calls_of_a_deploy_the_next_process_finishes_it() {
 }
 
 #[test]
-fn killed_between_any_two_calls_of_an_undeploy_the_next_process_finishes_it() {
+fn an_undeploy_killed_between_any_two_calls_is_completed_by_the_next_process() {
     let docker = engine_or_skip!();
     let mut kills = 0;
     'calls: for call in 1..=8 {
@@ -68,7 +73,7 @@ fn killed_between_any_two_calls_of_an_undeploy_the_next_process_finishes_it() {
             let mut host = Host::new(docker);
             let task = host.deploy();
             let mut satellite = host.start();
-            assert_eq!(host.ended(task), "done");
+            assert_eq!(host.wait_for_task(task), "done");
             satellite.kill();
             host.platform.request_deletion(&host.deployment, "undeploy");
             if !killed_at(docker, call, after, &mut host, "undeploy") {
@@ -76,7 +81,7 @@ fn killed_between_any_two_calls_of_an_undeploy_the_next_process_finishes_it() {
             }
             kills += 1;
             let _satellite = host.start();
-            assert_eq!(host.ended("undeploy"), "done", "call {call}");
+            assert_eq!(host.wait_for_task("undeploy"), "done", "call {call}");
             assert_eq!(host.status(), "gone");
             assert!(host.containers().is_empty(), "call {call}, after: {after}");
         }
@@ -86,7 +91,7 @@ fn killed_between_any_two_calls_of_an_undeploy_the_next_process_finishes_it() {
 }
 
 #[test]
-fn killed_at_a_step_of_the_kit_the_next_process_finishes_what_was_begun() {
+fn a_task_killed_at_any_step_of_the_sdk_is_completed_by_the_next_process() {
     let docker = engine_or_skip!();
     let steps = [
         "claim answered",
@@ -114,11 +119,11 @@ fn killed_at_a_step_of_the_kit_the_next_process_finishes_what_was_begun() {
             let task = host.deploy();
             let mut killed = command();
             killed.env("SATELLITE_KILL_AT", step);
-            Satellite::start(killed).end();
+            Satellite::start(killed).wait_for_exit();
             let next = Satellite::start(command());
             let how = format!("{step}, journal: {journal}");
-            assert_eq!(host.ended(task), "done", "{how}: {}", next.log());
-            host.becomes("active");
+            assert_eq!(host.wait_for_task(task), "done", "{how}: {}", next.log());
+            host.wait_for_status("active");
             assert_eq!(host.containers().len(), 1, "{how}");
         }
     }

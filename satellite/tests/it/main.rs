@@ -1,8 +1,8 @@
-//! The real satellite, as a process, on a real engine, with a mock platform over
-//! real HTTP. Without an engine these tests say that they were skipped; with
-//! `SATELLITE_REQUIRE_ENGINE=1` they fail instead.
+//! Runs the satellite as a process on a real engine, with a mock platform over real HTTP. Without
+//! an engine the tests print that they are skipped; with `SATELLITE_REQUIRE_ENGINE=1` they fail
+//! instead.
 
-#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+#![allow(clippy::unwrap_used)] // a failed unwrap fails the test
 
 mod commands;
 mod deploy;

@@ -1,4 +1,4 @@
-//! The engine goes away in the middle of each step, and comes back.
+//! The engine becomes unavailable at each step, and recovers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,12 +11,12 @@ use satellite_sdk::extras::{TempDirectory, temp_directory};
 use crate::engine_or_skip;
 use crate::host::Host;
 
-/// A program in docker's place: does what it is told to, then what docker does.
+/// A script in place of the docker program: runs injected commands, then docker.
 pub struct Script(TempDirectory);
 
 impl Script {
-    /// `lines` are run by sh before docker itself; `$COUNT` is the number of the
-    /// call, from 1, and `$DIR` a folder of its own.
+    /// `lines` are run by sh before docker; `$COUNT` is the number of the call, from 1, and
+    /// `$DIR` a private folder.
     pub fn new(lines: &str) -> Self {
         let folder = temp_directory().unwrap();
         let text = format!(
@@ -40,66 +40,71 @@ impl Script {
     }
 }
 
-const AWAY: &str = "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. \
+const UNAVAILABLE: &str = "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. \
                     Is the docker daemon running?' >&2; exit 1";
 
 #[test]
-fn an_engine_that_goes_away_at_any_step_of_a_deploy_is_waited_for() {
+fn a_deploy_retries_while_the_engine_is_unavailable_at_any_step() {
     let docker = engine_or_skip!();
     for step in ["ps", "network", "image", "run", "container", "rm"] {
-        // Away from the first call of this step on, until it is told to be back.
+        // Unavailable from the first call of this step until the file `back` exists.
         let script = Script::new(&format!(
-            "[ \"$1\" = {step} ] && [ ! -e $DIR/back ] && touch $DIR/away\n\
-             [ -e $DIR/away ] && [ ! -e $DIR/back ] && {{ {AWAY}; }}"
+            "[ \"$1\" = {step} ] && [ ! -e $DIR/back ] && touch $DIR/unavailable\n\
+             [ -e $DIR/unavailable ] && [ ! -e $DIR/back ] && {{ {UNAVAILABLE}; }}"
         ));
         let mut host = Host::new(docker);
         host.program = script.path();
         let task = host.deploy();
         let satellite = host.start();
         if step != "rm" {
-            satellite.line("Cannot connect to the Docker daemon");
+            satellite.wait_for_line("Cannot connect to the Docker daemon");
             thread::sleep(Duration::from_millis(700));
             assert_eq!(
                 host.platform.status(task),
                 "running",
-                "{step}: nothing fails meanwhile"
+                "{step}: the task does not fail meanwhile"
             );
             assert_eq!(host.status(), "pending");
         }
         fs::write(script.file("back"), "").unwrap();
-        assert_eq!(host.ended(task), "done", "{step}: {}", satellite.log());
+        assert_eq!(
+            host.wait_for_task(task),
+            "done",
+            "{step}: {}",
+            satellite.log()
+        );
         assert_eq!(host.containers().len(), 1, "{step}");
         host.program = docker.to_owned();
     }
 }
 
 #[test]
-fn an_engine_that_does_its_work_and_dies_before_it_answers_leaves_one_container() {
+fn an_engine_that_fails_after_creating_the_container_leaves_only_one() {
     let docker = engine_or_skip!();
     let script = Script::new(&format!(
-        "[ \"$1\" = run ] && [ ! -e $DIR/once ] && {{ touch $DIR/once; docker \"$@\" >/dev/null; {AWAY}; }}"
+        "[ \"$1\" = run ] && [ ! -e $DIR/once ] && {{ touch $DIR/once; docker \"$@\" >/dev/null; {UNAVAILABLE}; }}"
     ));
     let mut host = Host::new(docker);
     host.program = script.path();
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     assert_eq!(host.containers().len(), 1);
     host.program = docker.to_owned();
 }
 
 #[test]
-fn an_engine_that_goes_away_during_an_undeploy_is_waited_for() {
+fn an_undeploy_retries_while_the_engine_is_unavailable() {
     let docker = engine_or_skip!();
     for step in ["ps", "stop", "rm"] {
         let mut host = Host::new(docker);
         let task = host.deploy();
         let mut satellite = host.start();
-        assert_eq!(host.ended(task), "done");
+        assert_eq!(host.wait_for_task(task), "done");
         satellite.kill();
         let script = Script::new(&format!(
-            "[ \"$1\" = {step} ] && [ ! -e $DIR/back ] && touch $DIR/away\n\
-             [ -e $DIR/away ] && [ ! -e $DIR/back ] && {{ {AWAY}; }}"
+            "[ \"$1\" = {step} ] && [ ! -e $DIR/back ] && touch $DIR/unavailable\n\
+             [ -e $DIR/unavailable ] && [ ! -e $DIR/back ] && {{ {UNAVAILABLE}; }}"
         ));
         host.program = script.path();
         host.platform.request_deletion(&host.deployment, "undeploy");
@@ -107,7 +112,7 @@ fn an_engine_that_goes_away_during_an_undeploy_is_waited_for() {
         thread::sleep(Duration::from_millis(1500));
         assert_ne!(host.platform.status("undeploy"), "failed");
         fs::write(script.file("back"), "").unwrap();
-        assert_eq!(host.ended("undeploy"), "done", "{step}");
+        assert_eq!(host.wait_for_task("undeploy"), "done", "{step}");
         assert_eq!(host.status(), "gone");
         host.program = docker.to_owned();
         assert!(host.containers().is_empty());
@@ -115,7 +120,7 @@ fn an_engine_that_goes_away_during_an_undeploy_is_waited_for() {
 }
 
 #[test]
-fn an_engine_that_hangs_does_not_hang_the_satellite_and_its_program_goes_with_it() {
+fn a_hanging_engine_does_not_block_the_stop_and_its_program_is_killed() {
     let docker = engine_or_skip!();
     let script = Script::new("[ \"$1\" = ps ] && { echo $$ > $DIR/pid; sleep 1000; }");
     let mut host = Host::new(docker);
@@ -127,14 +132,14 @@ fn an_engine_that_hangs_does_not_hang_the_satellite_and_its_program_goes_with_it
     let pid = fs::read_to_string(script.file("pid")).unwrap();
     let signalled = crate::engine::run("kill", &["-TERM", &satellite.pid().to_string()]);
     assert!(signalled.status.success());
-    assert_eq!(satellite.end().code(), Some(0));
+    assert_eq!(satellite.wait_for_exit().code(), Some(0));
     let process = PathBuf::from("/proc").join(pid.trim());
     crate::host::eventually("the program's end", || !process.exists());
     host.program = docker.to_owned();
 }
 
 #[test]
-fn an_image_that_is_absent_is_pulled_with_progress_in_the_log() {
+fn a_missing_image_is_pulled_with_progress_in_the_log() {
     let docker = engine_or_skip!();
     let image = format!("luml-satellite-it-pulled:{}", crate::host::uuid());
     let script = Script::new(&format!(
@@ -148,14 +153,14 @@ fn an_image_that_is_absent_is_pulled_with_progress_in_the_log() {
     let mut command = host.command();
     command.env("LUML_MODEL_IMAGE", &image);
     let satellite = crate::host::Satellite::start(command);
-    assert_eq!(host.ended(task), "done", "{}", satellite.log());
-    for told in [
+    assert_eq!(host.wait_for_task(task), "done", "{}", satellite.log());
+    for reported in [
         format!("pulling {image}"),
         "1a2b3c: Pull complete".to_owned(),
     ] {
         assert!(
-            satellite.log().contains(&told),
-            "{told}: {}",
+            satellite.log().contains(&reported),
+            "{reported}: {}",
             satellite.log()
         );
     }
@@ -167,7 +172,7 @@ fn an_image_that_is_absent_is_pulled_with_progress_in_the_log() {
 }
 
 #[test]
-fn a_pull_under_way_ends_with_the_satellite() {
+fn a_pull_in_progress_ends_with_the_satellite() {
     let docker = engine_or_skip!();
     let script = Script::new("[ \"$1\" = pull ] && { echo $$ > $DIR/pid; exec sleep 1000; }");
     let mut host = Host::new(docker);
@@ -180,19 +185,19 @@ fn a_pull_under_way_ends_with_the_satellite() {
     thread::sleep(Duration::from_millis(300));
     let pid = fs::read_to_string(script.file("pid")).unwrap();
     crate::engine::run("kill", &["-TERM", &satellite.pid().to_string()]);
-    assert_eq!(satellite.end().code(), Some(0));
+    assert_eq!(satellite.wait_for_exit().code(), Some(0));
     let process = PathBuf::from("/proc").join(pid.trim());
     crate::host::eventually("the pull's end", || !process.exists());
     assert_eq!(
         host.platform.status("deploy"),
         "running",
-        "the next process takes it up"
+        "the next process continues it"
     );
     host.program = docker.to_owned();
 }
 
 #[test]
-fn a_call_that_cannot_be_made_fails_its_deployment_and_does_not_wait_for_an_engine() {
+fn a_program_that_cannot_be_started_fails_the_deployment_without_retries() {
     let docker = engine_or_skip!();
     let large = "x".repeat(200_000);
     let host = Host::with(
@@ -201,7 +206,7 @@ fn a_call_that_cannot_be_made_fails_its_deployment_and_does_not_wait_for_an_engi
     );
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "failed");
+    assert_eq!(host.wait_for_task(task), "failed");
     assert_eq!(
         host.platform.result(task)["reason"],
         "Failed to create container"

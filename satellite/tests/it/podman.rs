@@ -1,4 +1,4 @@
-//! The same path with Podman, where it is there.
+//! Deploy, query and undeploy with Podman, if it is installed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,11 +7,11 @@ use satellite_sdk::extras::temp_directory;
 use serde_json::json;
 
 use crate::engine;
-use crate::gateway::ask;
+use crate::gateway::send;
 use crate::host::{Host, KEY, Satellite};
 
-/// Podman as root wants to raise limits, which not every machine lets it.
-const MODEST: &str = r#"
+/// Podman as root raises limits, which not every machine permits.
+const CONTAINERS_CONF: &str = r#"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
@@ -20,14 +20,14 @@ events_logger = "file"
 "#;
 
 #[test]
-fn podman_runs_the_same_path() {
-    if !engine::answers("podman") {
+fn podman_deploys_queries_and_undeploys() {
+    if !engine::is_available("podman") {
         eprintln!("SKIPPED: podman is not here");
         return;
     }
     let folder = temp_directory().unwrap();
     let settings = folder.path().join("containers.conf");
-    fs::write(&settings, MODEST).unwrap();
+    fs::write(&settings, CONTAINERS_CONF).unwrap();
     let script = folder.path().join("podman");
     let text = format!(
         "#!/bin/sh\nCONTAINERS_CONF={} exec podman \"$@\"\n",
@@ -46,7 +46,12 @@ fn podman_runs_the_same_path() {
     let mut command = host.command();
     command.env("LUML_MODEL_IMAGE", format!("localhost/{}", engine::IMAGE));
     let satellite = Satellite::start(command);
-    assert_eq!(host.ended(task), "done", "{}", host.platform.result(task));
+    assert_eq!(
+        host.wait_for_task(task),
+        "done",
+        "{}",
+        host.platform.result(task)
+    );
     let environment = engine::inspect(podman, &host.containers()[0])["Config"]["Env"].take();
     for expected in ["LD_LIBRARY_PATH=/x", "PLAIN=a b"] {
         assert!(
@@ -56,13 +61,13 @@ fn podman_runs_the_same_path() {
     }
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1]}}"#;
-    let (status, answer) = ask(&satellite.gateway(), "POST", &path, Some(KEY), body);
+    let (status, answer) = send(&satellite.gateway(), "POST", &path, Some(KEY), body);
     assert_eq!((status, &answer["y"]), (200, &json!([3.0])));
     engine::run(podman, &["rm", "--force", &host.containers()[0]]);
-    host.becomes("not_responding");
+    host.wait_for_status("not_responding");
     host.platform.request_deletion(&host.deployment, "undeploy");
     assert_eq!(
-        host.ended("undeploy"),
+        host.wait_for_task("undeploy"),
         "done",
         "{}",
         host.platform.result("undeploy")

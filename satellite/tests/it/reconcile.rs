@@ -1,70 +1,70 @@
-//! What the platform believes follows what the engine runs.
+//! The deployments' status follows the state of the containers.
 
 use crate::engine::{IMAGE, run};
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite, eventually, uuid};
 
 #[test]
-fn an_active_deployment_without_a_container_does_not_respond() {
+fn an_active_deployment_without_a_container_becomes_not_responding() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     run(docker, &["rm", "--force", &host.containers()[0]]);
-    host.becomes("not_responding");
-    let told = &host.platform.deployment(&host.deployment).unwrap()["error_message"];
-    // The engine may still be removing it when it is first seen.
-    let reason = told["reason"].as_str().unwrap();
+    host.wait_for_status("not_responding");
+    let reported = &host.platform.deployment(&host.deployment).unwrap()["error_message"];
+    // The engine may still be removing the container at the first check.
+    let reason = reported["reason"].as_str().unwrap();
     assert!(["container not found", "container is not running"].contains(&reason));
 }
 
 #[test]
-fn a_model_that_stops_answering_and_recovers_is_active_again() {
+fn a_model_that_hangs_and_recovers_becomes_active_again() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     let id = &host.containers()[0];
     run(docker, &["kill", "--signal", "STOP", id]);
-    host.becomes("not_responding");
+    host.wait_for_status("not_responding");
     run(docker, &["kill", "--signal", "CONT", id]);
-    host.becomes("active");
+    host.wait_for_status("active");
     let record = host.platform.deployment(&host.deployment).unwrap();
     assert!(record["error_message"].is_null());
     assert_eq!(record["tags"], serde_json::json!(["mine"]));
 }
 
 #[test]
-fn a_container_that_is_stopped_is_started_again_each_time() {
+fn a_stopped_container_is_restarted_each_time() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let task = host.deploy();
     let satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     for _ in 0..2 {
         run(docker, &["stop", &host.containers()[0]]);
-        host.becomes("not_responding");
-        host.becomes("active");
+        host.wait_for_status("not_responding");
+        host.wait_for_status("active");
     }
-    satellite.line("started again");
+    satellite.wait_for_line("restarting it");
 }
 
 #[test]
-fn a_new_process_adopts_what_runs() {
+fn a_new_process_adopts_running_containers() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let task = host.deploy();
     let mut satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     let before = host.containers();
     satellite.kill();
     let satellite = host.start();
-    satellite.line("answers on port");
+    satellite.wait_for_line("is healthy on port");
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1]}}"#;
-    let (status, _) = crate::gateway::ask(
+    let (status, _) = crate::gateway::send(
         &satellite.gateway(),
         "POST",
         &path,
@@ -77,15 +77,15 @@ fn a_new_process_adopts_what_runs() {
 }
 
 #[test]
-fn own_containers_of_unknown_deployments_go_after_a_grace_and_strangers_stay() {
+fn orphaned_containers_are_removed_after_the_grace_period_and_foreign_ones_are_kept() {
     let docker = engine_or_skip!();
     let host = Host::new(docker);
     let task = host.deploy();
     let mut satellite = host.start();
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     satellite.kill();
-    let stranger = uuid();
-    let label = format!("df.deployment_id={stranger}");
+    let foreign = uuid();
+    let label = format!("df.deployment_id={foreign}");
     run(
         docker,
         &[
@@ -98,7 +98,7 @@ fn own_containers_of_unknown_deployments_go_after_a_grace_and_strangers_stay() {
             IMAGE,
         ],
     );
-    // The platform forgets the deployment while the satellite is away.
+    // The deployment is deleted on the platform while the satellite is down.
     host.platform.request_deletion(&host.deployment, "undeploy");
     host.platform
         .client()
@@ -112,11 +112,15 @@ fn own_containers_of_unknown_deployments_go_after_a_grace_and_strangers_stay() {
     let mut command = host.command();
     command.env("LUML_ORPHAN_GRACE_SEC", "2");
     let satellite = Satellite::start(command);
-    satellite.line("polls");
+    satellite.wait_for_line("polls");
     std::thread::sleep(std::time::Duration::from_millis(900));
-    assert_eq!(host.containers().len(), 1, "not before the grace is over");
-    eventually("the orphan to go", || host.containers().is_empty());
-    let left = crate::engine::containers(docker, &stranger);
-    assert_eq!(left.len(), 1, "the stranger's container stays");
+    assert_eq!(
+        host.containers().len(),
+        1,
+        "not before the grace period is over"
+    );
+    eventually("the removal of the orphan", || host.containers().is_empty());
+    let left = crate::engine::containers(docker, &foreign);
+    assert_eq!(left.len(), 1, "the foreign container is kept");
     run(docker, &["rm", "--force", &left[0]]);
 }

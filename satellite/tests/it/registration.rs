@@ -1,12 +1,12 @@
-//! The satellite registers, so that it can be chosen on the platform's page. No engine
-//! is needed for that.
+//! The satellite registers, so that users can select it on the platform's page. This needs no
+//! engine.
 
 use serde_json::{Value, json};
 
 use crate::host::{Host, Satellite, eventually};
 
 #[test]
-fn it_registers_without_any_setting_and_can_be_chosen_for_what_its_image_serves() {
+fn it_registers_by_default_and_can_be_selected_for_its_models() {
     let host = Host::new("true");
     let satellite = host.start();
     let platform = &host.platform;
@@ -28,7 +28,7 @@ fn it_registers_without_any_setting_and_can_be_chosen_for_what_its_image_serves(
         .iter()
         .map(|field| field["name"].as_str().unwrap())
         .collect();
-    let obeyed = [
+    let supported = [
         "health_check_timeout",
         "memory_limit",
         "cpu_limit",
@@ -36,7 +36,7 @@ fn it_registers_without_any_setting_and_can_be_chosen_for_what_its_image_serves(
         "gpu_count",
         "restart_policy",
     ];
-    assert_eq!(names, obeyed);
+    assert_eq!(names, supported);
     assert!(
         !satellite.log().contains("for no model"),
         "{}",
@@ -45,7 +45,7 @@ fn it_registers_without_any_setting_and_can_be_chosen_for_what_its_image_serves(
 }
 
 #[test]
-fn its_variants_address_and_images_are_the_operators() {
+fn the_operator_sets_variants_base_url_and_images() {
     let host = Host::new("true");
     let mut command = host.command();
     command
@@ -64,14 +64,14 @@ fn its_variants_address_and_images_are_the_operators() {
 }
 
 #[test]
-fn an_unknown_variant_or_none_is_a_wrong_setting() {
+fn an_unknown_or_empty_variant_is_an_invalid_setting() {
     for wrong in ["pyfunc,onnx", ",", "pyfunc,", "PyFunc"] {
         let host = Host::new("true");
         let mut command = host.command();
         command.env("LUML_MODEL_VARIANTS", wrong);
         let mut satellite = Satellite::start(command);
-        assert_eq!(satellite.end().code(), Some(78), "{wrong}");
-        satellite.line("LUML_MODEL_VARIANTS");
+        assert_eq!(satellite.wait_for_exit().code(), Some(78), "{wrong}");
+        satellite.wait_for_line("LUML_MODEL_VARIANTS");
         assert!(host.platform.requests().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A real engine of one's own, really stopped and started in the middle of things.
+//! A real, separate engine that is stopped and started during deploy and undeploy.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use satellite_sdk::extras::{TempDirectory, temp_directory};
 use serde_json::json;
 
-use crate::engine::{self, answers, make_image, skipped};
+use crate::engine::{self, is_available, make_image, skipped};
 use crate::host::Host;
 
-/// A second dockerd beside the machine's, and the program that speaks to it.
+/// A second dockerd, and a script that connects docker to it.
 struct Engine {
     folder: TempDirectory,
     daemon: Option<Child>,
@@ -33,7 +33,7 @@ impl Engine {
             folder,
             daemon: None,
         };
-        engine.up().then(|| {
+        engine.start_daemon().then(|| {
             make_image(&engine.program());
             engine
         })
@@ -43,7 +43,7 @@ impl Engine {
         self.folder.path().join("docker").display().to_string()
     }
 
-    fn up(&mut self) -> bool {
+    fn start_daemon(&mut self) -> bool {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let daemon = Command::new("dockerd")
             .args(["--host", &format!("unix://{}", path("socket"))])
@@ -61,7 +61,7 @@ impl Engine {
         self.daemon = Some(daemon);
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(30) {
-            if answers(&self.program()) {
+            if is_available(&self.program()) {
                 return true;
             }
             thread::sleep(Duration::from_millis(100));
@@ -69,7 +69,7 @@ impl Engine {
         false
     }
 
-    fn down(&mut self) {
+    fn stop_daemon(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             engine::run("kill", &["-s", "TERM", &daemon.id().to_string()]);
             daemon.wait().unwrap();
@@ -79,49 +79,54 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.down();
+        self.stop_daemon();
     }
 }
 
 #[test]
-fn an_engine_that_is_stopped_and_started_costs_time_and_nothing_else() {
+fn deploy_and_undeploy_survive_a_restart_of_the_engine() {
     let Some(mut engine) = Engine::start() else {
         return skipped("dockerd");
     };
     let program = engine.program();
-    // Into looking around, into making the container, and into warming up.
+    // During the inspection, the creation of the container, and the start of the model.
     for after in [50, 350, 1200] {
         let warm_up = json!({ "env_variables": { "MODEL_HEALTHY_AFTER_MS": "2500" } });
         let host = Host::with(&program, warm_up);
         let task = host.deploy();
         let satellite = host.start();
-        satellite.line("task deploy (deploy) begins");
+        satellite.wait_for_line("task deploy (deploy) begins");
         thread::sleep(Duration::from_millis(after));
-        engine.down();
+        engine.stop_daemon();
         thread::sleep(Duration::from_millis(500));
-        assert!(engine.up());
+        assert!(engine.start_daemon());
         assert_eq!(
-            host.ended(task),
+            host.wait_for_task(task),
             "done",
             "after {after} ms: {}",
             satellite.log()
         );
-        host.becomes("active");
+        host.wait_for_status("active");
         assert_eq!(host.containers().len(), 1);
 
-        // And then while it serves: the container is started again.
-        engine.down();
+        // While the model serves: its container is restarted.
+        engine.stop_daemon();
         thread::sleep(Duration::from_millis(1000));
-        assert!(engine.up());
-        satellite.line("has ended: started again");
-        host.becomes("active");
+        assert!(engine.start_daemon());
+        satellite.wait_for_line("exited; restarting it");
+        host.wait_for_status("active");
 
-        // And in the middle of an undeploy.
+        // During an undeploy.
         host.platform.request_deletion(&host.deployment, "undeploy");
         thread::sleep(Duration::from_millis(after));
-        engine.down();
-        assert!(engine.up());
-        assert_eq!(host.ended("undeploy"), "done", "{}", satellite.log());
+        engine.stop_daemon();
+        assert!(engine.start_daemon());
+        assert_eq!(
+            host.wait_for_task("undeploy"),
+            "done",
+            "{}",
+            satellite.log()
+        );
         assert_eq!(host.status(), "gone");
         assert!(host.containers().is_empty());
     }

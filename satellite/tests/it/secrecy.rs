@@ -1,4 +1,4 @@
-//! Secrets are in the container and nowhere else.
+//! Secrets are in the container's environment and nowhere else.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::engine_or_skip;
 use crate::host::{Host, Satellite, uuid};
 
 #[test]
-fn a_secret_is_in_no_argument_no_log_no_file_and_not_in_the_satellites_environment() {
+fn secrets_are_not_in_arguments_logs_files_or_the_satellites_environment() {
     let docker = engine_or_skip!();
     let secret = uuid();
     let host = Host::with(
@@ -50,7 +50,7 @@ fn a_secret_is_in_no_argument_no_log_no_file_and_not_in_the_satellites_environme
         .env("TMPDIR", folder.path())
         .env("LUML_STATE_DIR", folder.path().join("state"));
     let satellite = Satellite::start(command);
-    assert_eq!(host.ended(task), "done");
+    assert_eq!(host.wait_for_task(task), "done");
     looking.store(false, Ordering::Relaxed);
     let seen = watcher.join().unwrap();
     assert!(
@@ -81,7 +81,7 @@ fn a_secret_is_in_no_argument_no_log_no_file_and_not_in_the_satellites_environme
 }
 
 #[test]
-fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
+fn secrets_are_masked_in_the_last_lines_of_a_failed_container() {
     let docker = engine_or_skip!();
     let (key, certificate, attribute) = (uuid(), uuid(), uuid());
     let host = Host::with(
@@ -91,7 +91,7 @@ fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
             "dynamic_attributes_secrets": { "password": attribute },
             "env_variables": {
                 "MODEL_PRINTS": "API_KEY,CERTIFICATE,MODEL_ARTIFACT_URL,COPY",
-                // What a caller's request would have brought into the container.
+                // A value that a client's request would have passed to the container.
                 "COPY": "the-attributes-value",
                 "MODEL_EXIT_AFTER_MS": "0", "MODEL_HEALTHY_AFTER_MS": "600000",
             },
@@ -113,8 +113,8 @@ fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
         .env("RUST_LOG", "debug")
         .env("LUML_STATE_DIR", folder.path());
     let satellite = Satellite::start(command);
-    assert_eq!(host.ended(task), "failed");
-    satellite.line("failed in"); // the kit's line about the task
+    assert_eq!(host.wait_for_task(task), "failed");
+    satellite.wait_for_line("failed in"); // the SDK's log line about the task
 
     let result = platform.result(task);
     let error = result["error"].as_str().unwrap();
@@ -127,7 +127,7 @@ fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
     assert!(journal.contains("the model server is up"), "{journal}");
     let message = record["error_message"].to_string();
     for shown in [result.to_string(), message, satellite.log(), journal] {
-        // Neither whole nor a half of it, in which it was broken.
+        // Neither a whole value nor half of one, as it was broken over lines.
         for hidden in [
             "h\"ush",
             "ush/k",
@@ -144,7 +144,7 @@ fn what_a_failed_container_wrote_is_shown_without_its_secrets() {
 }
 
 #[test]
-fn lines_that_cannot_be_masked_are_not_shown() {
+fn last_lines_are_omitted_if_a_secret_to_mask_cannot_be_read() {
     let docker = engine_or_skip!();
     let attribute = uuid();
     let host = Host::with(
@@ -165,7 +165,7 @@ fn lines_that_cannot_be_masked_are_not_shown() {
         .forever();
     let task = host.deploy();
     let _satellite = host.start();
-    assert_eq!(host.ended(task), "failed");
+    assert_eq!(host.wait_for_task(task), "failed");
     let result = host.platform.result(task);
     let error = result["error"].as_str().unwrap();
     assert!(error.contains("exit code 3"), "{error}");
@@ -183,14 +183,14 @@ fn a_failed_deployment_is_logged_once() {
     let host = Host::with(docker, json!({ "artifact_id": uuid() }));
     let task = host.deploy();
     let mut satellite = host.start();
-    assert_eq!(host.ended(task), "failed");
-    satellite.line("failed in");
+    assert_eq!(host.wait_for_task(task), "failed");
+    satellite.wait_for_line("failed in");
     satellite.kill();
     let log = satellite.log();
     assert_eq!(log.matches("Artifact not found").count(), 1, "{log}");
     assert!(!log.contains("Failure {"), "{log}");
-    let begins = format!("deploy of deployment {} begins", host.deployment);
-    assert!(log.contains(&begins), "{log}");
+    let started = format!("deploy of deployment {} started", host.deployment);
+    assert!(log.contains(&started), "{log}");
 }
 
 fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {

@@ -16,7 +16,7 @@ mod fault;
 // Of `engine`, whose place this file takes.
 const DEPLOYMENT: &str = "df.deployment_id";
 const MODEL: &str = "df.model_id";
-const OWNER: &str = "df.satellite";
+const INSTANCE: &str = "df.satellite";
 const TASK: &str = "df.task_id";
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     for container in container::parse(&text).unwrap_or_default() {
         let _ = (
             container.port(8080),
-            container.was_ended(),
+            container.was_stopped(),
             container.is_failing(),
         );
         assert!(!container.name.starts_with('/'));

@@ -19,7 +19,7 @@ mod gateway {
 #[path = "../../../satellite/src/model.rs"]
 mod model;
 
-use gateway::openapi::Merged;
+use gateway::openapi::MergedDocument;
 use gateway::routes::{Route, Routes};
 
 const SECRET: &str = "api_key";
@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         routes.insert(route);
     }
-    let merged: Value = serde_json::from_str(&Merged::default().text(&routes)).unwrap();
+    let merged: Value = serde_json::from_str(&MergedDocument::default().text(&routes)).unwrap();
     assert_eq!(merged["openapi"], "3.1.0");
     // Each model keeps to names of its own.
     let schemas = merged["components"]["schemas"].as_object().unwrap();

@@ -1,9 +1,9 @@
-//! Whether real workers wait as the restated rules say.
+//! Compares the delays of real workers with the restated rules.
 //!
-//! Their clock is driven by hand, their polls are real, over loopback. Each kind of
-//! wait is held against as many of the rules' own by the two-sample test of
-//! Kolmogorov and Smirnov. The crate's jitter has no seed, so a right crate would
-//! fail a strict test now and then: the level is one in 100,000 for each kind.
+//! The workers have a simulated clock and poll over loopback. Each kind of delay is compared with
+//! as many of the rules by the two-sample Kolmogorov–Smirnov test. The crate's jitter has no
+//! seed, so a correct crate would sometimes fail a strict test: the significance level is one in
+//! 100,000 for each kind.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn agrees() -> bool {
     all & compare("after a good poll", real, rules.collect())
 }
 
-/// The first `count` waits of so many workers.
+/// The first `count` delays of this many workers.
 fn waits(workers: usize, count: usize, fault: Option<Fault>) -> Vec<Vec<f64>> {
     let platform = MockPlatform::start();
     if let Some(fault) = fault {
@@ -82,7 +82,7 @@ fn waits(workers: usize, count: usize, fault: Option<Fault>) -> Vec<Vec<f64>> {
     (0..workers).map(one).collect()
 }
 
-/// Looks at each moment of the clock whether there were enough waits.
+/// Checks at each step of the clock whether there were enough delays.
 fn stop_after(count: usize, clock: ManualClock, stop: impl FnOnce() + Send + 'static) {
     let again = clock.clone();
     clock.at(clock.elapsed() + Duration::from_nanos(1), move || {

@@ -1,4 +1,4 @@
-//! Requests per second over time as an SVG, readable on light and on dark.
+//! A chart of requests per second over time as an SVG, for light and dark backgrounds.
 
 const WIDTH: f64 = 900.0;
 const PANEL: f64 = 150.0;
@@ -7,7 +7,7 @@ const TOP: f64 = 64.0;
 const GAP: f64 = 46.0;
 const RIGHT: f64 = 20.0;
 
-/// One panel for each line, all on the same axes. `away` and `back` in seconds.
+/// One panel for each line, all with the same axes. `away` and `back` in seconds.
 pub fn draw(lines: &[(&str, &[u32])], away: f64, back: f64) -> String {
     let seconds = lines.iter().map(|(_, rate)| rate.len()).max().unwrap_or(1) as f64;
     let peak = lines.iter().flat_map(|(_, rate)| rate.iter()).max();

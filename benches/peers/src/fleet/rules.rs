@@ -1,8 +1,8 @@
-//! When a satellite polls again: the kit's rules (`src/http/retry.rs`, and `around`
-//! in `src/worker/satellite.rs`), which it keeps to itself, restated in this one
-//! place. `check.rs` holds them against a real worker at each run.
+//! When a satellite polls again: the SDK's private rules (`crates/core/src/http/retry.rs`, and
+//! the interval's jitter in `src/worker/satellite.rs`), restated in one place. `check.rs`
+//! compares them with a real worker at each run.
 
-/// Which of them a fleet keeps to.
+/// The rules that a fleet follows.
 #[derive(Clone, Copy)]
 pub struct Rules {
     jitter: bool,
@@ -18,13 +18,13 @@ impl Rules {
         jitter: false,
         backoff: true,
     };
-    /// Neither: the same interval, come what may.
+    /// Neither: always the same interval.
     pub const NO_BACKOFF: Rules = Rules {
         jitter: false,
         backoff: false,
     };
 
-    /// The interval, give or take a tenth.
+    /// The interval, plus or minus a tenth.
     pub fn after_success(self, interval: f64, random: &mut Random) -> f64 {
         match self.jitter {
             true => interval * (0.9 + random.next() / 5.0),
@@ -32,8 +32,8 @@ impl Rules {
         }
     }
 
-    /// 1 s, 2 s, 4 s … to the maximum, less up to half of it at random; at least what
-    /// the server asks for (`Retry-After`), up to the maximum.
+    /// 1 s, 2 s, 4 s … to the maximum, minus up to half of it at random; at least the server's
+    /// `Retry-After`, up to the maximum.
     pub fn after_failure(
         self,
         failures: u32,

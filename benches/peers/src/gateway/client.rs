@@ -1,4 +1,4 @@
-//! The least of an HTTP client: one kept connection, answers with a length or in chunks.
+//! A minimal HTTP client: one keep-alive connection, responses with a length or chunked.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ impl Client {
         Ok(Client(BufReader::with_capacity(64 * 1024, stream)))
     }
 
-    /// Sends the request and reads the whole answer, which has to be a 200.
+    /// Sends the request and reads the whole response, which must be a 200.
     pub fn call(&mut self, request: &[u8]) -> Result<()> {
         self.0.get_mut().write_all(request)?;
         let status = self.line()?;

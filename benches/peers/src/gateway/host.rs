@@ -1,5 +1,5 @@
-//! A satellite at work on this host, as its own tests start it: a platform on
-//! loopback, the program as a process, one model in a container.
+//! Runs a satellite as its own tests do: a platform on loopback, the program as a process, one
+//! model in a container.
 
 use std::error::Error;
 use std::fs;
@@ -23,7 +23,7 @@ pub struct Host {
     _platform: MockPlatform,
     satellite: Child,
     deployment: String,
-    /// Where the model listens, and where the gateway.
+    /// The addresses of the model and of the gateway.
     pub model: String,
     pub gateway: String,
 }
@@ -67,7 +67,7 @@ impl Host {
             .stderr(Stdio::piped())
             .spawn()?;
         let log = lines(&mut satellite)?;
-        // From here on dropping it cleans up.
+        // From here on, dropping it cleans up.
         let mut host = Host {
             _platform: platform.clone(),
             satellite,
@@ -115,11 +115,11 @@ impl Host {
         self.satellite.id()
     }
 
-    /// What the satellite's threads have used so far, by the scheduler's clock.
+    /// CPU time of the satellite's threads so far, by the scheduler's clock.
     pub fn cpu(&self) -> Result<Duration> {
         let mut total = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.satellite.id()))? {
-            // One that has just ended is not missed.
+            // A thread that has just ended is ignored.
             let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
             let used = text
                 .split(' ')
@@ -130,7 +130,7 @@ impl Host {
         Ok(Duration::from_nanos(total))
     }
 
-    /// Threads, and kB resident.
+    /// Number of threads, and resident kB.
     pub fn size(&self) -> (String, String) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.satellite.id()));
         let status = status.unwrap_or_default();
@@ -177,7 +177,7 @@ fn lines(child: &mut Child) -> Result<Receiver<String>> {
     Ok(receive)
 }
 
-/// An image of the satellite's own program, which serves a model as well.
+/// Builds an image from the satellite's program, which also contains the model server.
 fn make_image(program: &str) -> Result<()> {
     let listed = Command::new("ldd").arg(program).output()?;
     let text = String::from_utf8_lossy(&listed.stdout);

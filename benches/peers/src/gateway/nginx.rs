@@ -1,5 +1,5 @@
-//! nginx beside the satellite: as a server that answers by itself beside `serve`, as a proxy
-//! with kept connections beside the gateway. The load comes from wrk.
+//! nginx compared with the satellite: as a server with `serve`, and as a proxy with keep-alive
+//! connections with the gateway. wrk generates the load.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use super::host::{Host, KEY, Result};
 
 const CONNECTIONS: [usize; 3] = [1, 16, 60];
 
-/// The clock of `/proc/PID/stat`, the same on every Linux.
+/// Clock ticks per second of `/proc/PID/stat`, the same on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A server under load, and the processes whose CPU time is its own.
+/// A server under load, and the processes whose CPU time is counted.
 struct Peer {
     name: &'static str,
     url: String,
@@ -22,7 +22,7 @@ struct Peer {
     processes: Vec<u32>,
 }
 
-/// What one round of wrk says.
+/// The results of one round of wrk.
 struct Round {
     cpu_us: f64,
     p50_us: f64,
@@ -35,7 +35,7 @@ struct Nginx {
     folder: PathBuf,
 }
 
-/// Prints the table. The peers take turns, round by round.
+/// Prints the table. The peers take turns in each round.
 pub fn beside(host: &Host, is_quick: bool) -> Result<()> {
     let (rounds, seconds) = if is_quick { (3, 1) } else { (5, 3) };
     let nginx = Nginx::start(&host.model)?;
@@ -143,7 +143,7 @@ impl Peer {
         let used = self.cpu()? - before;
         let text = String::from_utf8_lossy(&output.stdout);
         if text.contains("Non-2xx") {
-            // One that the model's own limit of connections cost: worth telling, not ending.
+            // Caused by the model's connection limit: report it and continue.
             eprintln!(
                 "{}: {}",
                 self.name,
@@ -185,7 +185,7 @@ impl Peer {
     }
 }
 
-/// `1.23ms`, as wrk writes it.
+/// `1.23ms`, as wrk prints it.
 fn micros(time: &str) -> Option<f64> {
     for (unit, micros) in [("us", 1.0), ("ms", 1e3), ("s", 1e6)] {
         if let Some(number) = time.strip_suffix(unit) {
@@ -259,7 +259,7 @@ http {{
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // SIGTERM, so that its workers end with it.
+        // SIGTERM, so that its workers exit with it.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let _ = self.process.wait();

@@ -1,29 +1,28 @@
-//! A text as a searcher reads it: without whitespace, and with escapes undone.
-//! Each byte knows where in the text it comes from.
+//! A text prepared for search: without whitespace, and with escapes decoded. Each byte knows its
+//! position in the original text.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::encoded::hex_pair;
+use super::encodings::hex_pair;
 
 #[derive(Clone, PartialEq)]
-pub(super) struct Stream {
+pub(super) struct NormalizedText {
     bytes: Vec<u8>,
-    /// For each byte, where it begins in the text and where it ends.
+    /// For each byte, its start and end in the original text.
     places: Vec<(u32, u32)>,
 }
 
-/// What may stand between two parts of a broken value, and what a container's
-/// program may write for a line's end.
+/// Characters that may separate the parts of a broken value, including line endings.
 pub(super) fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 
-impl Stream {
-    /// The text in all readings that differ: as it is, and with what was escaped or
-    /// percent-encoded, once or twice, decoded.
-    pub(super) fn all_of(text: &str) -> Vec<Stream> {
-        let plain = Stream::of(text);
+impl NormalizedText {
+    /// All distinct decodings of the text: as it is, and with JSON escapes or percent-encoding
+    /// decoded, once or twice.
+    pub(super) fn decodings(text: &str) -> Vec<NormalizedText> {
+        let plain = NormalizedText::of(text);
         let json = plain.unescaped();
         let readings = [
             json.unescaped(),
@@ -45,7 +44,7 @@ impl Stream {
     }
 
     fn of(text: &str) -> Self {
-        let mut stream = Stream::empty();
+        let mut stream = NormalizedText::empty();
         for (start, c) in text.char_indices() {
             let place = (start as u32, (start + c.len_utf8()) as u32);
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
@@ -55,7 +54,7 @@ impl Stream {
         stream
     }
 
-    /// Where `needle` is in the text; occurrences may overlap.
+    /// The ranges of `needle` in the text; occurrences may overlap.
     pub(super) fn occurrences(&self, needle: &[u8]) -> Vec<Range<usize>> {
         let found = self.bytes.windows(needle.len()).enumerate();
         let found = found.filter(|(_, window)| *window == needle);
@@ -64,9 +63,9 @@ impl Stream {
             .collect()
     }
 
-    /// The end of `needle` at the beginning, its beginning at the end: where a text was
-    /// cut within it. At least `shortest` bytes.
-    pub(super) fn cut_at_an_end(
+    /// Partial occurrences where the output was cut: the end of `needle` at the start of the
+    /// text, its start at the end. At least `shortest` bytes.
+    pub(super) fn cut_at_either_end(
         &self,
         needle: &[u8],
         shortest: usize,
@@ -81,9 +80,9 @@ impl Stream {
         at_start.into_iter().chain(at_end)
     }
 
-    /// With `\n`, `\"`, `\/`, `\u00e9`, `\xe9` and their like decoded.
-    fn unescaped(&self) -> Stream {
-        let mut stream = Stream::empty();
+    /// Decodes `\n`, `\"`, `\/`, `\u00e9`, `\xe9` and similar escapes.
+    fn unescaped(&self) -> NormalizedText {
+        let mut stream = NormalizedText::empty();
         let mut at = 0;
         while at < self.bytes.len() {
             let (length, decoded) = match self.bytes[at] {
@@ -97,9 +96,9 @@ impl Stream {
         stream
     }
 
-    /// With `%41` decoded, and `+` taken for a space where that is wanted.
-    fn percent_decoded(&self, plus_is_space: bool) -> Stream {
-        let mut stream = Stream::empty();
+    /// Decodes `%41`, and `+` as a space if requested.
+    fn percent_decoded(&self, plus_is_space: bool) -> NormalizedText {
+        let mut stream = NormalizedText::empty();
         let mut at = 0;
         while at < self.bytes.len() {
             let byte = self.bytes[at];
@@ -121,7 +120,7 @@ impl Stream {
     }
 
     fn empty() -> Self {
-        Stream {
+        NormalizedText {
             bytes: Vec::new(),
             places: Vec::new(),
         }
@@ -139,7 +138,7 @@ impl Stream {
     }
 }
 
-/// What an escape sequence at the beginning stands for, and its length.
+/// Decodes the escape sequence at the start; returns its length and its value.
 fn escape(bytes: &[u8]) -> (usize, Cow<'_, [u8]>) {
     let rest = bytes.get(2..).unwrap_or_default();
     match bytes.get(1) {

@@ -1,13 +1,13 @@
-//! What is passed on: header fields there, the answer back.
+//! Forwarding: the request's header fields to the model, the response to the caller.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use satellite_sdk::serve::{Request, Response};
 
-use crate::model::Answer;
+use crate::model::ModelResponse;
 
-/// Fields that are about one connection, and end there (RFC 9110, section 7.6.1).
+/// Hop-by-hop fields, which are not forwarded (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -20,56 +20,56 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields of a caller that the gateway itself is meant by: it is the host, it checks the key, it
-/// frames the body and it says "100 Continue".
-const OURS: [&str; 4] = ["host", "authorization", "content-length", "expect"];
+/// Request fields that the gateway itself handles: it is the host, checks the key, frames the
+/// body and sends "100 Continue".
+const GATEWAY_FIELDS: [&str; 4] = ["host", "authorization", "content-length", "expect"];
 
-/// The caller's fields, as header lines for the model.
-pub fn to_the_model(request: &Request<'_>) -> Vec<u8> {
+/// The caller's header fields, as header lines for the model.
+pub fn request_headers(request: &Request<'_>) -> Vec<u8> {
     let named = named_by_connection(request.headers_bytes());
     let mut lines = Vec::with_capacity(512);
     let mut has_type = false;
     for (name, value) in request.headers_bytes() {
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        if !ends_here(name, &named) && !OURS.iter().any(is) {
+        if !is_hop_by_hop(name, &named) && !GATEWAY_FIELDS.iter().any(is) {
             has_type |= is(&"content-type");
-            put(&mut lines, name, value);
+            push_header(&mut lines, name, value);
         }
     }
     if !has_type {
-        put(&mut lines, "content-type", b"application/json");
+        push_header(&mut lines, "content-type", b"application/json");
     }
     lines
 }
 
-/// The model's answer, for the caller. `call` is held until it has been passed on to its end.
-pub fn to_the_caller(answer: Answer, call: Arc<()>) -> Response {
-    let all = answer.fields.iter();
+/// The model's response, for the caller. `call` is held until the response is complete.
+pub fn response(model_response: ModelResponse, call: Arc<()>) -> Response {
+    let all = model_response.fields.iter();
     let named = named_by_connection(all.map(|(name, value)| (name.as_str(), value.as_slice())));
-    let mut response = Response::new(answer.status);
-    for (name, value) in answer.fields {
-        if !ends_here(&name, &named) {
+    let mut response = Response::new(model_response.status);
+    for (name, value) in model_response.fields {
+        if !is_hop_by_hop(&name, &named) {
             response = response.header_bytes(name, value);
         }
     }
-    let mut body = answer.body;
+    let mut body = model_response.body;
     let length = body.length();
     match body.arrived() {
         Some(bytes) => response.body(bytes),
-        None => response.reader(Held(body, call), length),
+        None => response.reader(WithPermit(body, call), length),
     }
 }
 
-/// An answer on its way, and the place that its call takes meanwhile.
-struct Held<R>(R, #[allow(dead_code)] Arc<()>);
+/// A response body that holds its call's permit until it is dropped.
+struct WithPermit<R>(R, #[allow(dead_code)] Arc<()>);
 
-impl<R: Read> Read for Held<R> {
+impl<R: Read> Read for WithPermit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-fn ends_here(name: &str, named: &[Vec<u8>]) -> bool {
+fn is_hop_by_hop(name: &str, named: &[Vec<u8>]) -> bool {
     let mut known = HOP_BY_HOP.iter();
     known.any(|known| known.eq_ignore_ascii_case(name))
         || named
@@ -77,7 +77,7 @@ fn ends_here(name: &str, named: &[Vec<u8>]) -> bool {
             .any(|other| other.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// Fields that `Connection` names are about the connection as well.
+/// The fields that `Connection` lists are hop-by-hop as well.
 fn named_by_connection<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<Vec<u8>> {
     fields
         .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
@@ -86,7 +86,7 @@ fn named_by_connection<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) ->
         .collect()
 }
 
-fn put(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
+fn push_header(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
     lines.extend_from_slice(name.as_bytes());
     lines.extend_from_slice(b": ");
     lines.extend_from_slice(value);

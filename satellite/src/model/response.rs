@@ -1,4 +1,4 @@
-//! What a model server answers: the head, parsed, and the body, as it comes.
+//! A model server's response: the parsed head, and the body as a stream.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -6,76 +6,76 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::pool::Pool;
 
-/// Header fields in an answer.
+/// Maximum number of header fields.
 const FIELDS: usize = 100;
-/// A chunk's size with its extensions, or a trailer field.
+/// Maximum length of a chunk's size line, or of a trailer field.
 const LINE_BYTES: usize = 4096;
 
-/// An answer whose body is still to be read.
-pub struct Answer {
+/// A response whose body has not been read yet.
+pub struct ModelResponse {
     pub status: u16,
     /// Names and values as sent.
     pub fields: Vec<(String, Vec<u8>)>,
-    pub body: AnswerBody,
+    pub body: ResponseBody,
 }
 
-/// The body. The connection is kept for the next request once this is read to its end.
-pub struct AnswerBody {
+/// The body. The connection returns to the pool once the body is read to its end.
+pub struct ResponseBody {
     connection: Option<Connection>,
     pool: Arc<Pool>,
     rest: Rest,
 }
 
-/// What is still to come.
+/// The part of the body that has not been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
     Length(u64),
-    /// This much of a chunk, or its beginning.
+    /// Bytes left in the current chunk.
     Chunk(u64),
     FirstChunk,
-    /// Whatever comes until the model closes.
+    /// Everything until the model closes the connection.
     ToTheEnd,
 }
 
 /// A status line and header fields.
 pub struct Head {
     pub status: u16,
-    pub is_kept: bool,
-    /// The length of it all.
+    pub keep_alive: bool,
+    /// The length of the head.
     pub bytes: usize,
     fields: Vec<(String, Vec<u8>)>,
     rest: Rest,
 }
 
-/// `None` when it is not whole yet.
+/// Parses the head; `None` if it is incomplete.
 pub fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    let mut answer = httparse::Response::new(&mut fields);
-    let length = match answer.parse(bytes) {
+    let mut parsed = httparse::Response::new(&mut fields);
+    let length = match parsed.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(format!("its answer is not HTTP: {error}")),
+        Err(error) => return Err(format!("its response is not valid HTTP: {error}")),
     };
-    let status = answer.code.unwrap_or_default();
+    let status = parsed.code.unwrap_or_default();
     if status < 100 || status == 101 {
-        return Err(format!("it answered with the status {status}"));
+        return Err(format!("it responded with status {status}"));
     }
-    let (mut lengths, mut codings, mut closes) = (None, None, answer.version == Some(0));
-    for field in answer.headers.iter() {
+    let (mut lengths, mut codings, mut closes) = (None, None, parsed.version == Some(0));
+    for field in parsed.headers.iter() {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("content-length") {
             if lengths
                 .replace(field.value)
                 .is_some_and(|before| before != field.value)
             {
-                return Err("its answer has two lengths".into());
+                return Err("its response has two content lengths".into());
             }
         } else if is("transfer-encoding") {
             if codings.replace(field.value).is_some() {
-                return Err("its answer has two transfer codings".into());
+                return Err("its response has two transfer codings".into());
             }
         } else if is("connection") {
             let mut items = field.value.split(|&byte| byte == b',');
@@ -85,20 +85,20 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
     let rest = match (codings, lengths) {
         _ if status < 200 || matches!(status, 204 | 304) => Rest::Length(0),
         (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Rest::FirstChunk,
-        (Some(_), _) => return Err("its answer has an unknown transfer coding".into()),
+        (Some(_), _) => return Err("its response has an unknown transfer coding".into()),
         (None, Some(length)) => {
             let text = std::str::from_utf8(length).ok();
             let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             let length = text.and_then(|text| text.parse().ok());
-            Rest::Length(length.ok_or("the length of its answer is not a number")?)
+            Rest::Length(length.ok_or("the content length of its response is not a number")?)
         }
         (None, None) => Rest::ToTheEnd,
     };
-    let fields = answer.headers.iter();
+    let fields = parsed.headers.iter();
     Ok(Some(Head {
         status,
-        // Both: not to be trusted with a further request.
-        is_kept: !closes && rest != Rest::ToTheEnd && !(codings.is_some() && lengths.is_some()),
+        // A response with both framings is ambiguous: its connection is not reused.
+        keep_alive: !closes && rest != Rest::ToTheEnd && !(codings.is_some() && lengths.is_some()),
         bytes: length,
         fields: fields
             .map(|field| (field.name.to_owned(), field.value.to_owned()))
@@ -107,12 +107,12 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
     }))
 }
 
-impl Answer {
+impl ModelResponse {
     pub fn new(head: Head, connection: Connection, pool: Arc<Pool>) -> Self {
-        Answer {
+        ModelResponse {
             status: head.status,
             fields: head.fields,
-            body: AnswerBody {
+            body: ResponseBody {
                 connection: Some(connection),
                 pool,
                 rest: head.rest,
@@ -121,8 +121,8 @@ impl Answer {
     }
 }
 
-impl AnswerBody {
-    /// `None` when it comes in chunks, or until the end of the connection.
+impl ResponseBody {
+    /// `None` if the body is chunked or ends with the connection.
     pub fn length(&self) -> Option<u64> {
         match self.rest {
             Rest::Length(length) => Some(length),
@@ -130,7 +130,7 @@ impl AnswerBody {
         }
     }
 
-    /// The whole of it, if it has arrived with the head already.
+    /// The whole body, if it has arrived together with the head.
     pub fn arrived(&mut self) -> Option<Vec<u8>> {
         let length = usize::try_from(self.length()?).ok()?;
         let buffered = self.connection.as_ref()?.buffered();
@@ -138,15 +138,15 @@ impl AnswerBody {
         if let Some(mut connection) = self.connection.take() {
             connection.consume(length);
             self.rest = Rest::Length(0);
-            self.give_back(connection);
+            self.put_back(connection);
         }
         Some(body)
     }
 
-    fn give_back(&self, connection: Connection) {
-        // What is behind an answer belongs to none.
-        if connection.is_kept && connection.buffered().is_empty() {
-            self.pool.give_back(connection);
+    fn put_back(&self, connection: Connection) {
+        // Unexpected data after a response: do not reuse the connection.
+        if connection.keep_alive && connection.buffered().is_empty() {
+            self.pool.put_back(connection);
         }
     }
 
@@ -191,7 +191,7 @@ impl AnswerBody {
         let size = size.and_then(|size| u64::from_str_radix(size, 16).ok());
         self.rest = match size.ok_or_else(malformed)? {
             0 => {
-                // Trailers are hop-by-hop unless agreed upon: they end here.
+                // Trailers are not forwarded.
                 for _ in 0..FIELDS {
                     if line(connection)?.is_empty() {
                         self.rest = Rest::Length(0);
@@ -206,7 +206,7 @@ impl AnswerBody {
     }
 }
 
-impl Read for AnswerBody {
+impl Read for ResponseBody {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if out.is_empty() {
             return Ok(0);
@@ -214,18 +214,18 @@ impl Read for AnswerBody {
         let Some(mut connection) = self.connection.take() else {
             return Ok(0);
         };
-        // After an error the connection is gone.
+        // After an error the connection is dropped.
         let bytes = self.advance(&mut connection, out)?;
         let is_over = self.rest == Rest::Length(0) || bytes == 0;
         match is_over {
-            true => self.give_back(connection),
+            true => self.put_back(connection),
             false => self.connection = Some(connection),
         }
         Ok(bytes)
     }
 }
 
-/// One line without its end.
+/// Reads one line, without its line ending.
 fn line(connection: &mut Connection) -> io::Result<Vec<u8>> {
     loop {
         let buffered = connection.buffered();
@@ -245,5 +245,8 @@ fn line(connection: &mut Connection) -> io::Result<Vec<u8>> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "its chunks are malformed")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "its chunked encoding is malformed",
+    )
 }

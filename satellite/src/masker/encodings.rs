@@ -1,11 +1,11 @@
-//! The forms in which a program writes a text.
+//! The encodings in which a program may write a secret.
 
 use std::fmt::Write;
 
-use super::stream::is_blank;
+use super::normalized::is_blank;
 
-/// The text itself, as a JSON string, and percent-encoded, each as the usual
-/// libraries write it and without whitespace.
+/// The text itself, as a JSON string, and percent-encoded, each as common libraries write it,
+/// without whitespace.
 pub(super) fn encodings(text: &str) -> Vec<Vec<u8>> {
     let json = serde_json::Value::from(text).to_string();
     let json = &json[1..json.len() - 1]; // without the quotes
@@ -21,7 +21,7 @@ pub(super) fn encodings(text: &str) -> Vec<Vec<u8>> {
         percent(text, "-._~/", false),
         percent(text, "-._~", true),
         percent(text, "-._~/", true),
-        // As JavaScript's encodeURIComponent, and forms.
+        // As JavaScript's encodeURIComponent, and as form encoding.
         percent(text, "-._~!*'()", false),
         percent(text, "-._*", false).replace("%20", "+"),
         percent(text, "-._~", false).replace("%20", "+"),
@@ -30,7 +30,7 @@ pub(super) fn encodings(text: &str) -> Vec<Vec<u8>> {
     forms.into_iter().map(dense).collect()
 }
 
-/// `%41` → `A`; what is no UTF-8 then is replaced.
+/// `%41` → `A`; invalid UTF-8 is replaced.
 pub(super) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// The byte that two digits at the beginning stand for.
+/// The byte of the two hexadecimal digits at the start.
 pub(super) fn hex_pair(bytes: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
@@ -72,7 +72,7 @@ fn percent(text: &str, kept: &str, lower: bool) -> String {
     encoded
 }
 
-/// As Python's `json.dumps`: nothing but ASCII.
+/// As Python's `json.dumps`: ASCII only.
 fn json_ascii(json: &str) -> String {
     let mut encoded = String::new();
     for c in json.chars() {
