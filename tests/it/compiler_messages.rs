@@ -122,7 +122,7 @@ fn an_async_function_is_sent_to_async_handler() {
         rejected(
             &format!("async fn ask({arguments}) -> Result<u8, String> {{ Ok(1) }}"),
             r#".handler("ask", ask)"#,
-            "an async handler goes to `Builder::async_handler`",
+            "an async handler must be passed to `Builder::async_handler`",
             &["`.async_handler(task_type, block_on, handler)`"],
         );
     }
@@ -133,7 +133,7 @@ fn an_async_closure_is_sent_to_async_handler() {
     rejected(
         "",
         r#".handler("ask", async |task: Task, cx: &Context| done(1))"#,
-        "an async handler goes to `Builder::async_handler`",
+        "an async handler must be passed to `Builder::async_handler`",
         &["this handler is async"],
     );
 }
@@ -154,7 +154,7 @@ fn arguments_without_types_are_told_to_have_them() {
         "",
         r#".handler("ask", |task: Task, cx| done(1))"#,
         "a handler takes the context by reference: `cx: &Context`",
-        &["write the argument's type, `&Context`, where there is none"],
+        &["annotate the argument with its type, `&Context`"],
     );
 }
 

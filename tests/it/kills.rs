@@ -259,7 +259,7 @@ impl Scene {
         refuse.on("POST", "/status").forever();
         self.platform
             .add_task(mock_task("t4", "count", json!({ "n": 4 })));
-        satellite.line("waits");
+        satellite.line("will retry");
         satellite.signal("TERM");
         thread::sleep(Duration::from_millis(20));
         satellite.signal("KILL");

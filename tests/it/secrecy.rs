@@ -243,7 +243,7 @@ fn empty_polls_are_told_at_debug_level_only() {
         .unwrap();
     let about: Vec<_> = recorder::lines()
         .into_iter()
-        .filter(|line| line.contains("no task waits"))
+        .filter(|line| line.contains("no pending tasks"))
         .collect();
     assert!(!about.is_empty() && about.iter().all(|line| line.starts_with("DEBUG")));
 }

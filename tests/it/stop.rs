@@ -75,7 +75,7 @@ fn a_drain_lets_the_handler_finish_and_reports_it_and_claims_no_more() {
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "15000");
     let mut satellite = start(command);
-    satellite.line("task first (sleep) begins");
+    satellite.line("task first (sleep) started");
     satellite.signal("TERM");
     let (status, _) = satellite.end();
     assert_eq!(status.code(), Some(0), "{:#?}", satellite.log);
@@ -90,7 +90,7 @@ fn a_drain_waits_for_answers_that_are_to_come_later() {
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "20000");
     let mut satellite = start(command);
-    satellite.line("task t (later) begins");
+    satellite.line("task t (later) started");
     satellite.signal("TERM");
     let (status, took) = satellite.end();
     assert_eq!(status.code(), Some(0));
@@ -105,7 +105,7 @@ fn a_drain_delivers_through_an_outage() {
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "20000");
     let mut satellite = start(command);
-    satellite.line("task t (sleep) begins");
+    satellite.line("task t (sleep) started");
     platform
         .fault(Fault::Status(503))
         .on("POST", "/status")
@@ -137,7 +137,7 @@ fn two_signals_at_once_are_one() {
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "60000");
     let mut satellite = start(command);
-    satellite.line("task t (sleep) begins");
+    satellite.line("task t (sleep) started");
     satellite.signal("TERM");
     satellite.signal("TERM");
     assert_eq!(satellite.end().0.code(), Some(0));
@@ -151,7 +151,7 @@ fn the_second_signal_ends_a_drain_at_once() {
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "60000");
     let mut satellite = start(command);
-    satellite.line("task t (sleep) begins");
+    satellite.line("task t (sleep) started");
     satellite.signal("TERM");
     std::thread::sleep(Duration::from_millis(300));
     satellite.signal("TERM");
@@ -161,7 +161,7 @@ fn the_second_signal_ends_a_drain_at_once() {
     assert_eq!(platform.status("t"), "running");
     let log = satellite.log.join("\n");
     assert!(
-        log.contains("SIGTERM: stopping; work under way has 60.0s to finish"),
+        log.contains("SIGTERM: stopping; running tasks have 60.0s to finish"),
         "{log}"
     );
     assert!(

@@ -95,7 +95,7 @@ fn an_engine_that_is_stopped_and_started_costs_time_and_nothing_else() {
         let host = Host::with(&program, warm_up);
         let task = host.deploy();
         let satellite = host.start();
-        satellite.line("task deploy (deploy) begins");
+        satellite.line("task deploy (deploy) started");
         thread::sleep(Duration::from_millis(after));
         engine.down();
         thread::sleep(Duration::from_millis(500));

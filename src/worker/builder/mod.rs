@@ -1,6 +1,4 @@
-//! From a few calls to a satellite that runs.
-
-mod settings;
+//! The builder of a satellite.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,19 +12,19 @@ use serde_json::Value;
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of, is_choosable};
 use crate::settings::{Draft, Settings};
 use crate::worker::context::{Context, Shared};
+use crate::worker::diagnostics::{ErrorWithText, JsonPayload, JsonResult, Shape};
 #[cfg(feature = "state")]
 use crate::worker::embedding::Embedding;
-use crate::worker::figures;
 use crate::worker::handler::{self, AnyHandler, Handler};
-use crate::worker::inbox::Inbox;
 use crate::worker::journal::Journal;
-use crate::worker::mistakes::{ErrorWithText, JsonPayload, JsonResult, Shape};
+use crate::worker::loop_state::LoopState;
+use crate::worker::metrics;
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::{OnReport, Outbox, Report};
 use crate::worker::periodic::Periodic;
 use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
-use crate::worker::turn::Turn;
+use crate::worker::unclear_claims::UnclearClaims;
 use satellite_core::Ended;
 use satellite_core::Exit;
 use satellite_core::Result;
@@ -34,8 +32,8 @@ use satellite_core::Variables;
 use satellite_core::wake::Waiter;
 use satellite_health::{self as health, Health};
 
-/// A satellite in the making: handlers, and settings where the environment's
-/// are not wanted.
+/// Builds a [`Satellite`] from handlers and settings. Settings that are not set
+/// here come from the environment.
 ///
 /// ```no_run
 /// use satellite_sdk::{Builder, Context, Exit, Task};
@@ -65,9 +63,9 @@ pub struct Builder {
     processor: Option<Embedding>,
 }
 
-/// What it does.
+/// Handlers and running.
 impl Builder {
-    /// A satellite without handlers, with the environment's settings.
+    /// A builder without handlers, with the settings of the environment.
     pub fn new() -> Self {
         Builder {
             draft: Draft::default(),
@@ -103,7 +101,7 @@ impl Builder {
     /// ```
     pub fn handler<S, H>(mut self, task_type: impl Into<String>, handler: H) -> Self
     where
-        // rustc shows these lines where a bound is not met.
+        // rustc shows these lines when a bound is not met.
         H: Handler<S>,
         H::Shape: Shape,
         H::Payload: JsonPayload,
@@ -115,39 +113,10 @@ impl Builder {
         self
     }
 
-    /// Handles tasks of this type with an async function, run to its end by
-    /// your own `block_on`: this kit brings no runtime.
-    ///
-    /// ```
-    /// use satellite_sdk::{Builder, Context, Task};
-    ///
-    /// Builder::new().async_handler("echo", pollster::block_on, async |task: Task, _: Context| {
-    ///     satellite_sdk::done(task.payload)
-    /// });
-    /// ```
-    pub fn async_handler<B, F, Fut, P, R, E>(
-        mut self,
-        task_type: impl Into<String>,
-        block_on: B,
-        handler: F,
-    ) -> Self
-    where
-        B: FnMut(Fut) -> Result<R, E> + Send + 'static,
-        F: FnMut(Task<P>, Context) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<R, E>>,
-        P: JsonPayload,
-        R: JsonResult,
-        E: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
-    {
-        self.handlers
-            .insert(task_type.into(), handler::any_async(block_on, handler));
-        self
-    }
-
-    /// Calls `work` at the start and then whenever `interval` has passed since
-    /// it returned, between tasks and while waiting. It returns nothing, or a
-    /// `Result<(), E>`. An error or a panic is logged, and the next call comes
-    /// after the same interval.
+    /// Runs `work` at the start, and again whenever `interval` has passed since
+    /// it returned: between tasks and while the loop waits. It returns nothing, or a
+    /// `Result<(), E>`. An error or a panic is logged, and `work` runs again after
+    /// the same interval.
     ///
     /// ```
     /// use satellite_sdk::{Builder, Context};
@@ -176,7 +145,128 @@ impl Builder {
         self
     }
 
-    /// Sees every report after the platform has taken it: for counters of your own.
+    /// Runs until a signal stops it, and returns the exit code for `main`.
+    pub fn run(self) -> Exit {
+        self.build()
+            .and_then(|mut satellite| satellite.run())
+            .into()
+    }
+
+    /// Checks the settings and binds the health port, so that configuration errors
+    /// are found before the satellite runs.
+    ///
+    /// # Errors
+    /// `is_settings()` lists all wrong settings, including a missing handler; a health
+    /// port that is in use.
+    pub fn build(mut self) -> Result<Satellite> {
+        let settings = self.settings_with_handlers()?;
+        for misspelt in &settings.misspelt {
+            log::warn!("{misspelt}");
+        }
+        #[cfg(feature = "state")]
+        let processor = self.processor.take();
+        #[cfg(feature = "state")]
+        let health = match &processor {
+            Some(processor) => processor.health.clone(),
+            None => Health::new(),
+        };
+        #[cfg(feature = "state")]
+        let may_act = processor.as_ref().map(|p| Arc::clone(&p.may_act));
+        #[cfg(not(feature = "state"))]
+        let (health, may_act) = (Health::new(), None);
+        health.starting(health::PLATFORM, "not polled yet");
+        health.metrics().show(metrics::ALL);
+        let registration = self.registration(settings.base_url.as_deref());
+        if registration.is_some() {
+            health.starting(health::REGISTRATION, "not registered yet");
+        }
+        let (journal, undelivered) = match &settings.state_dir {
+            Some(folder) => Journal::open(folder, health.clone())?,
+            None => {
+                log::info!(
+                    "no state folder (LUML_STATE_DIR): if this process is killed, \
+                     undelivered results are lost"
+                );
+                Default::default()
+            }
+        };
+        let now = self.waiter.now();
+        let mut outbox = Outbox::new(settings.max_backoff);
+        undelivered
+            .into_iter()
+            .for_each(|report| outbox.push(report, now));
+        let satellite = Satellite {
+            #[cfg(feature = "health")]
+            health_server: match settings.health {
+                Some(address) => Some(health::HealthServer::start(address, health.clone())?),
+                None => None,
+            },
+            shared: Arc::new(Shared {
+                platform: PlatformClient::new(&settings, self.waiter.clone())?,
+                state_dir: settings.state_dir.clone(),
+                health,
+                waiter: self.waiter,
+                outbox: Mutex::new(outbox),
+                journal: Mutex::new(journal),
+                polling: AtomicBool::new(false),
+                discard_results: AtomicBool::new(false),
+                may_act,
+                #[cfg(feature = "state")]
+                processor: processor.as_ref().map(|p| Arc::clone(&p.context)),
+            }),
+            loop_state: LoopState::new(now, settings.max_backoff),
+            settings,
+            handlers: self.handlers,
+            periodic: self.periodic,
+            on_report: self.on_report,
+            on_stop: self.on_stop,
+            on_orphan: self.on_orphan,
+            signals: self.signals,
+            registration,
+            handler_limit: self.handler_limit,
+            notifier: Notifier::from_env(),
+            unclear_claims: UnclearClaims::default(),
+            stopped: Default::default(),
+        };
+        #[cfg(feature = "state")]
+        if let Some(processor) = processor {
+            let stop = satellite.stop_handle();
+            (processor.on_stop)(Box::new(move || stop.stop()));
+        }
+        Ok(satellite)
+    }
+
+    /// Handles tasks of this type with an async function, run to completion by
+    /// your own `block_on`: this kit has no async runtime.
+    ///
+    /// ```
+    /// use satellite_sdk::{Builder, Context, Task};
+    ///
+    /// Builder::new().async_handler("echo", pollster::block_on, async |task: Task, _: Context| {
+    ///     satellite_sdk::done(task.payload)
+    /// });
+    /// ```
+    pub fn async_handler<B, F, Fut, P, R, E>(
+        mut self,
+        task_type: impl Into<String>,
+        block_on: B,
+        handler: F,
+    ) -> Self
+    where
+        B: FnMut(Fut) -> Result<R, E> + Send + 'static,
+        F: FnMut(Task<P>, Context) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<R, E>>,
+        P: JsonPayload,
+        R: JsonResult,
+        E: ErrorWithText, // `Ok(..)` alone does not name its error type: use `done(..)`
+    {
+        self.handlers
+            .insert(task_type.into(), handler::any_async(block_on, handler));
+        self
+    }
+
+    /// Calls `see` with every report that the platform has accepted, for example to
+    /// count them.
     ///
     /// ```
     /// use satellite_sdk::{Builder, Report};
@@ -190,30 +280,43 @@ impl Builder {
         self
     }
 
-    /// What a stop does to work under way; [`OnStop::Now`] unless told otherwise.
+    /// Builds only the platform client, with the same settings: for tools and scripts.
+    ///
+    /// # Errors
+    /// `is_settings()` lists all wrong settings.
+    pub fn platform(mut self) -> Result<PlatformClient> {
+        let settings = self.read_settings(None)?; // the state folder is not used
+        PlatformClient::new(&settings, self.waiter)
+    }
+}
+
+/// Behaviour.
+impl Builder {
+    /// What a stop does to a running task. Default: [`OnStop::Now`].
     pub fn on_stop(mut self, on_stop: OnStop) -> Self {
         self.on_stop = on_stop;
         self
     }
 
-    /// What becomes of tasks that a killed process of this satellite left
-    /// running; [`OnOrphan::Leave`] unless told otherwise.
+    /// What to do with tasks that a killed process of this satellite left running.
+    /// Default: [`OnOrphan::Leave`].
     pub fn on_orphan(mut self, on_orphan: OnOrphan) -> Self {
         self.on_orphan = on_orphan;
         self
     }
 
-    /// How long a handler may take before systemd's watchdog, where the unit has
-    /// one, takes the worker for stuck: an hour unless told otherwise. Nothing
-    /// else limits a handler's time.
+    /// How long a handler may run before systemd's watchdog, if the unit has one,
+    /// considers the worker stuck. Default: one hour. Nothing else limits a
+    /// handler's run time.
     pub fn handler_limit(mut self, limit: Duration) -> Self {
         self.handler_limit = limit;
         self
     }
 
-    /// Puts the satellite into a processor: [`Context::state`] is the processor's
-    /// state, its stop is the satellite's, and its endpoints tell of both. The
-    /// satellite has no signals and no health thread of its own then.
+    /// Embeds the satellite in a processor: [`Context::state`] is the processor's
+    /// state, a stop of the processor stops the satellite, and the processor's health
+    /// endpoints report on both. The satellite then handles no signals and starts no
+    /// health thread.
     ///
     /// ```no_run
     /// use satellite_sdk::state::{App, ExecutionContext};
@@ -244,116 +347,15 @@ impl Builder {
         self
     }
 
-    /// Leaves SIGTERM and SIGINT to the program, which stops the satellite with
-    /// a [`StopHandle`](super::StopHandle).
+    /// Does not handle SIGTERM and SIGINT. The program stops the satellite with a
+    /// [`StopHandle`](super::StopHandle).
     pub fn no_signals(mut self) -> Self {
         self.signals = false;
         self
     }
 }
 
-/// Running it.
 impl Builder {
-    /// Runs until a signal ends it; the exit code says how. What `main` returns.
-    pub fn run(self) -> Exit {
-        self.build()
-            .and_then(|mut satellite| satellite.run())
-            .into()
-    }
-
-    /// Checks the settings and binds the health port, so that nothing can go
-    /// wrong later that could have gone wrong now.
-    ///
-    /// # Errors
-    /// `is_settings()` names all that is wrong, a satellite without a handler among
-    /// it; a health port that is taken.
-    pub fn build(mut self) -> Result<Satellite> {
-        let settings = self.settings_with_handlers()?;
-        for misspelt in &settings.misspelt {
-            log::warn!("{misspelt}");
-        }
-        #[cfg(feature = "state")]
-        let processor = self.processor.take();
-        #[cfg(feature = "state")]
-        let health = match &processor {
-            Some(processor) => processor.health.clone(),
-            None => Health::new(),
-        };
-        #[cfg(feature = "state")]
-        let may_act = processor.as_ref().map(|p| Arc::clone(&p.may_act));
-        #[cfg(not(feature = "state"))]
-        let (health, may_act) = (Health::new(), None);
-        health.starting(health::PLATFORM, "not polled yet");
-        health.metrics().show(figures::ALL);
-        let registration = self.registration(settings.base_url.as_deref());
-        if registration.is_some() {
-            health.starting(health::REGISTRATION, "not registered yet");
-        }
-        let (journal, undelivered) = match &settings.state_dir {
-            Some(folder) => Journal::open(folder, health.clone())?,
-            None => {
-                log::info!(
-                    "no state folder (LUML_STATE_DIR): results that are not delivered when \
-                     this process is killed are lost"
-                );
-                Default::default()
-            }
-        };
-        let now = self.waiter.now();
-        let mut outbox = Outbox::new(settings.max_backoff);
-        undelivered
-            .into_iter()
-            .for_each(|report| outbox.push(report, now));
-        let satellite = Satellite {
-            #[cfg(feature = "health")]
-            health_server: match settings.health {
-                Some(address) => Some(health::HealthServer::start(address, health.clone())?),
-                None => None,
-            },
-            shared: Arc::new(Shared {
-                platform: PlatformClient::new(&settings, self.waiter.clone())?,
-                state_dir: settings.state_dir.clone(),
-                health,
-                waiter: self.waiter,
-                outbox: Mutex::new(outbox),
-                journal: Mutex::new(journal),
-                polling: AtomicBool::new(false),
-                cut: AtomicBool::new(false),
-                may_act,
-                #[cfg(feature = "state")]
-                processor: processor.as_ref().map(|p| Arc::clone(&p.context)),
-            }),
-            turn: Turn::new(now, settings.max_backoff),
-            settings,
-            handlers: self.handlers,
-            periodic: self.periodic,
-            on_report: self.on_report,
-            on_stop: self.on_stop,
-            on_orphan: self.on_orphan,
-            signals: self.signals,
-            registration,
-            handler_limit: self.handler_limit,
-            notifier: Notifier::from_env(),
-            inbox: Inbox::default(),
-            stopped: Default::default(),
-        };
-        #[cfg(feature = "state")]
-        if let Some(processor) = processor {
-            let stop = satellite.stop_handle();
-            (processor.on_stop)(Box::new(move || stop.stop()));
-        }
-        Ok(satellite)
-    }
-
-    /// Only the platform client, with the same settings: for tools and scripts.
-    ///
-    /// # Errors
-    /// `is_settings()` names all that is wrong.
-    pub fn platform(mut self) -> Result<PlatformClient> {
-        let settings = self.read_settings(None)?; // the state folder is not used
-        PlatformClient::new(&settings, self.waiter)
-    }
-
     fn registration(&self, base_url: Option<&str>) -> Option<Registration> {
         let Some(base_url) = base_url else {
             log::info!("not registered with the platform: LUML_BASE_URL is not set");
@@ -365,8 +367,8 @@ impl Builder {
         };
         if capabilities.get("deploy").is_some_and(|d| !is_choosable(d)) {
             log::warn!(
-                "the platform's page offers this satellite for no model: its capability \
-                 deploy names no variants (Builder::capability, DeployCapability)"
+                "the platform's UI offers this satellite for no model: its `deploy` capability \
+                 lists no variants (Builder::capability, DeployCapability)"
             );
         }
         let mut registration = Registration::new(base_url);
@@ -377,7 +379,7 @@ impl Builder {
             registration = registration.slug(slug);
         }
         if !registration.has_capabilities() {
-            log::warn!("not registered: the platform takes none without a capability");
+            log::warn!("not registered: the platform requires at least one capability");
             return None;
         }
         Some(registration)
@@ -398,3 +400,6 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+// Declared last: rustdoc then lists its methods last.
+mod settings;
