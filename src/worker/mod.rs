@@ -30,7 +30,6 @@ pub use builder::Builder;
 pub use context::{Context, Later};
 pub use handler::{Handler, done};
 pub use outbox::Report;
-#[cfg(feature = "state")]
 pub use satellite::{OnOrphan, Satellite, StopHandle};
 pub use signals::OnStop;
 pub use stopped::Stopped;

@@ -126,7 +126,10 @@ fn a_state_of_another_type_fails_the_task_and_says_so() {
     platform.add_task(mock_task("t", "mistake", json!(null)));
     assert!(platform.wait_for("t", "failed", PATIENCE));
     let told = platform.result("t").to_string();
-    assert!(told.contains("not embedded in a processor with a state of type"), "{told}");
+    assert!(
+        told.contains("not embedded in a processor with a state of type"),
+        "{told}"
+    );
     cx.stop();
     running.join().unwrap().unwrap();
 }
