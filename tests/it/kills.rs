@@ -1,4 +1,4 @@
-//! SIGKILL, for real, at every step of a task, and a new process after it.
+//! Kills a real process with SIGKILL at every step of a task, then starts a new one.
 //!
 //! `SATELLITE_KILLS=1000 cargo test --release --test it kills -- --nocapture` is the
 //! long run.
@@ -19,21 +19,21 @@ use crate::child::{self, Satellite};
 
 const TASKS: [&str; 3] = ["t1", "t2", "t3"];
 const ORPHANS: [&str; 3] = ["Leave", "Fail", "Rerun"];
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a platform holds back what it was asked, or its answer.
+/// How long the platform delays a request or its response.
 const HELD: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy)]
 enum Kill {
-    /// At a step of the worker's own, when it comes to it for the nth time.
+    /// When the worker reaches this kill point for the nth time.
     Step(&'static str, u32),
     InTheHandler,
-    /// While the nth mark of a task is at the platform, before or after it is done.
+    /// While the platform handles the nth status update, before or after applying it.
     AtThePlatform(u32, When),
-    /// So many milliseconds after the start.
+    /// Up to this many milliseconds after the start.
     After(u64),
-    /// While a stop waits for the last results.
+    /// While a stop delivers the last results.
     InTheDrain,
 }
 
@@ -43,8 +43,8 @@ enum When {
     AfterItIsDone,
 }
 
-/// What is killed where. `true`: the handler may have been under way, so that only
-/// the user can say what becomes of the task.
+/// The kill points. `true`: the handler may have been running, so that
+/// [`OnOrphan`](satellite_sdk::OnOrphan) decides what happens to the task.
 const MATRIX: &[(&str, Kill, bool)] = {
     use Kill::{After, AtThePlatform, InTheDrain, InTheHandler, Step};
     use When::{AfterItIsDone, BeforeItIsDone};
@@ -111,7 +111,7 @@ const MATRIX: &[(&str, Kill, bool)] = {
 };
 
 #[test]
-fn no_kill_loses_a_result_or_runs_a_handler_twice() {
+fn kills_lose_no_result_and_run_no_handler_twice() {
     let wanted = std::env::var("SATELLITE_KILLS").map_or(60, |n| n.parse::<u32>().unwrap());
     let mut rows: BTreeMap<usize, Row> = BTreeMap::new();
     for n in 0..wanted as usize {
@@ -120,31 +120,31 @@ fn no_kill_loses_a_result_or_runs_a_handler_twice() {
         let scene = Scene::new(on_orphan);
         let killed = scene.kill(kill, n as u64);
         let ends = scene.recover();
-        let told = format!("{name}, {on_orphan}, kill {n}: {ends:?}");
+        let context = format!("{name}, {on_orphan}, kill {n}: {ends:?}");
         let row = rows.entry(n % MATRIX.len()).or_default();
         row.kills += u32::from(killed);
         assert!(
             killed || matches!(kill, Kill::After(_)),
-            "not killed: {told}"
+            "not killed: {context}"
         );
         for (task, end) in &ends {
-            assert!(end.reports_agree, "{task}: {told}");
+            assert!(end.reports_agree, "{task}: {context}");
             let most = if on_orphan == "Rerun" && may_leave {
                 2
             } else {
                 1
             };
-            assert!(end.runs <= most, "{task} ran too often: {told}");
+            assert!(end.runs <= most, "{task} ran too often: {context}");
             match end.status.as_str() {
                 "done" => row.done += 1,
                 "failed" if on_orphan == "Fail" && may_leave => row.failed += 1,
                 "running" if on_orphan == "Leave" && may_leave => row.left += 1,
-                _ => panic!("{task}: {told}"),
+                _ => panic!("{task}: {context}"),
             }
-            assert!(end.status != "done" || end.runs > 0, "{task}: {told}");
+            assert!(end.status != "done" || end.runs > 0, "{task}: {context}");
         }
         let unfinished = ends.values().filter(|end| end.status != "done").count();
-        assert!(unfinished <= 1, "one task at a time: {told}");
+        assert!(unfinished <= 1, "one task at a time: {context}");
     }
     println!("{}", table(&rows));
 }
@@ -164,7 +164,7 @@ struct End {
     reports_agree: bool,
 }
 
-/// A platform with tasks, and the folders of one satellite.
+/// A platform with tasks, and the folder of one satellite.
 struct Scene {
     platform: MockPlatform,
     folder: TempDirectory,
@@ -204,7 +204,7 @@ impl Scene {
         command
     }
 
-    /// Runs a process and kills it there. False when it was at its end already.
+    /// Runs a process and kills it there. Returns false if it had already exited.
     fn kill(&self, kill: Kill, n: u64) -> bool {
         let mut command = self.command();
         match kill {
@@ -236,10 +236,10 @@ impl Scene {
             Kill::AtThePlatform(nth, _) => {
                 self.wait_for_marks(nth as usize);
                 satellite.signal("KILL");
-                thread::sleep(HELD); // what it sent is done after its death
+                thread::sleep(HELD); // the platform applies its request after its death
             }
             Kill::After(most) => {
-                // Until it has begun to be itself; then anywhere.
+                // Wait until it has started, then kill it at any point.
                 satellite.line("polls");
                 thread::sleep(Duration::from_micros(n * 7919 % (most * 1000)));
                 satellite.signal("KILL");
@@ -251,7 +251,7 @@ impl Scene {
     }
 
     fn stop_with_a_result_waiting(&self, satellite: &mut Satellite) {
-        self.wait_for_marks(6); // all is done
+        self.wait_for_marks(6); // all tasks are done
         self.platform
             .fault(Fault::Stall(Duration::ZERO))
             .on("POST", "/status");
@@ -267,18 +267,18 @@ impl Scene {
     }
 
     fn wait_for_marks(&self, count: usize) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let marks = || {
             let requests = self.platform.requests();
             requests.iter().filter(|r| r.method == "POST").count()
         };
         while marks() < count {
-            assert!(begun.elapsed() < PATIENCE, "{} marks", marks());
+            assert!(started.elapsed() < TIMEOUT, "{} marks", marks());
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// A new process in the same place, until it has nothing left to do.
+    /// Runs a new process with the same folder until it is idle.
     fn recover(&self) -> BTreeMap<&'static str, End> {
         let mut satellite = child::start(self.command());
         let (status, _) = satellite.end();
@@ -288,7 +288,7 @@ impl Scene {
         all.filter(|id| self.platform.task(id).is_some())
             .map(|id| {
                 let mut reports = self.platform.results_reported(id);
-                reports.retain(|result| !result.is_null()); // a claim brings none
+                reports.retain(|result| !result.is_null()); // a claim has no result
                 let end = End {
                     status: self.platform.status(id),
                     runs: runs.lines().filter(|line| *line == id).count(),
@@ -316,7 +316,7 @@ fn table(rows: &BTreeMap<usize, Row>) -> String {
     let kills: u32 = rows.values().map(|row| row.kills).sum();
     writeln!(
         table,
-        "{kills} kills, no result lost, no handler run twice unasked"
+        "{kills} kills, no result lost, no handler run twice without OnOrphan::Rerun"
     )
     .unwrap();
     table
