@@ -35,7 +35,7 @@ struct Add {
 /// The satellite. The rest of this file only displays what it does.
 fn satellite(platform: &MockPlatform) -> Builder {
     let warming: Arc<Mutex<Vec<Later>>> = Arc::default();
-    let begun = Arc::clone(&warming);
+    let started = Arc::clone(&warming);
     platform
         .worker()
         .health(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
@@ -55,7 +55,7 @@ fn satellite(platform: &MockPlatform) -> Builder {
         })
         // Deferred: periodic work completes it while other tasks run.
         .handler("warm_up", move |_: Task, cx: &Context| {
-            if let (Some(later), Ok(mut warming)) = (cx.later(), begun.lock()) {
+            if let (Some(later), Ok(mut warming)) = (cx.later(), started.lock()) {
                 warming.push(later);
             }
             done(())

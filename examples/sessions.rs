@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 #[derive(Default, Serialize, Deserialize)]
 struct Table {
     sessions: BTreeMap<String, Session>,
-    begun: u64,
+    opened: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,8 +44,8 @@ impl Processor for Sessions {
         for n in cx.run_loop(Duration::from_secs(1)) {
             // Hold the guard for the whole step: a save never sees half of it.
             let mut table = cx.state();
-            table.begun += 1;
-            let name = format!("session-{}", table.begun);
+            table.opened += 1;
+            let name = format!("session-{}", table.opened);
             table.sessions.insert(name, Session { last_seen: now() });
             let oldest = now().saturating_sub(self.longest.as_secs());
             table.sessions.retain(|_, s| s.last_seen >= oldest);
@@ -59,7 +59,7 @@ impl Processor for Sessions {
         log::info!(
             "{} of {} sessions are still open",
             table.sessions.len(),
-            table.begun
+            table.opened
         );
         Ok(())
     }
@@ -68,10 +68,10 @@ impl Processor for Sessions {
         match from {
             1 => {
                 let names: Vec<String> = serde_json::from_value(state["sessions"].clone())?;
-                let begun = names.len();
+                let opened = names.len();
                 let session = |name| (name, json!({ "last_seen": now() }));
                 let sessions: serde_json::Map<_, _> = names.into_iter().map(session).collect();
-                Ok(json!({ "sessions": sessions, "begun": begun }))
+                Ok(json!({ "sessions": sessions, "opened": opened }))
             }
             _ => Ok(state),
         }

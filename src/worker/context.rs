@@ -158,10 +158,10 @@ impl Context {
     /// use std::time::Duration;
     ///
     /// let warming: Arc<Mutex<Vec<Later>>> = Arc::default();
-    /// let begun = Arc::clone(&warming);
+    /// let started = Arc::clone(&warming);
     /// Builder::new()
     ///     .handler("deploy", move |_: Task, cx: &Context| {
-    ///         begun.lock().unwrap().extend(cx.later());
+    ///         started.lock().unwrap().extend(cx.later());
     ///         satellite_sdk::done(())
     ///     })
     ///     .every(Duration::from_secs(1), move |_: &Context| {

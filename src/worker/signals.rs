@@ -154,7 +154,7 @@ fn returned(ended: &Receiver<()>, within: Duration) -> bool {
 
 fn end_process(shared: &Shared, why: &str) -> ! {
     shared.discard_results.store(true, Ordering::SeqCst);
-    log::warn!("{why} ends the process while a task is running");
+    log::warn!("{why} ends the process while work is in progress");
     log::logger().flush();
     #[cfg(target_os = "linux")]
     super::children::terminate_descendants();

@@ -250,7 +250,7 @@ impl Satellite {
             match answer {
                 Ok(()) => {
                     self.shared.journal().over(&report.task_id);
-                    kill_point("report noted");
+                    kill_point("report recorded");
                     self.delivered(report);
                 }
                 Err(e) if e.is_final() || e.is_too_large() => {

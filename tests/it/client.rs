@@ -69,7 +69,7 @@ fn a_claim_marks_the_task_running_and_fails_for_a_missing_task() {
     assert_eq!(platform.status("t"), "running");
     assert!(
         client.claim_task("t").unwrap(),
-        "the platform takes the mark twice"
+        "the platform accepts the status twice"
     );
     assert!(!client.claim_task(ABSENT).unwrap());
 }
@@ -99,12 +99,12 @@ fn the_status_names_of_the_python_kit_are_accepted() {
     client.update_task_status("t", "processing", "").unwrap();
     assert_eq!(platform.status("t"), "running");
     client
-        .update_task_status("t", "completed", "all is well")
+        .update_task_status("t", "completed", "finished")
         .unwrap();
     assert_eq!(platform.status("t"), "done");
     assert_eq!(
         platform.result("t"),
-        json!({ "reason": "all is well", "error": "all is well" })
+        json!({ "reason": "finished", "error": "finished" })
     );
 }
 

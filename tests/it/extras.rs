@@ -76,7 +76,7 @@ fn a_download_returns_length_hash_and_progress() {
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         1,
-        "nothing is left beside it"
+        "no other file remains"
     );
 }
 
@@ -302,7 +302,7 @@ fn a_later_call_for_another_target_or_without_a_state_folder_restarts() {
     assert_eq!(
         parts(state.path()).len(),
         2,
-        "that of the first is still there"
+        "the first partial download is kept"
     );
 }
 
@@ -488,7 +488,7 @@ fn a_download_is_resumed_after_its_process_is_killed() {
     let end = Instant::now() + Duration::from_secs(60);
     let is_mark = |path: &PathBuf| path.extension() == Some("mark".as_ref());
     while !parts(state.path()).iter().any(is_mark) {
-        assert!(Instant::now() < end, "nothing is kept");
+        assert!(Instant::now() < end, "no partial download is kept");
         thread::sleep(Duration::from_millis(1));
     }
     killed.kill().unwrap();

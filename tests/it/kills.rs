@@ -28,26 +28,26 @@ const HELD: Duration = Duration::from_millis(100);
 enum Kill {
     /// When the worker reaches this kill point for the nth time.
     Step(&'static str, u32),
-    InTheHandler,
+    InHandler,
     /// While the platform handles the nth status update, before or after applying it.
     AtThePlatform(u32, When),
     /// Up to this many milliseconds after the start.
     After(u64),
     /// While a stop delivers the last results.
-    InTheDrain,
+    InDrain,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum When {
-    BeforeItIsDone,
-    AfterItIsDone,
+    BeforeApplying,
+    AfterApplying,
 }
 
 /// The kill points. `true`: the handler may have been running, so that
 /// [`OnOrphan`](satellite_sdk::OnOrphan) decides what happens to the task.
 const MATRIX: &[(&str, Kill, bool)] = {
-    use Kill::{After, AtThePlatform, InTheDrain, InTheHandler, Step};
-    use When::{AfterItIsDone, BeforeItIsDone};
+    use Kill::{After, AtThePlatform, InDrain, InHandler, Step};
+    use When::{AfterApplying, BeforeApplying};
     &[
         ("at the start", Step("start", 1), false),
         ("before the claim is written", Step("journal", 1), false),
@@ -59,29 +59,25 @@ const MATRIX: &[(&str, Kill, bool)] = {
         ("claim on the disk", Step("journal on the disk", 1), false),
         ("before the claim is sent", Step("claim", 1), false),
         (
-            "claim arrived, not done",
-            AtThePlatform(1, BeforeItIsDone),
+            "claim received, not applied",
+            AtThePlatform(1, BeforeApplying),
             false,
         ),
         (
-            "claim done, no answer",
-            AtThePlatform(1, AfterItIsDone),
+            "claim applied, no response",
+            AtThePlatform(1, AfterApplying),
             false,
         ),
         ("claim answered", Step("claim answered", 1), false),
-        ("before the beginning is written", Step("journal", 2), false),
+        ("before the start is written", Step("journal", 2), false),
         (
-            "beginning written, not synced",
+            "start written, not synced",
             Step("journal written", 2),
             true,
         ),
-        (
-            "beginning on the disk",
-            Step("journal on the disk", 2),
-            true,
-        ),
+        ("start on the disk", Step("journal on the disk", 2), true),
         ("before the handler", Step("handler", 1), true),
-        ("in the handler", InTheHandler, true),
+        ("in the handler", InHandler, true),
         ("handler returned", Step("handler returned", 1), true),
         ("before the result is written", Step("journal", 3), true),
         (
@@ -92,19 +88,19 @@ const MATRIX: &[(&str, Kill, bool)] = {
         ("result on the disk", Step("journal on the disk", 3), false),
         ("before the report is sent", Step("report", 1), false),
         (
-            "report arrived, not done",
-            AtThePlatform(2, BeforeItIsDone),
+            "report received, not applied",
+            AtThePlatform(2, BeforeApplying),
             false,
         ),
         (
-            "report done, no answer",
-            AtThePlatform(2, AfterItIsDone),
+            "report applied, no response",
+            AtThePlatform(2, AfterApplying),
             false,
         ),
         ("report answered", Step("report answered", 1), false),
-        ("report noted", Step("report noted", 1), false),
+        ("report recorded", Step("report recorded", 1), false),
         ("in the second task", Step("claim answered", 2), false),
-        ("in a drain", InTheDrain, false),
+        ("in a drain", InDrain, false),
         ("0 to 3 ms after the start", After(3), true),
         ("0 to 8 ms after the start", After(8), true),
     ]
@@ -211,7 +207,7 @@ impl Scene {
             Kill::Step(name, times) => {
                 command.env("SATELLITE_KILL_AT", format!("{name}#{times}"));
             }
-            Kill::InTheHandler => {
+            Kill::InHandler => {
                 command.env("CHILD_KILL_IN_HANDLER", "1");
             }
             Kill::AtThePlatform(nth, when) => {
@@ -220,12 +216,12 @@ impl Scene {
                     .on("POST", "/status")
                     .times(nth - 1);
                 let held = match when {
-                    When::BeforeItIsDone => Fault::Stall(HELD),
-                    When::AfterItIsDone => Fault::SlowAnswer(HELD),
+                    When::BeforeApplying => Fault::Stall(HELD),
+                    When::AfterApplying => Fault::SlowAnswer(HELD),
                 };
                 self.platform.fault(held).on("POST", "/status");
             }
-            Kill::InTheDrain => {
+            Kill::InDrain => {
                 command.env("CHILD_DRAIN_MS", "10000");
                 command.env_remove("CHILD_UNTIL_IDLE");
             }
@@ -244,8 +240,8 @@ impl Scene {
                 thread::sleep(Duration::from_micros(n * 7919 % (most * 1000)));
                 satellite.signal("KILL");
             }
-            Kill::InTheDrain => self.stop_with_a_result_waiting(&mut satellite),
-            Kill::Step(..) | Kill::InTheHandler => {}
+            Kill::InDrain => self.stop_with_a_result_waiting(&mut satellite),
+            Kill::Step(..) | Kill::InHandler => {}
         }
         satellite.end().0.signal() == Some(9)
     }

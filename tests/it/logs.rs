@@ -202,7 +202,7 @@ fn a_missing_state_folder_is_logged_once() {
 
 #[test]
 fn a_problem_is_logged_when_it_starts_and_when_it_ends() {
-    recorder::record();
+    crate::secrecy::record();
     let platform = MockPlatform::start();
     let clock = ManualClock::default();
     let minute = Duration::from_secs(60);
@@ -210,6 +210,7 @@ fn a_problem_is_logged_when_it_starts_and_when_it_ends() {
         .worker()
         .clock(clock.clone())
         .poll_interval(Duration::from_secs(2))
+        .handler("echo", |task: Task| done(task.payload))
         .build()
         .unwrap();
     let lines = |text: &str| {

@@ -260,6 +260,7 @@ fn run_for_continues_where_the_previous_call_ended() {
         .worker()
         .poll_interval(10 * SECOND)
         .clock(clock.clone())
+        .handler("echo", |task: Task| done(task.payload))
         .build()
         .unwrap();
     for _ in 0..60 {

@@ -249,6 +249,6 @@ fn empty_polls_are_logged_at_debug_level_only() {
 }
 
 /// Records every line at trace level, with the task's id.
-fn record() {
+pub fn record() {
     TaskLog::new(recorder::recorder()).install(log::LevelFilter::Trace);
 }

@@ -235,14 +235,17 @@ fn a_dropped_later_fails_its_task() {
         })
         .handler("errs", |_: Task, cx: &Context| {
             let _later = cx.later();
-            Err::<(), _>("it did not even begin")
+            Err::<(), _>("the process did not start")
         })
         .handler("fails", |_: Task, cx: &Context| {
             cx.later().unwrap().fail("the model never came up");
             done(())
         }));
     assert_eq!(platform.result("dropped")["reason"], "no answer");
-    assert_eq!(platform.result("errs")["reason"], "it did not even begin");
+    assert_eq!(
+        platform.result("errs")["reason"],
+        "the process did not start"
+    );
     assert_eq!(
         platform.result("fails")["reason"],
         "the model never came up"
@@ -263,12 +266,15 @@ fn a_deferred_result_can_come_from_another_thread() {
             let later = cx.later().unwrap();
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(50));
-                later.done("from afar");
+                later.done("from another thread");
             });
             done(())
         })
         .every(Duration::from_millis(20), |_: &Context| done(())));
-    assert_eq!(platform.result("t"), json!({ "result": "from afar" }));
+    assert_eq!(
+        platform.result("t"),
+        json!({ "result": "from another thread" })
+    );
 }
 
 #[test]
@@ -327,7 +333,7 @@ fn two_thousand_tasks_in_one_poll_each_run_once() {
 
 #[test]
 fn a_result_over_the_limit_is_truncated_with_a_warning() {
-    recorder::record();
+    crate::secrecy::record();
     let platform = MockPlatform::start();
     for id in ["just-fits", "one-too-many", "ten-megabytes", "long-failure"] {
         platform.add_task(mock_task(id, "big", json!({})));
