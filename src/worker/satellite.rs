@@ -139,7 +139,8 @@ impl Satellite {
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
-    /// let mut satellite = mock.worker().build()?;
+    /// # let echo = |task: satellite_sdk::Task| satellite_sdk::done(task.payload);
+    /// let mut satellite = mock.worker().handler("echo", echo).build()?;
     /// let health = satellite.health().clone();
     /// assert!(health.problems().contains_key("platform"), "not polled yet");
     /// satellite.run_until_idle()?;

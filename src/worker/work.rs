@@ -57,7 +57,7 @@ impl Satellite {
             let never_started = progress == Some(Progress::Claiming);
             match never_started {
                 true => log::info!(
-                    "task {} was claimed but not started before a crash",
+                    "task {} was claimed but not started by an earlier process",
                     task.id
                 ),
                 false => log::warn!("task {} was left running by a killed process", task.id),

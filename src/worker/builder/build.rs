@@ -1,12 +1,12 @@
 //! Handlers, behaviour, and building the satellite.
 
-use super::Builder;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::Builder;
 use crate::luml::{PlatformClient, Registration, Task, capabilities_of, is_choosable};
 use crate::settings::Draft;
 use crate::worker::context::{Context, Shared};
