@@ -1,5 +1,5 @@
-//! An async handler, run by a `block_on` of your choice: here pollster's; with
-//! tokio it would be `move |future| runtime.block_on(future)`.
+//! An async handler, run by a `block_on` of your choice. This example uses pollster;
+//! with tokio it would be `move |future| runtime.block_on(future)`.
 
 use satellite_sdk::{Builder, Context, Exit, Task, done};
 

@@ -1,9 +1,9 @@
-//! Rents a GPU, deploys a container on it, follows its log to the end, and gives
-//! the GPU back. Runs on a Basilica of its own:
+//! Rents a GPU, deploys a container on it, follows its log to the end, and releases
+//! the GPU. Runs against a mock server:
 //!
 //!     cargo run --example basilica_deploy
 //!
-//! For the real one, take `BasilicaClient::from_env()` in place of the mock's
+//! For the real service, use `BasilicaClient::from_env()` instead of the mock's
 //! client, and set `BASILICA_API_TOKEN`.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn main() -> satellite_sdk::Result<()> {
         "saved",
     ];
     mock.script(&lines, Duration::from_millis(150));
-    mock.give_up_log(200); // as the real gateway does: nothing of it is to be seen below
+    mock.give_up_log(200); // like the real gateway; the client hides it by reconnecting
     let basilica = mock.client();
 
     let filters = ExecutorFilters::default()
@@ -30,7 +30,7 @@ fn main() -> satellite_sdk::Result<()> {
         .min_gpu_memory_gb(80);
     let executors = basilica.executors().find(&filters)?;
     println!("{} machines with an H100", executors.len());
-    let executor = executors.first().ok_or("no machine is to be had")?;
+    let executor = executors.first().ok_or("no machine is available")?;
 
     let resources = ResourceRequirements::builder()
         .cpu_cores(4.0)
@@ -47,13 +47,13 @@ fn main() -> satellite_sdk::Result<()> {
     let deployment = deployments.deploy(&config)?;
     println!("deployed {} on {}", deployment.id, executor.id);
     if let Some(ssh) = &deployment.ssh_access {
-        println!("enter it with: {ssh}");
+        println!("connect with: {ssh}");
     }
 
     let mut log = deployments.logs(&deployment.id, true)?;
     for line in &mut log {
         println!("  {}", line?);
     }
-    println!("the log is over: {:?}", log.ended());
+    println!("the log has ended: {:?}", log.ended());
     deployments.stop(&deployment.id)
 }

@@ -1,5 +1,5 @@
-//! A satellite that trains on its own GPU, and rents one where it has none: the
-//! platform sees no difference. Platform and Basilica are its own:
+//! A satellite that trains on a local GPU, or rents one if there is none. The platform
+//! sees no difference. Runs against a mock platform and a mock Basilica:
 //!
 //!     cargo run --example burst
 
@@ -24,22 +24,22 @@ struct Training {
 
 fn train(task: Training, basilica: &BasilicaClient, cx: &Context) -> Result<Value> {
     match Path::new("/dev/nvidia0").exists() {
-        true => train_here(&task),
-        false => train_elsewhere(&task, basilica, cx),
+        true => train_locally(&task),
+        false => train_remotely(&task, basilica, cx),
     }
 }
 
-fn train_here(task: &Training) -> Result<Value> {
+fn train_locally(task: &Training) -> Result<Value> {
     let mut docker = Command::new("docker");
     docker.args(["run", "--rm", "--gpus", "all", &task.image]);
     let output = docker.args(&task.command).output()?;
     match output.status.success() {
-        true => done(json!({ "where": "here" })),
+        true => done(json!({ "where": "local" })),
         false => Err(Error::new(String::from_utf8_lossy(&output.stderr))),
     }
 }
 
-fn train_elsewhere(task: &Training, basilica: &BasilicaClient, cx: &Context) -> Result<Value> {
+fn train_remotely(task: &Training, basilica: &BasilicaClient, cx: &Context) -> Result<Value> {
     let config = DeploymentConfig::builder()
         .gpu(GpuRequirements::new(1, task.gpu_memory_gb))
         .image(&task.image)
@@ -47,19 +47,19 @@ fn train_elsewhere(task: &Training, basilica: &BasilicaClient, cx: &Context) -> 
         .no_ssh(true)
         .build()?;
     let deployment = deploy(basilica, &config)?;
-    log::info!("no GPU here: {} trains elsewhere", deployment.id);
+    log::info!("no local GPU: training on deployment {}", deployment.id);
     let trained = follow(&deployment, basilica, cx);
-    // A GPU that nobody gives back costs on, whatever came of the training.
+    // Stop the rental even if the training failed: it costs until it is stopped.
     match basilica.deployments().stop(&deployment.id) {
         Err(error) if !error.is_not_found() => {
-            log::error!("{} may cost on: {error}", deployment.id)
+            log::error!("{} may still cost money: {error}", deployment.id)
         }
         _ => {}
     }
-    done(json!({ "where": deployment.id, "said": trained? }))
+    done(json!({ "where": deployment.id, "last_line": trained? }))
 }
 
-/// One whose answer was lost is looked for, not made again.
+/// If the response was lost, looks for the deployment instead of creating a second one.
 fn deploy(basilica: &BasilicaClient, config: &DeploymentConfig) -> Result<Deployment> {
     basilica.deployments().deploy(config).or_else(|error| {
         if !error.is_outcome_unknown() {
@@ -70,7 +70,7 @@ fn deploy(basilica: &BasilicaClient, config: &DeploymentConfig) -> Result<Deploy
     })
 }
 
-/// The last line, when it is over; a stop of the satellite ends the waiting.
+/// Returns the last line of the log when it ends. A stop of the satellite cancels the wait.
 fn follow(deployment: &Deployment, basilica: &BasilicaClient, cx: &Context) -> Result<String> {
     let cancel = Cancel::new();
     let basilica = basilica.cancelled_by(&cancel)?;

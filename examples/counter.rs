@@ -1,5 +1,4 @@
-//! The smallest processor: a counter that goes on counting, however its
-//! process ends.
+//! The smallest processor: a counter that continues after a restart or a crash.
 //!
 //! `cargo run --example counter`
 use satellite_sdk::{Exit, state::App};

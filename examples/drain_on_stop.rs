@@ -1,5 +1,5 @@
-//! On SIGTERM the task at hand may finish, for half a minute at the most; its
-//! handler looks at `is_stopping` between two steps to be done sooner.
+//! On SIGTERM the running task has up to 30 seconds to finish. Its handler checks for
+//! the stop between two steps, to finish sooner.
 
 use std::time::Duration;
 

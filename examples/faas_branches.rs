@@ -1,5 +1,5 @@
-//! Prepares a state once and tests ten things from it at the same time, each in a
-//! branch of its own. Runs on a FaaS of its own, which really runs them:
+//! Prepares a snapshot once and runs ten tests from it in parallel, each in its own
+//! branch. Runs against a mock FaaS, which executes the commands locally:
 //!
 //!     cargo run --example faas_branches
 
@@ -42,6 +42,6 @@ fn main() -> satellite_sdk::Result<()> {
         .snapshots()
         .restore(&base.id)?
         .execute("cat project/state")?;
-    print!("the snapshot is still {}", untouched.ok()?.stdout);
+    print!("the snapshot is unchanged: {}", untouched.ok()?.stdout);
     faas.snapshots().delete(&base.id)
 }

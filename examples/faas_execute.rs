@@ -1,9 +1,9 @@
-//! Runs commands elsewhere, from one line to all the options. Runs on a FaaS of
-//! its own, which really runs them:
+//! Runs remote commands, from a one-liner to all options. Runs against a mock FaaS,
+//! which executes the commands locally:
 //!
 //!     cargo run --example faas_execute
 //!
-//! For a real one, take `FaasClient::from_env()` in place of the mock's client, and
+//! For a real service, use `FaasClient::from_env()` instead of the mock's client, and
 //! set `FAAS_ENDPOINT`.
 
 use std::time::Duration;

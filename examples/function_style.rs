@@ -1,4 +1,4 @@
-//! A processor as one function, which asks for the state where it needs it.
+//! A processor as a single function, which accesses the state where it needs it.
 //!
 //! `cargo run --example function_style`
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use satellite_sdk::state::{App, ExecutionContext};
 use satellite_sdk::{Exit, Result};
 
-/// How often each word came.
+/// The number of occurrences of each word.
 type Words = BTreeMap<String, u64>;
 
 const TEXT: &str = "the quick brown fox jumps over the lazy dog";
@@ -18,12 +18,12 @@ fn count(cx: &ExecutionContext<Words>) -> Result<()> {
         .config()
         .remove("TEXT")
         .unwrap_or_else(|| TEXT.to_owned());
-    for turn in cx.run_loop(Duration::from_millis(500)) {
-        let word = text.split_whitespace().cycle().nth(turn as usize);
-        let word = word.ok_or("there is no word in TEXT")?;
+    for n in cx.run_loop(Duration::from_millis(500)) {
+        let word = text.split_whitespace().cycle().nth(n as usize);
+        let word = word.ok_or("TEXT contains no words")?;
         *cx.state().entry(word.to_owned()).or_default() += 1;
-        if turn % 20 == 19 || cx.is_migration_imminent() {
-            cx.checkpoint()?; // beside the regular ones
+        if n % 20 == 19 || cx.is_migration_imminent() {
+            cx.checkpoint()?; // in addition to the regular ones
         }
     }
     println!("{:?}", cx.state());

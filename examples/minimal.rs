@@ -1,4 +1,4 @@
-//! The smallest satellite: it wants `LUML_SATELLITE_TOKEN` and nothing else.
+//! The smallest satellite. It only requires `LUML_SATELLITE_TOKEN`.
 use satellite_sdk::{Builder, Exit, Task, done};
 
 fn main() -> Exit {

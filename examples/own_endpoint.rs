@@ -1,5 +1,5 @@
-//! A call that this kit does not know, added to the client by a trait of one's
-//! own: token, kept connection, deadline and resending come with it.
+//! Adds a custom API call to the client with an extension trait. It uses the client's
+//! token, connection pool, deadline and retries.
 
 use satellite_sdk::{Builder, Context, Exit, PlatformClient, Result, Task, done};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ impl Quotas for PlatformClient {
 fn train(task: Task, cx: &Context) -> Result<String> {
     let left = match cx.platform().quota("mine") {
         Ok(quota) => quota.gpu_hours_left,
-        // A platform of another age: do without.
+        // An older platform without this endpoint: continue without a quota.
         Err(e) if e.is_unsupported() => f64::INFINITY,
         Err(e) => return Err(e),
     };

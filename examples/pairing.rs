@@ -1,6 +1,6 @@
-//! From a pairing code to a token, for platforms that exchange them:
-//! `cargo run --example pairing -- CODE [PLATFORM_URL]`. The token goes to
-//! stdout and nowhere else.
+//! Exchanges a pairing code for a token, on platforms that support it:
+//! `cargo run --example pairing -- CODE [PLATFORM_URL]`. The token is printed to
+//! stdout only.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match satellite_sdk::pair(&code, url) {
         Ok(token) => {
             println!("{}", token.expose());
-            eprintln!("keep it as LUML_SATELLITE_TOKEN, in a file that only you can read");
+            eprintln!("store it as LUML_SATELLITE_TOKEN, in a file that only you can read");
             ExitCode::SUCCESS
         }
         Err(error) => {

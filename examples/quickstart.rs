@@ -1,5 +1,5 @@
-//! The whole idea in one run, with no account and no network: a platform on
-//! loopback, a worker on it, seven tasks over real HTTP.
+//! A complete demo without an account or network access: a mock platform on
+//! loopback, a worker, and seven tasks over real HTTP.
 //!
 //! `cargo run --example quickstart`
 
@@ -32,10 +32,10 @@ struct Add {
     b: i64,
 }
 
-/// The satellite: everything below is about showing what it does.
+/// The satellite. The rest of this file only displays what it does.
 fn satellite(platform: &MockPlatform) -> Builder {
     let warming: Arc<Mutex<Vec<Later>>> = Arc::default();
-    let begun = Arc::clone(&warming);
+    let started = Arc::clone(&warming);
     platform
         .worker()
         .health(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
@@ -53,9 +53,9 @@ fn satellite(platform: &MockPlatform) -> Builder {
             let at = task.payload["at"].as_u64().unwrap_or(0);
             done([1, 2, 3][at as usize])
         })
-        // Answered later, by periodic work, while other tasks go on.
+        // Deferred: periodic work completes it while other tasks run.
         .handler("warm_up", move |_: Task, cx: &Context| {
-            if let (Some(later), Ok(mut warming)) = (cx.later(), begun.lock()) {
+            if let (Some(later), Ok(mut warming)) = (cx.later(), started.lock()) {
                 warming.push(later);
             }
             done(())
@@ -69,7 +69,7 @@ fn satellite(platform: &MockPlatform) -> Builder {
 
 fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
-    // One task panics on purpose; the table says so.
+    // One task panics on purpose; the table shows it.
     std::panic::set_hook(Box::new(|_| {}));
 
     let platform = MockPlatform::start();
@@ -95,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         reports.push(reported.recv_timeout(Duration::from_secs(10))?);
     }
     for path in ["/healthz", "/readyz"] {
-        println!("{path}: {}", ask(health, path)?);
+        println!("{path}: {}", get(health, path)?);
     }
     stop.stop();
     worker.join().map_err(|_| "the worker panicked")??;
@@ -126,14 +126,14 @@ fn print_table(platform: &MockPlatform, reports: &[Report]) {
         let report = reports.iter().find(|r| r.task_id == id);
         let ms = report.map_or(0.0, |r| r.elapsed.as_secs_f64() * 1e3);
         let outcome = platform.status(id);
-        let told = told(&platform.result(id));
-        println!("{id:<7} {task_type:<9} {outcome:<8} {ms:>6.1}  {told}");
+        let summary = summary(&platform.result(id));
+        println!("{id:<7} {task_type:<9} {outcome:<8} {ms:>6.1}  {summary}");
     }
     println!();
 }
 
-/// A result in a few words.
-fn told(result: &Value) -> String {
+/// A one-line summary of a result.
+fn summary(result: &Value) -> String {
     match (result["reason"].as_str(), result["error"].as_str()) {
         (Some(reason), Some(error)) if reason != error => format!("{reason}: {error}"),
         (Some(reason), _) => reason.to_owned(),
@@ -141,7 +141,7 @@ fn told(result: &Value) -> String {
     }
 }
 
-fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;

@@ -1,5 +1,5 @@
-//! A table of sessions, in full control: a migration from the table's first
-//! shape, hooks, and an end that says what is left.
+//! A session table that uses all features of a processor: a migration from an older
+//! schema, startup and shutdown hooks, and handling of a failed restore.
 //!
 //! `cargo run --example sessions`
 
@@ -11,11 +11,11 @@ use satellite_sdk::{Error, Exit, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The first version had only names: `{"sessions": ["ada", "grace"]}`.
+/// Schema 1 had only names: `{"sessions": ["ada", "grace"]}`.
 #[derive(Default, Serialize, Deserialize)]
 struct Table {
     sessions: BTreeMap<String, Session>,
-    begun: u64,
+    opened: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,22 +34,22 @@ impl Processor for Sessions {
 
     fn startup(&mut self, cx: &ExecutionContext<Table>) -> Outcome {
         if let Some(pod) = cx.migrated_from() {
-            log::info!("goes on where {pod} ended");
+            log::info!("continues the state of {pod}");
         }
         log::info!("{} sessions are open", cx.state().sessions.len());
         Ok(())
     }
 
     fn run(&mut self, cx: &ExecutionContext<Table>) -> Outcome {
-        for turn in cx.run_loop(Duration::from_secs(1)) {
-            // One guard for the whole step: it is saved whole or not at all.
+        for n in cx.run_loop(Duration::from_secs(1)) {
+            // Hold the guard for the whole step: a save never sees half of it.
             let mut table = cx.state();
-            table.begun += 1;
-            let name = format!("session-{}", table.begun);
+            table.opened += 1;
+            let name = format!("session-{}", table.opened);
             table.sessions.insert(name, Session { last_seen: now() });
             let oldest = now().saturating_sub(self.longest.as_secs());
             table.sessions.retain(|_, s| s.last_seen >= oldest);
-            log::info!("turn {turn}: {} sessions are open", table.sessions.len());
+            log::info!("step {n}: {} sessions are open", table.sessions.len());
         }
         Ok(())
     }
@@ -57,9 +57,9 @@ impl Processor for Sessions {
     fn shutdown(&mut self, cx: &ExecutionContext<Table>) -> Outcome {
         let table = cx.state();
         log::info!(
-            "{} sessions move on, of {}",
+            "{} of {} sessions are still open",
             table.sessions.len(),
-            table.begun
+            table.opened
         );
         Ok(())
     }
@@ -68,17 +68,17 @@ impl Processor for Sessions {
         match from {
             1 => {
                 let names: Vec<String> = serde_json::from_value(state["sessions"].clone())?;
-                let begun = names.len();
+                let opened = names.len();
                 let session = |name| (name, json!({ "last_seen": now() }));
                 let sessions: serde_json::Map<_, _> = names.into_iter().map(session).collect();
-                Ok(json!({ "sessions": sessions, "begun": begun }))
+                Ok(json!({ "sessions": sessions, "opened": opened }))
             }
             _ => Ok(state),
         }
     }
 
     fn on_state_restore_failed(&mut self, _: &ExecutionContext<Table>, error: &Error) -> Remedy {
-        log::error!("everybody has to log in again: {error}");
+        log::error!("all users have to log in again: {error}");
         Remedy::StartFresh
     }
 }

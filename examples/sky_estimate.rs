@@ -1,4 +1,4 @@
-//! What a task would cost, before anything is launched.
+//! Estimates the cost of a task without launching anything.
 //!
 //!     cargo run --example sky_estimate --features skypilot -- task.yaml 24
 
@@ -8,7 +8,7 @@ fn main() -> satellite_sdk::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let file = arguments
         .next()
-        .ok_or("expected a task file, and perhaps hours")?;
+        .ok_or("usage: sky_estimate TASK_FILE [HOURS]")?;
     let hours = arguments
         .next()
         .and_then(|hours| hours.parse().ok())
@@ -27,13 +27,13 @@ fn main() -> satellite_sdk::Result<()> {
             .as_deref()
             .unwrap_or("no accelerators"),
     );
-    let how = if estimate.is_exact {
-        "exactly"
+    let precision = if estimate.is_exact {
+        "exact"
     } else {
         "rounded to cents"
     };
     println!(
-        "{} {currency} an hour ({how}), {:.2} {currency} for {hours} h",
+        "{} {currency} an hour ({precision}), {:.2} {currency} for {hours} h",
         estimate.cost_per_hour,
         estimate.total,
         currency = estimate.currency,

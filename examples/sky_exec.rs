@@ -1,5 +1,5 @@
-//! Runs a command on a cluster, says which job it is, prints both of its streams,
-//! and ends with its exit code.
+//! Runs a command on a cluster, prints the job id, its stdout and its stderr, and
+//! exits with its exit code.
 //!
 //!     cargo run --example sky_exec --features skypilot -- NAME nvidia-smi -L
 
@@ -12,7 +12,7 @@ fn main() -> satellite_sdk::Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     let name = arguments
         .next()
-        .ok_or("expected a cluster's name and a command")?;
+        .ok_or("usage: sky_exec CLUSTER COMMAND...")?;
     let command = arguments.collect::<Vec<_>>().join(" ");
 
     let sky = SkyPilotClient::from_env()?;

@@ -1,6 +1,6 @@
-//! A satellite whose tasks are clusters: `launch` brings one up, `terminate`
-//! takes it down. When the satellite is stopped, waiting ends at once; the
-//! launch goes on at the server, and the task says which request it is.
+//! A satellite whose tasks manage clusters: `launch` starts one, `terminate` deletes
+//! it. When the satellite is stopped, it stops waiting at once; the launch continues
+//! on the server, and the task's error contains the request id.
 //!
 //!     LUML_SATELLITE_TOKEN=… SKYPILOT_API_SERVER_URL=… cargo run --example sky_satellite --features skypilot
 

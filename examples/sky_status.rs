@@ -1,4 +1,4 @@
-//! One's own clusters as a table, or those of all users with their owners.
+//! Prints a table of your own clusters, or those of all users with their owners.
 //!
 //!     cargo run --example sky_status --features skypilot [-- --all-users]
 
@@ -6,8 +6,8 @@ use satellite_sdk::compute::skypilot::{Clusters, SkyPilotClient};
 
 fn main() -> satellite_sdk::Result<()> {
     let all_users = std::env::args().any(|argument| argument == "--all-users");
-    let asked = Clusters::new().all_users(all_users);
-    let clusters = SkyPilotClient::from_env()?.clusters(&asked)?;
+    let query = Clusters::new().all_users(all_users);
+    let clusters = SkyPilotClient::from_env()?.clusters(&query)?;
     println!(
         "{:24} {:8} {:12} {:24} {:>5}  RESOURCES",
         "NAME", "STATUS", "OWNER", "WHERE", "NODES"

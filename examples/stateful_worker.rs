@@ -1,5 +1,5 @@
-//! A worker whose handlers remember: what they count goes on after a restart,
-//! and moves to another host with the processor around it.
+//! A worker whose handlers keep state: the counts survive a restart, and move to
+//! another host with the enclosing processor.
 //!
 //! `LUML_SATELLITE_TOKEN=… cargo run --example stateful_worker`
 

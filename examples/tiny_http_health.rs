@@ -1,4 +1,4 @@
-//! Health endpoints on a tiny_http server that the program has anyway.
+//! Health endpoints on the program's own tiny_http server.
 //!
 //! `cargo run --example tiny_http_health`, then `curl http://127.0.0.1:9000/readyz`.
 
@@ -10,7 +10,7 @@ use tiny_http::{Header, Response, Server};
 fn main() -> Exit {
     let satellite = Builder::new()
         .handler("echo", |task: Task| done(task.payload))
-        .no_health() // not on a port of its own
+        .no_health() // no separate health server
         .build();
     let mut satellite = match satellite {
         Ok(satellite) => satellite,

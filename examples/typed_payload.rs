@@ -1,5 +1,5 @@
-//! A typed payload is checked before the handler runs: a task that does not fit
-//! fails with the reason and the path inside its payload.
+//! A typed payload is validated before the handler runs. If it does not match, the
+//! task fails with the reason and the path inside its payload.
 
 use satellite_sdk::{Builder, Context, Exit, Task};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ struct Sum {
 fn sum(task: Task<Batch>, _: &Context) -> Result<Sum, String> {
     let Batch { rows, scale } = task.payload;
     if rows.is_empty() {
-        return Err("a batch without rows".into());
+        return Err("the batch has no rows".into());
     }
     Ok(Sum {
         rows: rows.len(),

@@ -1,5 +1,5 @@
-//! A door for `tests/fuzz`, there with `--cfg fuzzing` alone: what others send goes
-//! straight to what parses it.
+//! Entry points for `tests/fuzz`, compiled only with `--cfg fuzzing`: they pass
+//! untrusted input directly to its parsers.
 
 use std::net::TcpStream;
 
@@ -13,17 +13,17 @@ use satellite_core::Variables;
 use satellite_core::http::Response;
 use satellite_serve::{Limits, Request};
 
-/// An answer of a platform.
+/// A response of the platform.
 pub fn answer(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Response {
     Response::made(&luml::LUML, status, fields, body)
 }
 
-/// What a poll makes of an answer.
+/// Parses the response to a poll.
 pub fn tasks(answer: Response) -> Result<Vec<Task>> {
     luml::tasks_in(answer)
 }
 
-/// Name, data and id of each event in the body of an answer.
+/// The name, data and id of each event in the body of a response.
 #[cfg(feature = "skypilot")]
 pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>> {
     let events = satellite_core::http::events(answer.into_lines()?);
@@ -35,22 +35,22 @@ pub fn events(answer: Response) -> Result<Vec<(String, String, Option<String>)>>
 #[cfg(feature = "skypilot")]
 pub use satellite_skypilot::{answer as sky_answer, read_log as sky_log};
 
-/// What the platform would be sent for this result of a handler.
+/// The JSON that is sent to the platform for this result of a handler.
 pub fn result(value: Value) -> Option<Value> {
     luml::as_result("task", value)
 }
 
-/// The settings that these variables make.
+/// Reads the settings from these variables.
 pub fn settings(variables: Variables) -> Result<Settings> {
     Draft::default().finish(variables)
 }
 
-/// What a journal of these bytes brings: the results that wait, and all that is kept.
+/// Reads a journal: the undelivered results, and the lines that are kept.
 pub fn journal(bytes: &[u8]) -> (Vec<Report>, Vec<u8>) {
     worker::read_journal(bytes)
 }
 
-/// Serves one connection to its end, in this thread.
+/// Serves one connection until it is closed, in this thread.
 pub fn serve(
     stream: TcpStream,
     limits: &Limits,

@@ -1,9 +1,9 @@
-//! A small synchronous kit for **satellites**: always-on workers that live on
-//! an edge host and do what a platform hands out.
+//! A small synchronous kit for **satellites**: always-on workers that run on an
+//! edge host and process the tasks of a platform.
 //!
 //! A satellite polls the platform, claims a task, runs the handler for its
-//! type, and reports what came of it. It is one static binary without an async
-//! runtime; it starts in milliseconds, waits out outages, and runs under
+//! type, and reports the result. It is one static binary without an async
+//! runtime. It starts in milliseconds, retries during outages, and runs under
 //! systemd.
 //!
 //! ```no_run
@@ -22,25 +22,25 @@
 //! }
 //! ```
 //!
-//! The settings come from the environment (`LUML_SATELLITE_TOKEN` is the only
-//! one required, see [`Settings`]) or from the [`Builder`].
+//! The settings come from the environment (only `LUML_SATELLITE_TOKEN` is required,
+//! see [`Settings`]) or from the [`Builder`].
 //!
-//! # What becomes of a task
+//! # How results are reported
 //!
-//! | the handler | the platform reads |
+//! | the handler | the task's status on the platform |
 //! |---|---|
 //! | returns `Ok(result)` | `done` with the result |
-//! | returns `Err(error)` | `failed` with `{"reason", "error"}`, both the error's text, or those of a [`Failure`] |
-//! | panics | `failed`, the panic's text as the error |
-//! | takes [`Context::later`] and returns `Ok` | `running`, until [`Later::done`] or [`Later::fail`] |
-//! | reports by itself | what it reported |
-//! | never runs, since the payload does not fit | `failed`, with the path inside the payload |
-//! | does not exist | `failed`, or nothing where `LUML_SUPPORTED_TASK_TYPES` says that the type is another's |
+//! | returns `Err(error)` | `failed` with `{"reason", "error"}`: both are the error's text, or those of a [`Failure`] |
+//! | panics | `failed`, with the panic message as the error |
+//! | calls [`Context::later`] and returns `Ok` | `running`, until [`Later::done`] or [`Later::fail`] |
+//! | reports to the platform itself | as reported |
+//! | does not run, because the payload does not match its type | `failed`, with the path inside the payload |
+//! | does not exist | `failed`; or unchanged, if `LUML_SUPPORTED_TASK_TYPES` does not list the type |
 //!
 //! # Testing a handler
 //!
-//! With the feature `testing`, `testing::MockPlatform` is the whole platform
-//! over real HTTP in the process of the test, with faults to switch on.
+//! With the feature `testing`, `testing::MockPlatform` runs a complete mock platform
+//! over real HTTP in the test process, with fault injection.
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -58,20 +58,20 @@
 //!
 //! # Features
 //!
-//! | feature | default | what it brings |
+//! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tls` | yes | https through rustls and ring, with the public roots |
-//! | `health` | yes | `/healthz` and `/readyz` on a thread of their own |
+//! | `health` | yes | `/healthz` and `/readyz` on a separate thread |
 //! | `extras` | | `download_file`, `temp_directory`, `retry` for handlers |
 //! | `skypilot` | | `compute::skypilot`: clusters on any cloud |
 //! | `basilica` | | `compute::basilica`: containers on rented GPUs |
-//! | `faas` | | `compute::faas`: commands run elsewhere |
+//! | `faas` | | `compute::faas`: commands on a function service |
 //! | `serve` | | a strict, bounded HTTP/1.1 server for satellites that answer requests |
-//! | `state` | | `state`: processors, whose state outlives their process and moves with it |
-//! | `s3` | | their states in a bucket |
+//! | `state` | | `state`: processors with persistent state that survives restarts and moves between hosts |
+//! | `s3` | | stores the state of processors in an S3 bucket |
 //! | `metrics` | | `/metrics` on the health thread |
-//! | `stderr-log` | | [`log_to_stderr`]: a logger for programs that bring none |
-//! | `testing` | | the mock platform and a clock that tests drive |
+//! | `stderr-log` | | [`log_to_stderr`]: a logger for programs without their own |
+//! | `testing` | | the mock platform and a simulated clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -88,7 +88,7 @@ mod stderr_log;
 pub mod testing;
 mod worker;
 
-/// Clients for work elsewhere, each a crate of its own.
+/// Clients for remote compute services, each in its own crate.
 pub mod compute {
     #[cfg(feature = "basilica")]
     #[doc(inline)]
@@ -125,7 +125,7 @@ pub use worker::{
     done,
 };
 
-/// The examples of the README are tests as well.
+/// Runs the examples of the README as doctests.
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

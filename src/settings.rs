@@ -1,4 +1,4 @@
-//! `LUML_*` → [`Settings`]: parsed once, all that is wrong named at once.
+//! Reads [`Settings`] from the `LUML_*` variables: once, reporting all errors together.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,40 +8,40 @@ use std::time::Duration;
 use satellite_core::http::{Secret, Trust};
 use satellite_core::{Result, Variables};
 
-/// What a satellite runs with, checked. Made by
-/// [`Builder::build`](crate::Builder::build) from the environment and from what
-/// the builder was told, which goes first.
+/// The validated settings of a satellite.
+/// [`Builder::build`](crate::Builder::build) reads them from the environment; values
+/// set on the builder take precedence.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// `LUML_SATELLITE_TOKEN`: what the platform knows this satellite by.
+    /// `LUML_SATELLITE_TOKEN`: authenticates this satellite to the platform.
     pub token: Secret,
-    /// `LUML_PLATFORM_URL`, without a slash at its end.
+    /// `LUML_PLATFORM_URL`, without a trailing slash.
     pub platform_url: String,
-    /// `LUML_POLL_INTERVAL_SEC`: between two polls that brought nothing.
+    /// `LUML_POLL_INTERVAL_SEC`: the wait after a poll that returned no task.
     pub poll_interval: Duration,
     /// `LUML_MAX_BACKOFF_SEC`: the longest wait after failures.
     pub max_backoff: Duration,
-    /// `LUML_SUPPORTED_TASK_TYPES`: the types that are this satellite's; empty: all.
+    /// `LUML_SUPPORTED_TASK_TYPES`: the task types that this satellite handles; empty: all.
     pub supported_task_types: Vec<String>,
-    /// `LUML_HEALTH_HOST` and `LUML_HEALTH_PORT`; `None` where
-    /// `LUML_HEALTH_ENABLED` is false.
+    /// `LUML_HEALTH_HOST` and `LUML_HEALTH_PORT`; `None` if `LUML_HEALTH_ENABLED` is
+    /// false.
     pub health: Option<SocketAddr>,
-    /// `LUML_BASE_URL`: where the platform reaches this satellite.
+    /// `LUML_BASE_URL`: the URL at which the platform reaches this satellite.
     pub base_url: Option<String>,
-    /// `LUML_CA_FILE`: the authorities to trust in place of the public ones.
+    /// `LUML_CA_FILE`: the certificate authorities to trust instead of the public ones.
     pub ca_file: Option<PathBuf>,
-    /// `LUML_STATE_DIR`, or the first folder of systemd's `STATE_DIRECTORY`: where
-    /// the journal is; `None`: there is none.
+    /// `LUML_STATE_DIR`, or the first folder of systemd's `STATE_DIRECTORY`: the folder
+    /// of the journal; `None`: no journal.
     pub state_dir: Option<PathBuf>,
-    /// Variables that are set and nearly called like a setting, a sentence each:
-    /// the worker logs them when it starts. They change nothing, since another
-    /// program may have variables of the same prefix.
+    /// Warnings about variables whose name is nearly that of a setting, one sentence
+    /// each. The worker logs them when it starts. They are not errors, since another
+    /// program may use variables with the same prefix.
     pub misspelt: Vec<String>,
     pub(crate) trust: Trust,
 }
 
-/// What the builder was told, before the environment fills in the rest.
+/// The values set on the builder; the environment provides the others.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Draft {
     pub(crate) token: Option<Secret>,
@@ -56,12 +56,12 @@ pub(crate) struct Draft {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) plain_http: Option<bool>,
-    /// Whether the state folder can be used, where it is going to be.
+    /// Checks whether the state folder can be used.
     pub(crate) check_state_dir: Option<fn(&Path) -> io::Result<()>>,
 }
 
 impl Draft {
-    /// Takes what is still open from the variables and checks the whole.
+    /// Reads the values that are not set from the variables and validates all of them.
     pub(crate) fn finish(self, mut read: Variables) -> Result<Settings> {
         let token = token(&mut read, self.token).unwrap_or("".into());
         if !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
@@ -134,13 +134,13 @@ impl Draft {
     }
 }
 
-/// What was told; otherwise from the environment, from a file that it names, or
+/// The explicit token; otherwise from the environment, from a file that it names, or
 /// from systemd.
-fn token(read: &mut Variables, told: Option<Secret>) -> Option<Secret> {
+fn token(read: &mut Variables, explicit: Option<Secret>) -> Option<Secret> {
     const NAME: &str = "LUML_SATELLITE_TOKEN";
     let found = read.text(NAME).map(Secret::new);
     let file = path(read, "LUML_SATELLITE_TOKEN_FILE", None);
-    if let Some(token) = told.or(found) {
+    if let Some(token) = explicit.or(found) {
         return Some(token);
     }
     let credential = read
@@ -153,7 +153,7 @@ fn token(read: &mut Variables, told: Option<Secret>) -> Option<Secret> {
         (None, None) => {
             read.problem(
                 NAME,
-                "expected the satellite's token, here, in a file named by \
+                "expected the satellite's token in this variable, in a file named by \
                  LUML_SATELLITE_TOKEN_FILE, or as a systemd credential",
             );
             return None;
@@ -175,9 +175,9 @@ fn token(read: &mut Variables, told: Option<Secret>) -> Option<Secret> {
     }
 }
 
-fn path(read: &mut Variables, name: &str, told: Option<PathBuf>) -> Option<PathBuf> {
+fn path(read: &mut Variables, name: &str, explicit: Option<PathBuf>) -> Option<PathBuf> {
     let found = read.text(name).map(PathBuf::from);
-    told.or(found)
+    explicit.or(found)
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_all_that_is_required() {
+    fn only_the_token_is_required() {
         let settings = settings(&[("LUML_SATELLITE_TOKEN", "t")]).unwrap();
         assert_eq!(settings.platform_url, "https://api.luml.ai");
         assert_eq!(settings.poll_interval, Duration::from_secs(2));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_named_at_once() {
+    fn all_wrong_values_are_reported_together() {
         let wrong = [
             ("LUML_SATELLITE_TOKEN_FILE", "/nowhere/token"),
             ("LUML_PLATFORM_URL", "platform.example"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_of_a_second_are_allowed_and_nonsense_is_not() {
+    fn fractional_seconds_are_accepted_and_invalid_intervals_rejected() {
         let interval = |text| {
             settings(&[
                 ("LUML_SATELLITE_TOKEN", "t"),
@@ -245,32 +245,33 @@ mod tests {
     }
 
     #[test]
-    fn a_token_travels_over_plain_http_on_loopback_only() {
-        let go = |url, extra: &[(&str, &str)]| {
+    fn plain_http_is_accepted_on_loopback_only() {
+        let parse = |url, extra: &[(&str, &str)]| {
             let mut pairs = vec![("LUML_SATELLITE_TOKEN", "t"), ("LUML_PLATFORM_URL", url)];
             pairs.extend(extra);
             settings(&pairs)
         };
-        for fine in [
+        for accepted in [
             "http://127.0.0.1:9000",
             "http://localhost",
             "http://[::1]:80/api",
             "https://platform.example/",
         ] {
-            assert!(go(fine, &[]).is_ok() || !cfg!(feature = "tls"), "{fine}");
+            let is_ok = parse(accepted, &[]).is_ok();
+            assert!(is_ok || !cfg!(feature = "tls"), "{accepted}");
         }
-        for refused in [
+        for rejected in [
             "http://platform.example",
             "http://10.0.0.1:80",
             "http://localhost.evil.example",
         ] {
-            assert!(go(refused, &[]).is_err(), "{refused}");
-            assert!(go(refused, &[("LUML_ALLOW_PLAIN_HTTP", "true")]).is_ok());
+            assert!(parse(rejected, &[]).is_err(), "{rejected}");
+            assert!(parse(rejected, &[("LUML_ALLOW_PLAIN_HTTP", "true")]).is_ok());
         }
     }
 
     #[test]
-    fn neither_a_token_nor_a_password_is_shown() {
+    fn errors_show_neither_a_token_nor_a_password() {
         let message = settings(&[
             ("LUML_SATELLITE_TOKEN", "hush\u{7f}hush"),
             ("LUML_PLATFORM_URL", "https://me:hush@platform.example"),
@@ -281,9 +282,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_builder_was_told_goes_first() {
+    fn values_set_on_the_builder_take_precedence() {
         let draft = Draft {
-            token: Some("told".into()),
+            token: Some("explicit".into()),
             poll_interval: Some(Duration::from_secs(9)),
             ..Draft::default()
         };
@@ -293,12 +294,12 @@ mod tests {
             }))
             .unwrap();
         assert_eq!(settings.poll_interval, Duration::from_secs(9));
-        assert_eq!(settings.token.expose(), "told");
+        assert_eq!(settings.token.expose(), "explicit");
     }
 
     proptest! {
         #[test]
-        fn no_environment_makes_it_panic(values in proptest::collection::vec(".{0,24}", 10)) {
+        fn parsing_never_panics(values in proptest::collection::vec(".{0,24}", 10)) {
             let names = [
                 "LUML_SATELLITE_TOKEN", "LUML_PLATFORM_URL", "LUML_POLL_INTERVAL_SEC",
                 "LUML_MAX_BACKOFF_SEC", "LUML_SUPPORTED_TASK_TYPES", "LUML_HEALTH_PORT",

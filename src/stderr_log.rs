@@ -1,4 +1,4 @@
-//! A logger for programs that bring none: lines on stderr.
+//! A logger to stderr, for programs without their own.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -9,15 +9,14 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use satellite_core::TaskLog;
 
-/// Logs to stderr from now on: warnings and errors, and at level `info` what the
-/// satellite does. The first line of `main`; it does nothing where the program has a
-/// logger already.
+/// Installs a logger that writes to stderr, at level `info`. Call it first in `main`.
+/// Does nothing if the program already has a logger.
 ///
-/// `RUST_LOG` chooses other levels, as in `debug` or `warn,my_crate=debug`. On a
-/// terminal lines have a time (UTC) and colours, unless `NO_COLOR` is set; under
-/// systemd they have journald's priorities. [`TaskLog`] is around it: lines of a
-/// handler bear the id of its task, and control characters are escaped. A panic is
-/// logged as an error, with its backtrace where `RUST_BACKTRACE` asks for one.
+/// `RUST_LOG` sets other levels, as in `debug` or `warn,my_crate=debug`. On a
+/// terminal, lines have a time (UTC) and colours, unless `NO_COLOR` is set; under
+/// systemd they have journald's priorities. The logger is wrapped in [`TaskLog`]: lines
+/// of a handler carry the id of its task, and control characters are escaped. A panic
+/// is logged as an error, with its backtrace if `RUST_BACKTRACE` enables it.
 ///
 /// ```no_run
 /// use satellite_sdk::{Builder, Exit, Task, done};
@@ -30,26 +29,26 @@ use satellite_core::TaskLog;
 /// }
 /// ```
 pub fn log_to_stderr() {
-    let told = env::var("RUST_LOG").unwrap_or_default();
-    let (filter, unknown) = Filter::parse(&told);
-    let level = filter.most();
+    let directives = env::var("RUST_LOG").unwrap_or_default();
+    let (filter, unknown) = Filter::parse(&directives);
+    let level = filter.max_level();
     let is_first = TaskLog::new(Stderr {
         filter,
-        form: Form::of_stderr(),
+        format: Format::of_stderr(),
     })
     .try_install(level);
     if !is_first {
         return;
     }
     for word in unknown {
-        log::warn!("RUST_LOG: {word:?} is ignored, it is not a level or target=level");
+        log::warn!("RUST_LOG: ignored {word:?}: expected a level or target=level");
     }
     panic::set_hook(Box::new(log_panic));
 }
 
 struct Stderr {
     filter: Filter,
-    form: Form,
+    format: Format,
 }
 
 impl Log for Stderr {
@@ -59,8 +58,8 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // Written at once, so that no line is torn. Without a reader it is lost.
-            let line = self.form.line(record);
+            // One write, so that lines do not interleave. Errors cannot be reported.
+            let line = self.format.line(record);
             let _ = io::stderr().lock().write_all(line.as_bytes());
         }
     }
@@ -68,31 +67,31 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// How a line looks.
-enum Form {
-    /// journald adds the time and takes the priority off.
+/// The format of a line.
+enum Format {
+    /// journald adds the time and strips the priority.
     Journal,
     Plain,
     Coloured,
 }
 
-impl Form {
+impl Format {
     fn of_stderr() -> Self {
         let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         match io::stderr().is_terminal() {
-            true if is_set("NO_COLOR") => Form::Plain,
-            true => Form::Coloured,
-            false if is_set("JOURNAL_STREAM") => Form::Journal,
-            false => Form::Plain,
+            true if is_set("NO_COLOR") => Format::Plain,
+            true => Format::Coloured,
+            false if is_set("JOURNAL_STREAM") => Format::Journal,
+            false => Format::Plain,
         }
     }
 
     fn line(&self, record: &Record<'_>) -> String {
         let (level, args) = (record.level(), record.args());
         match self {
-            Form::Journal => format!("<{}>{args}\n", priority(level)),
-            Form::Plain => format!("{} {level:<5} {args}\n", time_of_day()),
-            Form::Coloured => {
+            Format::Journal => format!("<{}>{args}\n", priority(level)),
+            Format::Plain => format!("{} {level:<5} {args}\n", time_of_day()),
+            Format::Coloured => {
                 let (time, colour) = (time_of_day(), colour(level));
                 format!("{time} {colour}{level:<5}\x1b[0m {args}\n")
             }
@@ -100,14 +99,14 @@ impl Form {
     }
 }
 
-/// Levels by the beginning of a target, as `RUST_LOG` has them.
+/// Levels by target prefix, as in `RUST_LOG`.
 struct Filter {
     default: LevelFilter,
     targets: Vec<(String, LevelFilter)>,
 }
 
 impl Filter {
-    /// The filter, and what of `text` is not understood.
+    /// The filter, and the parts of `text` that are invalid.
     fn parse(text: &str) -> (Self, Vec<String>) {
         let mut filter = Filter {
             default: LevelFilter::Info,
@@ -140,7 +139,7 @@ impl Filter {
         closest.map_or(self.default, |(_, level)| *level)
     }
 
-    fn most(&self) -> LevelFilter {
+    fn max_level(&self) -> LevelFilter {
         let levels = self.targets.iter().map(|(_, level)| *level);
         levels.fold(self.default, std::cmp::max)
     }
@@ -170,7 +169,7 @@ fn colour(level: Level) -> &'static str {
     }
 }
 
-/// UTC: enough on a terminal, and no crate for it.
+/// The time of day in UTC. Enough for a terminal, and needs no crate.
 fn time_of_day() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since.unwrap_or_default();
@@ -180,11 +179,11 @@ fn time_of_day() -> String {
     format!("{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
 }
 
-/// In place of std's hook, which writes the panic's text to stderr as it is.
+/// Replaces std's hook, which writes the panic message to stderr unescaped.
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let text = crate::worker::panic_text(panic.payload());
     let thread = std::thread::current();
-    let name = thread.name().unwrap_or("without a name");
+    let name = thread.name().unwrap_or("unnamed");
     match panic.location() {
         Some(place) => log::error!("thread {name:?} panicked at {place}: {text}"),
         None => log::error!("thread {name:?} panicked: {text}"),
@@ -202,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rust_log_chooses_levels_by_target() {
+    fn rust_log_sets_levels_by_target() {
         let (filter, unknown) =
             Filter::parse("warn, ureq=off,my_crate::sub=debug,my_crate=info,x y");
         assert_eq!(unknown, ["x y"]);
@@ -210,11 +209,11 @@ mod tests {
         assert_eq!(filter.level_of("ureq::pool"), LevelFilter::Off);
         assert_eq!(filter.level_of("my_crate::sub::deep"), LevelFilter::Debug);
         assert_eq!(filter.level_of("my_crate::other"), LevelFilter::Info);
-        assert_eq!(filter.most(), LevelFilter::Debug);
+        assert_eq!(filter.max_level(), LevelFilter::Debug);
     }
 
     #[test]
-    fn without_rust_log_the_level_is_info() {
+    fn the_default_level_is_info() {
         let (filter, unknown) = Filter::parse("");
         assert_eq!(filter.level_of("anything"), LevelFilter::Info);
         assert!(unknown.is_empty());

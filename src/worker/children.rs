@@ -1,4 +1,4 @@
-//! The processes that handlers started, ended with the worker.
+//! Terminates the processes that handlers started when the worker stops.
 
 use std::fs;
 use std::thread;
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// What a child has left after SIGTERM before SIGKILL.
+/// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(30);
 
-/// Asks all descendants of this process to end, then ends them.
-pub(super) fn end_all() {
+/// Sends SIGTERM to all descendants of this process, then SIGKILL.
+pub(super) fn terminate_descendants() {
     for signal in [Signal::TERM, Signal::KILL] {
-        let family = descendants(std::process::id());
-        if family.is_empty() {
+        let descendants = descendants(std::process::id());
+        if descendants.is_empty() {
             return;
         }
-        for pid in family {
+        for pid in descendants {
             if let Some(pid) = Pid::from_raw(pid as i32) {
-                let _ = kill_process(pid, signal); // gone meanwhile: fine
+                let _ = kill_process(pid, signal); // it may have exited already
             }
         }
         if signal == Signal::TERM {
@@ -29,16 +29,16 @@ pub(super) fn end_all() {
 
 fn descendants(root: u32) -> Vec<u32> {
     let parents = parents();
-    let mut family = vec![root];
+    let mut pids = vec![root];
     let mut next = 0;
-    while let Some(&parent) = family.get(next) {
-        family.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(c, _)| c));
+    while let Some(&parent) = pids.get(next) {
+        pids.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(c, _)| c));
         next += 1;
     }
-    family.split_off(1)
+    pids.split_off(1)
 }
 
-/// Each living process with its parent, from `/proc`.
+/// All live processes with their parents, from `/proc`.
 fn parents() -> Vec<(u32, u32)> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -48,8 +48,8 @@ fn parents() -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// The name in the second field may hold spaces and parentheses: the fields
-/// are counted from its end. A zombie counts as gone.
+/// The parent of a process; `None` for a zombie. The name in the second field may
+/// contain spaces and parentheses, so the fields are counted from its end.
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();

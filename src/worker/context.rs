@@ -1,4 +1,4 @@
-//! What a handler is given beside its task.
+//! The context that handlers and periodic work receive.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use satellite_core::Failure;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_health::Health;
 
-/// What the parts of a running worker share.
+/// State shared by the parts of a running worker.
 pub(super) struct Shared {
     pub(super) platform: PlatformClient,
     pub(super) state_dir: Option<PathBuf>,
@@ -23,14 +23,14 @@ pub(super) struct Shared {
     pub(super) waiter: Waiter,
     pub(super) outbox: Mutex<Outbox>,
     pub(super) journal: Mutex<Journal>,
-    /// True while a poll is under way, which a stop may break off.
+    /// True while a poll is in progress, which a stop may interrupt.
     pub(super) polling: AtomicBool,
-    /// True once a signal ends the process with work under way. Whatever that
-    /// work answers from now on may be the signal's doing, and is not reported.
-    pub(super) cut: AtomicBool,
-    /// Where there is a processor around: whether it may act.
+    /// True once a signal ends the process while a task runs. The signal may have
+    /// caused any result that arrives from now on, so results are not reported.
+    pub(super) discard_results: AtomicBool,
+    /// When embedded in a processor: whether the processor may act.
     pub(super) may_act: Option<MayAct>,
-    /// The context of the processor around, an `ExecutionContext<S>`.
+    /// The context of the enclosing processor, an `ExecutionContext<S>`.
     #[cfg(feature = "state")]
     pub(super) processor: Option<Arc<dyn std::any::Any + Send + Sync>>,
 }
@@ -51,8 +51,8 @@ impl Shared {
     }
 
     pub(super) fn finish(&self, report: Report) {
-        if self.cut.load(Ordering::SeqCst) {
-            log::warn!("task {} was cut off by the stop", report.task_id);
+        if self.discard_results.load(Ordering::SeqCst) {
+            log::warn!("task {} was interrupted by the stop", report.task_id);
             return;
         }
         self.journal().finished(&report);
@@ -61,15 +61,16 @@ impl Shared {
     }
 }
 
-/// What a handler works with: the platform, and word of a stop. Clones are cheap.
+/// Gives a handler access to the platform client, the stop signal, the health state
+/// and the state directory. Clones are cheap.
 ///
 /// ```
 /// use satellite_sdk::{Builder, Context, Task};
 /// use std::time::Duration;
 ///
-/// Builder::new().handler("patient", |_: Task, cx: &Context| {
+/// Builder::new().handler("wait", |_: Task, cx: &Context| {
 ///     if !cx.sleep(Duration::from_secs(5)) {
-///         return Err("stopped on the way");
+///         return Err("interrupted by a stop");
 ///     }
 ///     Ok(cx.task_id().map(str::to_owned))
 /// });
@@ -80,7 +81,7 @@ pub struct Context {
     pub(super) running: Option<Arc<Running>>,
 }
 
-/// A task in its handler.
+/// A task whose handler runs, or whose result is deferred.
 pub(super) struct Running {
     pub(super) task_id: String,
     pub(super) task_type: String,
@@ -92,27 +93,27 @@ pub(super) struct Running {
 struct State {
     /// The handler has returned.
     returned: bool,
-    /// Somebody holds, or held, a [`Later`].
-    promised: bool,
-    /// The [`Later`] is gone without an answer.
+    /// The handler has taken a [`Later`].
+    deferred: bool,
+    /// The [`Later`] was dropped without a result.
     dropped: bool,
-    /// There is an answer: whatever else comes is too late.
+    /// There is a result; later ones are ignored.
     answered: bool,
 }
 
 impl Context {
-    /// The platform.
+    /// The platform client.
     pub fn platform(&self) -> &PlatformClient {
         &self.shared.platform
     }
 
-    /// What `/readyz` tells; a satellite may add reasons of its own.
+    /// The state that `/readyz` reports. A satellite can add its own reasons.
     pub fn health(&self) -> &Health {
         &self.shared.health
     }
 
-    /// The state folder, `LUML_STATE_DIR`, where there is one. The files `lock` and
-    /// `journal…` and the folder `downloads` in it are the kit's own.
+    /// The state folder (`LUML_STATE_DIR`), if configured. The files `lock` and
+    /// `journal…` and the folder `downloads` in it belong to the kit.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -128,29 +129,28 @@ impl Context {
         self.shared.state_dir.as_deref()
     }
 
-    /// The id of the task that is being handled; `None` in periodic work.
+    /// The id of the current task; `None` in periodic work.
     pub fn task_id(&self) -> Option<&str> {
         self.running.as_deref().map(|r| r.task_id.as_str())
     }
 
-    /// The worker was asked to stop: finish soon, begin nothing large.
+    /// True when the worker is stopping: finish soon, start nothing long.
     pub fn is_stopping(&self) -> bool {
         self.shared.waiter.wake.stage() > Stage::Running
     }
 
-    /// Waits for `duration`. False, and at once, when the worker is stopping.
+    /// Waits for `duration`. Returns false at once when the worker is stopping.
     pub fn sleep(&self, duration: Duration) -> bool {
         self.shared.waiter.sleep(duration, Stage::Draining)
     }
 
-    /// Takes the answer out of the handler's hands: the task stays running
-    /// after the handler has returned `Ok`, until [`Later::done`] or
-    /// [`Later::fail`]. What the handler returns as `Ok` is not reported; an
-    /// `Err` still fails the task.
+    /// Defers the result: the task stays running after the handler has returned
+    /// `Ok`, until [`Later::done`] or [`Later::fail`] is called. The `Ok` value of
+    /// the handler is not reported; an `Err` still fails the task.
     ///
-    /// Work that takes long is begun by the handler and seen to its end by
-    /// [`Builder::every`](super::Builder::every), on the same thread, so that
-    /// one slow task holds up nobody:
+    /// For long work: the handler starts it, and
+    /// [`Builder::every`](super::Builder::every) completes it, on the same thread,
+    /// so that one slow task does not block others:
     ///
     /// ```
     /// use satellite_sdk::{Builder, Context, Later, Task};
@@ -158,10 +158,10 @@ impl Context {
     /// use std::time::Duration;
     ///
     /// let warming: Arc<Mutex<Vec<Later>>> = Arc::default();
-    /// let begun = Arc::clone(&warming);
+    /// let started = Arc::clone(&warming);
     /// Builder::new()
     ///     .handler("deploy", move |_: Task, cx: &Context| {
-    ///         begun.lock().unwrap().extend(cx.later());
+    ///         started.lock().unwrap().extend(cx.later());
     ///         satellite_sdk::done(())
     ///     })
     ///     .every(Duration::from_secs(1), move |_: &Context| {
@@ -172,13 +172,13 @@ impl Context {
     ///     });
     /// ```
     ///
-    /// `None` in periodic work, where there is no task to answer, and when it
-    /// was taken before.
+    /// Returns `None` in periodic work, where there is no task, and on a second
+    /// call for the same task.
     pub fn later(&self) -> Option<Later> {
         let running = self.running.clone()?;
-        let first = !std::mem::replace(&mut running.state().promised, true);
+        let first = !std::mem::replace(&mut running.state().deferred, true);
         first.then(|| {
-            self.shared.outbox().promise(&running.task_id);
+            self.shared.outbox().defer(&running.task_id);
             Later {
                 shared: Arc::clone(&self.shared),
                 running,
@@ -205,26 +205,26 @@ impl Running {
         }
     }
 
-    /// The handler is back. What is to be reported now, if anything:
-    /// `by_itself` says that the handler did so already.
+    /// The handler has returned: the report to send now, if any. `already_reported`
+    /// says that the handler has reported to the platform itself.
     pub(super) fn returned(
         &self,
         result: Result<serde_json::Value, Failure>,
-        by_itself: bool,
+        already_reported: bool,
     ) -> Option<Report> {
         let mut state = self.state();
         state.returned = true;
-        if by_itself {
+        if already_reported {
             state.answered = true;
             return None;
         }
-        let promised = state.promised && !state.dropped;
-        if state.answered || (promised && result.is_ok()) {
+        let deferred = state.deferred && !state.dropped;
+        if state.answered || (deferred && result.is_ok()) {
             return None;
         }
         state.answered = true;
         Some(match result {
-            Ok(_) if state.dropped => Report::failed(self, &forgotten()),
+            Ok(_) if state.dropped => Report::failed(self, &dropped_without_result()),
             Ok(value) => Report::done(self, value),
             Err(failure) => Report::failed(self, &failure),
         })
@@ -235,10 +235,10 @@ impl Running {
     }
 }
 
-/// A task whose answer comes later: see [`Context::later`].
+/// Reports a deferred result: see [`Context::later`].
 ///
-/// May be sent to another thread. Dropped without an answer, it fails its task:
-/// no task is left running by oversight.
+/// Can be sent to another thread. Dropping it without a result fails the task, so
+/// that no task is left running by mistake.
 #[must_use = "dropping it fails the task"]
 pub struct Later {
     shared: Arc<Shared>,
@@ -265,8 +265,8 @@ impl Later {
         self.answer(|running| Report::failed(running, &failure));
     }
 
-    /// Leaves the task running: this process is ending, and the next one takes
-    /// it up, with [`OnOrphan::Rerun`](super::OnOrphan::Rerun).
+    /// Leaves the task running on the platform: this process is ending, and the
+    /// next one runs it again, with [`OnOrphan::Rerun`](super::OnOrphan::Rerun).
     pub fn leave_running(self) {
         self.running.state().answered = true;
     }
@@ -282,13 +282,13 @@ impl Drop for Later {
     fn drop(&mut self) {
         let mut state = self.running.state();
         state.dropped = true;
-        // While the handler runs, what it returns may still say better.
-        let forgotten_now = state.returned && !state.answered;
+        // While the handler runs, it can still return an error with more detail.
+        let is_lost = state.returned && !state.answered;
         drop(state);
-        if forgotten_now {
-            self.answer(|running| Report::failed(running, &forgotten()));
+        if is_lost {
+            self.answer(|running| Report::failed(running, &dropped_without_result()));
         }
-        self.shared.outbox().promise_ended(&self.running.task_id);
+        self.shared.outbox().deferral_ended(&self.running.task_id);
         self.shared.waiter.wake.notify();
     }
 }
@@ -299,14 +299,14 @@ impl fmt::Debug for Later {
     }
 }
 
-fn forgotten() -> Failure {
+fn dropped_without_result() -> Failure {
     Failure::new(
         "no answer",
-        "the answer was to come later, and its holder was dropped without one",
+        "the result was deferred, but its `Later` was dropped without a result",
     )
 }
 
-/// Whether a poll is under way, told to whoever may break it off.
+/// Marks a poll as in progress until dropped, so that a stop can interrupt it.
 pub(super) struct Polling<'a>(&'a Shared);
 
 impl<'a> Polling<'a> {

@@ -1,4 +1,4 @@
-//! A satellite in a processor: what the one has of the other.
+//! A satellite embedded in a processor: state, health and stop that they share.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use satellite_core::{Error, Result};
 use satellite_health::Health;
 use satellite_state::{ExecutionContext, State, StateGuard};
 
-/// A processor, whatever its state.
+/// A processor, independent of its state type.
 pub(super) struct Embedding {
     /// The processor's own context, for [`Context::state`].
     pub(super) context: Arc<dyn Any + Send + Sync>,
     pub(super) health: Health,
-    /// Tells the processor whom to stop with itself.
+    /// Registers a function that the processor calls when it stops.
     pub(super) on_stop: OnStop,
-    /// Whether the processor may act; no task is taken while it may not.
+    /// Whether the processor may act; no task is claimed while it may not.
     pub(super) may_act: MayAct,
 }
 
@@ -35,27 +35,27 @@ impl Embedding {
 }
 
 impl Context {
-    /// The state of the processor that this worker is a part of
-    /// ([`Builder::processor`](super::Builder::processor)). Hold it for a step,
-    /// not for a whole task: saving waits for it.
+    /// The state of the processor that this worker is embedded in
+    /// ([`Builder::processor`](super::Builder::processor)). Hold the guard for one
+    /// step, not for a whole task: it blocks saving.
     ///
     /// # Errors
-    /// When there is no processor, or its state is of another type; when another
-    /// process may have taken the state over: see [`ExecutionContext::may_act`].
+    /// When there is no processor, or its state has another type; when another
+    /// process may have taken over the state: see [`ExecutionContext::may_act`].
     pub fn state<S: State>(&self) -> Result<StateGuard<'_, S>> {
         let processor = self.shared.processor.as_ref();
         let processor = processor
             .and_then(|context| context.downcast_ref::<ExecutionContext<S>>())
             .ok_or_else(|| {
                 Error::new(format_args!(
-                    "this worker is in no processor with a state of type {}",
+                    "this worker is not embedded in a processor with a state of type {}",
                     std::any::type_name::<S>()
                 ))
             })?;
         match processor.may_act() {
             true => Ok(processor.state()),
             false => Err(Error::new(
-                "another process may have taken the state of this worker's processor over",
+                "another process may have taken over the state of this worker's processor",
             )),
         }
     }

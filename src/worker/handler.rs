@@ -1,4 +1,4 @@
-//! Handlers: from a closure that a user writes to one shape that the loop runs.
+//! Handlers: converts the closures of a user to one type that the loop runs.
 
 use std::any::Any;
 use std::future::Future;
@@ -9,17 +9,17 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::Context;
-use super::mistakes::{ErrorWithText, Good, JsonPayload, JsonResult};
+use super::diagnostics::{ErrorWithText, JsonPayload, JsonResult, Valid};
 use crate::luml::Task;
 use satellite_core::Failure;
 use satellite_core::{Error, Result};
 
-/// What can handle a task: any `FnMut(Task<P>, &Context) -> Result<R, E>` with
+/// A task handler: any `FnMut(Task<P>, &Context) -> Result<R, E>` with
 /// `P: DeserializeOwned`, `R: Serialize` and `E: Display`. A handler that does not
 /// need the context is a `FnMut(Task<P>) -> Result<R, E>`.
 ///
-/// `Task` alone is `Task<serde_json::Value>`: it takes any payload. `Ok` reports the
-/// task done with the result, `Err` failed with the message.
+/// `Task` alone is `Task<serde_json::Value>`: it accepts any payload. `Ok` reports the
+/// task done with the result, `Err` reports it failed with the message.
 ///
 /// ```
 /// use satellite_sdk::{Builder, Context, Task, done};
@@ -34,7 +34,7 @@ use satellite_core::{Error, Result};
 ///     });
 /// ```
 ///
-/// The compiler names what is missing:
+/// The compiler says what is missing:
 ///
 /// ```compile_fail,E0277
 /// // error: a handler is `|task: Task<P>, cx: &Context| -> Result<R, E>` …
@@ -65,7 +65,7 @@ pub trait Handler<Signature>: Send + 'static {
     ) -> Result<Self::Output, Self::Error>;
 }
 
-/// Nobody else can make one, so nobody else can implement [`Handler`].
+/// Only this crate can construct one, so that only it can implement [`Handler`].
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Sealed(());
@@ -77,7 +77,7 @@ where
     type Payload = P;
     type Output = R;
     type Error = E;
-    type Shape = Good;
+    type Shape = Valid;
 
     fn call(&mut self, task: Task<P>, _: &Context, _: Sealed) -> Result<R, E> {
         self(task)
@@ -91,14 +91,14 @@ where
     type Payload = P;
     type Output = R;
     type Error = E;
-    type Shape = Good;
+    type Shape = Valid;
 
     fn call(&mut self, task: Task<P>, cx: &Context, _: Sealed) -> Result<R, E> {
         self(task, cx)
     }
 }
 
-/// Ends a handler well with this result; settles the error type on the way.
+/// Returns `Ok(result)` from a handler, with [`Error`] as the error type.
 ///
 /// ```
 /// use satellite_sdk::{Builder, Context, Task};
@@ -109,12 +109,12 @@ where
 /// ```
 ///
 /// # Errors
-/// None; it is a `Result` so that `?` works above it.
+/// Never; it returns a `Result` so that `?` works in the handler.
 pub fn done<R: Serialize>(result: R) -> Result<R> {
     Ok(result)
 }
 
-/// A handler whose signature has been forgotten.
+/// A handler with its signature erased.
 pub(super) type AnyHandler = Box<dyn FnMut(Task, &Context) -> Result<Value, Failure> + Send>;
 
 pub(super) fn any<S, H>(mut handler: H) -> AnyHandler
@@ -130,7 +130,7 @@ where
     })
 }
 
-/// An async handler, run to its end by the user's own `block_on`.
+/// An async handler, run to completion by the user's `block_on`.
 pub(super) fn any_async<B, F, Fut, P, R, E>(mut block_on: B, mut handler: F) -> AnyHandler
 where
     B: FnMut(Fut) -> Result<R, E> + Send + 'static,
@@ -146,7 +146,7 @@ where
     })
 }
 
-/// Runs a handler; its panic is a failure like any other.
+/// Runs a handler and converts a panic to a failure.
 pub(super) fn run(handler: &mut AnyHandler, task: Task, cx: &Context) -> Result<Value, Failure> {
     catch_unwind(AssertUnwindSafe(|| handler(task, cx)))
         .unwrap_or_else(|panic| Err(Failure::new("the handler panicked", panic_text(&*panic))))
@@ -155,7 +155,7 @@ pub(super) fn run(handler: &mut AnyHandler, task: Task, cx: &Context) -> Result<
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a text".into())
+        .unwrap_or_else(|| "panic without a message".into())
 }
 
 fn typed<P: DeserializeOwned>(mut task: Task) -> Result<Task<P>, Failure> {

@@ -4,26 +4,26 @@ mod builder;
 #[cfg(target_os = "linux")]
 mod children;
 mod context;
+mod diagnostics;
 #[cfg(feature = "state")]
 mod embedding;
-mod figures;
 mod handler;
-mod inbox;
 mod journal;
-mod mistakes;
+mod kill_point;
+mod loop_state;
+mod metrics;
 #[cfg(unix)]
 mod notify;
 #[cfg(not(unix))]
-#[path = "notify_nobody.rs"]
+#[path = "notify_stub.rs"]
 mod notify;
 mod outbox;
 mod periodic;
 mod retry_timer;
 mod satellite;
 mod signals;
-mod step;
 mod stopped;
-mod turn;
+mod unclear_claims;
 mod work;
 
 pub use builder::Builder;

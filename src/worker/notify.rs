@@ -1,7 +1,7 @@
-//! Word to systemd, where it started this process: ready, status, alive.
+//! Notifications to systemd, if it started this process: readiness, status, watchdog.
 //!
 //! The protocol is that of `sd_notify(3)`: one datagram of `NAME=value` lines to
-//! the socket that `NOTIFY_SOCKET` names.
+//! the socket at `NOTIFY_SOCKET`.
 
 use std::env;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// Tells the service manager; does nothing where there is none.
+/// Notifies the service manager; does nothing without one.
 pub(super) struct Notifier {
     socket: Option<UnixDatagram>,
     watchdog: Option<Watchdog>,
@@ -17,22 +17,22 @@ pub(super) struct Notifier {
     status: String,
 }
 
-/// The manager kills a process that it has not heard of for this long.
+/// systemd's watchdog, which kills a process that sends no keep-alive for `limit`.
 struct Watchdog {
     limit: Duration,
-    fed: Instant,
+    last_fed: Instant,
 }
 
 impl Notifier {
     pub(super) fn from_env() -> Self {
         let socket = env::var("NOTIFY_SOCKET").ok().and_then(|path| {
             connect(&path)
-                .inspect_err(|e| log::warn!("systemd cannot be told: NOTIFY_SOCKET {path}: {e}"))
+                .inspect_err(|e| log::warn!("cannot notify systemd: NOTIFY_SOCKET {path}: {e}"))
                 .ok()
         });
         let watchdog = socket.as_ref().and_then(|_| watchdog_limit()).map(|limit| {
-            let fed = Instant::now();
-            Watchdog { limit, fed }
+            let last_fed = Instant::now();
+            Watchdog { limit, last_fed }
         });
         Notifier {
             socket,
@@ -42,8 +42,8 @@ impl Notifier {
         }
     }
 
-    /// A good poll: ready from the first one on.
-    pub(super) fn polled_well(&mut self, status: impl fmt::Display) {
+    /// A poll succeeded. The first one sends `READY=1`.
+    pub(super) fn poll_succeeded(&mut self, status: impl fmt::Display) {
         if !self.ready {
             self.send("READY=1");
             self.ready = true;
@@ -51,12 +51,12 @@ impl Notifier {
         self.status(status);
     }
 
-    /// What `systemctl status` shows, if it is anything new.
+    /// Sets the status that `systemctl status` shows, if it has changed.
     pub(super) fn status(&mut self, status: impl fmt::Display) {
         if self.socket.is_none() {
             return;
         }
-        // One line, or the rest would be read as further variables.
+        // One line: systemd would parse further lines as variables.
         let status = status.to_string().replace(['\n', '\r'], " ");
         if status != self.status {
             self.send(&format!("STATUS={status}"));
@@ -64,30 +64,30 @@ impl Notifier {
         }
     }
 
-    /// The loop has made a turn. The longest that it may then wait, so that the
-    /// next turn is in time.
-    pub(super) fn alive(&mut self) -> Option<Duration> {
+    /// Sends a keep-alive if one is due. Returns the longest that the loop may wait
+    /// before it calls this again.
+    pub(super) fn feed_watchdog(&mut self) -> Option<Duration> {
         let watchdog = self.watchdog.as_mut()?;
         let between = watchdog.limit / 3;
-        if watchdog.fed.elapsed() >= between {
-            watchdog.fed = Instant::now();
+        if watchdog.last_fed.elapsed() >= between {
+            watchdog.last_fed = Instant::now();
             self.send("WATCHDOG=1");
         }
         Some(between)
     }
 
-    /// A handler begins, which may keep the loop for as long as `bound`.
-    pub(super) fn handler_begins(&mut self, bound: Duration) {
+    /// A handler starts, which may block the loop for up to `bound`.
+    pub(super) fn handler_started(&mut self, bound: Duration) {
         if let Some(watchdog) = &self.watchdog {
             let limit = watchdog.limit + bound;
             self.send(&format!("WATCHDOG_USEC={}\nWATCHDOG=1", limit.as_micros()));
         }
     }
 
-    /// The handler has ended: back to the limit of the unit.
+    /// The handler has ended: restores the watchdog limit of the unit.
     pub(super) fn handler_ended(&mut self) {
         if let Some(watchdog) = &mut self.watchdog {
-            watchdog.fed = Instant::now();
+            watchdog.last_fed = Instant::now();
             let limit = watchdog.limit.as_micros();
             self.send(&format!("WATCHDOG_USEC={limit}\nWATCHDOG=1"));
         }
@@ -99,7 +99,7 @@ impl Notifier {
 
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
-            // The manager may be restarting; it hears the next one.
+            // systemd may be restarting; it receives the next message.
             let _ = socket.send(message.as_bytes());
         }
     }
@@ -111,7 +111,7 @@ fn connect(path: &str) -> io::Result<UnixDatagram> {
         Some(name) => connect_abstract(&socket, name)?,
         None => socket.connect(path)?,
     }
-    // A manager that does not read must not stop the worker.
+    // A service manager that does not read must not block the worker.
     socket.set_write_timeout(Some(Duration::from_secs(1)))?;
     Ok(socket)
 }
@@ -129,7 +129,7 @@ fn connect_abstract(_: &UnixDatagram, _: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// `WATCHDOG_USEC`, unless it is meant for another process.
+/// `WATCHDOG_USEC`, unless `WATCHDOG_PID` is another process.
 fn watchdog_limit() -> Option<Duration> {
     let meant_for = env::var("WATCHDOG_PID").ok();
     if meant_for.is_some_and(|pid| pid != std::process::id().to_string()) {

@@ -1,4 +1,4 @@
-//! Results on their way to the platform: kept until they have arrived.
+//! Results to deliver, kept until the platform has accepted them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ pub struct Report {
     pub task_type: String,
     /// [`TaskStatus::Done`] or [`TaskStatus::Failed`].
     pub status: TaskStatus,
-    /// The result as it was sent: safe for the platform, perhaps cut.
+    /// The result as it was sent: sanitised for the platform, possibly truncated.
     pub result: Option<Value>,
-    /// From the claim to the answer.
+    /// From the claim to the result.
     pub elapsed: Duration,
 }
 
-/// Who wants to see each report.
+/// The callback of `Builder::on_report`.
 pub(super) type OnReport = Box<dyn FnMut(&Report) + Send>;
 
 impl Report {
@@ -58,17 +58,17 @@ impl Report {
     }
 }
 
-/// The reports that have not arrived, and the tasks whose answer is yet to come.
+/// The reports that are not delivered yet, and the tasks with a deferred result.
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
-    promised: BTreeSet<String>,
+    deferred: BTreeSet<String>,
     max_backoff: Duration,
 }
 
 pub(super) struct Waiting {
     pub(super) report: Report,
     timer: RetryTimer,
-    /// The platform would not take the result itself; the status still counts.
+    /// The platform rejected the result, so only the status is sent.
     pub(super) is_reduced: bool,
 }
 
@@ -77,7 +77,7 @@ impl Outbox {
     pub(super) fn new(max_backoff: Duration) -> Self {
         Outbox {
             waiting: VecDeque::new(),
-            promised: BTreeSet::new(),
+            deferred: BTreeSet::new(),
             max_backoff,
         }
     }
@@ -90,13 +90,13 @@ impl Outbox {
         });
     }
 
-    /// Takes out the first report whose time has come.
+    /// Removes and returns the first report that is due.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Waiting> {
         let position = self.waiting.iter().position(|w| w.timer.due() <= now)?;
         self.waiting.remove(position)
     }
 
-    /// Puts back a report that did not arrive.
+    /// Puts back a report that could not be delivered.
     pub(super) fn put_back(&mut self, mut waiting: Waiting, now: Instant, error: &Error) {
         waiting.timer.failed(now, error);
         self.waiting.push_back(waiting);
@@ -108,22 +108,25 @@ impl Outbox {
         }
     }
 
-    /// The platform answered some call: reports that an outage held back are due.
+    /// The platform answered some call: reports delayed by an outage are due now.
     pub(super) fn platform_answered(&mut self, now: Instant) {
         for waiting in &mut self.waiting {
             waiting.timer.platform_answered(now);
         }
     }
 
-    /// Puts back a report whose result was refused, to be sent without it.
+    /// Puts back a report whose result was rejected, to be sent without it.
     pub(super) fn put_back_reduced(&mut self, mut waiting: Waiting, now: Instant) {
-        let note = "the platform did not take this task's result; it is in the satellite's log";
+        let note = "the platform rejected this task's result; see the satellite's log";
         let reduced = failure_result(&waiting.report.task_id, "the result was refused", note);
-        if let Some(refused) = waiting.report.result.replace(reduced) {
-            log::error!("task {}: {refused}", waiting.report.task_id);
+        if let Some(rejected) = waiting.report.result.replace(reduced) {
+            log::error!(
+                "task {}: rejected result: {rejected}",
+                waiting.report.task_id
+            );
         }
         waiting.is_reduced = true;
-        waiting.timer.succeeded(now); // the platform answered, and the rest is sent at once
+        waiting.timer.succeeded(now); // the platform is up: resend at once
         self.waiting.push_back(waiting);
     }
 
@@ -131,17 +134,17 @@ impl Outbox {
         self.waiting.iter().map(|w| w.timer.due()).min()
     }
 
-    pub(super) fn promise(&mut self, task_id: &str) {
-        self.promised.insert(task_id.to_owned());
+    pub(super) fn defer(&mut self, task_id: &str) {
+        self.deferred.insert(task_id.to_owned());
     }
 
-    pub(super) fn promise_ended(&mut self, task_id: &str) {
-        self.promised.remove(task_id);
+    pub(super) fn deferral_ended(&mut self, task_id: &str) {
+        self.deferred.remove(task_id);
     }
 
-    /// Whether this task has been run and is not over yet.
-    pub(super) fn holds(&self, task_id: &str) -> bool {
-        self.promised.contains(task_id) || self.waiting.iter().any(|w| w.report.task_id == task_id)
+    /// Whether this task has a deferred or undelivered result.
+    pub(super) fn contains(&self, task_id: &str) -> bool {
+        self.deferred.contains(task_id) || self.waiting.iter().any(|w| w.report.task_id == task_id)
     }
 
     pub(super) fn undelivered(&self) -> usize {
@@ -149,6 +152,6 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.promised.is_empty()
+        self.waiting.is_empty() && self.deferred.is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! Periodic work: what `Builder::every` registered.
+//! Periodic jobs, registered with `Builder::every`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ impl Periodic {
         }
     }
 
-    /// Runs the job if its time has come; the first time that is at once.
+    /// Runs the job if it is due. The first run is due at once.
     pub(super) fn run_if_due(&mut self, cx: &Context) {
         let now = cx.shared.waiter.now();
         if self.due.is_some_and(|due| now < due) {
@@ -33,14 +33,14 @@ impl Periodic {
         let end = catch_unwind(AssertUnwindSafe(|| (self.job)(cx)));
         match end {
             Ok(Ok(())) => {}
-            // What is given up for a stop has not failed.
+            // An error during a stop is not a failure.
             Ok(Err(failure)) if cx.is_stopping() => {
-                log::debug!("periodic work given up: {}", failure.error());
+                log::debug!("periodic work interrupted by the stop: {}", failure.error());
             }
             Ok(Err(failure)) => log::warn!("periodic work failed: {}", failure.error()),
             Err(panic) => log::error!("periodic work panicked: {}", panic_text(&*panic)),
         }
-        // Counted from the end: slow work never runs without a pause.
+        // Counted from the end of the run, so that slow work does not run back to back.
         self.due = Some(cx.shared.waiter.now() + self.interval);
     }
 

@@ -1,16 +1,16 @@
-//! When a call to the platform that failed is sent again.
+//! When to retry a failed call to the platform.
 
 use std::time::{Duration, Instant};
 
 use satellite_core::Error;
 use satellite_core::http::Backoff;
 
-/// The timer of one call: it waits 1 s, 2 s, 4 s … after failures, and not at all
-/// once the platform has answered any other call, since the outage is over then.
+/// The retry timer of one call: it waits 1 s, 2 s, 4 s … after failures. Once the
+/// platform has answered any other call, the outage is over and the call is due at once.
 ///
-/// A call that fails again although the platform answers others has a fault of its
-/// own. It keeps to its own backoff until a poll fails as well, or a result that the
-/// platform cannot digest would be sent again after each good poll.
+/// A call that fails again although the platform answers others has a problem of its
+/// own. It then keeps its own backoff until a poll fails too. Otherwise a result that
+/// the platform cannot process would be resent after every successful poll.
 #[derive(Debug)]
 pub(super) struct RetryTimer {
     due: Instant,
@@ -18,8 +18,8 @@ pub(super) struct RetryTimer {
     is_failing: bool,
     /// The platform has answered another call since this one last failed.
     answered_since: bool,
-    /// No answer to another call shortens this wait.
-    waits_alone: bool,
+    /// Answers to other calls do not shorten this wait.
+    is_independent: bool,
 }
 
 impl RetryTimer {
@@ -30,7 +30,7 @@ impl RetryTimer {
             backoff: Backoff::new(max_backoff),
             is_failing: false,
             answered_since: false,
-            waits_alone: false,
+            is_independent: false,
         }
     }
 
@@ -43,12 +43,12 @@ impl RetryTimer {
         self.is_failing
     }
 
-    /// The call failed: how long to wait before the next attempt.
+    /// Records a failure and returns the wait before the next attempt.
     pub(super) fn failed(&mut self, now: Instant, error: &Error) -> Duration {
         let wait = self.backoff.failed(error.retry_after());
         self.due = now + wait;
-        // A rate limit is no outage: the wait is what the platform asked for.
-        self.waits_alone |= self.answered_since || error.is_rate_limited();
+        // A rate limit is not an outage: wait as long as the platform asked.
+        self.is_independent |= self.answered_since || error.is_rate_limited();
         self.is_failing = true;
         self.answered_since = false;
         wait
@@ -60,12 +60,12 @@ impl RetryTimer {
         self.due = due;
         self.is_failing = false;
         self.answered_since = false;
-        self.waits_alone = false;
+        self.is_independent = false;
     }
 
-    /// A poll failed: the platform is away for all calls alike.
+    /// A poll failed: the platform is unavailable for all calls.
     pub(super) fn poll_failed(&mut self) {
-        self.waits_alone = false;
+        self.is_independent = false;
         self.answered_since = false;
     }
 
@@ -75,7 +75,7 @@ impl RetryTimer {
             return;
         }
         self.answered_since = true;
-        if !self.waits_alone {
+        if !self.is_independent {
             self.backoff.succeeded();
             self.due = self.due.min(now);
         }

@@ -1,4 +1,4 @@
-//! The loop: what comes next, and when. What is done with tasks is in `work`.
+//! The main loop: scheduling. Claiming, running and reporting tasks is in `work`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Polling, Shared};
-use super::figures;
 use super::handler::AnyHandler;
-use super::inbox::Inbox;
+use super::kill_point::kill_point;
+use super::loop_state::{LoopState, RunUntil};
+use super::metrics;
 use super::notify::Notifier;
 use super::outbox::OnReport;
 use super::periodic::Periodic;
 use super::signals::{self, OnStop, Signals};
-use super::step::step;
 use super::stopped::Stopped;
-use super::turn::{End, Turn};
+use super::unclear_claims::UnclearClaims;
 use crate::luml::{PlatformClient, Registration};
 use crate::settings::Settings;
 use satellite_core::Result;
@@ -24,10 +24,10 @@ use satellite_core::wake::Stage;
 use satellite_health as health;
 use satellite_health::{self, Health};
 
-/// How often a worker looks whether its processor may act again.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often a worker polls its processor for permission to act.
+const MAY_ACT_POLL: Duration = Duration::from_millis(50);
 
-/// A worker, built and ready to run: what [`Builder::build`] makes.
+/// A worker that is ready to run, returned by [`Builder::build`].
 ///
 /// [`Builder::build`]: super::Builder::build
 pub struct Satellite {
@@ -42,18 +42,18 @@ pub struct Satellite {
     pub(super) registration: Option<Registration>,
     pub(super) handler_limit: Duration,
     pub(super) notifier: Notifier,
-    pub(super) inbox: Inbox,
-    pub(super) turn: Turn,
+    pub(super) unclear_claims: UnclearClaims,
+    pub(super) loop_state: LoopState,
     pub(super) stopped: Stopped,
     #[cfg(feature = "health")]
     pub(super) health_server: Option<health::HealthServer>,
 }
 
 impl Satellite {
-    /// Runs until a signal or [`StopHandle::stop`] ends it.
+    /// Runs until a signal or [`StopHandle::stop`] stops it.
     ///
-    /// With [`OnStop::Now`] a signal that comes while a handler runs ends the
-    /// process, so that this never returns.
+    /// With [`OnStop::Now`], a signal that arrives while a handler runs ends the
+    /// process, so this function never returns.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -67,19 +67,19 @@ impl Satellite {
     /// ```
     ///
     /// # Errors
-    /// `is_unauthorized()` when the platform refuses the token.
+    /// `is_unauthorized()` when the platform rejects the token.
     pub fn run(&mut self) -> Result<Stopped> {
-        self.run_to(End::Stop)
+        self.run_until(RunUntil::Stopped)
     }
 
-    /// Runs until there is nothing left to do: the platform offers no task, no
-    /// answer is to come later, and every result has arrived. For tests, and
-    /// for satellites that a timer starts.
+    /// Runs until the satellite is idle: the platform offers no task, no
+    /// deferred result ([`Context::later`]) is outstanding, and every result has
+    /// been delivered. For tests, and for satellites that a timer starts.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_until_idle(&mut self) -> Result<Stopped> {
-        self.run_to(End::Idle)
+        self.run_until(RunUntil::Idle)
     }
 
     /// Runs for `span`, measured by the satellite's clock, or until it is stopped. The next
@@ -118,7 +118,7 @@ impl Satellite {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_for(&mut self, span: Duration) -> Result<Stopped> {
-        self.run_to(End::Time(self.now() + span))
+        self.run_until(RunUntil::Time(self.now() + span))
     }
 
     /// Stops this satellite from elsewhere.
@@ -129,17 +129,18 @@ impl Satellite {
         }
     }
 
-    /// The platform client that handlers are given.
+    /// The platform client that handlers use.
     pub fn platform(&self) -> &PlatformClient {
         &self.shared.platform
     }
 
-    /// What `/readyz` tells: whether this satellite is ready, and what stands in
-    /// the way. A clone can be asked while the satellite runs.
+    /// The state that `/readyz` reports: whether this satellite is ready, and if
+    /// not, why. Clone it to read it while the satellite runs.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
-    /// let mut satellite = mock.worker().build()?;
+    /// # let echo = |task: satellite_sdk::Task| satellite_sdk::done(task.payload);
+    /// let mut satellite = mock.worker().handler("echo", echo).build()?;
     /// let health = satellite.health().clone();
     /// assert!(health.problems().contains_key("platform"), "not polled yet");
     /// satellite.run_until_idle()?;
@@ -150,7 +151,7 @@ impl Satellite {
         &self.shared.health
     }
 
-    /// What periodic work is given: for threads of your own.
+    /// The context that periodic work receives, for use in your own threads.
     pub fn context(&self) -> Context {
         Context {
             shared: Arc::clone(&self.shared),
@@ -158,81 +159,84 @@ impl Satellite {
         }
     }
 
-    /// Where the health thread listens: of use with port 0.
+    /// The address that the health server listens on. Useful with port 0.
     #[cfg(feature = "health")]
     pub fn health_address(&self) -> Option<std::net::SocketAddr> {
         self.health_server.as_ref().map(|server| server.address())
     }
 
-    fn run_to(&mut self, end: End) -> Result<Stopped> {
+    fn run_until(&mut self, until: RunUntil) -> Result<Stopped> {
         let signals = match self.signals {
             true => Some(Signals::watch(&self.shared, self.on_stop)?),
             false => None,
         };
-        self.announce();
-        step("start");
-        let ended = self.turn_to(end).and_then(|()| {
+        self.log_configuration();
+        kill_point("start");
+        let ended = self.run_loop(until).and_then(|()| {
             self.notifier.stopping();
             self.drain()
         });
         self.stopped.undelivered = self.shared.outbox().undelivered() as u64;
-        if self.stopped.undelivered > 0 && !matches!(end, End::Time(_)) {
+        if self.stopped.undelivered > 0 && !matches!(until, RunUntil::Time(_)) {
             log::warn!("{} results were not delivered", self.stopped.undelivered);
         }
         #[cfg(target_os = "linux")]
         if signals.is_some() && self.stage() > Stage::Running {
-            super::children::end_all(); // of threads that handlers began
+            super::children::terminate_descendants(); // started by threads of handlers
         }
         drop(signals);
         ended.map(|()| self.stopped)
     }
 
-    fn turn_to(&mut self, end: End) -> Result<()> {
-        if !matches!(end, End::Time(_)) {
-            self.turn = Turn::new(self.now(), self.settings.max_backoff);
+    fn run_loop(&mut self, until: RunUntil) -> Result<()> {
+        if !matches!(until, RunUntil::Time(_)) {
+            self.loop_state = LoopState::new(self.now(), self.settings.max_backoff);
         }
         while self.stage() == Stage::Running {
             if !self.shared.may_act() {
-                self.notifier.alive();
-                self.shared.waiter.sleep(PAUSE, Stage::Draining);
+                self.notifier.feed_watchdog();
+                self.shared.waiter.sleep(MAY_ACT_POLL, Stage::Draining);
                 continue;
             }
             self.register_if_due()?;
-            self.ask_again_for_unclear_claims()?;
-            self.do_what_is_due()?;
-            if self.now() >= self.turn.poll.due() && self.stage() == Stage::Running {
+            self.retry_unclear_claims()?;
+            self.run_due_work()?;
+            if self.now() >= self.loop_state.poll.due() && self.stage() == Stage::Running {
                 self.poll()?;
             }
-            let left = match end {
-                End::Idle if self.turn.quiet && self.has_nothing_under_way() => break,
-                End::Time(end) if self.now() >= end => break,
-                End::Time(end) => Some(end - self.now()),
-                End::Stop | End::Idle => None,
+            let left = match until {
+                RunUntil::Idle if self.loop_state.last_poll_empty && self.is_idle() => break,
+                RunUntil::Time(end) if self.now() >= end => break,
+                RunUntil::Time(end) => Some(end - self.now()),
+                RunUntil::Stopped | RunUntil::Idle => None,
             };
-            let longest = [left, self.notifier.alive()].into_iter().flatten().min();
+            let longest = [left, self.notifier.feed_watchdog()]
+                .into_iter()
+                .flatten()
+                .min();
             self.wait_for(longest);
         }
         Ok(())
     }
 
-    /// One poll and all that it brought. Only what ends the worker is an error.
+    /// Polls once and processes the tasks. Returns only errors that end the worker.
     fn poll(&mut self) -> Result<()> {
-        self.turn.quiet = false;
-        let worked = self.see_to_orphans().and_then(|()| self.poll_and_work());
+        self.loop_state.last_poll_empty = false;
+        let worked = self.recover_orphans().and_then(|()| self.poll_and_work());
         match worked {
             Ok(worked) => {
                 self.count_poll("ok", Duration::ZERO);
-                self.turn.quiet = !worked;
+                self.loop_state.last_poll_empty = !worked;
                 let next = match worked {
                     true => self.now(), // there may be more
-                    false => self.now() + around(self.settings.poll_interval),
+                    false => self.now() + with_jitter(self.settings.poll_interval),
                 };
-                self.turn.poll.succeeded(next);
+                self.loop_state.poll.succeeded(next);
             }
             Err(e) if e.is_refused_token() => return Err(e),
-            Err(_) if self.stage() > Stage::Running => {} // the poll was broken off
+            Err(_) if self.stage() > Stage::Running => {} // the stop interrupted the poll
             Err(e) => {
-                let wait = self.turn.poll.failed(self.now(), &e);
+                let wait = self.loop_state.poll.failed(self.now(), &e);
                 self.count_poll("failed", wait);
                 log::warn!("{e}; polling again in {wait:.1?}");
                 self.shared.health.set_problem(health::PLATFORM, &e);
@@ -244,15 +248,15 @@ impl Satellite {
 
     fn count_poll(&self, outcome: &str, backoff: Duration) {
         let metrics = self.shared.health.metrics();
-        metrics.add(&figures::POLLS, &[("outcome", outcome)], 1);
-        metrics.set(&figures::BACKOFF, &[], backoff.as_secs_f64());
+        metrics.add(&metrics::POLLS, &[("outcome", outcome)], 1);
+        metrics.set(&metrics::BACKOFF, &[], backoff.as_secs_f64());
     }
 
     fn register_if_due(&mut self) -> Result<()> {
         let Some(registration) = &self.registration else {
             return Ok(());
         };
-        if self.now() < self.turn.registration.due() {
+        if self.now() < self.loop_state.registration.due() {
             return Ok(());
         }
         let answer = {
@@ -262,7 +266,7 @@ impl Satellite {
             }
             self.shared.platform.register_once(registration)
         };
-        match self.heard(answer) {
+        match self.note_answer(answer) {
             Ok(info) => {
                 log::info!(
                     "registered as satellite {} of orbit {}",
@@ -273,9 +277,9 @@ impl Satellite {
                 self.registration = None;
             }
             Err(e) if e.is_refused_token() => return Err(e),
-            Err(_) if self.stage() > Stage::Running => {} // it was broken off
+            Err(_) if self.stage() > Stage::Running => {} // the stop interrupted it
             Err(e) => {
-                let wait = self.turn.registration.failed(self.now(), &e);
+                let wait = self.loop_state.registration.failed(self.now(), &e);
                 log::warn!("{e}; registering again in {wait:.1?}");
                 self.shared.health.set_problem(health::REGISTRATION, &e);
             }
@@ -283,27 +287,27 @@ impl Satellite {
         Ok(())
     }
 
-    /// After a stop that lets work finish: answers that are to come, results
-    /// that have not arrived.
+    /// With [`OnStop::Drain`]: waits for deferred results and delivers
+    /// outstanding ones.
     fn drain(&mut self) -> Result<()> {
         let OnStop::Drain(limit) = self.on_stop else {
             return Ok(());
         };
         let end = self.now() + limit;
-        step("drain");
+        kill_point("drain");
         while self.stage() == Stage::Draining
             && !self.shared.outbox().is_empty()
             && self.now() < end
         {
-            self.do_what_is_due()?;
+            self.run_due_work()?;
             if self.shared.outbox().is_empty() {
                 break;
             }
-            // Claims are not asked for any more.
+            // Claims are no longer retried.
             let others = [self.shared.outbox().next_due(), self.next_periodic()];
             let due = others.into_iter().flatten().fold(end, Instant::min);
             let wait = due.saturating_duration_since(self.now());
-            let longest = self.notifier.alive().unwrap_or(wait);
+            let longest = self.notifier.feed_watchdog().unwrap_or(wait);
             let waiter = &self.shared.waiter;
             waiter.wait_for_notification(wait.min(longest), Stage::Stopping);
         }
@@ -312,12 +316,12 @@ impl Satellite {
 
     fn wait_for(&self, longest: Option<Duration>) {
         let registration = self.registration.as_ref();
-        let registration = registration.map(|_| self.turn.registration.due());
+        let registration = registration.map(|_| self.loop_state.registration.due());
         let others = [registration, self.next_due()];
         let due = others
             .into_iter()
             .flatten()
-            .fold(self.turn.poll.due(), Instant::min);
+            .fold(self.loop_state.poll.due(), Instant::min);
         let wait = due.saturating_duration_since(self.now());
         let wait = longest.map_or(wait, |longest| wait.min(longest));
         self.shared
@@ -329,20 +333,20 @@ impl Satellite {
         self.periodic.iter().filter_map(Periodic::due).min()
     }
 
-    /// When results, unclear claims or periodic work next want the loop.
+    /// When the next result, unclear claim or periodic job is due.
     fn next_due(&self) -> Option<Instant> {
         let outbox = self.shared.outbox().next_due();
-        [outbox, self.inbox.next_due(), self.next_periodic()]
+        [outbox, self.unclear_claims.next_due(), self.next_periodic()]
             .into_iter()
             .flatten()
             .min()
     }
 
-    fn has_nothing_under_way(&self) -> bool {
-        self.shared.outbox().is_empty() && self.inbox.is_empty()
+    fn is_idle(&self) -> bool {
+        self.shared.outbox().is_empty() && self.unclear_claims.is_empty()
     }
 
-    fn announce(&self) {
+    fn log_configuration(&self) {
         log::info!(
             "satellite-sdk {} polls {} every {:.1?} for tasks of {}",
             env!("CARGO_PKG_VERSION"),
@@ -352,14 +356,14 @@ impl Satellite {
         );
         for task_type in &self.settings.supported_task_types {
             if !self.handlers.contains_key(task_type) {
-                log::warn!("there is no handler for {task_type}: its tasks will fail");
+                log::warn!("no handler for task type {task_type}: its tasks will fail");
             }
         }
     }
 
     fn polled_types(&self) -> String {
         let types = &self.settings.supported_task_types;
-        let handlers = named(self.handlers.keys());
+        let handlers = join_names(self.handlers.keys());
         match types.is_empty() {
             true => format!("every type (handlers: {handlers})"),
             false => format!("type {} (handlers: {handlers})", types.join(", ")),
@@ -384,7 +388,7 @@ impl fmt::Debug for Satellite {
     }
 }
 
-/// Stops a [`Satellite`] from another thread, as the first signal would.
+/// Stops a [`Satellite`] from another thread, like the first signal does.
 #[derive(Clone)]
 pub struct StopHandle {
     shared: Arc<Shared>,
@@ -392,8 +396,8 @@ pub struct StopHandle {
 }
 
 impl StopHandle {
-    /// No further task is claimed; a wait or a poll under way ends at once. A
-    /// handler that runs is not cut off: it may look at `cx.is_stopping()`.
+    /// Stops claiming tasks. A wait or poll in progress ends at once. A running
+    /// handler is not interrupted; it can check `cx.is_stopping()`.
     pub fn stop(&self) {
         let stage = match self.drain {
             true => Stage::Draining,
@@ -409,9 +413,9 @@ impl fmt::Debug for StopHandle {
     }
 }
 
-/// What becomes of tasks that are `running` on the platform when the worker
-/// starts: those of a process that was killed, since one process runs for each
-/// token.
+/// What to do with orphaned tasks: tasks that are `running` on the platform when
+/// the worker starts. They belong to a process that was killed, since only one
+/// process runs for each token.
 ///
 /// ```
 /// use satellite_sdk::{Builder, OnOrphan};
@@ -421,21 +425,21 @@ impl fmt::Debug for StopHandle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnOrphan {
-    /// They stay as they are, for somebody to look at.
+    /// Leave them unchanged, for an operator to check.
     #[default]
     Leave,
-    /// They are reported failed, with the reason.
+    /// Report them failed, with the reason.
     Fail,
-    /// Their handler runs again: for handlers that do no harm twice.
+    /// Run their handler again. For idempotent handlers.
     Rerun,
 }
 
-/// `interval` give or take a tenth, so that a fleet does not poll in step.
-fn around(interval: Duration) -> Duration {
+/// `interval` ± 10 %, so that many satellites do not poll in sync.
+fn with_jitter(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + retry::random() / 5.0)
 }
 
-pub(super) fn named<'a>(names: impl Iterator<Item = &'a String>) -> String {
+pub(super) fn join_names<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<_> = names.map(String::as_str).collect();
     match names.is_empty() {
         true => "no task type".to_owned(),

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT, or Ctrl-C: from a signal to the end of the worker.
+//! Stops the worker on SIGTERM and SIGINT, or Ctrl-C.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,10 +14,10 @@ use satellite_core::Result;
 use satellite_core::wake::SIGNAL_DEBOUNCE;
 use satellite_core::wake::Stage;
 
-/// What a stop does to the task that is being handled.
+/// What a stop does to the running task.
 ///
-/// No task is claimed after the signal in either case, and a second signal
-/// always ends the process at once.
+/// In both cases no task is claimed after the signal, and a second signal ends
+/// the process at once.
 ///
 /// ```
 /// use satellite_sdk::{Builder, OnStop};
@@ -28,17 +28,17 @@ use satellite_core::wake::Stage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnStop {
-    /// The process ends at once, the processes that handlers started included.
-    /// The task stays `running` on the platform; what its handler may still
-    /// return is not reported, since it may be the signal's doing.
+    /// The process ends at once, together with the processes that handlers
+    /// started. The task stays `running` on the platform. A result that its handler
+    /// still returns is not reported, since the signal may have caused it.
     #[default]
     Now,
-    /// The handler may finish, answers that are to come later may come, and
-    /// results are delivered, for this long at the most.
+    /// The handler may finish, deferred results may complete, and results are
+    /// delivered, for at most this long.
     Drain(Duration),
 }
 
-/// What a loop that has been told to stop has left to return by itself.
+/// How long the loop may take to return after a stop before the process is ended.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// Watches for signals until dropped.
@@ -104,20 +104,20 @@ impl Drop for Signals {
     }
 }
 
-/// Tells the loop to stop, and sees to it that it does: `ended` is cut off when
-/// the loop has returned.
+/// Tells the loop to stop, and ends the process if it does not. The sender of
+/// `ended` is dropped when the loop has returned.
 fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>, signal: &str) {
-    let (stage, patience) = match on_stop {
+    let (stage, grace) = match on_stop {
         OnStop::Now => (Stage::Stopping, GRACE),
         OnStop::Drain(limit) => (Stage::Draining, limit),
     };
     if stage == Stage::Stopping {
-        shared.cut.store(true, Ordering::SeqCst);
+        shared.discard_results.store(true, Ordering::SeqCst);
     }
-    // Beside the signal thread, which waits for a second signal.
+    // On its own thread: the signal thread waits for a second signal.
     let watched = Arc::clone(shared);
     let watchdog = thread::Builder::new().spawn(move || {
-        if returned(&ended, patience) {
+        if returned(&ended, grace) {
             return;
         }
         stop(&watched, Stage::Stopping);
@@ -125,22 +125,22 @@ fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>, signal
             end_process(&watched, "the stop");
         }
     });
-    // Logged before the loop learns of it, or the process could end without the line;
-    // and behind the watchdog, so that a log that blocks holds up no stop for long.
+    // Log before the loop is told, or the process could end without this line, and after
+    // the watchdog has started, so that a blocking logger does not delay the stop for long.
     match on_stop {
         OnStop::Now => log::info!("{signal}: stopping"),
         OnStop::Drain(limit) => {
-            log::info!("{signal}: stopping; work under way has {limit:.1?} to finish");
+            log::info!("{signal}: stopping; running tasks have {limit:.1?} to finish");
         }
     }
     stop(shared, stage);
     if watchdog.is_err() {
-        end_process(shared, "the stop, for want of a thread,");
+        end_process(shared, "the stop (no thread could be started)");
     }
 }
 
-/// Moves on to `stage`; a poll under way is broken off, since it would only
-/// bring work that is not wanted any more.
+/// Enters `stage` and interrupts a poll in progress: its tasks would not be
+/// claimed any more.
 pub(super) fn stop(shared: &Shared, stage: Stage) {
     shared.waiter.wake.stop(stage);
     if shared.polling.load(Ordering::SeqCst) {
@@ -153,10 +153,10 @@ fn returned(ended: &Receiver<()>, within: Duration) -> bool {
 }
 
 fn end_process(shared: &Shared, why: &str) -> ! {
-    shared.cut.store(true, Ordering::SeqCst);
-    log::warn!("{why} ends the process with work under way");
+    shared.discard_results.store(true, Ordering::SeqCst);
+    log::warn!("{why} ends the process while work is in progress");
     log::logger().flush();
     #[cfg(target_os = "linux")]
-    super::children::end_all();
+    super::children::terminate_descendants();
     std::process::exit(0)
 }

@@ -1,6 +1,6 @@
-//! What a worker did before it stopped.
+//! The task counts of a worker that has stopped.
 
-/// A worker that ended because it was asked to, and what it did.
+/// The task counts of a worker that has stopped on request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopped {
@@ -8,6 +8,6 @@ pub struct Stopped {
     pub done: u64,
     /// Tasks reported failed.
     pub failed: u64,
-    /// Results that could not be delivered before the end.
+    /// Results that could not be delivered before the worker stopped.
     pub undelivered: u64,
 }

@@ -1,17 +1,17 @@
-//! From tasks to delivered results: claim, run, report.
+//! Task processing: claim, run the handler, report the result.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::{Context, Polling, Running};
-use super::figures;
 use super::handler;
-use super::inbox::Unclear;
-use super::journal::Reached;
+use super::journal::Progress;
+use super::kill_point::kill_point;
+use super::metrics;
 use super::outbox::Report;
-use super::satellite::{OnOrphan, Satellite, named};
-use super::step::step;
+use super::satellite::{OnOrphan, Satellite, join_names};
 use super::stopped::Stopped;
+use super::unclear_claims::UnclearClaim;
 use crate::luml::{Task, TaskStatus};
 use satellite_core::Failure;
 use satellite_core::TaskScope;
@@ -20,14 +20,15 @@ use satellite_core::{Error, Result};
 use satellite_health as health;
 
 impl Satellite {
-    /// Once, before the first poll: the tasks that an earlier process left running.
-    pub(super) fn see_to_orphans(&mut self) -> Result<()> {
-        if self.turn.orphans_seen_to {
+    /// Handles the tasks that an earlier process left running. Runs once, before
+    /// the first poll.
+    pub(super) fn recover_orphans(&mut self) -> Result<()> {
+        if self.loop_state.orphans_recovered {
             return Ok(());
         }
         let unfinished = self.shared.journal().unfinished();
         if self.on_orphan == OnOrphan::Leave && unfinished.is_empty() {
-            self.turn.orphans_seen_to = true;
+            self.loop_state.orphans_recovered = true;
             return Ok(());
         }
         let running = {
@@ -37,94 +38,97 @@ impl Satellite {
             }
             self.shared.platform.list_once(&TaskStatus::Running)
         };
-        let running = self.heard_poll(running)?;
-        self.turn.orphans_seen_to = true;
-        step("orphans listed");
-        for gone in unfinished {
-            if running.iter().all(|task| task.id != gone) {
-                self.shared.journal().over(&gone);
+        let running = self.note_poll_answer(running)?;
+        self.loop_state.orphans_recovered = true;
+        kill_point("orphans listed");
+        for id in unfinished {
+            if running.iter().all(|task| task.id != id) {
+                self.shared.journal().over(&id);
             }
         }
         for task in running {
             if self.stage() > Stage::Running {
                 break;
             }
-            if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
+            if !self.is_supported(&task) || self.shared.outbox().contains(&task.id) {
                 continue;
             }
-            let reached = self.shared.journal().reached(&task.id);
-            let never_begun = reached == Some(Reached::Claiming);
-            match never_begun {
-                true => log::info!("task {} was claimed by a process that ended then", task.id),
-                false => log::warn!("task {} was left running by a killed worker", task.id),
+            let progress = self.shared.journal().progress(&task.id);
+            let never_started = progress == Some(Progress::Claiming);
+            match never_started {
+                true => log::info!(
+                    "task {} was claimed but not started by an earlier process",
+                    task.id
+                ),
+                false => log::warn!("task {} was left running by a killed process", task.id),
             }
             match self.on_orphan {
-                _ if never_begun => self.run_handler(task),
+                _ if never_started => self.run_handler(task),
                 OnOrphan::Leave => self.shared.journal().over(&task.id),
                 OnOrphan::Fail => self.shared.finish(Report::orphan(task)),
                 OnOrphan::Rerun => self.run_handler(task),
             }
-            self.do_what_is_due()?;
+            self.run_due_work()?;
         }
         Ok(())
     }
 
-    /// True when there was work, so that more may wait.
+    /// Returns true when at least one task ran: more may be pending.
     pub(super) fn poll_and_work(&mut self) -> Result<bool> {
         let tasks = {
             let _polling = Polling::begin(&self.shared);
             if self.stage() > Stage::Running {
-                return Ok(false); // between the last look and the flag
+                return Ok(false); // stopped before the `polling` flag was set
             }
             self.shared.platform.list_once(&TaskStatus::Pending)
         };
-        let tasks = self.heard_poll(tasks)?;
-        self.turn.poll.succeeded(self.now());
+        let tasks = self.note_poll_answer(tasks)?;
+        self.loop_state.poll.succeeded(self.now());
         self.shared.health.clear(health::PLATFORM);
         let Stopped { done, failed, .. } = self.stopped;
         self.notifier
-            .polled_well(format_args!("polling; {done} tasks done, {failed} failed"));
+            .poll_succeeded(format_args!("polling; {done} tasks done, {failed} failed"));
         if tasks.is_empty() {
-            log::debug!("no task waits");
+            log::debug!("no pending tasks");
         }
-        // Results that an outage held back go before new work, which may take long.
+        // Deliver results delayed by an outage first: new tasks may take long.
         self.deliver()?;
         let mut worked = false;
         for task in tasks {
-            if !self.is_mine(&task) || self.shared.outbox().holds(&task.id) {
+            if !self.is_supported(&task) || self.shared.outbox().contains(&task.id) {
                 continue;
             }
             if self.stage() > Stage::Running || !self.shared.may_act() {
                 break;
             }
-            let fresh = Unclear::new(task, self.now(), self.settings.max_backoff);
-            // A claim that failed is sent again in its own time, and keeps no other waiting.
-            let Some(unclear) = self.inbox.take_or(fresh, self.now()) else {
+            let fresh = UnclearClaim::new(task, self.now(), self.settings.max_backoff);
+            // A failed claim is retried on its own timer and does not block other tasks.
+            let Some(unclear) = self.unclear_claims.take_or(fresh, self.now()) else {
                 continue;
             };
             worked |= self.claim_and_run(unclear)?;
-            self.do_what_is_due()?;
-            self.notifier.alive();
+            self.run_due_work()?;
+            self.notifier.feed_watchdog();
         }
         Ok(worked)
     }
 
-    /// Claims the task and, if it is ours now, runs its handler. An unanswered
-    /// claim is kept, to be asked for again.
-    fn claim_and_run(&mut self, unclear: Unclear) -> Result<bool> {
+    /// Claims the task and, on success, runs its handler. A claim without a
+    /// response is kept and retried.
+    fn claim_and_run(&mut self, unclear: UnclearClaim) -> Result<bool> {
         let task = &unclear.task;
         self.shared.journal().claiming(&task.id);
-        step("claim");
+        kill_point("claim");
         let answer = self.claim(&unclear);
-        let answer = self.heard(answer);
-        step("claim answered");
+        let answer = self.note_answer(answer);
+        kill_point("claim answered");
         match answer {
             Ok(true) => {
                 self.run_handler(unclear.task);
                 Ok(true)
             }
             Ok(false) => {
-                log::info!("task {} is somebody else's or gone", task.id);
+                log::info!("task {} is already claimed or deleted; skipping", task.id);
                 self.shared.journal().over(&task.id);
                 Ok(false)
             }
@@ -136,19 +140,19 @@ impl Satellite {
             }
             Err(e) => {
                 let now = self.now();
-                self.inbox.put(unclear, now, &e);
+                self.unclear_claims.put(unclear, now, &e);
                 Err(e)
             }
         }
     }
 
-    /// A platform that guards its claims refuses the second of two, also when
-    /// the first was this worker's and only its answer was lost. One process
-    /// for each token: if the task runs, it is ours.
-    fn claim(&self, unclear: &Unclear) -> Result<bool> {
+    /// A platform with exclusive claims rejects a second claim with a conflict, even
+    /// if the first one was ours and only its response was lost. Only one process
+    /// uses each token, so if the task is listed as running, the claim is ours.
+    fn claim(&self, unclear: &UnclearClaim) -> Result<bool> {
         let platform = &self.shared.platform;
         match platform.claim_once(&unclear.task.id) {
-            Err(e) if !e.is_final() => Err(e), // not the platform's own word
+            Err(e) if !e.is_final() => Err(e), // not an answer of the platform itself
             Err(e) if e.is_conflict() && unclear.was_tried() => {
                 let running = platform.list_once(&TaskStatus::Running)?;
                 Ok(running.iter().any(|task| task.id == unclear.task.id))
@@ -158,12 +162,12 @@ impl Satellite {
         }
     }
 
-    pub(super) fn ask_again_for_unclear_claims(&mut self) -> Result<()> {
+    pub(super) fn retry_unclear_claims(&mut self) -> Result<()> {
         while self.stage() == Stage::Running {
-            let Some(unclear) = self.inbox.take_due(self.now()) else {
+            let Some(unclear) = self.unclear_claims.take_due(self.now()) else {
                 break;
             };
-            log::debug!("asking again for task {}", unclear.task.id);
+            log::debug!("retrying the claim of task {}", unclear.task.id);
             match self.claim_and_run(unclear) {
                 Err(e) if e.is_refused_token() => return Err(e),
                 Err(e) => log::warn!("{e}"),
@@ -175,7 +179,7 @@ impl Satellite {
 
     fn run_handler(&mut self, task: Task) {
         let (id, task_type) = (task.id.clone(), task.task_type.clone());
-        log::info!("task {id} ({task_type}) begins");
+        log::info!("task {id} ({task_type}) started");
         let running = Arc::new(Running::new(id, task_type, Instant::now()));
         let cx = Context {
             shared: Arc::clone(&self.shared),
@@ -183,10 +187,10 @@ impl Satellite {
         };
         self.shared.journal().begun(&running.task_id);
         let watch = self.shared.platform.watch(&running.task_id);
-        step("handler");
+        kill_point("handler");
         let result = match self.handlers.get_mut(&running.task_type) {
             Some(handler) => {
-                self.notifier.handler_begins(self.handler_limit);
+                self.notifier.handler_started(self.handler_limit);
                 let _scope = TaskScope::enter(&running.task_id);
                 let result = handler::run(handler, task, &cx);
                 self.notifier.handler_ended();
@@ -197,60 +201,63 @@ impl Satellite {
                 format_args!(
                     "this satellite has no handler for {:?}; it has {}",
                     running.task_type,
-                    named(self.handlers.keys())
+                    join_names(self.handlers.keys())
                 ),
             )),
         };
-        step("handler returned");
-        let by_itself = watch.was_reported();
-        if let Some(report) = running.returned(result, by_itself) {
+        kill_point("handler returned");
+        let already_reported = watch.was_reported();
+        if let Some(report) = running.returned(result, already_reported) {
             self.shared.finish(report);
-        } else if by_itself {
+        } else if already_reported {
             self.shared.journal().over(&running.task_id);
         }
     }
 
-    /// Delivers results whose time has come and does periodic work.
-    pub(super) fn do_what_is_due(&mut self) -> Result<()> {
+    /// Delivers the results that are due and runs periodic jobs that are due.
+    pub(super) fn run_due_work(&mut self) -> Result<()> {
         self.deliver()?;
         let cx = self.context();
         for periodic in &mut self.periodic {
             periodic.run_if_due(&cx);
         }
-        self.deliver() // what periodic work has finished
+        self.deliver() // results of deferred tasks that periodic work completed
     }
 
     fn deliver(&mut self) -> Result<()> {
         let now = self.now();
         loop {
-            // Bound on a line of its own: the outbox is not held while sending.
+            // A separate `let`, so that the outbox lock is released before sending.
             let due = self.shared.outbox().take_due(now);
             let Some(waiting) = due else {
                 let left = self.shared.outbox().undelivered() as f64;
                 let metrics = self.shared.health.metrics();
-                metrics.set(&figures::WAITING, &[], left);
+                metrics.set(&metrics::WAITING, &[], left);
                 return Ok(());
             };
             let report = &waiting.report;
-            step("report");
+            kill_point("report");
             let answer = self.shared.platform.report_once(
                 &report.task_id,
                 &report.status,
                 report.result.as_ref(),
             );
-            step("report answered");
-            // A refusal in the platform's own words is an answer as well.
+            kill_point("report answered");
+            // An error response of the platform itself also shows that it is up.
             if answer.as_ref().err().is_none_or(Error::is_final) {
                 self.platform_answered();
             }
             match answer {
                 Ok(()) => {
                     self.shared.journal().over(&report.task_id);
-                    step("report noted");
+                    kill_point("report recorded");
                     self.delivered(report);
                 }
                 Err(e) if e.is_final() || e.is_too_large() => {
-                    log::error!("the result of task {} is refused: {e}", report.task_id);
+                    log::error!(
+                        "the platform rejected the result of task {}: {e}",
+                        report.task_id
+                    );
                     if (e.is_invalid() || e.is_too_large()) && !waiting.is_reduced {
                         self.shared.outbox().put_back_reduced(waiting, now);
                     } else {
@@ -258,7 +265,10 @@ impl Satellite {
                     }
                 }
                 Err(e) => {
-                    log::warn!("the result of task {} waits: {e}", report.task_id);
+                    log::warn!(
+                        "could not deliver the result of task {}; will retry: {e}",
+                        report.task_id
+                    );
                     self.shared.outbox().put_back(waiting, self.now(), &e);
                     if e.is_refused_token() {
                         return Err(e);
@@ -271,13 +281,13 @@ impl Satellite {
     fn delivered(&mut self, report: &Report) {
         let metrics = self.shared.health.metrics();
         let outcome = [("outcome", report.status.as_str())];
-        metrics.add(&figures::TASKS, &outcome, 1);
-        metrics.observe(&figures::DURATION, &[], report.elapsed);
+        metrics.add(&metrics::TASKS, &outcome, 1);
+        metrics.observe(&metrics::DURATION, &[], report.elapsed);
         let ms = report.elapsed.as_millis();
         match report.status {
             TaskStatus::Done => {
                 self.stopped.done += 1;
-                log::info!("task {} is done in {ms} ms", report.task_id);
+                log::info!("task {} done in {ms} ms", report.task_id);
             }
             _ => {
                 self.stopped.failed += 1;
@@ -291,32 +301,36 @@ impl Satellite {
         }
     }
 
-    /// Notes how a call of the loop went: a good answer ends the backoff of all others.
-    pub(super) fn heard<T>(&mut self, answer: Result<T>) -> Result<T> {
+    /// Records the result of a call: a success ends the backoff of all other calls.
+    pub(super) fn note_answer<T>(&mut self, answer: Result<T>) -> Result<T> {
         answer.inspect(|_| self.platform_answered())
     }
 
-    fn heard_poll<T>(&mut self, answer: Result<T>) -> Result<T> {
-        self.heard(answer).inspect_err(|_| {
-            self.turn.registration.poll_failed();
-            self.inbox.poll_failed();
+    fn note_poll_answer<T>(&mut self, answer: Result<T>) -> Result<T> {
+        self.note_answer(answer).inspect_err(|_| {
+            self.loop_state.registration.poll_failed();
+            self.unclear_claims.poll_failed();
             self.shared.outbox().poll_failed();
         })
     }
 
     fn platform_answered(&mut self) {
         let now = self.now();
-        self.turn.platform_answered(now);
-        self.inbox.platform_answered(now);
+        self.loop_state.platform_answered(now);
+        self.unclear_claims.platform_answered(now);
         self.shared.outbox().platform_answered(now);
     }
 
-    fn is_mine(&self, task: &Task) -> bool {
+    fn is_supported(&self, task: &Task) -> bool {
         let types = &self.settings.supported_task_types;
-        let mine = types.is_empty() || types.contains(&task.task_type);
-        if !mine {
-            log::debug!("task {} ({}) is left alone", task.id, task.task_type);
+        let supported = types.is_empty() || types.contains(&task.task_type);
+        if !supported {
+            log::debug!(
+                "task {} ({}) skipped: unsupported type",
+                task.id,
+                task.task_type
+            );
         }
-        mine
+        supported
     }
 }

@@ -1,4 +1,4 @@
-//! A real satellite in a process of its own: this test binary, run again.
+//! Runs a real satellite in a child process: this test binary, started again.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use satellite_sdk::{Builder, Context, Exit, OnOrphan, OnStop, Task, TaskLog, Var
 
 pub use crate::process::{Satellite, kill, start};
 
-/// The satellite: does nothing when it is run as a test among others.
+/// The main function of the child process; does nothing in a normal test run.
 #[test]
 fn process() {
     if std::env::var_os("SATELLITE_CHILD").is_none() {
@@ -70,7 +70,7 @@ fn process() {
     std::process::exit(exit.code().into());
 }
 
-/// Writes down that a handler ran, where whoever counts reads it.
+/// Appends the task's id to the file `CHILD_RUNS`, from which tests count the runs.
 fn note_run(task_id: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let path = std::env::var("CHILD_RUNS").map_err(std::io::Error::other)?;
@@ -78,7 +78,7 @@ fn note_run(task_id: &str) -> std::io::Result<()> {
     runs.write_all(format!("{task_id}\n").as_bytes())
 }
 
-/// A satellite on this platform.
+/// Starts a satellite that polls this platform.
 pub fn satellite(platform: &MockPlatform) -> Satellite {
     start(command(platform))
 }
@@ -110,8 +110,8 @@ pub fn bare_command() -> Command {
     command
 }
 
-/// Runs a test of this binary in a process of its own: true in there, false here
-/// when it has gone well.
+/// Runs a test of this binary in a separate process. Returns true in that process,
+/// and false in the calling one after it has passed.
 pub fn alone(test: &str) -> bool {
     if std::env::var_os("SATELLITE_ALONE").is_some() {
         return true;
@@ -121,27 +121,27 @@ pub fn alone(test: &str) -> bool {
         .env("SATELLITE_ALONE", "1")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && told.contains("1 passed"));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    println!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("1 passed"));
     false
 }
 
-/// What a process takes.
+/// The resources that a process uses.
 #[derive(Debug, Clone, Copy)]
-pub struct Figures {
+pub struct ProcessStats {
     pub threads: usize,
     pub descriptors: usize,
     pub resident_kb: usize,
 }
 
-impl Figures {
+impl ProcessStats {
     pub fn of(pid: u32) -> Self {
         let proc = format!("/proc/{pid}");
         let count = |what: &str| std::fs::read_dir(format!("{proc}/{what}")).unwrap().count();
         let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
         let resident = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-        Figures {
+        ProcessStats {
             threads: count("task"),
             descriptors: count("fd"),
             resident_kb: resident.split_whitespace().nth(1).unwrap().parse().unwrap(),

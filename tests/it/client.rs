@@ -1,4 +1,4 @@
-//! Each call of the client against the platform's routes and surprises.
+//! Every call of the client, against the platform's routes and quirks.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const SECRET: &str = "0198c0de-0000-7000-8000-000000000002";
 const ARTIFACT: &str = "0198c0de-0000-7000-8000-000000000003";
 const ABSENT: &str = "0198c0de-0000-7000-8000-0000000000ff";
 
-/// A client whose waits take no time.
+/// A client with a simulated clock.
 fn client(platform: &MockPlatform) -> (PlatformClient, ManualClock) {
     let clock = ManualClock::default();
     let client = platform.worker().clock(clock.clone()).platform().unwrap();
@@ -19,7 +19,7 @@ fn client(platform: &MockPlatform) -> (PlatformClient, ManualClock) {
 }
 
 #[test]
-fn tasks_come_oldest_first_and_in_the_order_of_their_ids() {
+fn tasks_are_sorted_by_age_then_id() {
     let platform = MockPlatform::start();
     for (id, created) in [
         ("c", "2026-01-02"),
@@ -34,7 +34,7 @@ fn tasks_come_oldest_first_and_in_the_order_of_their_ids() {
 }
 
 #[test]
-fn a_task_that_cannot_be_read_does_not_hide_the_others() {
+fn an_unreadable_task_is_skipped() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("good", "t", json!({})));
     platform.add_task(json!({ "id": "bad", "type": 7, "payload": {} }));
@@ -44,7 +44,7 @@ fn a_task_that_cannot_be_read_does_not_hide_the_others() {
 }
 
 #[test]
-fn what_this_version_does_not_know_is_kept() {
+fn unknown_fields_and_values_are_preserved() {
     let platform = MockPlatform::start();
     platform.add_task(json!({ "id": "t", "type": "quantum", "payload": null, "colour": "red" }));
     platform.add_deployment(json!({ "id": DEPLOYMENT, "status": "hibernating", "region": "moon" }));
@@ -61,7 +61,7 @@ fn what_this_version_does_not_know_is_kept() {
 }
 
 #[test]
-fn a_claim_marks_the_task_running_and_is_lost_where_there_is_none() {
+fn a_claim_marks_the_task_running_and_fails_for_a_missing_task() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "x", json!({})));
     let client = platform.client();
@@ -69,13 +69,13 @@ fn a_claim_marks_the_task_running_and_is_lost_where_there_is_none() {
     assert_eq!(platform.status("t"), "running");
     assert!(
         client.claim_task("t").unwrap(),
-        "the platform takes the mark twice"
+        "the platform accepts the status twice"
     );
     assert!(!client.claim_task(ABSENT).unwrap());
 }
 
 #[test]
-fn a_guarded_claim_is_won_once() {
+fn an_exclusive_claim_succeeds_once() {
     let platform = MockPlatform::start();
     platform.claim_guard(true);
     platform.add_task(mock_task("t", "x", json!({})));
@@ -92,19 +92,19 @@ fn a_guarded_claim_is_won_once() {
 }
 
 #[test]
-fn the_words_of_the_python_kit_are_understood() {
+fn the_status_names_of_the_python_kit_are_accepted() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "x", json!({})));
     let client = platform.client();
     client.update_task_status("t", "processing", "").unwrap();
     assert_eq!(platform.status("t"), "running");
     client
-        .update_task_status("t", "completed", "all is well")
+        .update_task_status("t", "completed", "finished")
         .unwrap();
     assert_eq!(platform.status("t"), "done");
     assert_eq!(
         platform.result("t"),
-        json!({ "reason": "all is well", "error": "all is well" })
+        json!({ "reason": "finished", "error": "finished" })
     );
 }
 
@@ -124,7 +124,7 @@ fn tasks_are_listed_by_status() {
 }
 
 #[test]
-fn a_result_is_made_safe_on_its_way() {
+fn a_result_is_sanitised_before_sending() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "x", json!({})));
     let mut deep = json!("bottom");
@@ -137,7 +137,7 @@ fn a_result_is_made_safe_on_its_way() {
 }
 
 #[test]
-fn changing_a_deployment_erases_nothing() {
+fn updating_a_deployment_keeps_other_fields() {
     let platform = MockPlatform::start();
     platform.add_deployment(json!({
         "id": DEPLOYMENT,
@@ -160,7 +160,7 @@ fn changing_a_deployment_erases_nothing() {
 }
 
 #[test]
-fn a_status_alone_is_changed_alone() {
+fn updating_only_the_status_changes_nothing_else() {
     let platform = MockPlatform::start();
     platform.add_deployment(json!({ "id": DEPLOYMENT, "status": "active", "tags": ["mine"] }));
     let client = platform.client();
@@ -201,7 +201,7 @@ fn deployments_are_listed_read_and_deleted() {
 }
 
 #[test]
-fn a_deployment_gets_its_own_secrets_and_no_others() {
+fn a_deployment_gets_only_its_own_secrets() {
     let platform = MockPlatform::start();
     platform.add_secret(SECRET, "the key", "hush");
     platform.add_secret(ABSENT, "somebody else's", "never");
@@ -217,7 +217,7 @@ fn a_deployment_gets_its_own_secrets_and_no_others() {
 }
 
 #[test]
-fn a_missing_secret_is_named() {
+fn a_missing_secret_error_names_it() {
     let platform = MockPlatform::start();
     platform.add_deployment(json!({
         "id": DEPLOYMENT,
@@ -228,7 +228,7 @@ fn a_missing_secret_is_named() {
 }
 
 #[test]
-fn secrets_are_asked_for_by_id() {
+fn secrets_are_requested_by_id() {
     let platform = MockPlatform::start();
     platform.add_secret(SECRET, "the key", "hush");
     let client = platform.client();
@@ -272,7 +272,7 @@ fn inference_keys_are_checked() {
 }
 
 #[test]
-fn registration_is_taken_again_and_again_but_not_without_a_capability() {
+fn registration_is_repeatable_and_requires_a_capability() {
     let platform = MockPlatform::start();
     let client = platform.client();
     let me = Registration::new("http://edge.example")
@@ -324,7 +324,7 @@ fn raw_calls_return_any_status_as_a_value() {
 }
 
 #[test]
-fn an_error_names_what_was_asked_of_whom_and_what_came_back() {
+fn an_error_names_the_request_and_the_response() {
     let platform = MockPlatform::start();
     let error = platform
         .client()
@@ -343,7 +343,7 @@ fn an_error_names_what_was_asked_of_whom_and_what_came_back() {
 }
 
 #[test]
-fn a_validation_error_says_where_and_does_not_echo_the_input() {
+fn a_validation_error_names_the_field_without_the_input() {
     let platform = MockPlatform::start();
     let error = platform
         .client()
@@ -355,7 +355,7 @@ fn a_validation_error_says_where_and_does_not_echo_the_input() {
 }
 
 #[test]
-fn reads_and_status_changes_are_sent_again_and_creates_are_not() {
+fn reads_and_status_changes_are_retried_but_creates_are_not() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "x", json!({})));
     let (client, clock) = client(&platform);
@@ -369,11 +369,11 @@ fn reads_and_status_changes_are_sent_again_and_creates_are_not() {
         .post("/satellites/v1/things", &json!({}))
         .unwrap_err();
     assert!(error.is_outcome_unknown(), "{error}");
-    assert_eq!(clock.waits().len(), 4, "not sent again");
+    assert_eq!(clock.waits().len(), 4, "not retried");
 }
 
 #[test]
-fn a_create_is_sent_again_while_nobody_listens() {
+fn a_create_is_retried_while_the_connection_is_refused() {
     let platform = MockPlatform::start();
     let (client, clock) = client(&platform);
     platform.pause();
@@ -386,7 +386,7 @@ fn a_create_is_sent_again_while_nobody_listens() {
 }
 
 #[test]
-fn a_call_gives_up_at_its_deadline_and_not_before() {
+fn a_call_fails_at_its_deadline_and_not_before() {
     let platform = MockPlatform::start();
     let (client, clock) = client(&platform);
     platform.fault(Fault::Status(502)).forever();
@@ -398,7 +398,7 @@ fn a_call_gives_up_at_its_deadline_and_not_before() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_says_where_it_led() {
+fn a_redirect_is_not_followed_and_the_error_names_its_target() {
     let platform = MockPlatform::start();
     let other = MockPlatform::start();
     platform
@@ -412,7 +412,10 @@ fn a_redirect_is_not_followed_and_says_where_it_led() {
         error.contains("redirects to") && error.contains(&other.url()),
         "{error}"
     );
-    assert!(other.requests().is_empty(), "the bearer stays at home");
+    assert!(
+        other.requests().is_empty(),
+        "the token is not sent to another host"
+    );
 }
 
 #[test]
@@ -428,7 +431,7 @@ fn a_user_key_is_forbidden_and_a_wrong_token_unauthorized() {
 }
 
 #[test]
-fn ids_are_escaped_on_their_way_into_a_path() {
+fn ids_are_escaped_in_paths() {
     let platform = MockPlatform::start();
     let client = platform.client();
     for id in ["../../secrets", "a/b?c#d", "..", "ü"] {

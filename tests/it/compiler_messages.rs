@@ -1,6 +1,6 @@
-//! What rustc says about common mistakes: programs that do not compile, and the
-//! sentence by which their author learns why. Only that sentence is compared, so
-//! that another version of rustc may lay out the rest as it likes.
+//! The compiler messages for common mistakes: programs that do not compile, and the
+//! sentence that explains why. Only that sentence is compared, so that another version
+//! of rustc can format the rest differently.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use satellite_sdk::extras::temp_directory;
 
-/// What rustc prints about a program in whose `main` this builder is called.
+/// Compiles a program whose `main` makes this builder call; the error is rustc's output.
 fn compile(items: &str, call: &str) -> Result<(), String> {
     let folder = temp_directory().unwrap();
     let source = folder.path().join("mistake.rs");
@@ -20,8 +20,8 @@ fn compile(items: &str, call: &str) -> Result<(), String> {
          fn main() {{\n    Builder::new()\n        {call};\n}}\n"
     );
     fs::write(&source, program).unwrap();
-    // The library that this test was linked with, and all that it needs, are
-    // beside it. It is at least as new as any other there.
+    // The library that this test is linked with is in the same folder, together with
+    // its dependencies. No other build there is newer.
     let test = std::env::current_exe().unwrap();
     let libraries = test.parent().unwrap();
     let mut library = std::ffi::OsString::from("satellite_sdk=");
@@ -37,7 +37,7 @@ fn compile(items: &str, call: &str) -> Result<(), String> {
         .arg(library)
         .arg("-L")
         .arg(search)
-        // Doctests and coverage may pass flags that do not fit here.
+        // Doctests and coverage may pass flags that do not apply here.
         .env_remove("RUSTFLAGS")
         .output()
         .unwrap();
@@ -56,34 +56,34 @@ fn newest_library(folder: &Path) -> PathBuf {
             name.starts_with("libsatellite_sdk-") && name.ends_with(".rlib")
         })
         .max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap())
-        .expect("this test is linked with the library")
+        .expect("no library beside the test binary")
 }
 
-/// The program is rejected with this sentence as the error, and with these words
-/// somewhere in what is said about it.
+/// Asserts that the program is rejected with exactly this error, and that the output
+/// contains all of `words`.
 #[track_caller]
 fn rejected(items: &str, call: &str, error: &str, words: &[&str]) {
-    let said = compile(items, call).expect_err("it compiles");
+    let output = compile(items, call).expect_err("it compiles");
     let is_error = |line: &str| line.starts_with("error") && line.contains(error);
-    assert!(said.lines().any(is_error), "no {error:?} in\n{said}");
+    assert!(output.lines().any(is_error), "no {error:?} in\n{output}");
     assert_eq!(
-        said.matches("\nerror").count() + usize::from(said.starts_with("error")),
-        2, // the one, and rustc's "aborting due to"
-        "more than one error in\n{said}"
+        output.matches("\nerror").count() + usize::from(output.starts_with("error")),
+        2, // the error, and rustc's "aborting due to"
+        "more than one error in\n{output}"
     );
     for word in words {
-        assert!(said.contains(word), "no {word:?} in\n{said}");
+        assert!(output.contains(word), "no {word:?} in\n{output}");
     }
 }
 
 #[test]
-fn a_program_without_mistakes_compiles() {
+fn a_correct_program_compiles() {
     let fine = r#".handler("echo", |task: Task, cx: &Context| done(task.payload))"#;
     assert_eq!(compile("", fine), Ok(()));
 }
 
 #[test]
-fn a_payload_that_cannot_be_read_is_named() {
+fn a_payload_type_without_deserialize_is_reported() {
     rejected(
         "struct Deploy { id: String }",
         r#".handler("deploy", |task: Task<Deploy>, cx: &Context| done(task.payload.id))"#,
@@ -93,7 +93,7 @@ fn a_payload_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_named() {
+fn a_result_type_without_serialize_is_reported() {
     rejected(
         "struct Answer;",
         r#".handler("ask", |task: Task| Ok::<_, String>(Answer))"#,
@@ -103,7 +103,7 @@ fn a_result_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn an_error_without_a_text_is_named() {
+fn an_error_type_without_display_is_reported() {
     rejected(
         "#[derive(Debug)] enum Broken { Disk }",
         r#".handler("read", |task: Task| Err::<(), _>(Broken::Disk))"#,
@@ -113,7 +113,7 @@ fn an_error_without_a_text_is_named() {
 }
 
 #[test]
-fn an_async_function_is_sent_to_async_handler() {
+fn an_async_function_error_suggests_async_handler() {
     for arguments in [
         "task: Task",
         "task: Task, cx: Context",
@@ -122,24 +122,24 @@ fn an_async_function_is_sent_to_async_handler() {
         rejected(
             &format!("async fn ask({arguments}) -> Result<u8, String> {{ Ok(1) }}"),
             r#".handler("ask", ask)"#,
-            "an async handler goes to `Builder::async_handler`",
+            "an async handler must be passed to `Builder::async_handler`",
             &["`.async_handler(task_type, block_on, handler)`"],
         );
     }
 }
 
 #[test]
-fn an_async_closure_is_sent_to_async_handler() {
+fn an_async_closure_error_suggests_async_handler() {
     rejected(
         "",
         r#".handler("ask", async |task: Task, cx: &Context| done(1))"#,
-        "an async handler goes to `Builder::async_handler`",
+        "an async handler must be passed to `Builder::async_handler`",
         &["this handler is async"],
     );
 }
 
 #[test]
-fn a_context_by_value_is_told_to_be_a_reference() {
+fn a_context_by_value_error_suggests_a_reference() {
     rejected(
         "",
         r#".handler("ask", |task: Task, cx: Context| done(1))"#,
@@ -149,17 +149,17 @@ fn a_context_by_value_is_told_to_be_a_reference() {
 }
 
 #[test]
-fn arguments_without_types_are_told_to_have_them() {
+fn untyped_arguments_error_suggests_types() {
     rejected(
         "",
         r#".handler("ask", |task: Task, cx| done(1))"#,
         "a handler takes the context by reference: `cx: &Context`",
-        &["write the argument's type, `&Context`, where there is none"],
+        &["annotate the argument with its type, `&Context`"],
     );
 }
 
 #[test]
-fn an_ok_without_an_error_type_is_sent_to_done() {
+fn an_ok_without_an_error_type_suggests_done() {
     for call in [
         r#".handler("ask", |task: Task| Ok(1))"#,
         r#".handler("ask", |task: Task, cx: &Context| Ok(1))"#,
@@ -171,7 +171,7 @@ fn an_ok_without_an_error_type_is_sent_to_done() {
 }
 
 #[test]
-fn a_handler_that_returns_no_result_is_told_what_a_handler_is() {
+fn a_handler_without_a_result_error_shows_the_signature() {
     for call in [
         r#".handler("ask", |task: Task| 5)"#,
         r#".handler("ask", |task: Task, cx: &Context| { println!("{}", task.id); })"#,
@@ -189,7 +189,7 @@ fn a_handler_that_returns_no_result_is_told_what_a_handler_is() {
 }
 
 #[test]
-fn periodic_work_that_returns_a_value_is_told_what_it_may_return() {
+fn periodic_work_with_a_return_value_error_shows_the_allowed_types() {
     rejected(
         "",
         r#".every(Duration::from_secs(1), |cx: &Context| 5)"#,
@@ -199,7 +199,7 @@ fn periodic_work_that_returns_a_value_is_told_what_it_may_return() {
 }
 
 #[test]
-fn an_async_handlers_payload_and_error_are_named_as_well() {
+fn async_handler_payload_errors_are_reported_too() {
     rejected(
         "struct Deploy; fn block_on<F: Future>(f: F) -> F::Output { todo!() }",
         r#".async_handler("deploy", block_on, async |task: Task<Deploy>, cx: Context| done(1))"#,

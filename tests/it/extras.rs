@@ -1,4 +1,4 @@
-//! Downloads over real HTTP, with the faults of real ones.
+//! Downloads over real HTTP, with realistic faults.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use satellite_sdk::{Context, Task};
 const TEXT: &[u8] = b"The quick brown fox jumps over the lazy dog";
 const SHA256: &str = "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592";
 
-/// A file server whose answers are made by `answer(request number, range start)`.
+/// A file server whose responses come from `answer(request number, range start)`.
 fn server(
     answer: impl Fn(usize, Option<usize>) -> Response + Send + Sync + 'static,
 ) -> (Server, String, Arc<AtomicUsize>) {
@@ -39,7 +39,7 @@ fn server(
     (server, url, count)
 }
 
-/// The rest of the text from `start`, broken off after `sent` bytes.
+/// The rest of the text from `start`, truncated after `sent` bytes.
 fn broken(start: Option<usize>, sent: usize, etag: &str) -> Response {
     let from = start.unwrap_or(0);
     let rest = &TEXT[from..];
@@ -60,7 +60,7 @@ fn broken(start: Option<usize>, sent: usize, etag: &str) -> Response {
 }
 
 #[test]
-fn a_file_arrives_whole_with_its_length_hash_and_progress() {
+fn a_download_returns_length_hash_and_progress() {
     let (_server, url, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
     let folder = temp_directory().unwrap();
     let path = folder.path().join("model.bin");
@@ -76,13 +76,13 @@ fn a_file_arrives_whole_with_its_length_hash_and_progress() {
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         1,
-        "nothing is left beside it"
+        "no other file remains"
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn until_it_is_whole_it_has_a_name_of_its_own_and_is_readable_by_this_user_alone() {
+fn a_partial_download_has_a_unique_name_and_private_permissions() {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -109,7 +109,7 @@ fn until_it_is_whole_it_has_a_name_of_its_own_and_is_readable_by_this_user_alone
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_somebody_has_prepared_is_not_written_through() {
+fn a_symlink_at_the_target_is_not_followed() {
     let (_server, url, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
     let folder = temp_directory().unwrap();
     let victim = folder.path().join("victim");
@@ -134,16 +134,19 @@ fn a_link_that_somebody_has_prepared_is_not_written_through() {
 }
 
 #[test]
-fn a_file_over_the_limit_is_an_error_with_both_numbers_and_leaves_nothing() {
-    let (_told, told, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
-    // Without a length the connection's end is the file's.
-    let (_untold, untold, _) = server(|_, _| {
+fn a_file_over_the_limit_fails_with_both_sizes_and_leaves_no_file() {
+    let (_known_server, known_length, _) = server(|_, _| Response::new(200).body(TEXT.to_vec()));
+    // Without a length, the file ends with the connection.
+    let (_unknown_server, unknown_length, _) = server(|_, _| {
         Response::raw([b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", TEXT].concat())
     });
     let folder = temp_directory().unwrap();
     let state = temp_directory().unwrap();
     for state_dir in [None, Some(state.path())] {
-        for (url, has) in [(&told, "has 43 bytes"), (&untold, "has at least 43 bytes")] {
+        for (url, has) in [
+            (&known_length, "has 43 bytes"),
+            (&unknown_length, "has at least 43 bytes"),
+        ] {
             let download = Download::new(url).max_bytes(42).resume_in(state_dir);
             let error = download
                 .to(folder.path().join("f"))
@@ -158,12 +161,12 @@ fn a_file_over_the_limit_is_an_error_with_both_numbers_and_leaves_nothing() {
     }
     #[cfg(unix)]
     assert!(parts(state.path()).is_empty());
-    let fits = Download::new(&untold).max_bytes(43);
+    let fits = Download::new(&unknown_length).max_bytes(43);
     assert_eq!(fits.to(folder.path().join("f")).unwrap().sha256, SHA256);
 }
 
 #[test]
-fn a_broken_download_goes_on_where_it_broke_off() {
+fn an_interrupted_download_is_resumed() {
     let (_server, url, count) = server(|_, start| broken(start, 10, "\"v1\""));
     let folder = temp_directory().unwrap();
     let path = folder.path().join("model.bin");
@@ -176,10 +179,10 @@ fn a_broken_download_goes_on_where_it_broke_off() {
 }
 
 #[test]
-fn a_file_that_changed_meanwhile_is_fetched_anew() {
+fn a_file_that_changed_is_downloaded_again() {
     let (_server, url, _) = server(|n, start| match n {
         0 => broken(start, 10, "\"v1\""),
-        // If-Range does not match any more: the whole of the new one.
+        // If-Range no longer matches: the complete new file.
         _ => Response::new(200).body(TEXT.to_vec()),
     });
     let folder = temp_directory().unwrap();
@@ -192,7 +195,7 @@ fn a_file_that_changed_meanwhile_is_fetched_anew() {
 }
 
 #[test]
-fn a_wrong_hash_leaves_the_old_file_and_nothing_else() {
+fn a_wrong_hash_keeps_the_old_file_and_leaves_no_other() {
     let (_server, url, _) = server(|_, _| Response::new(200).body(b"something else".to_vec()));
     let folder = temp_directory().unwrap();
     let path = folder.path().join("model.bin");
@@ -208,7 +211,7 @@ fn a_wrong_hash_leaves_the_old_file_and_nothing_else() {
 }
 
 #[test]
-fn a_refusal_is_told_without_the_signature() {
+fn an_error_response_is_reported_without_the_signature() {
     let (_server, url, count) = server(|_, _| Response::new(403));
     let folder = temp_directory().unwrap();
     let error = download_file(&url, folder.path().join("f")).unwrap_err();
@@ -218,7 +221,7 @@ fn a_refusal_is_told_without_the_signature() {
 }
 
 #[test]
-fn it_gives_up_when_nothing_new_comes() {
+fn a_download_without_progress_fails() {
     let (_server, url, count) = server(|_, start| broken(start, 0, "\"v1\""));
     let folder = temp_directory().unwrap();
     let path = folder.path().join("f");
@@ -230,12 +233,12 @@ fn it_gives_up_when_nothing_new_comes() {
     assert!(!path.exists());
 }
 
-/// Where in the file each request began; `None` for one without a range.
+/// The range start of each request; `None` without a range.
 #[cfg(unix)]
 type Starts = Arc<Mutex<Vec<Option<usize>>>>;
 
-/// A server that sends 10 bytes to the first call, and then nothing, and all the rest
-/// to the second, whose signature differs; and where each request began.
+/// A server that sends 10 bytes to the first call and then nothing, and all the rest to
+/// the second call, whose signature differs; and the range start of each request.
 #[cfg(unix)]
 fn broken_once(etag: &'static str) -> (Server, [String; 2], Starts) {
     let starts = Arc::new(Mutex::new(Vec::new()));
@@ -258,7 +261,7 @@ fn resumable<'a>(url: &'a str, state: &TempDirectory) -> Download<'a> {
 
 #[cfg(unix)]
 #[test]
-fn a_later_call_goes_on_where_an_earlier_one_failed() {
+fn a_later_call_resumes_a_failed_download() {
     for (etag, sha256) in [("\"v1\"", None), ("W/\"weak\"", Some(SHA256))] {
         let (_server, [first, second], starts) = broken_once(etag);
         let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
@@ -272,13 +275,16 @@ fn a_later_call_goes_on_where_an_earlier_one_failed() {
         assert_eq!(fetch(&second).unwrap().sha256, SHA256);
         assert_eq!(*starts.lock().unwrap(), [None, Some(10), Some(10)]);
         assert_eq!(fs::read(&path).unwrap(), TEXT);
-        assert!(parts(state.path()).is_empty(), "nothing is left of it");
+        assert!(
+            parts(state.path()).is_empty(),
+            "no partial download remains"
+        );
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_later_call_for_another_target_or_without_a_state_folder_starts_from_the_beginning() {
+fn a_later_call_for_another_target_or_without_a_state_folder_restarts() {
     let (_server, [first, second], starts) = broken_once("\"v1\"");
     let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
     let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
@@ -296,13 +302,13 @@ fn a_later_call_for_another_target_or_without_a_state_folder_starts_from_the_beg
     assert_eq!(
         parts(state.path()).len(),
         2,
-        "that of the first is still there"
+        "the first partial download is kept"
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn a_part_that_was_changed_or_is_of_another_version_is_not_built_upon() {
+fn a_modified_or_outdated_partial_download_is_not_resumed() {
     for damage in [false, true] {
         let (_server, [first, second], starts) = broken_once("\"v1\"");
         let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
@@ -316,7 +322,7 @@ fn a_part_that_was_changed_or_is_of_another_version_is_not_built_upon() {
         assert_eq!(starts.lock().unwrap()[2], last);
     }
 
-    // The rest is of another version, and only the hash tells.
+    // The rest is of another version, which only the hash reveals.
     let (_server, url, count) = server(|n, start| match n {
         0 => Response::raw("HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\nanother v."),
         1 => broken(start, 0, "\"v2\""),
@@ -331,7 +337,7 @@ fn a_part_that_was_changed_or_is_of_another_version_is_not_built_upon() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_in_the_place_of_a_kept_part_is_not_written_through() {
+fn a_symlink_in_place_of_a_partial_download_is_not_followed() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     let links: [fn(&Path, &Path) -> std::io::Result<()>; 2] =
@@ -358,7 +364,7 @@ fn a_link_in_the_place_of_a_kept_part_is_not_written_through() {
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
     }
 
-    // A folder that others can look into, or a link to one, is not used at all.
+    // A folder that others can read, or a link to one, is not used at all.
     for link in [false, true] {
         let (_server, [first, _], _) = broken_once("\"v1\"");
         let (folder, state) = (temp_directory().unwrap(), temp_directory().unwrap());
@@ -382,11 +388,11 @@ fn a_link_in_the_place_of_a_kept_part_is_not_written_through() {
 
 #[cfg(unix)]
 #[test]
-fn two_calls_at_once_for_the_same_file_do_not_disturb_each_other() {
+fn concurrent_downloads_of_the_same_file_do_not_interfere() {
     let together = Arc::new(Barrier::new(2));
     let (_server, url, _) = server(move |n, start| {
         if n < 2 {
-            together.wait(); // both have begun
+            together.wait(); // both have started
         }
         broken(start, 1000, "\"v1\"")
     });
@@ -404,7 +410,7 @@ fn two_calls_at_once_for_the_same_file_do_not_disturb_each_other() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_state_folder_on_another_disk_will_do() {
+fn a_state_folder_on_another_disk_works() {
     let Ok(state) =
         fs::create_dir("/dev/shm/satellite-extras").map(|()| "/dev/shm/satellite-extras")
     else {
@@ -423,7 +429,7 @@ fn a_state_folder_on_another_disk_will_do() {
     assert_eq!(entries(folder.path()), [path]);
 }
 
-/// A process that downloads, for the test below; does nothing among other tests.
+/// A downloading process for the test below; does nothing in a normal test run.
 #[cfg(unix)]
 #[test]
 fn downloading_process() {
@@ -440,14 +446,14 @@ fn downloading_process() {
 
 #[cfg(unix)]
 #[test]
-fn a_download_outlives_a_kill_of_its_process() {
+fn a_download_is_resumed_after_its_process_is_killed() {
     const LENGTH: usize = 24 << 20;
     let starts = Arc::new(Mutex::new(Vec::new()));
     let is_killed = Arc::new(AtomicBool::new(false));
     let (seen, killed) = (Arc::clone(&starts), Arc::clone(&is_killed));
     let (_server, url, _) = server(move |n, start| {
         seen.lock().unwrap().push(start);
-        // The first process is sent less than it was promised, and then nothing.
+        // The first process receives less than the declared length, and then nothing.
         let promised = match (n, killed.load(Ordering::SeqCst)) {
             (0, _) => LENGTH + 1,
             (_, true) => LENGTH,
@@ -482,17 +488,17 @@ fn a_download_outlives_a_kill_of_its_process() {
     let end = Instant::now() + Duration::from_secs(60);
     let is_mark = |path: &PathBuf| path.extension() == Some("mark".as_ref());
     while !parts(state.path()).iter().any(is_mark) {
-        assert!(Instant::now() < end, "nothing is kept");
+        assert!(Instant::now() < end, "no partial download is kept");
         thread::sleep(Duration::from_millis(1));
     }
     killed.kill().unwrap();
     killed.wait().unwrap();
     is_killed.store(true, Ordering::SeqCst);
     let output = process(&url).wait_with_output().unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(
-        output.status.success() && told.contains("sha256 "),
-        "{told}"
+        output.status.success() && stdout.contains("sha256 "),
+        "{stdout}"
     );
     assert_eq!(
         fs::read(state.path().join("model.bin")).unwrap(),
@@ -507,7 +513,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// What is kept in a state folder of downloads that did not end well.
+/// The partial downloads in a state folder.
 #[cfg(unix)]
 fn parts(state: &Path) -> Vec<PathBuf> {
     let folder = state.join("downloads");
@@ -528,7 +534,7 @@ fn part_of(state: &Path) -> PathBuf {
 }
 
 #[test]
-fn retry_tries_as_often_as_it_is_told() {
+fn retry_makes_the_configured_number_of_attempts() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "try", serde_json::json!({})));
     let clock = ManualClock::default();
@@ -547,7 +553,7 @@ fn retry_tries_as_often_as_it_is_told() {
 
 #[cfg(unix)]
 #[test]
-fn a_temporary_folder_is_its_users_alone_and_goes_when_dropped() {
+fn a_temporary_folder_is_private_and_deleted_on_drop() {
     use std::os::unix::fs::PermissionsExt;
     let folder = temp_directory().unwrap();
     let path = folder.path().to_owned();

@@ -1,8 +1,8 @@
-//! Every fault on the way to the platform and back, at each of the three calls that a
-//! task needs: what it costs, and that it costs no task.
+//! Injects every network fault into each of the three calls of a task. Measures the
+//! recovery time and the requests, and checks that no task is lost.
 //!
-//! `SATELLITE_FAULTS=all cargo test --test it fault_matrix -- --nocapture` cuts at
-//! every byte and waits for the long time limits as well; the table is the same.
+//! `SATELLITE_FAULTS=all cargo test --test it fault_matrix -- --nocapture` also cuts
+//! responses at every byte and waits for the long timeouts; the table is the same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,21 +15,21 @@ use satellite_sdk::testing::{MockPlatform, mock_task};
 use satellite_sdk::{Context, Task, done};
 use serde_json::json;
 
-use crate::door::{Asks, Door, End, Passage};
+use crate::faulty_proxy::{Call, End, FaultyProxy, Reply};
 
 const TASKS: [&str; 3] = ["t1", "t2", "t3"];
-const CALLS: [Asks; 3] = [Asks::Tasks, Asks::Claim, Asks::Report];
-/// So long an answer is cut: whole, and then the connection ends.
+const CALLS: [Call; 3] = [Call::Poll, Call::Claim, Call::Report];
+/// Longer than any response, in bytes.
 const LONGER_THAN_ANY: usize = 2_000;
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 
-/// A row of the table: one fault, in as many forms as it has.
+/// A row of the table: one fault in all its variants.
 struct Row {
     fault: &'static str,
-    forms: Vec<Passage>,
+    forms: Vec<Reply>,
 }
 
-/// What a fault cost.
+/// The effect of a fault.
 struct Cost {
     recovered: Duration,
     requests: usize,
@@ -37,9 +37,9 @@ struct Cost {
 }
 
 #[test]
-fn no_fault_between_worker_and_platform_loses_a_task() {
+fn network_faults_lose_no_task() {
     let all = std::env::var("SATELLITE_FAULTS").is_ok_and(|v| v == "all");
-    let usual = cost_of(Asks::Else, Passage::Whole);
+    let usual = cost_of(Call::Other, Reply::Complete);
     let mut table = format!(
         "| fault | cases | recovered after, at most | requests, at most ({} without) | tasks lost |\n\
          |---|--:|--:|--:|--:|\n",
@@ -48,7 +48,7 @@ fn no_fault_between_worker_and_platform_loses_a_task() {
     let mut lost = 0;
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     for row in rows(all, elsewhere.local_addr().unwrap()) {
-        let cases: Vec<(Asks, Passage)> = CALLS
+        let cases: Vec<(Call, Reply)> = CALLS
             .into_iter()
             .flat_map(|call| row.forms.iter().map(move |form| (call, form.clone())))
             .collect();
@@ -72,9 +72,9 @@ fn no_fault_between_worker_and_platform_loses_a_task() {
 
 fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
     let row = |fault, forms| Row { fault, forms };
-    let close = |bytes: &[u8]| Passage::Then(bytes.to_vec(), End::Close);
+    let close = |bytes: &[u8]| Reply::Bytes(bytes.to_vec(), End::Close);
     let with_status = |statuses: &[u16]| {
-        let page = "<html><body>a page of somebody's</body></html>";
+        let page = "<html><body>a page of another server</body></html>";
         let answer = |status: &u16| {
             let length = page.len();
             close(
@@ -88,7 +88,7 @@ fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
         let step = if all { 1 } else { 37 };
         (0..LONGER_THAN_ANY)
             .step_by(step)
-            .map(|n| Passage::Then(vec![0xFE; n], end))
+            .map(|n| Reply::Bytes(vec![0xFE; n], end))
             .collect::<Vec<_>>()
     };
     let json_200 = |fields: &str, body: &str| {
@@ -100,7 +100,7 @@ fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
     let mut rows =
         vec![
             row(
-                "status 2xx without a word of the platform",
+                "status 2xx with another server's body",
                 with_status(&[200, 201, 202, 204, 206]),
             ),
             row(
@@ -111,35 +111,35 @@ fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
                     .collect(),
             ),
             row(
-                "status 4xx of a box on the way",
+                "status 4xx of a proxy",
                 with_status(&[
                     400, 402, 403, 404, 405, 406, 407, 408, 409, 410, 415, 422, 425, 429, 431, 451,
                 ]),
             ),
             row(
-                "status 4xx and another place, of a portal",
+                "status 4xx with a redirect to a portal",
                 vec![400, 403, 404, 409, 422]
                     .into_iter()
                     .map(|status| redirect(status, elsewhere))
                     .collect(),
             ),
-            row("status 413 of a box on the way", with_status(&[413])),
+            row("status 413 of a proxy", with_status(&[413])),
             row(
                 "status 5xx",
                 with_status(&[500, 501, 502, 503, 504, 507, 511, 520, 599]),
             ),
             row(
-                "status 1xx, and one that there is not",
+                "status 1xx and invalid statuses",
                 with_status(&[102, 199, 600, 999]),
             ),
-            row("closed at each byte of the answer", cuts(End::Close)),
-            row("reset at each byte of the answer", cuts(End::Reset)),
+            row("closed at each byte of the response", cuts(End::Close)),
+            row("reset at each byte of the response", cuts(End::Reset)),
             row(
-                "closed or reset before it arrives",
-                vec![Passage::NotAsked(End::Close), Passage::NotAsked(End::Reset)],
+                "closed or reset before the request is forwarded",
+                vec![Reply::Disconnect(End::Close), Reply::Disconnect(End::Reset)],
             ),
             row(
-                "lengths that are wrong",
+                "wrong lengths",
                 vec![
             close(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n[]"),
             close(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n[]"),
@@ -175,7 +175,7 @@ fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
                 ],
             ),
             row(
-                "JSON that is not what was asked for",
+                "unexpected JSON",
                 vec![
                     json_200("", "{}"),
                     json_200("", "[]"),
@@ -198,30 +198,30 @@ fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
                 ],
             ),
             row(
-                "a drip that takes its time",
-                vec![Passage::Drip(1, Duration::from_micros(300))],
+                "a slow drip",
+                vec![Reply::Drip(1, Duration::from_micros(300))],
             ),
             row(
-                "stalls for a moment",
+                "short stalls",
                 vec![
-                    Passage::Stall(0, Duration::from_millis(700)),
-                    Passage::Stall(30, Duration::from_millis(700)),
-                    Passage::Stall(250, Duration::from_millis(700)),
+                    Reply::Stall(0, Duration::from_millis(700)),
+                    Reply::Stall(30, Duration::from_millis(700)),
+                    Reply::Stall(250, Duration::from_millis(700)),
                 ],
             ),
         ];
     if all {
         rows.push(row(
-            "stalls past every time limit",
+            "stalls longer than every timeout",
             vec![
-                Passage::Stall(0, Duration::from_secs(80)),
-                Passage::Stall(30, Duration::from_secs(80)),
-                Passage::Stall(250, Duration::from_secs(80)),
+                Reply::Stall(0, Duration::from_secs(80)),
+                Reply::Stall(30, Duration::from_secs(80)),
+                Reply::Stall(250, Duration::from_secs(80)),
             ],
         ));
         rows.push(row(
-            "a drip past every time limit",
-            vec![Passage::Drip(1, Duration::from_secs(1))],
+            "a drip longer than every timeout",
+            vec![Reply::Drip(1, Duration::from_secs(1))],
         ));
         rows.push(row(
             "huge JSON",
@@ -231,50 +231,50 @@ fn rows(all: bool, elsewhere: SocketAddr) -> Vec<Row> {
     rows
 }
 
-fn redirect(status: u16, target: SocketAddr) -> Passage {
+fn redirect(status: u16, target: SocketAddr) -> Reply {
     let answer = format!(
         "HTTP/1.1 {status} Elsewhere\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"
     );
-    Passage::Then(answer.into_bytes(), End::Close)
+    Reply::Bytes(answer.into_bytes(), End::Close)
 }
 
-/// Bytes of 0xFE stand for as many of the true answer's.
-fn true_bytes(passage: Passage, answer: &[u8]) -> Passage {
+/// Replaces 0xFE bytes with the same number of bytes of the real response.
+fn with_real_bytes(reply: Reply, answer: &[u8]) -> Reply {
     assert!(answer.len() < LONGER_THAN_ANY, "{} bytes", answer.len());
-    match passage {
-        Passage::Then(bytes, end) if bytes.first().is_none_or(|b| *b == 0xFE) => {
-            Passage::Then(answer[..bytes.len().min(answer.len())].to_vec(), end)
+    match reply {
+        Reply::Bytes(bytes, end) if bytes.first().is_none_or(|b| *b == 0xFE) => {
+            Reply::Bytes(answer[..bytes.len().min(answer.len())].to_vec(), end)
         }
         other => other,
     }
 }
 
-/// A worker and its three tasks, with this fault at the first such call and, where
-/// that lets it through, at the second.
-fn cost_of(call: Asks, passage: Passage) -> Cost {
+/// Runs a worker with three tasks, with this fault at the first such call and, if
+/// that succeeds, at the second.
+fn cost_of(call: Call, reply: Reply) -> Cost {
     let platform = MockPlatform::start();
     for id in TASKS {
         platform.add_task(mock_task(id, "count", json!({ "id": id })));
     }
-    // A result that is too large for the way is replaced by a note, and arrives.
+    // A result that is too large is replaced by a note, which is delivered.
     let is_too_large =
-        matches!(&passage, Passage::Then(bytes, _) if bytes.starts_with(b"HTTP/1.1 413"));
-    let is_replaced = is_too_large && call == Asks::Report;
+        matches!(&reply, Reply::Bytes(bytes, _) if bytes.starts_with(b"HTTP/1.1 413"));
+    let is_replaced = is_too_large && call == Call::Report;
     let mut left = 2;
-    let door = Door::before(&platform, move |asks, answer| {
+    let proxy = FaultyProxy::start(&platform, move |received, answer| {
         let before = answer.is_empty();
-        let is_not_asked = matches!(passage, Passage::NotAsked(_));
-        if asks != call || left == 0 || before != is_not_asked {
-            return Passage::Whole;
+        let is_not_asked = matches!(reply, Reply::Disconnect(_));
+        if received != call || left == 0 || before != is_not_asked {
+            return Reply::Complete;
         }
         left -= 1;
-        true_bytes(passage.clone(), answer)
+        with_real_bytes(reply.clone(), answer)
     });
     let runs: Arc<Mutex<BTreeMap<String, u32>>> = Arc::default();
     let counts = Arc::clone(&runs);
     let mut satellite = platform
         .worker()
-        .platform_url(door.url())
+        .platform_url(proxy.url())
         .poll_interval(Duration::from_millis(20))
         .max_backoff(Duration::from_millis(20))
         .no_health()
@@ -285,29 +285,29 @@ fn cost_of(call: Asks, passage: Passage) -> Cost {
         .build()
         .unwrap();
     let stop = satellite.stop_handle();
-    let begun = Instant::now();
+    let started = Instant::now();
     let run = thread::spawn(move || satellite.run().is_ok());
-    let ended = |id: &str| platform.wait_for(id, "done", PATIENCE.saturating_sub(begun.elapsed()));
+    let ended = |id: &str| platform.wait_for(id, "done", TIMEOUT.saturating_sub(started.elapsed()));
     let mut lost = TASKS.iter().filter(|id| !ended(id)).count();
-    let recovered = begun.elapsed();
+    let recovered = started.elapsed();
     stop.stop();
     assert!(run.join().unwrap(), "the worker ended by itself");
     let runs = runs.lock().unwrap();
     for id in TASKS {
-        // A task is lost as well when it ran twice, or with another's result.
+        // A task also counts as lost if it ran twice, or has another task's result.
         let result = platform.result(id);
         let noted = is_replaced && result["reason"] == "the result was refused";
-        let right = (result == json!({ "id": id }) || noted) && runs.get(id) == Some(&1);
-        lost += usize::from(!right && ended(id));
+        let correct = (result == json!({ "id": id }) || noted) && runs.get(id) == Some(&1);
+        lost += usize::from(!correct && ended(id));
     }
     Cost {
         recovered,
-        requests: door.requests(),
+        requests: proxy.requests(),
         lost,
     }
 }
 
-fn in_parallel(cases: Vec<(Asks, Passage)>) -> Vec<Cost> {
+fn in_parallel(cases: Vec<(Call, Reply)>) -> Vec<Cost> {
     let cases = Mutex::new(cases);
     let costs = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -315,10 +315,10 @@ fn in_parallel(cases: Vec<(Asks, Passage)>) -> Vec<Cost> {
             scope.spawn(|| {
                 loop {
                     let case = cases.lock().unwrap().pop();
-                    let Some((call, passage)) = case else { return };
-                    let cost = cost_of(call, passage.clone());
+                    let Some((call, reply)) = case else { return };
+                    let cost = cost_of(call, reply.clone());
                     if cost.lost > 0 {
-                        eprintln!("lost {} at {call:?} with {passage:?}", cost.lost);
+                        eprintln!("lost {} at {call:?} with {reply:?}", cost.lost);
                     }
                     costs.lock().unwrap().push(cost);
                 }

@@ -1,5 +1,5 @@
-//! Faults of the platform and of the way to it: survived, with nothing lost and
-//! nothing done twice. Time is driven, not slept through.
+//! Faults of the platform and of the network: no task is lost and none runs twice.
+//! Time is simulated.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
 use satellite_sdk::{Builder, Context, Task, done};
 use serde_json::json;
 
-/// A worker that counts its runs, with a clock that never waits.
+/// A worker that counts its runs, with a simulated clock.
 fn counting(platform: &MockPlatform) -> (Builder, ManualClock, Arc<AtomicUsize>) {
     let clock = ManualClock::default();
     let runs = Arc::new(AtomicUsize::new(0));
@@ -37,7 +37,7 @@ fn assert_schedule(waits: &[Duration], expected: &[u64]) {
 }
 
 #[test]
-fn every_fault_of_a_poll_is_waited_out_1_2_4_seconds_up_to_the_maximum() {
+fn every_poll_fault_is_retried_after_1_2_4_seconds_up_to_the_maximum() {
     let faults = [
         Fault::Status(500),
         Fault::Status(502),
@@ -88,7 +88,7 @@ fn retry_after_is_honoured_up_to_the_maximum() {
 }
 
 #[test]
-fn every_fault_of_a_claim_leads_to_exactly_one_run() {
+fn every_claim_fault_leads_to_exactly_one_run() {
     for fault in [
         Fault::Status(503),
         Fault::Status(500),
@@ -126,7 +126,7 @@ fn every_fault_of_a_claim_leads_to_exactly_one_run() {
 }
 
 #[test]
-fn every_fault_of_a_report_is_outlived_by_the_result() {
+fn every_report_fault_is_retried_until_the_result_is_delivered() {
     for fault in [
         Fault::Status(500),
         Fault::Status(503),
@@ -170,7 +170,7 @@ fn every_fault_of_a_report_is_outlived_by_the_result() {
 }
 
 #[test]
-fn a_report_that_is_held_up_does_not_hold_up_other_tasks() {
+fn a_delayed_report_does_not_block_other_tasks() {
     let platform = MockPlatform::start();
     for id in ["a", "b", "c"] {
         platform.add_task(mock_task(id, "count", json!({})));
@@ -202,12 +202,12 @@ fn a_report_that_is_held_up_does_not_hold_up_other_tasks() {
         ["a", "b", "b", "c", "c", "a"],
         "claims and reports; a's comes last"
     );
-    // Tried again at the first good answer, then after about 1 s, 2 s and 4 s.
+    // Retried at the first successful response, then after about 1 s, 2 s and 4 s.
     assert!(clock.elapsed() > Duration::from_secs(3));
 }
 
 #[test]
-fn a_result_that_the_platform_refuses_does_not_stop_the_worker() {
+fn a_result_that_the_platform_rejects_does_not_stop_the_worker() {
     let platform = MockPlatform::start();
     for id in ["a", "b"] {
         platform.add_task(mock_task(id, "count", json!({})));
@@ -234,7 +234,7 @@ fn a_result_that_the_platform_refuses_does_not_stop_the_worker() {
 }
 
 #[test]
-fn no_answer_of_a_box_on_the_way_is_taken_for_the_platforms() {
+fn a_response_of_a_proxy_is_not_mistaken_for_the_platforms() {
     for fault in [
         Fault::Status(521),
         Fault::Status(507),
@@ -258,7 +258,7 @@ fn no_answer_of_a_box_on_the_way_is_taken_for_the_platforms() {
         });
         let stopped = worker.build().unwrap().run_until_idle().unwrap();
         if matches!(fault, Fault::Status(404)) {
-            continue; // in the platform's own words: the task is gone
+            continue; // the platform itself says that the task is gone
         }
         assert_eq!((stopped.done, stopped.undelivered), (1, 0), "{fault:?}");
         assert_eq!(platform.result("t"), json!({ "n": 7 }), "{fault:?}");
@@ -267,7 +267,7 @@ fn no_answer_of_a_box_on_the_way_is_taken_for_the_platforms() {
 }
 
 #[test]
-fn a_platform_that_is_away_for_an_hour_costs_nothing_but_the_wait() {
+fn an_outage_of_an_hour_only_delays_tasks() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "count", json!({})));
     let (builder, clock, runs) = counting(&platform);
@@ -285,7 +285,7 @@ fn a_platform_that_is_away_for_an_hour_costs_nothing_but_the_wait() {
 }
 
 #[test]
-fn a_platform_that_goes_away_in_the_middle_of_work_gets_the_result_when_it_is_back() {
+fn a_result_is_delivered_after_an_outage_during_the_task() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "count", json!({})));
     let (builder, clock, runs) = counting(&platform);
@@ -304,7 +304,7 @@ fn a_platform_that_goes_away_in_the_middle_of_work_gets_the_result_when_it_is_ba
 }
 
 #[test]
-fn a_refused_token_ends_the_worker_after_one_request() {
+fn a_rejected_token_ends_the_worker_after_one_request() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "count", json!({})));
     platform.revoke();
@@ -315,7 +315,7 @@ fn a_refused_token_ends_the_worker_after_one_request() {
 }
 
 #[test]
-fn a_token_refused_when_registering_ends_the_worker_after_one_request() {
+fn a_token_rejected_when_registering_ends_the_worker_after_one_request() {
     let platform = MockPlatform::start();
     platform.revoke();
     let (builder, ..) = counting(&platform);
@@ -334,7 +334,7 @@ fn a_token_refused_when_registering_ends_the_worker_after_one_request() {
 }
 
 #[test]
-fn a_users_key_ends_the_worker_as_well() {
+fn a_user_key_ends_the_worker_too() {
     let platform = MockPlatform::start();
     platform.add_user_key("user");
     let error = platform
@@ -352,7 +352,7 @@ fn a_users_key_ends_the_worker_as_well() {
 }
 
 #[test]
-fn a_failing_registration_is_tried_again_while_tasks_go_on() {
+fn a_failing_registration_is_retried_while_tasks_run() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "count", json!({})));
     platform
@@ -373,8 +373,8 @@ fn a_failing_registration_is_tried_again_while_tasks_go_on() {
 }
 
 #[test]
-fn a_stalled_answer_is_given_up_at_the_time_limit_of_a_connection() {
-    // Real time: a stop breaks the stall off long before the limit of 30 s.
+fn a_stalled_response_is_interrupted_by_a_stop() {
+    // Real time: the stop interrupts the stall long before the timeout of 30 s.
     let platform = MockPlatform::start();
     platform
         .fault(Fault::Stall(Duration::from_secs(30)))
@@ -387,7 +387,7 @@ fn a_stalled_answer_is_given_up_at_the_time_limit_of_a_connection() {
         .build()
         .unwrap();
     let stop = satellite.stop_handle();
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let stopper = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         stop.stop();
@@ -395,8 +395,8 @@ fn a_stalled_answer_is_given_up_at_the_time_limit_of_a_connection() {
     satellite.run().unwrap();
     stopper.join().unwrap();
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(5),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }

@@ -1,4 +1,4 @@
-//! What closures may be handlers and periodic work.
+//! The closures that can be handlers and periodic work.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use satellite_sdk::{Context, Task, done};
 use serde_json::json;
 
 #[test]
-fn a_handler_keeps_what_it_changes_between_tasks() {
+fn a_handler_keeps_its_state_between_tasks() {
     let platform = MockPlatform::start();
     for id in ["t-1", "t-2", "t-3"] {
         platform.add_task(mock_task(id, "count", json!({})));
@@ -25,7 +25,7 @@ fn a_handler_keeps_what_it_changes_between_tasks() {
 }
 
 #[test]
-fn an_async_handler_keeps_what_it_changes_between_tasks() {
+fn an_async_handler_keeps_its_state_between_tasks() {
     let platform = MockPlatform::start();
     for id in ["t-1", "t-2"] {
         platform.add_task(mock_task(id, "count", json!({})));
@@ -44,7 +44,7 @@ fn an_async_handler_keeps_what_it_changes_between_tasks() {
 }
 
 #[test]
-fn a_handler_that_panicked_is_called_again_with_what_it_had_changed() {
+fn a_handler_keeps_its_state_after_a_panic() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t-1", "once", json!({})));
     platform.add_task(mock_task("t-2", "once", json!({})));

@@ -1,4 +1,4 @@
-//! The health thread, asked over real connections.
+//! The health server, over real connections.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -33,7 +33,7 @@ fn status(address: SocketAddr, request: &str) -> u16 {
         .unwrap()
 }
 
-/// Runs `satellite` beside `look`, which is given its health address.
+/// Runs `satellite` while `look` runs with its health address.
 fn beside(mut satellite: Satellite, look: impl FnOnce(SocketAddr)) {
     let address = satellite.health_address().unwrap();
     let stop = satellite.stop_handle();
@@ -45,16 +45,16 @@ fn beside(mut satellite: Satellite, look: impl FnOnce(SocketAddr)) {
     });
 }
 
-/// Asks until the status is there: state changes take a turn of the loop.
+/// Polls until the status is `expected`: state changes take an iteration of the loop.
 fn becomes(address: SocketAddr, path: &str, expected: u16) -> String {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let answer = ask(address, &format!("GET {path}"));
         if answer.starts_with(&format!("HTTP/1.1 {expected} ")) {
             return answer;
         }
         assert!(
-            begun.elapsed() < Duration::from_secs(10),
+            started.elapsed() < Duration::from_secs(10),
             "{path} stays {answer}"
         );
         std::thread::sleep(Duration::from_millis(10));
@@ -62,7 +62,7 @@ fn becomes(address: SocketAddr, path: &str, expected: u16) -> String {
 }
 
 #[test]
-fn ready_follows_the_last_poll_and_alive_does_not() {
+fn readiness_follows_the_last_poll_and_liveness_does_not() {
     let platform = MockPlatform::start();
     platform.fault(Fault::Status(503)).forever();
     let satellite = platform
@@ -94,7 +94,7 @@ fn ready_follows_the_last_poll_and_alive_does_not() {
 }
 
 #[test]
-fn not_ready_until_registered_where_that_is_needed() {
+fn not_ready_until_registered_if_required() {
     let platform = MockPlatform::start();
     platform
         .fault(Fault::Status(500))
@@ -120,7 +120,7 @@ fn not_ready_until_registered_where_that_is_needed() {
 }
 
 #[test]
-fn a_satellite_adds_reasons_of_its_own() {
+fn a_satellite_can_add_its_own_health_problems() {
     let platform = MockPlatform::start();
     let satellite = platform
         .worker()
@@ -142,7 +142,7 @@ fn a_satellite_adds_reasons_of_its_own() {
 }
 
 #[test]
-fn only_two_paths_and_two_methods_and_nothing_is_echoed() {
+fn only_two_paths_and_two_methods_are_served_and_nothing_is_echoed() {
     let platform = MockPlatform::start();
     let satellite = platform
         .worker()
@@ -167,7 +167,7 @@ fn only_two_paths_and_two_methods_and_nothing_is_echoed() {
 }
 
 #[test]
-fn a_port_in_use_is_a_clear_error() {
+fn a_port_in_use_is_reported() {
     let platform = MockPlatform::start();
     let taken = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -185,7 +185,7 @@ fn a_port_in_use_is_a_clear_error() {
 }
 
 #[test]
-fn the_port_is_free_again_when_the_satellite_is_gone() {
+fn the_port_is_released_when_the_satellite_is_dropped() {
     let platform = MockPlatform::start();
     let satellite = platform
         .worker()
@@ -197,10 +197,10 @@ fn the_port_is_free_again_when_the_satellite_is_gone() {
         .unwrap();
     let address = satellite.health_address().unwrap();
     drop(satellite);
-    let begun = Instant::now();
+    let started = Instant::now();
     while TcpListener::bind(address).is_err() {
         assert!(
-            begun.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(5),
             "{address} stays taken"
         );
         std::thread::sleep(Duration::from_millis(10));

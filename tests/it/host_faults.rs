@@ -1,5 +1,5 @@
-//! Faults of the worker's own host: no descriptors, a name service that forgets, a
-//! platform that moves, certificates that are wrong for a while.
+//! Faults of the worker's host: no file descriptors, DNS failures, a platform that moves
+//! to another address, temporarily wrong certificates.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,20 +15,20 @@ use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
 use serde_json::json;
 
 use crate::child::{self, Satellite};
-use crate::door::{Door, End, Passage};
+use crate::faulty_proxy::{End, FaultyProxy, Reply};
 use crate::tls::Authority;
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 fn table_row(fault: &str, since: Instant, requests: usize) {
     let after = since.elapsed();
     println!("| {fault} | 1 | {after:.2?} | {requests} | 0 |");
 }
 
-/// A task given now is done by a worker that is in trouble, or just out of it.
+/// Asserts that the worker completes a task that is added now.
 fn does_a_task(platform: &MockPlatform, id: &str) {
     platform.add_task(mock_task(id, "echo", json!({ "id": id })));
-    let done = platform.wait_for(id, "done", PATIENCE);
+    let done = platform.wait_for(id, "done", TIMEOUT);
     assert!(done, "{id} is {}", platform.status(id));
     assert_eq!(platform.result(id), json!({ "id": id }));
 }
@@ -43,7 +43,7 @@ fn limit_descriptors(satellite: &Satellite, most: &str) -> bool {
 }
 
 #[test]
-fn without_descriptors_it_waits_and_comes_back() {
+fn running_out_of_descriptors_is_retried() {
     let platform = MockPlatform::start();
     let mut command = child::command(&platform);
     command.env("LUML_MAX_BACKOFF_SEC", "0.2");
@@ -53,7 +53,7 @@ fn without_descriptors_it_waits_and_comes_back() {
         println!("SKIPPED: no prlimit here");
         return;
     }
-    platform.fault(Fault::Drop).times(1); // the kept connection is gone
+    platform.fault(Fault::Drop).times(1); // closes the pooled connection
     satellite.line("open files");
     let (since, before) = (Instant::now(), platform.requests().len());
     thread::sleep(Duration::from_secs(1));
@@ -63,7 +63,7 @@ fn without_descriptors_it_waits_and_comes_back() {
     table_row("no descriptors for 1 s", since, requests);
 }
 
-/// A worker that reads this file in place of `/etc/hosts`; `None` without the right to.
+/// A worker that reads this file instead of `/etc/hosts`; `None` without the permission.
 fn with_hosts(platform: &MockPlatform, hosts: &std::path::Path, url: &str) -> Option<Satellite> {
     let may = Command::new("unshare").args(["-m", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {
@@ -95,17 +95,17 @@ fn with_hosts(platform: &MockPlatform, hosts: &std::path::Path, url: &str) -> Op
 }
 
 #[test]
-fn a_name_may_be_forgotten_and_may_move() {
+fn dns_failures_and_address_changes_are_survived() {
     let platform = MockPlatform::start();
     let folder = temp_directory().unwrap();
     let hosts = folder.path().join("hosts");
     fs::write(&hosts, "127.0.0.1 platform.test\n").unwrap();
     let cut = Arc::new(AtomicBool::new(false));
     let is_cut = Arc::clone(&cut);
-    let first = Door::before(&platform, move |_, answer| {
+    let first = FaultyProxy::start(&platform, move |_, answer| {
         match answer.is_empty() && is_cut.load(Ordering::SeqCst) {
-            true => Passage::NotAsked(End::Reset),
-            false => Passage::Whole,
+            true => Reply::Disconnect(End::Reset),
+            false => Reply::Complete,
         }
     });
     let port = first.address.port();
@@ -122,12 +122,12 @@ fn a_name_may_be_forgotten_and_may_move() {
     cut.store(false, Ordering::SeqCst);
     does_a_task(&platform, "forgotten");
     let requests = first.requests() - before;
-    table_row("the name has no address any more", since, requests);
+    table_row("the name no longer resolves", since, requests);
 
     cut.store(true, Ordering::SeqCst);
     drop(first);
-    let second = Door::at(([127, 0, 0, 2], port).into(), &platform, |_, _| {
-        Passage::Whole
+    let second = FaultyProxy::start_at(([127, 0, 0, 2], port).into(), &platform, |_, _| {
+        Reply::Complete
     });
     fs::write(&hosts, "127.0.0.2 platform.test\n").unwrap();
     let since = Instant::now();
@@ -139,7 +139,7 @@ fn a_name_may_be_forgotten_and_may_move() {
     );
 }
 
-/// Debian's libfaketime, under a process that is linked dynamically.
+/// Debian's libfaketime, for a dynamically linked process.
 fn faketime() -> Option<PathBuf> {
     let libraries = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let library = libraries
@@ -152,7 +152,7 @@ fn faketime() -> Option<PathBuf> {
 }
 
 #[test]
-fn the_wall_clock_may_be_set_forth_and_back() {
+fn wall_clock_changes_have_no_effect() {
     let Some(library) = faketime() else { return };
     let platform = MockPlatform::start();
     let folder = temp_directory().unwrap();
@@ -166,13 +166,13 @@ fn the_wall_clock_may_be_set_forth_and_back() {
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let mut satellite = child::start(command);
     does_a_task(&platform, "before");
-    for (step, name) in [("+3650d", "forth"), ("-3650d", "back")] {
+    for (step, name) in [("+3650d", "forward"), ("-3650d", "back")] {
         fs::write(&clock, step).unwrap();
         let (since, before) = (Instant::now(), platform.requests().len());
         does_a_task(&platform, name);
         let requests = platform.requests().len() - before;
         table_row(
-            &format!("the wall clock goes ten years {name}"),
+            &format!("the wall clock is set {name} by ten years"),
             since,
             requests,
         );
@@ -181,11 +181,11 @@ fn the_wall_clock_may_be_set_forth_and_back() {
     assert_eq!(satellite.end().0.code(), Some(0));
     let year = |line: &String| line.get(1..5)?.parse::<u32>().ok();
     let years: BTreeSet<u32> = satellite.log.iter().filter_map(year).collect();
-    assert_eq!(years.len(), 3, "its clock did go: {:#?}", satellite.log);
+    assert_eq!(years.len(), 3, "the clock did change: {:#?}", satellite.log);
 }
 
 #[test]
-fn certificates_may_be_wrong_for_a_while() {
+fn certificate_errors_are_retried() {
     let (known, other) = (Authority::new(), Authority::new());
     for (what, bad) in [
         (
@@ -202,17 +202,17 @@ fn certificates_may_be_wrong_for_a_while() {
         ),
     ] {
         let platform = MockPlatform::start();
-        let door = crate::tls::door(&platform, bad);
+        let proxy = crate::tls::proxy(&platform, bad);
         let mut command = child::command(&platform);
         command
-            .env("LUML_PLATFORM_URL", door.url())
+            .env("LUML_PLATFORM_URL", proxy.url())
             .env("LUML_CA_FILE", known.file())
             .env("LUML_MAX_BACKOFF_SEC", "0.2");
         let mut satellite = child::start(command);
         let since = Instant::now();
         satellite.line("no trusted connection");
         assert!(platform.requests().is_empty(), "{what}");
-        door.show(known.certify("localhost", 2100));
+        proxy.set_config(known.certify("localhost", 2100));
         does_a_task(&platform, "t");
         table_row(what, since, platform.requests().len());
     }

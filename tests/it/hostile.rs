@@ -1,5 +1,5 @@
-//! A worker with few descriptors, and a thousand connections to its health port that
-//! mean it no good: it goes on polling, and answers those who ask properly.
+//! A worker with few descriptors and a thousand hostile connections to its health port:
+//! it keeps polling, and still answers valid requests.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -9,27 +9,27 @@ use std::time::{Duration, Instant};
 
 use satellite_sdk::testing::MockPlatform;
 
-use crate::child::{self, Figures, Satellite};
+use crate::child::{self, ProcessStats, Satellite};
 
 const CONNECTIONS: usize = 1_000;
 const DESCRIPTORS: usize = 64;
 const WHILE_HELD: Duration = Duration::from_secs(1);
-const AFTER_THE_WORST: Duration = Duration::from_secs(5);
+const AFTER_RELEASE: Duration = Duration::from_secs(5);
 
 #[test]
-fn a_thousand_bad_connections_cost_no_poll_and_hide_no_healthz() {
+fn a_thousand_bad_connections_block_neither_polls_nor_healthz() {
     let platform = MockPlatform::start();
     let mut satellite = child::start(with_few_descriptors(&platform));
     let line = satellite.line("health: http://");
     let address = address_in(&line);
     answers_within(WHILE_HELD, address, "before").unwrap();
     wait_for_polls(&platform, 3);
-    let before = Figures::of(satellite.pid());
+    let before = ProcessStats::of(satellite.pid());
 
     let mut table = String::from("| connections | /healthz after | polls meanwhile | threads |\n");
     for attack in ATTACKS {
         let polls_before = polls(&platform);
-        let begun = Instant::now();
+        let started = Instant::now();
         let held: Vec<TcpStream> = (0..CONNECTIONS)
             .filter_map(|n| (attack.open)(address, n))
             .collect();
@@ -42,11 +42,11 @@ fn a_thousand_bad_connections_cost_no_poll_and_hide_no_healthz() {
         }
         let held_for = answers_within(WHILE_HELD, address, attack.name).unwrap();
         wait_for_polls(&platform, 3);
-        let threads = Figures::of(satellite.pid()).threads;
+        let threads = ProcessStats::of(satellite.pid()).threads;
         drop(held);
-        let after = answers_within(AFTER_THE_WORST, address, attack.name).unwrap();
+        let after = answers_within(AFTER_RELEASE, address, attack.name).unwrap();
         let polls = polls(&platform) - polls_before;
-        let took = begun.elapsed();
+        let took = started.elapsed();
         writeln!(
             table,
             "| {} | {held_for:.0?} held, {after:.0?} after | {polls} in {took:.1?} | {threads} |",
@@ -106,7 +106,7 @@ const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
-        name: "asked and never read",
+        name: "requests without reading",
         open: |address, _| {
             let pipelined = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50);
             sent(address, pipelined.as_bytes())
@@ -124,14 +124,14 @@ fn sent(address: SocketAddr, bytes: &[u8]) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Asks again and again, as a probe does, until there is a 200: how long that took.
+/// Probes until the status is 200. Returns how long that took.
 fn answers_within(limit: Duration, address: SocketAddr, when: &str) -> Result<Duration, String> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         if healthz(address).is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
-            return Ok(begun.elapsed());
+            return Ok(started.elapsed());
         }
-        if begun.elapsed() > limit {
+        if started.elapsed() > limit {
             return Err(format!("{when}: no /healthz within {limit:?}"));
         }
     }
@@ -150,9 +150,9 @@ fn healthz(address: SocketAddr) -> Option<String> {
 }
 
 fn wait_for_polls(platform: &MockPlatform, count: usize) {
-    let (before, begun) = (polls(platform), Instant::now());
+    let (before, started) = (polls(platform), Instant::now());
     while polls(platform) < before + count {
-        assert!(begun.elapsed() < Duration::from_secs(5), "no more polls");
+        assert!(started.elapsed() < Duration::from_secs(5), "no more polls");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -189,16 +189,17 @@ fn address_in(line: &str) -> SocketAddr {
     rest.split('/').next().unwrap().parse().unwrap()
 }
 
-/// Threads and descriptors come back to where they were, memory nearly.
-fn settled(satellite: &Satellite, before: &Figures) -> Figures {
-    let begun = Instant::now();
+/// Waits until threads and descriptors are back at their earlier numbers, and memory
+/// nearly.
+fn settled(satellite: &Satellite, before: &ProcessStats) -> ProcessStats {
+    let started = Instant::now();
     loop {
-        let now = Figures::of(satellite.pid());
+        let now = ProcessStats::of(satellite.pid());
         let is_back = now.threads <= before.threads && now.descriptors <= before.descriptors;
         if is_back && now.resident_kb <= before.resident_kb + 4_096 {
             return now;
         }
-        let waited = begun.elapsed();
+        let waited = started.elapsed();
         assert!(waited < Duration::from_secs(15), "{before:?} to {now:?}");
         std::thread::sleep(Duration::from_millis(50));
     }

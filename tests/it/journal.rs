@@ -1,4 +1,4 @@
-//! The journal on good disks and bad ones.
+//! The journal on working and failing disks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,8 +27,8 @@ fn run(builder: Builder) -> Stopped {
     builder.build().unwrap().run_until_idle().unwrap()
 }
 
-/// A folder whose journal holds one result that was not sent, of a process that is
-/// dead, and the platform that waits for it.
+/// A folder whose journal contains one undelivered result of a killed process, and the
+/// platform of its task.
 fn killed_before_the_report() -> (MockPlatform, TempDirectory) {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "count", json!({ "x": 0.1 })));
@@ -49,7 +49,7 @@ fn killed_before_the_report_on(platform: &MockPlatform) -> TempDirectory {
 }
 
 #[test]
-fn a_result_that_a_kill_held_back_is_sent_before_the_first_poll() {
+fn an_undelivered_result_is_sent_before_the_first_poll_after_a_kill() {
     let (platform, folder) = killed_before_the_report();
     platform.clear_requests();
     let stopped = run(worker(&platform, folder.path()));
@@ -64,7 +64,7 @@ fn a_result_that_a_kill_held_back_is_sent_before_the_first_poll() {
 }
 
 #[test]
-fn a_result_outlives_the_token_that_its_task_was_claimed_with() {
+fn a_result_is_delivered_with_a_new_token() {
     let (before, folder) = killed_before_the_report();
     let after = MockPlatform::start();
     after.add_task(mock_task("t", "count", json!({})));
@@ -75,7 +75,7 @@ fn a_result_outlives_the_token_that_its_task_was_claimed_with() {
 }
 
 #[test]
-fn a_second_process_with_the_same_folder_is_refused() {
+fn a_second_process_with_the_same_folder_fails_to_start() {
     let platform = MockPlatform::start();
     let folder = temp_directory().unwrap();
     let first = worker(&platform, folder.path()).build().unwrap();
@@ -88,7 +88,7 @@ fn a_second_process_with_the_same_folder_is_refused() {
 }
 
 #[test]
-fn systemds_folder_is_taken_and_an_own_one_goes_first() {
+fn an_explicit_folder_takes_precedence_over_systemds() {
     let folder = temp_directory().unwrap();
     let [a, b, own] = ["a", "b", "own"].map(|name| folder.path().join(name));
     let units = format!("{}:{}", a.display(), b.display());
@@ -109,7 +109,7 @@ fn systemds_folder_is_taken_and_an_own_one_goes_first() {
 }
 
 #[test]
-fn a_journal_cut_anywhere_or_with_any_byte_changed_stops_no_worker() {
+fn a_truncated_or_corrupted_journal_does_not_stop_the_worker() {
     let (killed, folder) = killed_before_the_report();
     let journal = fs::read(folder.path().join("journal")).unwrap();
     drop(killed);
@@ -130,9 +130,9 @@ fn a_journal_cut_anywhere_or_with_any_byte_changed_stops_no_worker() {
         fs::write(folder.path().join("journal"), &bytes).unwrap();
         let stopped = run(worker(&platform, folder.path()));
         sent += stopped.done;
-        // A line less at its end is as good a journal as any.
+        // A journal that is cut between two lines is valid.
         match fs::read(folder.path().join("journal.damaged")) {
-            Ok(kept) => assert_eq!(kept, bytes, "kept as it was found"),
+            Ok(kept) => assert_eq!(kept, bytes, "the copy is unchanged"),
             Err(_) => whole += 1,
         }
         if stopped.done > 0 {
@@ -140,11 +140,11 @@ fn a_journal_cut_anywhere_or_with_any_byte_changed_stops_no_worker() {
         }
     }
     assert_eq!(whole, 3, "empty, one line, two lines");
-    assert!(sent > 50, "what can be read is of use: {sent}");
+    assert!(sent > 50, "readable results are sent: {sent}");
 }
 
 #[test]
-fn of_two_runs_of_a_task_the_last_one_counts() {
+fn the_last_of_two_runs_of_a_task_counts() {
     let journal = |result: f64| {
         let platform = MockPlatform::start();
         platform.add_task(mock_task("t", "count", json!({ "x": result })));
@@ -156,7 +156,7 @@ fn of_two_runs_of_a_task_the_last_one_counts() {
     platform.add_task(mock_task("t", "count", json!({})));
     platform.client().claim_task("t").unwrap();
     let folder = temp_directory().unwrap();
-    // That the first run was over stood in the line between.
+    // The damaged line in between was the one that ended the first run.
     let both = [&first[..], b"unreadable\n", &second].concat();
     fs::write(folder.path().join("journal"), both).unwrap();
     assert_eq!(run(worker(&platform, folder.path())).done, 1);
@@ -167,7 +167,7 @@ fn of_two_runs_of_a_task_the_last_one_counts() {
 }
 
 #[test]
-fn it_stays_small_and_for_its_users_eyes_only() {
+fn the_journal_stays_small_and_private() {
     let platform = MockPlatform::start();
     for n in 0..1_100 {
         platform.add_task(mock_task(
@@ -188,14 +188,14 @@ fn it_stays_small_and_for_its_users_eyes_only() {
     }
 }
 
-/// Takes all the room that there is.
+/// Fills the disk.
 fn fill(path: &Path) {
     let mut options = fs::OpenOptions::new();
     let mut file = options.append(true).create(true).open(path).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
 }
 
-/// A disk of this many kilobytes, gone when dropped; `None` without the right to.
+/// A small tmpfs, unmounted when dropped. `mount` returns `None` without the permission.
 struct SmallDisk(TempDirectory);
 
 impl SmallDisk {
@@ -209,7 +209,7 @@ impl SmallDisk {
         if status.is_ok_and(|status| status.success()) {
             return Some(SmallDisk(folder));
         }
-        println!("SKIPPED: no right to mount a small disk");
+        println!("SKIPPED: no permission to mount a small disk");
         None
     }
 
@@ -230,7 +230,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_costs_a_warning_and_no_task_and_is_forgotten_when_there_is_room() {
+fn a_full_disk_causes_a_warning_until_there_is_space() {
     let Some(disk) = SmallDisk::mount(64) else {
         return;
     };
@@ -252,7 +252,7 @@ fn a_full_disk_costs_a_warning_and_no_task_and_is_forgotten_when_there_is_room()
         .unwrap();
     let mut a_task = |id: &str, bytes: usize| {
         platform.add_task(mock_task(id, "count", json!("x".repeat(bytes))));
-        // The result waits for a moment, and with it what the journal lacks.
+        // Delays the result, so that periodic work sees the journal's warning.
         let path = format!("{id}/status");
         platform
             .fault(Fault::Stall(Duration::ZERO))
@@ -267,7 +267,7 @@ fn a_full_disk_costs_a_warning_and_no_task_and_is_forgotten_when_there_is_room()
     for n in 0..20 {
         a_task(&format!("small-{n}"), 10);
         a_task(&format!("large-{n}"), 20_000);
-        fill(&filler); // writing it anew has freed a page
+        fill(&filler); // rewriting the journal has freed a page
     }
     let warnings = std::mem::take(&mut *seen.lock().unwrap());
     assert!(
@@ -283,7 +283,7 @@ fn a_full_disk_costs_a_warning_and_no_task_and_is_forgotten_when_there_is_room()
 }
 
 #[test]
-fn a_disk_that_may_only_be_read_is_a_wrong_setting_where_there_is_no_journal_on_it() {
+fn a_read_only_disk_without_a_journal_is_a_settings_error() {
     let Some(disk) = SmallDisk::mount(64) else {
         return;
     };
@@ -297,7 +297,7 @@ fn a_disk_that_may_only_be_read_is_a_wrong_setting_where_there_is_no_journal_on_
 }
 
 #[test]
-fn a_disk_that_may_only_be_read_costs_a_warning_and_no_task() {
+fn a_read_only_disk_causes_a_warning_and_loses_no_task() {
     let Some(disk) = SmallDisk::mount(64) else {
         return;
     };

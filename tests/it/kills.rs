@@ -1,4 +1,4 @@
-//! SIGKILL, for real, at every step of a task, and a new process after it.
+//! Kills a real process with SIGKILL at every step of a task, then starts a new one.
 //!
 //! `SATELLITE_KILLS=1000 cargo test --release --test it kills -- --nocapture` is the
 //! long run.
@@ -19,35 +19,35 @@ use crate::child::{self, Satellite};
 
 const TASKS: [&str; 3] = ["t1", "t2", "t3"];
 const ORPHANS: [&str; 3] = ["Leave", "Fail", "Rerun"];
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a platform holds back what it was asked, or its answer.
+/// How long the platform delays a request or its response.
 const HELD: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy)]
 enum Kill {
-    /// At a step of the worker's own, when it comes to it for the nth time.
+    /// When the worker reaches this kill point for the nth time.
     Step(&'static str, u32),
-    InTheHandler,
-    /// While the nth mark of a task is at the platform, before or after it is done.
+    InHandler,
+    /// While the platform handles the nth status update, before or after applying it.
     AtThePlatform(u32, When),
-    /// So many milliseconds after the start.
+    /// Up to this many milliseconds after the start.
     After(u64),
-    /// While a stop waits for the last results.
-    InTheDrain,
+    /// While a stop delivers the last results.
+    InDrain,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum When {
-    BeforeItIsDone,
-    AfterItIsDone,
+    BeforeApplying,
+    AfterApplying,
 }
 
-/// What is killed where. `true`: the handler may have been under way, so that only
-/// the user can say what becomes of the task.
+/// The kill points. `true`: the handler may have been running, so that
+/// [`OnOrphan`](satellite_sdk::OnOrphan) decides what happens to the task.
 const MATRIX: &[(&str, Kill, bool)] = {
-    use Kill::{After, AtThePlatform, InTheDrain, InTheHandler, Step};
-    use When::{AfterItIsDone, BeforeItIsDone};
+    use Kill::{After, AtThePlatform, InDrain, InHandler, Step};
+    use When::{AfterApplying, BeforeApplying};
     &[
         ("at the start", Step("start", 1), false),
         ("before the claim is written", Step("journal", 1), false),
@@ -59,29 +59,25 @@ const MATRIX: &[(&str, Kill, bool)] = {
         ("claim on the disk", Step("journal on the disk", 1), false),
         ("before the claim is sent", Step("claim", 1), false),
         (
-            "claim arrived, not done",
-            AtThePlatform(1, BeforeItIsDone),
+            "claim received, not applied",
+            AtThePlatform(1, BeforeApplying),
             false,
         ),
         (
-            "claim done, no answer",
-            AtThePlatform(1, AfterItIsDone),
+            "claim applied, no response",
+            AtThePlatform(1, AfterApplying),
             false,
         ),
         ("claim answered", Step("claim answered", 1), false),
-        ("before the beginning is written", Step("journal", 2), false),
+        ("before the start is written", Step("journal", 2), false),
         (
-            "beginning written, not synced",
+            "start written, not synced",
             Step("journal written", 2),
             true,
         ),
-        (
-            "beginning on the disk",
-            Step("journal on the disk", 2),
-            true,
-        ),
+        ("start on the disk", Step("journal on the disk", 2), true),
         ("before the handler", Step("handler", 1), true),
-        ("in the handler", InTheHandler, true),
+        ("in the handler", InHandler, true),
         ("handler returned", Step("handler returned", 1), true),
         ("before the result is written", Step("journal", 3), true),
         (
@@ -92,26 +88,26 @@ const MATRIX: &[(&str, Kill, bool)] = {
         ("result on the disk", Step("journal on the disk", 3), false),
         ("before the report is sent", Step("report", 1), false),
         (
-            "report arrived, not done",
-            AtThePlatform(2, BeforeItIsDone),
+            "report received, not applied",
+            AtThePlatform(2, BeforeApplying),
             false,
         ),
         (
-            "report done, no answer",
-            AtThePlatform(2, AfterItIsDone),
+            "report applied, no response",
+            AtThePlatform(2, AfterApplying),
             false,
         ),
         ("report answered", Step("report answered", 1), false),
-        ("report noted", Step("report noted", 1), false),
+        ("report recorded", Step("report recorded", 1), false),
         ("in the second task", Step("claim answered", 2), false),
-        ("in a drain", InTheDrain, false),
+        ("in a drain", InDrain, false),
         ("0 to 3 ms after the start", After(3), true),
         ("0 to 8 ms after the start", After(8), true),
     ]
 };
 
 #[test]
-fn no_kill_loses_a_result_or_runs_a_handler_twice() {
+fn kills_lose_no_result_and_run_no_handler_twice() {
     let wanted = std::env::var("SATELLITE_KILLS").map_or(60, |n| n.parse::<u32>().unwrap());
     let mut rows: BTreeMap<usize, Row> = BTreeMap::new();
     for n in 0..wanted as usize {
@@ -120,31 +116,31 @@ fn no_kill_loses_a_result_or_runs_a_handler_twice() {
         let scene = Scene::new(on_orphan);
         let killed = scene.kill(kill, n as u64);
         let ends = scene.recover();
-        let told = format!("{name}, {on_orphan}, kill {n}: {ends:?}");
+        let context = format!("{name}, {on_orphan}, kill {n}: {ends:?}");
         let row = rows.entry(n % MATRIX.len()).or_default();
         row.kills += u32::from(killed);
         assert!(
             killed || matches!(kill, Kill::After(_)),
-            "not killed: {told}"
+            "not killed: {context}"
         );
         for (task, end) in &ends {
-            assert!(end.reports_agree, "{task}: {told}");
+            assert!(end.reports_agree, "{task}: {context}");
             let most = if on_orphan == "Rerun" && may_leave {
                 2
             } else {
                 1
             };
-            assert!(end.runs <= most, "{task} ran too often: {told}");
+            assert!(end.runs <= most, "{task} ran too often: {context}");
             match end.status.as_str() {
                 "done" => row.done += 1,
                 "failed" if on_orphan == "Fail" && may_leave => row.failed += 1,
                 "running" if on_orphan == "Leave" && may_leave => row.left += 1,
-                _ => panic!("{task}: {told}"),
+                _ => panic!("{task}: {context}"),
             }
-            assert!(end.status != "done" || end.runs > 0, "{task}: {told}");
+            assert!(end.status != "done" || end.runs > 0, "{task}: {context}");
         }
         let unfinished = ends.values().filter(|end| end.status != "done").count();
-        assert!(unfinished <= 1, "one task at a time: {told}");
+        assert!(unfinished <= 1, "one task at a time: {context}");
     }
     println!("{}", table(&rows));
 }
@@ -164,7 +160,7 @@ struct End {
     reports_agree: bool,
 }
 
-/// A platform with tasks, and the folders of one satellite.
+/// A platform with tasks, and the folder of one satellite.
 struct Scene {
     platform: MockPlatform,
     folder: TempDirectory,
@@ -204,14 +200,14 @@ impl Scene {
         command
     }
 
-    /// Runs a process and kills it there. False when it was at its end already.
+    /// Runs a process and kills it there. Returns false if it had already exited.
     fn kill(&self, kill: Kill, n: u64) -> bool {
         let mut command = self.command();
         match kill {
             Kill::Step(name, times) => {
                 command.env("SATELLITE_KILL_AT", format!("{name}#{times}"));
             }
-            Kill::InTheHandler => {
+            Kill::InHandler => {
                 command.env("CHILD_KILL_IN_HANDLER", "1");
             }
             Kill::AtThePlatform(nth, when) => {
@@ -220,12 +216,12 @@ impl Scene {
                     .on("POST", "/status")
                     .times(nth - 1);
                 let held = match when {
-                    When::BeforeItIsDone => Fault::Stall(HELD),
-                    When::AfterItIsDone => Fault::SlowAnswer(HELD),
+                    When::BeforeApplying => Fault::Stall(HELD),
+                    When::AfterApplying => Fault::SlowAnswer(HELD),
                 };
                 self.platform.fault(held).on("POST", "/status");
             }
-            Kill::InTheDrain => {
+            Kill::InDrain => {
                 command.env("CHILD_DRAIN_MS", "10000");
                 command.env_remove("CHILD_UNTIL_IDLE");
             }
@@ -236,22 +232,22 @@ impl Scene {
             Kill::AtThePlatform(nth, _) => {
                 self.wait_for_marks(nth as usize);
                 satellite.signal("KILL");
-                thread::sleep(HELD); // what it sent is done after its death
+                thread::sleep(HELD); // the platform applies its request after its death
             }
             Kill::After(most) => {
-                // Until it has begun to be itself; then anywhere.
+                // Wait until it has started, then kill it at any point.
                 satellite.line("polls");
                 thread::sleep(Duration::from_micros(n * 7919 % (most * 1000)));
                 satellite.signal("KILL");
             }
-            Kill::InTheDrain => self.stop_with_a_result_waiting(&mut satellite),
-            Kill::Step(..) | Kill::InTheHandler => {}
+            Kill::InDrain => self.stop_with_a_result_waiting(&mut satellite),
+            Kill::Step(..) | Kill::InHandler => {}
         }
         satellite.end().0.signal() == Some(9)
     }
 
     fn stop_with_a_result_waiting(&self, satellite: &mut Satellite) {
-        self.wait_for_marks(6); // all is done
+        self.wait_for_marks(6); // all tasks are done
         self.platform
             .fault(Fault::Stall(Duration::ZERO))
             .on("POST", "/status");
@@ -259,7 +255,7 @@ impl Scene {
         refuse.on("POST", "/status").forever();
         self.platform
             .add_task(mock_task("t4", "count", json!({ "n": 4 })));
-        satellite.line("waits");
+        satellite.line("will retry");
         satellite.signal("TERM");
         thread::sleep(Duration::from_millis(20));
         satellite.signal("KILL");
@@ -267,18 +263,18 @@ impl Scene {
     }
 
     fn wait_for_marks(&self, count: usize) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let marks = || {
             let requests = self.platform.requests();
             requests.iter().filter(|r| r.method == "POST").count()
         };
         while marks() < count {
-            assert!(begun.elapsed() < PATIENCE, "{} marks", marks());
+            assert!(started.elapsed() < TIMEOUT, "{} marks", marks());
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// A new process in the same place, until it has nothing left to do.
+    /// Runs a new process with the same folder until it is idle.
     fn recover(&self) -> BTreeMap<&'static str, End> {
         let mut satellite = child::start(self.command());
         let (status, _) = satellite.end();
@@ -288,7 +284,7 @@ impl Scene {
         all.filter(|id| self.platform.task(id).is_some())
             .map(|id| {
                 let mut reports = self.platform.results_reported(id);
-                reports.retain(|result| !result.is_null()); // a claim brings none
+                reports.retain(|result| !result.is_null()); // a claim has no result
                 let end = End {
                     status: self.platform.status(id),
                     runs: runs.lines().filter(|line| *line == id).count(),
@@ -316,7 +312,7 @@ fn table(rows: &BTreeMap<usize, Row>) -> String {
     let kills: u32 = rows.values().map(|row| row.kills).sum();
     writeln!(
         table,
-        "{kills} kills, no result lost, no handler run twice unasked"
+        "{kills} kills, no result lost, no handler run twice without OnOrphan::Rerun"
     )
     .unwrap();
     table

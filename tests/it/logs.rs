@@ -1,4 +1,4 @@
-//! What is logged: by default, in one line each, and never in another's words.
+//! The log: its default level, one line for each record, and no forged lines.
 
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -9,16 +9,16 @@ use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
 use satellite_sdk::{Builder, Context, Exit, Task, done};
 use serde_json::json;
 
-use crate::door::{Asks, Door, End, Passage};
+use crate::faulty_proxy::{Call, End, FaultyProxy, Reply};
 use crate::{child, recorder};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Each part would be a line of its own, or command a terminal, or set a priority.
+/// Unescaped, each part would start a new line, control a terminal, or set a priority.
 const FORGERY: &str = "<0>forged\n<0>forged\r\n12:00:00.000Z ERROR forged\u{85}forged\
                        \u{2028}forged\u{1b}[2J\u{9b}2J\u{202e}\u{7}";
 
-/// A program as in the README: does nothing when it is run as a test among others.
+/// The program of the README; does nothing in a normal test run.
 #[test]
 fn program() {
     if std::env::var_os("LOGS_PROGRAM").is_none() {
@@ -75,7 +75,7 @@ fn command(platform: &str, token: &str) -> Command {
 }
 
 #[test]
-fn the_readmes_program_shows_its_warnings_without_being_asked() {
+fn the_readme_program_logs_warnings_by_default() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t-1", "nobody's", json!({})));
     platform.fault(Fault::Status(503)).times(1);
@@ -87,20 +87,20 @@ fn the_readmes_program_shows_its_warnings_without_being_asked() {
 }
 
 #[test]
-fn rust_log_makes_the_readmes_program_quieter() {
+fn rust_log_sets_the_level_of_the_readme_program() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t-1", "nobody's", json!({})));
     let mut command = command(&platform.url(), &platform.token());
     command.env("RUST_LOG", "error");
     let mut satellite = child::start(command);
-    assert!(platform.wait_for("t-1", "failed", PATIENCE));
+    assert!(platform.wait_for("t-1", "failed", TIMEOUT));
     satellite.signal("TERM");
     satellite.end();
     assert!(satellite.log.is_empty(), "{:?}", satellite.log);
 }
 
 #[test]
-fn nobody_forges_a_line_or_commands_the_terminal() {
+fn untrusted_text_cannot_forge_log_lines_or_control_the_terminal() {
     for journal in [false, true] {
         let platform = MockPlatform::start();
         for task_type in ["log", "fail", "panic", "problem"] {
@@ -108,33 +108,33 @@ fn nobody_forges_a_line_or_commands_the_terminal() {
             platform.add_task(mock_task(task_type, task_type, payload));
         }
         platform.add_task(mock_task("type", format!("type {FORGERY}"), json!({})));
-        // The mock finds no task whose id is escaped in the path: it is told of as gone.
+        // The mock finds no task whose id is escaped in the path: it counts as deleted.
         platform.add_task(mock_task(format!("id {FORGERY}"), "echo", json!({})));
-        // And the platform itself, or a box on the way.
+        // An error response of the platform itself, or of a proxy.
         let body = json!({ "detail": FORGERY }).to_string();
         let length = body.len();
         let answer = format!(
             "HTTP/1.1 503 Away\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let left = Mutex::new(1);
-        let door = Door::before(&platform, move |asks, answered| {
+        let proxy = FaultyProxy::start(&platform, move |call, response| {
             let mut left = left.lock().unwrap();
-            if asks != Asks::Tasks || answered.is_empty() || *left == 0 {
-                return Passage::Whole;
+            if call != Call::Poll || response.is_empty() || *left == 0 {
+                return Reply::Complete;
             }
             *left -= 1;
-            Passage::Then(answer.clone().into_bytes(), End::Close)
+            Reply::Bytes(answer.clone().into_bytes(), End::Close)
         });
-        let mut command = command(&door.url(), &platform.token());
+        let mut command = command(&proxy.url(), &platform.token());
         if journal {
             command.env("JOURNAL_STREAM", "8:12345");
         }
         let mut satellite = child::start(command);
         for task in ["log", "problem"] {
-            assert!(platform.wait_for(task, "done", PATIENCE), "{task}");
+            assert!(platform.wait_for(task, "done", TIMEOUT), "{task}");
         }
         for task in ["fail", "panic", "type"] {
-            assert!(platform.wait_for(task, "failed", PATIENCE), "{task}");
+            assert!(platform.wait_for(task, "failed", TIMEOUT), "{task}");
         }
         satellite.line("task id ");
         satellite.line("task type failed");
@@ -143,7 +143,7 @@ fn nobody_forges_a_line_or_commands_the_terminal() {
         let forged = |line: &&String| line.contains("forged");
         assert!(
             satellite.log.iter().filter(forged).count() > 8,
-            "all of them are told: {:#?}",
+            "all of them are logged: {:#?}",
             satellite.log
         );
         for line in &satellite.log {
@@ -152,9 +152,9 @@ fn nobody_forges_a_line_or_commands_the_terminal() {
     }
 }
 
-/// Begins as the logger begins a line, and holds nothing that a terminal obeys.
+/// Whether the line starts with the logger's prefix and contains no control characters.
 fn is_whole(line: &str, journal: bool) -> bool {
-    let begins = match journal {
+    let has_prefix = match journal {
         true => {
             ["<3>", "<4>", "<6>"].iter().any(|p| line.starts_with(p)) && !line[3..].starts_with('<')
         }
@@ -165,11 +165,11 @@ fn is_whole(line: &str, journal: bool) -> bool {
         }
     };
     let separators = ['\u{2028}', '\u{2029}', '\u{202e}'];
-    begins && !line.contains(char::is_control) && !line.contains(separators)
+    has_prefix && !line.contains(char::is_control) && !line.contains(separators)
 }
 
 #[test]
-fn wrong_settings_have_a_line_each() {
+fn each_wrong_setting_is_logged_on_its_own_line() {
     let mut command = command("platform", "t");
     command.env("LUML_HEALTH_PORT", "99999");
     let mut satellite = child::start(command);
@@ -183,7 +183,7 @@ fn wrong_settings_have_a_line_each() {
 }
 
 #[test]
-fn a_worker_without_a_state_folder_says_once_what_that_costs() {
+fn a_missing_state_folder_is_logged_once() {
     let folder = temp_directory().unwrap();
     for (state_dir, times) in [(None, 1), (Some(folder.path()), 0)] {
         let platform = MockPlatform::start();
@@ -191,17 +191,17 @@ fn a_worker_without_a_state_folder_says_once_what_that_costs() {
         let mut command = command(&platform.url(), &platform.token());
         command.envs(state_dir.map(|path| ("LUML_STATE_DIR", path)));
         let mut satellite = child::start(command);
-        assert!(platform.wait_for("t", "done", PATIENCE));
+        assert!(platform.wait_for("t", "done", TIMEOUT));
         satellite.signal("TERM");
         satellite.end();
-        let is_told = |line: &&String| line.contains("LUML_STATE_DIR") && line.contains("lost");
-        let told = satellite.log.iter().filter(is_told).count();
-        assert_eq!(told, times, "{:#?}", satellite.log);
+        let is_warning = |line: &&String| line.contains("LUML_STATE_DIR") && line.contains("lost");
+        let warnings = satellite.log.iter().filter(is_warning).count();
+        assert_eq!(warnings, times, "{:#?}", satellite.log);
     }
 }
 
 #[test]
-fn a_problem_is_logged_when_it_begins_and_when_it_ends() {
+fn a_problem_is_logged_when_it_starts_and_when_it_ends() {
     crate::secrecy::record();
     let platform = MockPlatform::start();
     let clock = ManualClock::default();
@@ -242,7 +242,7 @@ fn a_problem_is_logged_when_it_begins_and_when_it_ends() {
         assert_eq!(lines(name).len(), 2, "{:?}", lines(name));
         assert!(lines(name)[1].starts_with("INFO"), "{:?}", lines(name));
     }
-    // It begins anew after its end.
+    // After its end, the problem is logged again.
     health.problem("engine-27", "away again");
     assert_eq!(lines("engine-27").len(), 3);
     health.clear("engine-27");
@@ -251,11 +251,11 @@ fn a_problem_is_logged_when_it_begins_and_when_it_ends() {
 }
 
 #[test]
-fn a_start_that_goes_well_tells_of_no_problem() {
+fn a_successful_start_logs_no_problem() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "echo", json!({})));
     let mut satellite = child::start(command(&platform.url(), &platform.token()));
-    assert!(platform.wait_for("t", "done", PATIENCE));
+    assert!(platform.wait_for("t", "done", TIMEOUT));
     satellite.signal("TERM");
     satellite.end();
     let bad = |line: &&String| line.contains("WARN") || line.contains("has ended");

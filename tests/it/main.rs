@@ -1,18 +1,18 @@
 //! All integration tests, over real HTTP, in one binary.
 
-#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+#![allow(clippy::unwrap_used)] // a panic is the right way to fail a test
 
 mod child;
 mod client;
 mod compiler_messages;
-mod door;
 mod extras;
 #[cfg(unix)]
-#[allow(dead_code)] // its own tests use all of it
+#[allow(dead_code)] // the tests of the state crate use all of it
 #[path = "../../crates/state/tests/it/fake_kubernetes.rs"]
 mod fake_kubernetes;
 mod fault_matrix;
 mod faults;
+mod faulty_proxy;
 mod handlers;
 mod health;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! The mock platform over real HTTP: every route, every surprise, every fault.
+//! The mock platform over real HTTP: every route, every quirk of the real platform, and
+//! every fault.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -51,7 +52,7 @@ impl Answer {
     }
 }
 
-/// Sends what is given as it stands, and reads to the end.
+/// Sends the request unchanged and reads until the connection is closed.
 fn raw(platform: &MockPlatform, request: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(platform.url().strip_prefix("http://").unwrap())?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -118,14 +119,14 @@ fn platform() -> MockPlatform {
 }
 
 #[test]
-fn each_platform_has_a_token_of_its_own() {
+fn each_platform_has_its_own_token() {
     let (a, b) = (MockPlatform::start(), MockPlatform::start());
     assert!(a.token().starts_with("dfssat_"));
     assert_ne!(a.token(), b.token());
 }
 
 #[test]
-fn registers_a_satellite_and_does_so_again() {
+fn registers_a_satellite_repeatedly() {
     let platform = MockPlatform::start();
     let body = json!({ "base_url": "http://edge:8000", "capabilities": { "deploy": {} }, "slug": "edge", "more": 1 });
     let first = call(&platform, "POST", "/pair", body.clone());
@@ -156,7 +157,7 @@ fn registers_a_satellite_and_does_so_again() {
 }
 
 #[test]
-fn refuses_bad_registrations() {
+fn rejects_invalid_registrations() {
     let platform = MockPlatform::start();
     let pair = |base_url: &str, capabilities: Value| {
         call(
@@ -201,7 +202,7 @@ impl Clock for SetClock {
 }
 
 #[test]
-fn only_a_satellite_that_the_page_offers_can_be_chosen() {
+fn only_a_satellite_listed_in_the_ui_can_be_chosen() {
     let platform = MockPlatform::start();
     let clock = SetClock::default();
     platform.clock(clock.clone());
@@ -214,7 +215,7 @@ fn only_a_satellite_that_the_page_offers_can_be_chosen() {
         assert!(why.as_deref().unwrap().starts_with(with), "{why:?}");
     };
 
-    assert_eq!(get(&platform, "/tasks").status, 200); // it polls, but never registered
+    assert_eq!(get(&platform, "/tasks").status, 200); // it polls, but has not registered
     starts(why("pipeline", &[]), "inactive");
     for empty in [
         json!({ "deploy": {} }),
@@ -268,7 +269,7 @@ fn exchanges_only_codes_that_were_added() {
 }
 
 #[test]
-fn asks_for_the_token() {
+fn requires_the_token() {
     let platform = platform();
     platform.add_user_key("dfs_user");
     for bearer in ["", "wrong", "dfssat_other"] {
@@ -292,7 +293,7 @@ fn asks_for_the_token() {
 }
 
 #[test]
-fn an_unpaired_satellite_is_refused() {
+fn an_unpaired_satellite_is_rejected() {
     let platform = platform();
     platform.unpair();
     assert_eq!(get(&platform, "/tasks").status, 401);
@@ -327,7 +328,7 @@ fn lists_tasks_by_status() {
 }
 
 #[test]
-fn takes_any_status_in_any_order_and_twice() {
+fn accepts_any_status_in_any_order_and_repeatedly() {
     let platform = platform();
     for status in ["running", "running", "done", "pending", "failed"] {
         let answer = set(&platform, "t1", status);
@@ -345,7 +346,7 @@ fn takes_any_status_in_any_order_and_twice() {
 }
 
 #[test]
-fn keeps_results() {
+fn stores_results() {
     let platform = platform();
     let path = "/tasks/t1/status";
     set(&platform, "t1", "running");
@@ -369,7 +370,7 @@ fn keeps_results() {
 }
 
 #[test]
-fn refuses_bad_reports() {
+fn rejects_invalid_reports() {
     let platform = platform();
     let path = "/tasks/t1/status";
     set(&platform, "t1", "completed").is_invalid("enum", json!(["body", "status"]));
@@ -410,7 +411,7 @@ fn results_that_cannot_be_stored_are_a_500() {
 }
 
 #[test]
-fn takes_results_as_deep_as_can_be_stored() {
+fn accepts_results_up_to_the_maximum_depth() {
     let platform = platform();
     let deep = r#"{"a":"#.repeat(120) + "1" + &"}".repeat(120);
     let body = format!(r#"{{"status":"done","result":{deep}}}"#);
@@ -420,7 +421,7 @@ fn takes_results_as_deep_as_can_be_stored() {
 }
 
 #[test]
-fn takes_a_result_of_20_mb() {
+fn accepts_a_result_of_20_mb() {
     let platform = platform();
     let result = json!({ "log": "x".repeat(20_000_000) });
     call(
@@ -433,7 +434,7 @@ fn takes_a_result_of_20_mb() {
 }
 
 #[test]
-fn under_the_guard_one_claim_wins() {
+fn with_exclusive_claims_only_one_claim_succeeds() {
     let platform = platform();
     platform.claim_guard(true);
     let claims: Vec<_> = (0..8)
@@ -452,7 +453,7 @@ fn under_the_guard_one_claim_wins() {
 }
 
 #[test]
-fn shows_deployments() {
+fn returns_deployments() {
     let platform = MockPlatform::start();
     let id = platform.add_deployment(json!({ "name": "tiny", "env_variables": { "A": "b" } }));
     let one = get(&platform, &format!("/deployments/{id}")).json();
@@ -522,7 +523,7 @@ fn patch_replaces_the_whole_record() {
 }
 
 #[test]
-fn patch_status_changes_the_status_alone() {
+fn patch_status_changes_only_the_status() {
     let platform = MockPlatform::start();
     let id = platform.add_deployment(json!({ "tags": ["a"] }));
     let patch = |body: Value| {
@@ -543,7 +544,7 @@ fn patch_status_changes_the_status_alone() {
 }
 
 #[test]
-fn deletes_only_what_is_pending_deletion() {
+fn deletes_only_deployments_pending_deletion() {
     let platform = MockPlatform::start();
     let id = platform.add_deployment(json!({ "status": "active" }));
     let path = format!("/deployments/{id}");
@@ -571,7 +572,7 @@ fn deletes_only_what_is_pending_deletion() {
 }
 
 #[test]
-fn shows_secrets_whatever_the_filter() {
+fn returns_secrets_regardless_of_the_filter() {
     let platform = MockPlatform::start();
     let id = "0198f000-0000-7000-8000-0000000000aa";
     platform.add_secret(id, "API_KEY", "hunter2");
@@ -594,7 +595,7 @@ fn shows_secrets_whatever_the_filter() {
 }
 
 #[test]
-fn shows_artifacts() {
+fn returns_artifacts() {
     let platform = MockPlatform::start();
     platform.add_artifact("a1", json!({ "name": "tiny" }), "http://a/model");
     let expected = json!({ "artifact": { "name": "tiny" }, "url": "http://a/model" });
@@ -628,7 +629,7 @@ fn checks_inference_keys() {
 }
 
 #[test]
-fn knows_its_routes_and_redirects_a_trailing_slash() {
+fn serves_its_routes_and_redirects_a_trailing_slash() {
     let platform = platform();
     let slash = get(&platform, "/tasks/?status=pending");
     assert_eq!(slash.status, 307);
@@ -649,9 +650,9 @@ fn knows_its_routes_and_redirects_a_trailing_slash() {
 }
 
 #[test]
-fn remembers_requests() {
+fn records_requests() {
     let platform = platform();
-    let begun = Instant::now();
+    let started = Instant::now();
     get(&platform, "/tasks?status=pending");
     raw(&platform, &request("", "POST", "/tasks/t1/status", "{}")).unwrap();
     let seen = platform.requests();
@@ -669,7 +670,7 @@ fn remembers_requests() {
         (401, false, 2)
     );
     assert_eq!(seen[1].body, b"{}");
-    assert!(begun <= seen[0].at && seen[0].at <= seen[1].at);
+    assert!(started <= seen[0].at && seen[0].at <= seen[1].at);
     assert_eq!(platform.connections(), 2);
     platform.clear_requests();
     assert!(platform.requests().is_empty());
@@ -678,7 +679,7 @@ fn remembers_requests() {
 }
 
 #[test]
-fn faults_answer_in_place_of_the_platform() {
+fn faults_replace_the_response() {
     let platform = platform();
     let next = |fault: Fault| {
         platform.fault(fault);
@@ -703,7 +704,7 @@ fn faults_answer_in_place_of_the_platform() {
 }
 
 #[test]
-fn faults_that_do_not_answer() {
+fn faults_without_a_response() {
     let platform = platform();
     let next = |fault: Fault| {
         platform.fault(fault);
@@ -728,7 +729,7 @@ fn faults_that_do_not_answer() {
 }
 
 #[test]
-fn faults_are_counted_and_aimed() {
+fn faults_apply_to_a_route_and_a_number_of_requests() {
     let platform = platform();
     platform
         .fault(Fault::Status(503))
@@ -750,13 +751,13 @@ fn faults_are_counted_and_aimed() {
 fn a_stall_delays_and_then_serves() {
     let platform = platform();
     platform.fault(Fault::Stall(Duration::from_millis(150)));
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(set(&platform, "t1", "done").status, 200);
-    assert!(begun.elapsed() >= Duration::from_millis(150));
+    assert!(started.elapsed() >= Duration::from_millis(150));
 }
 
 #[test]
-fn a_stall_ends_with_the_platform() {
+fn a_stall_ends_when_the_platform_is_dropped() {
     let platform = platform();
     platform.fault(Fault::Stall(Duration::from_secs(60)));
     let url = platform.url();
@@ -771,14 +772,14 @@ fn a_stall_ends_with_the_platform() {
     while platform.requests().is_empty() {
         thread::yield_now();
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     drop(platform);
     assert_eq!(waiting.join().unwrap(), "");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(1));
 }
 
 #[test]
-fn goes_away_and_comes_back_under_the_same_address() {
+fn pauses_and_resumes_at_the_same_address() {
     let platform = platform();
     let url = platform.url();
     let mut held = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
@@ -801,7 +802,7 @@ fn goes_away_and_comes_back_under_the_same_address() {
 }
 
 #[test]
-fn wakes_who_waits_for_a_status() {
+fn waiting_for_a_status_returns_when_it_is_set() {
     let platform = platform();
     let waiting = {
         let platform = platform.clone();
@@ -811,13 +812,13 @@ fn wakes_who_waits_for_a_status() {
     set(&platform, "t1", "done");
     assert!(waiting.join().unwrap());
     assert!(platform.wait_for("t1", "running", Duration::ZERO));
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(!platform.wait_for("t1", "failed", Duration::from_millis(50)));
-    assert!(begun.elapsed() >= Duration::from_millis(50));
+    assert!(started.elapsed() >= Duration::from_millis(50));
 }
 
 #[test]
-fn ends_with_its_last_handle() {
+fn stops_when_the_last_handle_is_dropped() {
     let platform = platform();
     let url = platform.url();
     let addr = url.strip_prefix("http://").unwrap();

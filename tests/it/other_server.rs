@@ -1,4 +1,4 @@
-//! The client against a server that this project did not write: tiny_http.
+//! The client against a third-party server: tiny_http.
 
 use std::io::Cursor;
 use std::sync::mpsc::channel;
@@ -8,7 +8,7 @@ use satellite_sdk::{Builder, Task, done};
 use serde_json::{Value, json};
 use tiny_http::{Method, Response, Server};
 
-/// Answers like a platform with one task; chunked, or with a length.
+/// Serves a platform with one task, with chunked or fixed-length responses.
 fn platform(server: &Server, is_chunked: bool, mut report: impl FnMut(Value)) {
     let mut task = json!({
         "id": "t-1", "type": "echo", "payload": "hello", "status": "pending", "created_at": "now",
@@ -37,7 +37,7 @@ fn platform(server: &Server, is_chunked: bool, mut report: impl FnMut(Value)) {
 }
 
 #[test]
-fn a_task_is_claimed_run_and_reported_on_a_server_that_is_not_ours() {
+fn a_task_is_processed_with_a_third_party_server() {
     for is_chunked in [false, true] {
         let server = Server::http("127.0.0.1:0").unwrap();
         let url = format!("http://{}", server.server_addr());

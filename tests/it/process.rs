@@ -1,4 +1,4 @@
-//! A process that a test starts, reads and ends.
+//! A child process whose log a test reads.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Satellite {
     child: Child,
@@ -36,9 +36,9 @@ impl Satellite {
         self.child.id()
     }
 
-    /// Waits for a line that holds `text`.
+    /// Waits for a log line that contains `text`.
     pub fn line(&mut self, text: &str) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
@@ -54,18 +54,18 @@ impl Satellite {
         kill(self.pid(), name);
     }
 
-    /// Waits for its end: how it ended and how long that took.
+    /// Waits until it exits. Returns its status and how long that took.
     pub fn end(&mut self) -> (ExitStatus, Duration) {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        let started = Instant::now();
+        while started.elapsed() < TIMEOUT {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let took = begun.elapsed();
+                let took = started.elapsed();
                 self.log.extend(self.lines.iter());
                 return (status, took);
             }
             thread::sleep(Duration::from_millis(1));
         }
-        panic!("still running after {PATIENCE:?}: {:#?}", self.log);
+        panic!("still running after {TIMEOUT:?}: {:#?}", self.log);
     }
 }
 

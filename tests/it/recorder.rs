@@ -1,4 +1,4 @@
-//! Everything that is logged by anybody in this process, kept for a look.
+//! Records everything that is logged in this process.
 
 use std::sync::{Mutex, OnceLock};
 

@@ -1,5 +1,5 @@
-//! The end of an outage: the first good answer ends every backoff. Time is that of a
-//! `ManualClock`.
+//! The end of an outage: the first successful response ends every backoff. Time is
+//! simulated with `ManualClock`.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(2);
 const OUTAGE: Duration = Duration::from_secs(600);
 
-/// Notes before each wait how many requests the platform had answered well by then.
+/// Records before each wait how many requests the platform had answered with 200.
 #[derive(Debug, Clone)]
 struct Watched {
     clock: ManualClock,
@@ -29,7 +29,7 @@ impl Watched {
         }
     }
 
-    /// When the platform answered well for the first time after `since`.
+    /// When the platform first answered with 200 after `since`.
     fn first_answer(&self, since: Duration) -> Duration {
         let answered = self.answered.lock().unwrap();
         let before = answered.iter().filter(|(at, _)| *at < since);
@@ -53,8 +53,8 @@ impl Clock for Watched {
     }
 }
 
-/// A worker with `count` tasks whose answers come while the platform is away, from 10 s
-/// on for ten minutes. When each report arrived.
+/// Runs a worker with `count` tasks whose results become ready during an outage of ten
+/// minutes that starts at 10 s. Returns when each report was delivered.
 fn after_an_outage(platform: &MockPlatform, count: usize) -> (Watched, Vec<Duration>) {
     let clock = Watched::new(platform);
     let later: Arc<Mutex<Vec<Later>>> = Arc::default();
@@ -89,7 +89,7 @@ fn after_an_outage(platform: &MockPlatform, count: usize) -> (Watched, Vec<Durat
 }
 
 #[test]
-fn all_results_arrive_within_two_poll_intervals_of_the_first_good_answer() {
+fn all_results_are_delivered_within_two_poll_intervals_after_an_outage() {
     let platform = MockPlatform::start();
     let (clock, arrived) = after_an_outage(&platform, 20);
     let first = clock.first_answer(10 * SECOND + OUTAGE);
@@ -98,16 +98,16 @@ fn all_results_arrive_within_two_poll_intervals_of_the_first_good_answer() {
     assert!(first >= OUTAGE, "{first:?}");
     assert!(
         last <= first + 2 * INTERVAL,
-        "the first good answer at {first:?}, the last result at {last:?}"
+        "the first successful response at {first:?}, the last result at {last:?}"
     );
     for n in 0..20 {
-        // Sent often, taken once.
+        // Sent repeatedly, accepted once.
         assert_eq!(platform.history(&format!("t{n}")), ["running", "done"]);
     }
 }
 
 #[test]
-fn a_report_that_arrives_ends_the_backoff_of_the_poll() {
+fn a_delivered_report_ends_the_backoff_of_the_poll() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "slow", json!({})));
     let clock = ManualClock::default();
@@ -132,11 +132,11 @@ fn a_report_that_arrives_ends_the_backoff_of_the_poll() {
     later.lock().unwrap().take().unwrap().done("kept");
     satellite.run_for(SECOND).unwrap();
     assert_eq!(platform.status("t"), "done");
-    assert!(satellite.health().is_ready(), "polled as well by then");
+    assert!(satellite.health().is_ready(), "it has polled too");
 }
 
 #[test]
-fn results_that_were_held_back_go_before_new_work() {
+fn delayed_results_are_delivered_before_new_tasks_run() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("first", "slow", json!({})));
     let clock = ManualClock::default();
@@ -158,7 +158,7 @@ fn results_that_were_held_back_go_before_new_work() {
         .build()
         .unwrap();
     satellite.run_for(SECOND).unwrap();
-    // Its own wait is a minute; the polls go well again long before that.
+    // Its own wait is a minute; polls succeed again long before that.
     let (status, seconds) = (503, 60);
     platform
         .fault(Fault::RetryAfter { status, seconds })
@@ -173,7 +173,7 @@ fn results_that_were_held_back_go_before_new_work() {
 }
 
 #[test]
-fn a_result_that_the_platform_cannot_digest_keeps_to_its_own_backoff() {
+fn a_result_that_always_fails_keeps_its_own_backoff() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("bad", "echo", json!({})));
     let clock = ManualClock::default();
@@ -193,12 +193,12 @@ fn a_result_that_the_platform_cannot_digest_keeps_to_its_own_backoff() {
     let requests = platform.requests();
     let polls = requests.iter().filter(|seen| seen.method == "GET").count();
     let reports = requests.iter().filter(|seen| seen.status == 500).count();
-    assert!(polls > 250, "{polls} polls: they go on as usual");
+    assert!(polls > 250, "{polls} polls: polling continues as usual");
     assert!((10..=30).contains(&reports), "{reports} attempts");
 }
 
 #[test]
-fn a_claim_that_fails_keeps_no_other_task_waiting() {
+fn a_failing_claim_does_not_block_other_tasks() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("bad", "echo", json!({})));
     platform.add_task(mock_task("good", "echo", json!({})));
@@ -223,7 +223,7 @@ fn a_claim_that_fails_keeps_no_other_task_waiting() {
 }
 
 #[test]
-fn the_wait_that_a_rate_limit_asks_for_is_kept() {
+fn the_retry_after_of_a_rate_limit_is_kept() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "echo", json!({})));
     let clock = ManualClock::default();
@@ -246,11 +246,14 @@ fn the_wait_that_a_rate_limit_asks_for_is_kept() {
         .unwrap();
     satellite.run_for(60 * SECOND).unwrap();
     let arrived = arrived.lock().unwrap().unwrap();
-    assert!(arrived >= 30 * SECOND, "{arrived:?}, though polls go well");
+    assert!(
+        arrived >= 30 * SECOND,
+        "{arrived:?}, although polls succeed"
+    );
 }
 
 #[test]
-fn a_clock_runs_a_satellite_for_a_span_and_goes_on_where_it_ended() {
+fn run_for_continues_where_the_previous_call_ended() {
     let platform = MockPlatform::start();
     let clock = ManualClock::default();
     let mut satellite = platform

@@ -1,5 +1,5 @@
-//! The token is nowhere to be seen: looked for at trace level, in arguments, in every
-//! file that is written, and in memory when it is gone.
+//! The token does not leak: searches the log at trace level, the arguments, every file
+//! that is written, and the memory after it is dropped.
 
 use std::fs;
 use std::path::Path;
@@ -103,26 +103,26 @@ fn the_token_is_in_no_file_that_a_process_writes() {
         path
     };
     let mut command = command(&platform);
-    // Wherever a process may leave something.
+    // All places where a process may write files.
     command
         .current_dir(place("work"))
         .env("HOME", place("home"))
         .env("TMPDIR", place("tmp"))
         .env("LUML_STATE_DIR", place("state"))
         .env("CHILD_RUNS", place("work").join("runs"))
-        .env("CHILD_KILL_IN_HANDLER", "1") // it has no time to clean up
+        .env("CHILD_KILL_IN_HANDLER", "1") // so that it cannot clean up
         .env("RUST_LOG", "trace");
     start(command).end();
-    let mut looked_at = Vec::new();
+    let mut searched = Vec::new();
     each_file(folder.path(), &mut |path, bytes| {
         let text = String::from_utf8_lossy(bytes);
         assert!(!text.contains(&platform.token()), "{}", path.display());
-        looked_at.push(path.file_name().unwrap().to_owned());
+        searched.push(path.file_name().unwrap().to_owned());
     });
     let journal = fs::read_to_string(folder.path().join("state/journal")).unwrap();
     assert!(journal.contains("finished") && journal.contains("\"begun\":\"d\""));
-    assert!(looked_at.iter().any(|name| name == "journal"));
-    assert!(looked_at.iter().any(|name| name == "runs"));
+    assert!(searched.iter().any(|name| name == "journal"));
+    assert!(searched.iter().any(|name| name == "runs"));
 }
 
 fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
@@ -137,13 +137,13 @@ fn each_file(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_secret_is_in_memory_no_more_when_it_has_been_dropped() {
-    // All of its memory is looked at.
-    if !alone("secrecy::a_secret_is_in_memory_no_more_when_it_has_been_dropped") {
+fn a_dropped_secret_is_wiped_from_memory() {
+    // In its own process, since all of its memory is searched.
+    if !alone("secrecy::a_dropped_secret_is_wiped_from_memory") {
         return;
     }
-    // Turned over, what is looked for is not itself what is found. What was given
-    // back is soon written over from its beginning: the middle is looked for.
+    // The pattern is stored inverted, so that the search does not find the pattern itself.
+    // Freed memory is soon overwritten from its start, so the search looks for the middle.
     let turned: Vec<u8> = (0..48).map(|n| !(b'a' + n % 26)).collect();
     let mut text = String::with_capacity(100_000);
     text.extend(std::iter::repeat_n('.', 40_000));
@@ -159,8 +159,8 @@ fn a_secret_is_in_memory_no_more_when_it_has_been_dropped() {
     assert_eq!(in_memory(&turned), 0);
 }
 
-/// How often the reverse of these bytes, each turned over, is in what this process
-/// can write to.
+/// Counts the occurrences of the reverse of these bytes, each inverted, in this
+/// process's writable memory.
 #[cfg(target_os = "linux")]
 fn in_memory(turned: &[u8]) -> usize {
     use std::os::unix::fs::FileExt;
@@ -175,7 +175,7 @@ fn in_memory(turned: &[u8]) -> usize {
         let (range, _) = map.split_once(' ').unwrap();
         let (from, to) = range.split_once('-').unwrap();
         let [from, to] = [from, to].map(|at| usize::from_str_radix(at, 16).unwrap());
-        // What is read must not be what it is read into.
+        // Skip the buffer that the memory is read into.
         let around = [from..to.min(own.start), from.max(own.end)..to];
         let whole = [from..to, 0..0];
         let parts = if from < own.end && own.start < to {
@@ -200,7 +200,7 @@ fn in_memory(turned: &[u8]) -> usize {
 }
 
 #[test]
-fn each_log_line_of_a_handler_bears_the_tasks_id_whoever_writes_it() {
+fn every_log_line_of_a_handler_has_the_task_id() {
     record();
     let platform = MockPlatform::start();
     platform.add_task(mock_task("task-4711", "talk", json!({})));
@@ -229,7 +229,7 @@ fn each_log_line_of_a_handler_bears_the_tasks_id_whoever_writes_it() {
 }
 
 #[test]
-fn empty_polls_are_told_at_debug_level_only() {
+fn empty_polls_are_logged_at_debug_level_only() {
     record();
     let platform = MockPlatform::start();
     platform
@@ -243,7 +243,7 @@ fn empty_polls_are_told_at_debug_level_only() {
         .unwrap();
     let about: Vec<_> = recorder::lines()
         .into_iter()
-        .filter(|line| line.contains("no task waits"))
+        .filter(|line| line.contains("no pending tasks"))
         .collect();
     assert!(!about.is_empty() && about.iter().all(|line| line.starts_with("DEBUG")));
 }

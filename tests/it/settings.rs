@@ -1,5 +1,5 @@
-//! Settings of a worker, as its operator meets them: a real process, its
-//! environment, its log and its exit code.
+//! The settings of a worker from the operator's view: a real process, its environment,
+//! its log and its exit code.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::child::{bare_command, command, start};
 
 #[test]
-fn a_misspelt_variable_is_named_once_with_the_nearest_name_and_stops_nothing() {
+fn a_misspelt_variable_causes_one_warning_with_a_suggestion() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "echo", json!({})));
     let mut command = command(&platform);
@@ -24,21 +24,21 @@ fn a_misspelt_variable_is_named_once_with_the_nearest_name_and_stops_nothing() {
     assert_eq!(process.end().0.code(), Some(0));
     assert_eq!(platform.status("t"), "done");
     let log = process.log.join("\n");
-    let told: Vec<_> = process
+    let warnings: Vec<_> = process
         .log
         .iter()
         .filter(|l| l.contains("did you mean"))
         .collect();
-    assert_eq!(told.len(), 1, "{log}");
+    assert_eq!(warnings.len(), 1, "{log}");
     let sentence = "LUML_MAX_BACKOF_SEC: is not a setting; did you mean LUML_MAX_BACKOFF_SEC?";
     assert!(
-        told[0].contains("WARN") && told[0].contains(sentence),
+        warnings[0].contains("WARN") && warnings[0].contains(sentence),
         "{log}"
     );
 }
 
 #[test]
-fn a_variable_that_the_program_itself_reads_is_a_setting() {
+fn a_variable_read_by_the_program_is_not_reported_as_misspelt() {
     let platform = MockPlatform::start();
     let log_of = |own: &str| {
         let mut command = command(&platform);
@@ -55,7 +55,7 @@ fn a_variable_that_the_program_itself_reads_is_a_setting() {
 }
 
 #[test]
-fn all_that_is_wrong_is_named_at_once_with_exit_code_78() {
+fn all_wrong_settings_are_reported_together_with_exit_code_78() {
     let folder = temp_directory().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "kept").unwrap();
@@ -85,10 +85,10 @@ fn all_that_is_wrong_is_named_at_once_with_exit_code_78() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
 }
 
-/// `/proc` takes no files from anybody, root included.
+/// Nobody can create files in `/proc`, not even root.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_state_folder_that_cannot_be_written_to_is_exit_code_78() {
+fn an_unwritable_state_folder_causes_exit_code_78() {
     for folder in ["/proc", "/proc/not-there/state"] {
         let platform = MockPlatform::start();
         let mut command = command(&platform);
@@ -106,7 +106,7 @@ fn a_state_folder_that_cannot_be_written_to_is_exit_code_78() {
 }
 
 #[test]
-fn a_state_folder_is_made_when_the_worker_is_built_and_nothing_is_left_of_the_check() {
+fn the_state_folder_is_created_on_build_and_the_check_leaves_no_files() {
     let platform = MockPlatform::start();
     let folder = temp_directory().unwrap();
     let state = folder.path().join("a/b");
@@ -126,14 +126,14 @@ fn a_state_folder_is_made_when_the_worker_is_built_and_nothing_is_left_of_the_ch
 }
 
 #[test]
-fn a_tool_that_only_asks_the_platform_needs_no_state_folder() {
+fn the_platform_client_needs_no_state_folder() {
     let platform = MockPlatform::start();
     let client = platform.worker().state_dir(file!()).platform().unwrap();
     assert!(client.poll_tasks().unwrap().is_empty());
 }
 
 #[test]
-fn a_satellite_without_a_handler_is_refused_together_with_all_else_that_is_wrong() {
+fn a_missing_handler_is_reported_with_all_other_errors() {
     let platform = MockPlatform::start();
     let error = platform.worker().build().unwrap_err();
     assert!(error.is_settings());
@@ -153,7 +153,7 @@ fn a_satellite_without_a_handler_is_refused_together_with_all_else_that_is_wrong
 }
 
 #[test]
-fn the_first_line_tells_the_types_that_are_polled_for() {
+fn the_first_log_line_names_the_polled_types() {
     let platform = MockPlatform::start();
     let mut limited = command(&platform);
     limited

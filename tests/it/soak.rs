@@ -1,8 +1,8 @@
-//! A worker among faults at random, for long: no task lost, none reported in two
-//! ways, and nothing that it takes grows.
+//! A soak test: a worker under random faults. No task is lost, none has two different
+//! results, and the resource usage does not grow.
 //!
 //! `SATELLITE_SOAK_MINUTES=20 cargo test --test it soak:: -- --nocapture` is the long
-//! run. `SATELLITE_SOAK_SEED` repeats what was printed.
+//! run. `SATELLITE_SOAK_SEED` repeats a run with its printed seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -17,18 +17,18 @@ use satellite_sdk::testing::{Fault, ManualClock, MockPlatform, mock_task};
 use satellite_sdk::{Context, Task, done};
 use serde_json::{Value, json};
 
-use crate::child::{self, Figures, Satellite};
+use crate::child::{self, ProcessStats, Satellite};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// More than this is growth.
+/// Memory growth above this fails the test.
 const SLACK_KB: usize = 1_024;
 
-/// Good enough to choose faults by, and the same again for the same seed.
+/// A pseudorandom generator, deterministic for each seed.
 struct Random(u64);
 
 impl Random {
-    /// Seeded from the environment, or anew; printed.
+    /// Seeded from the environment, or randomly. Prints the seed.
     fn seeded() -> Self {
         let seed = match std::env::var("SATELLITE_SOAK_SEED") {
             Ok(seed) => seed.parse().unwrap(),
@@ -86,14 +86,14 @@ impl Random {
 }
 
 #[test]
-fn an_hour_of_faults_loses_no_task_and_leaves_nothing_behind() {
-    // It is measured.
-    if child::alone("soak::an_hour_of_faults_loses_no_task_and_leaves_nothing_behind") {
+fn an_hour_of_faults_loses_no_task_and_leaks_nothing() {
+    // In its own process, since its resources are measured.
+    if child::alone("soak::an_hour_of_faults_loses_no_task_and_leaks_nothing") {
         hour();
     }
 }
 
-/// An hour by a clock that nobody waits for; faults until five minutes before its end.
+/// Runs an hour with a simulated clock, with faults until five minutes before its end.
 fn hour() {
     const TASKS: u64 = 600;
     const KEPT: u64 = 200;
@@ -122,7 +122,7 @@ fn hour() {
     };
     for n in 0..TASKS {
         let task = move |platform: &MockPlatform| {
-            // The platform keeps so many, and no more.
+            // The platform keeps only `KEPT` tasks.
             if let Some(earlier) = n.checked_sub(KEPT) {
                 assert_ended_once(platform, &id(n), &json!({ "n": earlier }));
             }
@@ -141,16 +141,16 @@ fn hour() {
         at(away + random.below(100), Box::new(MockPlatform::resume));
     }
     at(3_300, Box::new(MockPlatform::resume));
-    let measured: Arc<Mutex<Vec<Figures>>> = Arc::default();
+    let measured: Arc<Mutex<Vec<ProcessStats>>> = Arc::default();
     for minute in 0..60 {
         let measured = Arc::clone(&measured);
         let measure = move |platform: &MockPlatform| {
-            platform.clear_faults(); // those that nobody has met
+            platform.clear_faults(); // those that have not occurred
             platform.clear_requests();
             measured
                 .lock()
                 .unwrap()
-                .push(Figures::of(std::process::id()));
+                .push(ProcessStats::of(std::process::id()));
         };
         at(minute * 60, Box::new(measure));
     }
@@ -162,7 +162,8 @@ fn hour() {
     }
     let runs = runs.lock().unwrap();
     assert!(runs.len() == TASKS as usize && runs.values().all(|runs| *runs == 1));
-    // What is kept for a while, the platform's tasks too, is there after a third.
+    // After a third of the time, memory that is retained, such as the platform's tasks,
+    // has reached its maximum.
     let measured = measured.lock().unwrap();
     println!(
         "{} waits, {:?} to {:?}",
@@ -173,55 +174,55 @@ fn hour() {
     assert_flat(&measured[20..]);
 }
 
-/// Done with this result, which is the only one that was ever reported.
+/// Asserts that the task is done with this result, and that no other was ever reported.
 fn assert_ended_once(platform: &MockPlatform, id: &str, expected: &Value) {
     let status = platform.status(id);
     assert_eq!(status, "done", "{id}: {:?}", platform.history(id));
     let mut reports = platform.results_reported(id);
-    reports.retain(|result| !result.is_null()); // a claim brings none
+    reports.retain(|result| !result.is_null()); // a claim has no result
     assert!(
         reports.iter().all(|report| report == expected),
         "{id}: {reports:?}"
     );
 }
 
-/// The later ones take no more than the earlier ones.
-fn assert_flat(measured: &[Figures]) {
+/// Asserts that the second half of the measurements is not higher than the first.
+fn assert_flat(measured: &[ProcessStats]) {
     let (earlier, later) = measured.split_at(measured.len().div_ceil(2));
-    let most = |figures: &[Figures], of: fn(&Figures) -> usize| figures.iter().map(of).max();
+    let most = |stats: &[ProcessStats], of: fn(&ProcessStats) -> usize| stats.iter().map(of).max();
     let grew = |of| {
         most(later, of)
             .unwrap()
             .saturating_sub(most(earlier, of).unwrap())
     };
-    let told = format!("{earlier:?}\nand later {later:?}");
-    assert!(grew(|f| f.threads) <= 1, "{told}");
-    assert!(grew(|f| f.descriptors) <= 2, "{told}");
-    assert!(grew(|f| f.resident_kb) <= SLACK_KB, "{told}");
+    let context = format!("{earlier:?}\nand later {later:?}");
+    assert!(grew(|f| f.threads) <= 1, "{context}");
+    assert!(grew(|f| f.descriptors) <= 2, "{context}");
+    assert!(grew(|f| f.resident_kb) <= SLACK_KB, "{context}");
 }
 
-/// Tasks, faults, outages, hostile connections; in the first half kills as well, in
-/// the second one and the same process.
+/// Tasks, faults, outages and hostile connections. In the first half the process is also
+/// killed; the second half runs in a single process.
 #[test]
-fn a_worker_that_is_killed_cut_off_and_pestered_does_each_task_and_does_not_grow() {
+fn a_worker_under_kills_outages_and_hostile_clients_completes_each_task_without_leaks() {
     let minutes = std::env::var("SATELLITE_SOAK_MINUTES").map_or(0.1, |m| m.parse().unwrap());
     let length = MINUTE.mul_f64(minutes);
-    let mut soak = Soak::begin(Random::seeded());
+    let mut soak = Soak::start(Random::seeded());
     println!(
-        "| minute | given | done | kills | outages | strangers | age | resident | descriptors | threads |"
+        "| minute | tasks | done | kills | outages | hostile clients | age | resident | descriptors | threads |"
     );
     println!("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
-    let (begun, row) = (Instant::now(), length.div_f64(minutes.max(4.0)));
+    let (started, row) = (Instant::now(), length.div_f64(minutes.max(4.0)));
     let mut measured = Vec::new();
     for n in 1..=minutes.max(4.0) as u32 {
-        while begun.elapsed() < row * n {
-            soak.something_happens(begun.elapsed() < length / 2);
+        while started.elapsed() < row * n {
+            soak.random_event(started.elapsed() < length / 2);
         }
-        let figures = soak.measure();
-        soak.print_row(begun.elapsed(), &figures);
-        // A young process still takes what it needs.
+        let stats = soak.measure();
+        soak.print_row(started.elapsed(), &stats);
+        // A new process still allocates what it needs.
         if soak.since.elapsed() > MINUTE {
-            measured.push(figures);
+            measured.push(stats);
         }
     }
     soak.end();
@@ -237,21 +238,21 @@ struct Soak {
     satellite: Satellite,
     since: Instant,
     health: SocketAddr,
-    /// Each task and the result that it must have.
-    given: BTreeMap<String, Value>,
-    strangers: VecDeque<TcpStream>,
-    counted: Counted,
+    /// Each task and its expected result.
+    tasks: BTreeMap<String, Value>,
+    hostile_clients: VecDeque<TcpStream>,
+    counts: Counts,
 }
 
 #[derive(Default)]
-struct Counted {
+struct Counts {
     kills: usize,
     outages: usize,
-    strangers: usize,
+    hostile_clients: usize,
 }
 
 impl Soak {
-    fn begin(random: Random) -> Self {
+    fn start(random: Random) -> Self {
         let (platform, folder) = (MockPlatform::start(), temp_directory().unwrap());
         let (satellite, health) = start(&platform, &folder);
         Soak {
@@ -261,27 +262,27 @@ impl Soak {
             satellite,
             since: Instant::now(),
             health,
-            given: BTreeMap::new(),
-            strangers: VecDeque::new(),
-            counted: Counted::default(),
+            tasks: BTreeMap::new(),
+            hostile_clients: VecDeque::new(),
+            counts: Counts::default(),
         }
     }
 
-    fn something_happens(&mut self, kills: bool) {
+    fn random_event(&mut self, kills: bool) {
         match self.random.below(100) {
-            0..40 => self.give_a_task(),
+            0..40 => self.add_task(),
             40..44 => self.random.fault(&self.platform),
-            60 => self.go_away(),
+            60 => self.outage(),
             61 if kills => self.kill(),
-            62..80 => self.a_stranger_comes(),
-            80 => self.strangers.clear(),
+            62..80 => self.connect_hostile_client(),
+            80 => self.hostile_clients.clear(),
             _ => {}
         }
         thread::sleep(Duration::from_millis(self.random.below(60)));
     }
 
-    fn give_a_task(&mut self) {
-        let id = format!("t{}", self.given.len());
+    fn add_task(&mut self) {
+        let id = format!("t{}", self.tasks.len());
         let moment = json!({ "ms": self.random.below(100) });
         let (task_type, payload, result) = match self.random.below(4) {
             0 => ("sleep", moment, json!({ "result": "slept" })),
@@ -291,14 +292,14 @@ impl Soak {
         };
         self.platform
             .add_task(mock_task(id.as_str(), task_type, payload));
-        self.given.insert(id, result);
+        self.tasks.insert(id, result);
     }
 
-    fn go_away(&mut self) {
+    fn outage(&mut self) {
         self.platform.pause();
         thread::sleep(Duration::from_millis(self.random.below(1_000)));
         self.platform.resume();
-        self.counted.outages += 1;
+        self.counts.outages += 1;
     }
 
     fn kill(&mut self) {
@@ -306,64 +307,65 @@ impl Soak {
         self.satellite.end();
         (self.satellite, self.health) = start(&self.platform, &self.folder);
         self.since = Instant::now();
-        self.counted.kills += 1;
+        self.counts.kills += 1;
     }
 
-    /// Stays until it is pushed out, or all are told to go.
-    fn a_stranger_comes(&mut self) {
+    /// Opens a connection that stays open until newer ones replace it, or all are closed.
+    fn connect_hostile_client(&mut self) {
         let Ok(mut stream) = TcpStream::connect(self.health) else {
             return;
         };
         let noise: Vec<u8> = (0..64).map(|_| self.random.next() as u8).collect();
-        let said: &[u8] = match self.random.below(4) {
+        let request: &[u8] = match self.random.below(4) {
             0 => b"",
             1 => b"GET /healthz HTTP/1.1\r\nHost:",
             2 => b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
             _ => &noise,
         };
-        let _ = stream.write_all(said);
-        self.strangers.push_back(stream);
-        if self.strangers.len() > 100 {
-            self.strangers.pop_front();
+        let _ = stream.write_all(request);
+        self.hostile_clients.push_back(stream);
+        if self.hostile_clients.len() > 100 {
+            self.hostile_clients.pop_front();
         }
-        self.counted.strangers += 1;
+        self.counts.hostile_clients += 1;
     }
 
-    /// The least that it takes within a moment in which nobody pesters it.
-    fn measure(&mut self) -> Figures {
-        self.strangers.clear();
+    /// The lowest resource usage during half a second without hostile clients.
+    fn measure(&mut self) -> ProcessStats {
+        self.hostile_clients.clear();
         let looks = (0..20).map(|_| {
             thread::sleep(Duration::from_millis(25));
-            Figures::of(self.satellite.pid())
+            ProcessStats::of(self.satellite.pid())
         });
         let least = looks.min_by_key(|f| (f.threads, f.descriptors, f.resident_kb));
         self.platform.clear_requests();
         least.unwrap()
     }
 
-    fn print_row(&self, after: Duration, figures: &Figures) {
+    fn print_row(&self, after: Duration, stats: &ProcessStats) {
         let done = |id: &&String| self.platform.status(id) == "done";
         println!(
             "| {:.1} | {} | {} | {} | {} | {} | {:.0?} | {} KiB | {} | {} |",
             after.as_secs_f64() / 60.0,
-            self.given.len(),
-            self.given.keys().filter(done).count(),
-            self.counted.kills,
-            self.counted.outages,
-            self.counted.strangers,
+            self.tasks.len(),
+            self.tasks.keys().filter(done).count(),
+            self.counts.kills,
+            self.counts.outages,
+            self.counts.hostile_clients,
             self.since.elapsed(),
-            figures.resident_kb,
-            figures.descriptors,
-            figures.threads,
+            stats.resident_kb,
+            stats.descriptors,
+            stats.threads,
         );
     }
 
-    /// Peace; then everything is done, once, and it stops as it is told.
+    /// Ends the faults, then asserts that every task completes once and that the worker
+    /// stops.
     fn end(&mut self) {
         self.platform.clear_faults();
-        let patience = Instant::now() + Duration::from_secs(30);
-        for (id, result) in &self.given {
-            let left = patience.saturating_duration_since(Instant::now());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        for (id, result) in &self.tasks {
+            let left = deadline.saturating_duration_since(Instant::now());
             self.platform.wait_for(id, "done", left);
             assert_ended_once(&self.platform, id, result);
         }
@@ -371,12 +373,12 @@ impl Soak {
         assert_eq!(self.satellite.end().0.code(), Some(0));
         let log = self.satellite.log.join("\n");
         assert!(!log.contains("panicked"), "{log}");
-        // A kill may leave a handler that is run again.
+        // After a kill, the running handler may run again.
         let runs = std::fs::read_to_string(self.folder.path().join("runs")).unwrap_or_default();
         let tasks = runs.lines().collect::<BTreeSet<_>>().len();
         let runs = runs.lines().count();
-        println!("{tasks} tasks of those that count, {runs} runs");
-        assert!(runs <= tasks + self.counted.kills);
+        println!("{tasks} tasks of type count, {runs} runs");
+        assert!(runs <= tasks + self.counts.kills);
     }
 }
 

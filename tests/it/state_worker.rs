@@ -1,4 +1,4 @@
-//! A worker in a processor, and the figures of both.
+//! A worker embedded in a processor, and the metrics of both.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,9 +12,9 @@ use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
 use satellite_sdk::{Builder, Context, Task, done};
 use serde_json::json;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Adds up what its tasks bring.
+/// Sums the payloads of its tasks.
 struct Adding(Option<Builder>);
 
 impl Processor for Adding {
@@ -57,7 +57,7 @@ fn page(address: SocketAddr, path: &str) -> String {
 }
 
 #[test]
-fn a_handler_has_the_processors_state_and_it_outlives_both() {
+fn a_handler_uses_the_processors_state_which_survives_a_restart() {
     let folder = temp_directory().unwrap();
     let platform = MockPlatform::start();
     for (turn, sum) in [(1, 20), (2, 40)] {
@@ -67,7 +67,7 @@ fn a_handler_has_the_processors_state_and_it_outlives_both() {
         for n in 0..2 {
             let id = format!("t-{turn}-{n}");
             platform.add_task(mock_task(&id, "add", json!(10)));
-            assert!(platform.wait_for(&id, "done", PATIENCE));
+            assert!(platform.wait_for(&id, "done", TIMEOUT));
         }
         assert!(page(address, "/ready").starts_with("HTTP/1.1 200"));
         cx.stop();
@@ -78,7 +78,7 @@ fn a_handler_has_the_processors_state_and_it_outlives_both() {
 
 #[cfg(unix)]
 #[test]
-fn a_worker_takes_no_task_while_its_processor_may_not_act() {
+fn a_worker_claims_no_task_while_its_processor_may_not_act() {
     use crate::fake_kubernetes::FakeKubernetes;
     use crate::relay::Relay;
     use satellite_sdk::state::ConfigMapStore;
@@ -99,40 +99,43 @@ fn a_worker_takes_no_task_while_its_processor_may_not_act() {
     let cx = process.context();
     let running = thread::spawn(move || process.run());
     platform.add_task(mock_task("before", "add", json!(1)));
-    assert!(platform.wait_for("before", "done", PATIENCE));
+    assert!(platform.wait_for("before", "done", TIMEOUT));
     relay.hang(true);
-    let end = std::time::Instant::now() + PATIENCE;
+    let end = std::time::Instant::now() + TIMEOUT;
     while cx.may_act() {
         assert!(std::time::Instant::now() < end, "the lease does not lapse");
         thread::sleep(Duration::from_millis(5));
     }
-    thread::sleep(Duration::from_millis(500)); // a poll that was under way ends
+    thread::sleep(Duration::from_millis(500)); // a poll in progress ends
     platform.add_task(mock_task("meanwhile", "add", json!(1)));
     assert!(!platform.wait_for("meanwhile", "done", Duration::from_secs(2)));
     relay.hang(false);
-    assert!(platform.wait_for("meanwhile", "done", PATIENCE));
+    assert!(platform.wait_for("meanwhile", "done", TIMEOUT));
     cx.stop();
     running.join().unwrap().unwrap();
     assert_eq!(*cx.state(), 2);
 }
 
 #[test]
-fn a_state_of_another_type_fails_the_task_and_says_so() {
+fn a_wrong_state_type_fails_the_task_with_an_error() {
     let folder = temp_directory().unwrap();
     let platform = MockPlatform::start();
     let process = adding(folder.path(), &platform);
     let cx = process.context();
     let running = thread::spawn(move || process.run());
     platform.add_task(mock_task("t", "mistake", json!(null)));
-    assert!(platform.wait_for("t", "failed", PATIENCE));
-    let told = platform.result("t").to_string();
-    assert!(told.contains("no processor with a state of type"), "{told}");
+    assert!(platform.wait_for("t", "failed", TIMEOUT));
+    let text = platform.result("t").to_string();
+    assert!(
+        text.contains("not embedded in a processor with a state of type"),
+        "{text}"
+    );
     cx.stop();
     running.join().unwrap().unwrap();
 }
 
 #[test]
-fn the_page_of_figures_tells_of_polls_tasks_durations_and_backoff() {
+fn the_metrics_include_polls_tasks_durations_and_backoff() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("good", "echo", json!(1)));
     platform.add_task(mock_task("bad", "unknown", json!(1)));
@@ -144,7 +147,7 @@ fn the_page_of_figures_tells_of_polls_tasks_durations_and_backoff() {
         .unwrap();
     let address = satellite.health_address().unwrap();
     satellite.run_until_idle().unwrap();
-    let told = page(address, "/metrics");
+    let text = page(address, "/metrics");
     for line in [
         "satellite_tasks_total{outcome=\"done\"} 1",
         "satellite_tasks_total{outcome=\"failed\"} 1",
@@ -153,18 +156,18 @@ fn the_page_of_figures_tells_of_polls_tasks_durations_and_backoff() {
         "satellite_reports_waiting 0",
         "satellite_journal_failures_total 0",
     ] {
-        assert!(told.contains(line), "no {line} in {told}");
+        assert!(text.contains(line), "no {line} in {text}");
     }
     assert!(
-        told.contains("content-type: text/plain; version=0.0.4"),
-        "{told}"
+        text.contains("content-type: text/plain; version=0.0.4"),
+        "{text}"
     );
 
     platform.fault(Fault::Status(503)).times(2);
     satellite.run_until_idle().unwrap();
-    let told = page(address, "/metrics");
+    let text = page(address, "/metrics");
     assert!(
-        told.contains("satellite_polls_total{outcome=\"failed\"} 2"),
-        "{told}"
+        text.contains("satellite_polls_total{outcome=\"failed\"} 2"),
+        "{text}"
     );
 }

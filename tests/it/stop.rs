@@ -1,4 +1,4 @@
-//! Real signals to a real process.
+//! Sends real signals to a real process.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::child::{bare_command, command, satellite, start};
 
-/// Generous for a busy machine; the figure itself is the bench's.
+/// Generous for a busy machine; the benchmark measures the real time.
 const AT_ONCE: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[test]
-fn sigterm_when_idle_ends_it_at_once_with_0() {
+fn sigterm_when_idle_exits_at_once_with_0() {
     for signal in ["TERM", "INT"] {
         let platform = MockPlatform::start();
         let mut command = command(&platform);
@@ -28,17 +28,17 @@ fn sigterm_when_idle_ends_it_at_once_with_0() {
         let (status, took) = satellite.end();
         assert_eq!(status.code(), Some(0));
         assert!(took < AT_ONCE, "{took:?}");
-        let told = format!("SIG{signal}: stopping");
-        let lines = satellite.log.iter().filter(|line| line.contains(&told));
+        let text = format!("SIG{signal}: stopping");
+        let lines = satellite.log.iter().filter(|line| line.contains(&text));
         assert_eq!(lines.count(), 1, "{:#?}", satellite.log);
     }
 }
 
 #[test]
-fn sigterm_in_a_poll_breaks_it_off() {
+fn sigterm_interrupts_a_poll() {
     for drain in [None, Some("10000")] {
         let platform = MockPlatform::start();
-        platform.fault(Fault::Stall(PATIENCE)).times(1);
+        platform.fault(Fault::Stall(TIMEOUT)).times(1);
         let mut command = command(&platform);
         command.envs(drain.map(|ms| ("CHILD_DRAIN_MS", ms)));
         let mut satellite = start(command);
@@ -52,7 +52,7 @@ fn sigterm_in_a_poll_breaks_it_off() {
 }
 
 #[test]
-fn sigterm_in_a_handler_ends_it_at_once_and_its_children_too() {
+fn sigterm_in_a_handler_ends_the_process_and_its_children_at_once() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "spawn", json!({})));
     let mut satellite = satellite(&platform);
@@ -68,14 +68,14 @@ fn sigterm_in_a_handler_ends_it_at_once_and_its_children_too() {
 }
 
 #[test]
-fn a_drain_lets_the_handler_finish_and_reports_it_and_claims_no_more() {
+fn a_drain_finishes_and_reports_the_running_task_and_claims_no_more() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("first", "sleep", json!({ "ms": 700 })));
     platform.add_task(mock_task("second", "sleep", json!({ "ms": 1 })));
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "15000");
     let mut satellite = start(command);
-    satellite.line("task first (sleep) begins");
+    satellite.line("task first (sleep) started");
     satellite.signal("TERM");
     let (status, _) = satellite.end();
     assert_eq!(status.code(), Some(0), "{:#?}", satellite.log);
@@ -84,13 +84,13 @@ fn a_drain_lets_the_handler_finish_and_reports_it_and_claims_no_more() {
 }
 
 #[test]
-fn a_drain_waits_for_answers_that_are_to_come_later() {
+fn a_drain_waits_for_deferred_results() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "later", json!({ "ms": 500 })));
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "20000");
     let mut satellite = start(command);
-    satellite.line("task t (later) begins");
+    satellite.line("task t (later) started");
     satellite.signal("TERM");
     let (status, took) = satellite.end();
     assert_eq!(status.code(), Some(0));
@@ -99,13 +99,13 @@ fn a_drain_waits_for_answers_that_are_to_come_later() {
 }
 
 #[test]
-fn a_drain_delivers_through_an_outage() {
+fn a_drain_delivers_results_after_an_outage() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "sleep", json!({ "ms": 300 })));
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "20000");
     let mut satellite = start(command);
-    satellite.line("task t (sleep) begins");
+    satellite.line("task t (sleep) started");
     platform
         .fault(Fault::Status(503))
         .on("POST", "/status")
@@ -131,13 +131,13 @@ fn a_drain_ends_at_its_deadline() {
 }
 
 #[test]
-fn two_signals_at_once_are_one() {
+fn two_signals_in_quick_succession_count_as_one() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "sleep", json!({ "ms": 400 })));
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "60000");
     let mut satellite = start(command);
-    satellite.line("task t (sleep) begins");
+    satellite.line("task t (sleep) started");
     satellite.signal("TERM");
     satellite.signal("TERM");
     assert_eq!(satellite.end().0.code(), Some(0));
@@ -151,7 +151,7 @@ fn the_second_signal_ends_a_drain_at_once() {
     let mut command = command(&platform);
     command.env("CHILD_DRAIN_MS", "60000");
     let mut satellite = start(command);
-    satellite.line("task t (sleep) begins");
+    satellite.line("task t (sleep) started");
     satellite.signal("TERM");
     std::thread::sleep(Duration::from_millis(300));
     satellite.signal("TERM");
@@ -161,7 +161,7 @@ fn the_second_signal_ends_a_drain_at_once() {
     assert_eq!(platform.status("t"), "running");
     let log = satellite.log.join("\n");
     assert!(
-        log.contains("SIGTERM: stopping; work under way has 60.0s to finish"),
+        log.contains("SIGTERM: stopping; running tasks have 60.0s to finish"),
         "{log}"
     );
     assert!(
@@ -171,19 +171,19 @@ fn the_second_signal_ends_a_drain_at_once() {
 }
 
 #[test]
-fn a_refused_token_ends_it_with_77_after_exactly_one_request() {
+fn a_rejected_token_exits_with_77_after_exactly_one_request() {
     let platform = MockPlatform::start();
     platform.revoke();
     let mut satellite = satellite(&platform);
     let (status, _) = satellite.end();
     assert_eq!(status.code(), Some(77));
     assert_eq!(platform.requests().len(), 1);
-    let told = satellite.log.join("\n");
-    assert!(told.contains("401: Not authenticated"), "{told}");
+    let log = satellite.log.join("\n");
+    assert!(log.contains("401: Not authenticated"), "{log}");
 }
 
 #[test]
-fn wrong_settings_end_it_with_78_and_all_are_named() {
+fn wrong_settings_exit_with_78_and_all_are_named() {
     let wrong = [
         ("LUML_PLATFORM_URL", "platform"),
         ("LUML_POLL_INTERVAL_SEC", "soon"),
@@ -194,14 +194,14 @@ fn wrong_settings_end_it_with_78_and_all_are_named() {
     let mut satellite = start(command);
     let (status, _) = satellite.end();
     assert_eq!(status.code(), Some(78));
-    let told = satellite.log.join("\n");
-    assert!(told.contains("4 settings are wrong"), "{told}");
+    let log = satellite.log.join("\n");
+    assert!(log.contains("4 settings are wrong"), "{log}");
     for name in wrong
         .map(|(name, _)| name)
         .iter()
         .chain(&["LUML_SATELLITE_TOKEN"])
     {
-        assert!(told.contains(name), "{name} is missing in {told}");
+        assert!(log.contains(name), "{name} is missing in {log}");
     }
 }
 
@@ -222,6 +222,6 @@ fn a_token_from_a_file_or_a_systemd_credential_works_too() {
             .env_remove("LUML_SATELLITE_TOKEN")
             .env(variable, path);
         let _satellite = start(command);
-        assert!(platform.wait_for("t", "done", PATIENCE));
+        assert!(platform.wait_for("t", "done", TIMEOUT));
     }
 }

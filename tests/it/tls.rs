@@ -1,6 +1,6 @@
-//! A platform behind TLS, with good and bad certificates. The satellite is this
-//! build's, or, where `SATELLITE_WORKER` names a command, that of another build or
-//! for another machine: `cross/run` uses it so.
+//! A platform behind TLS, with valid and invalid certificates. The satellite is that of
+//! this build, or the command in `SATELLITE_WORKER`: `cross/run` sets it to a build for
+//! another architecture.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -22,9 +22,9 @@ use serde_json::json;
 
 use crate::child;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An authority that nobody knows.
+/// A private certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: TempDirectory,
@@ -48,25 +48,25 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A server's configuration for this name, good until `year`.
+    /// A server configuration for this name, valid until `year`.
     pub fn certify(&self, name: &str, year: i32) -> Arc<ServerConfig> {
-        let speaks = Speaks {
+        let parameters = TlsParameters {
             key: &rcgen::PKCS_ECDSA_P256_SHA256,
             provider: ring::default_provider(),
             version: &TLS13,
         };
-        self.certify_for(name, year, speaks)
+        self.certify_for(name, year, parameters)
     }
 
-    fn certify_for(&self, name: &str, year: i32, speaks: Speaks) -> Arc<ServerConfig> {
-        let key = KeyPair::generate_for(speaks.key).unwrap();
+    fn certify_for(&self, name: &str, year: i32, parameters: TlsParameters) -> Arc<ServerConfig> {
+        let key = KeyPair::generate_for(parameters.key).unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(speaks.provider))
-            .with_protocol_versions(&[speaks.version])
+        let config = ServerConfig::builder_with_provider(Arc::new(parameters.provider))
+            .with_protocol_versions(&[parameters.version])
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
@@ -75,72 +75,72 @@ impl Authority {
     }
 }
 
-/// What a server can do, and nothing else.
-struct Speaks {
+/// The only TLS parameters that a server supports.
+struct TlsParameters {
     key: &'static SignatureAlgorithm,
     provider: CryptoProvider,
     version: &'static SupportedProtocolVersion,
 }
 
-/// A door with TLS before the platform.
-pub struct Door {
+/// A TLS proxy in front of the platform.
+pub struct TlsProxy {
     port: u16,
     config: Arc<Mutex<Arc<ServerConfig>>>,
-    /// Who came, under which name it asked, and left in the middle of the handshake.
-    turned_away: Receiver<Option<String>>,
+    /// The server names of clients that aborted the handshake.
+    rejected: Receiver<Option<String>>,
 }
 
-pub fn door(platform: &MockPlatform, config: Arc<ServerConfig>) -> Door {
+pub fn proxy(platform: &MockPlatform, config: Arc<ServerConfig>) -> TlsProxy {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let config = Arc::new(Mutex::new(config));
     let shown = Arc::clone(&config);
     let inside = platform.url().replace("http://", "");
-    let (tell, turned_away) = mpsc::channel();
+    let (tell, rejected) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let session = ServerConnection::new(Arc::clone(&shown.lock().unwrap())).unwrap();
             let (inside, tell) = (inside.clone(), tell.clone());
             thread::spawn(move || {
                 let mut outer = StreamOwned::new(session, stream);
-                if carry(&mut outer, &inside).is_err() && outer.conn.is_handshaking() {
+                if relay(&mut outer, &inside).is_err() && outer.conn.is_handshaking() {
                     let _ = tell.send(outer.conn.server_name().map(str::to_owned));
                 }
             });
         }
     });
-    Door {
+    TlsProxy {
         port,
         config,
-        turned_away,
+        rejected,
     }
 }
 
-impl Door {
+impl TlsProxy {
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
-    /// Another certificate from now on.
-    pub fn show(&self, config: Arc<ServerConfig>) {
+    /// Uses another certificate from now on.
+    pub fn set_config(&self, config: Arc<ServerConfig>) {
         *self.config.lock().unwrap() = config;
     }
 }
 
-/// Carries bytes both ways until one side has enough.
-fn carry(outer: &mut StreamOwned<ServerConnection, TcpStream>, inside: &str) -> io::Result<()> {
+/// Relays bytes in both directions until one side closes the connection.
+fn relay(outer: &mut StreamOwned<ServerConnection, TcpStream>, inside: &str) -> io::Result<()> {
     let moment = Some(Duration::from_millis(5));
     outer.sock.set_read_timeout(moment)?;
     let mut inner = TcpStream::connect(inside)?;
     inner.set_read_timeout(moment)?;
     let mut buffer = [0; 16 * 1024];
     loop {
-        match nothing_yet(outer.read(&mut buffer))? {
+        match would_block(outer.read(&mut buffer))? {
             Some(0) => return Ok(()),
             Some(n) => inner.write_all(&buffer[..n])?,
             None => {}
         }
-        match nothing_yet(inner.read(&mut buffer))? {
+        match would_block(inner.read(&mut buffer))? {
             Some(0) => return Ok(()),
             Some(n) => outer.write_all(&buffer[..n])?,
             None => {}
@@ -148,7 +148,7 @@ fn carry(outer: &mut StreamOwned<ServerConnection, TcpStream>, inside: &str) -> 
     }
 }
 
-fn nothing_yet(read: io::Result<usize>) -> io::Result<Option<usize>> {
+fn would_block(read: io::Result<usize>) -> io::Result<Option<usize>> {
     match read {
         Ok(n) => Ok(Some(n)),
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
@@ -156,8 +156,8 @@ fn nothing_yet(read: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-/// The satellite of this build, or the one that `SATELLITE_WORKER` names, which
-/// has to have a handler called `echo`.
+/// The satellite of this build, or the command in `SATELLITE_WORKER`, which must have a
+/// handler for `echo`.
 fn satellite(platform: &MockPlatform, url: &str) -> Command {
     let mut command = match std::env::var("SATELLITE_WORKER") {
         Ok(words) => {
@@ -192,7 +192,7 @@ fn assert_all_done(platform: &MockPlatform) {
     for n in 1..=7 {
         let id = format!("t{n}");
         assert!(
-            platform.wait_for(&id, "done", PATIENCE),
+            platform.wait_for(&id, "done", TIMEOUT),
             "{id} is {}",
             platform.status(&id)
         );
@@ -201,17 +201,17 @@ fn assert_all_done(platform: &MockPlatform) {
 }
 
 #[test]
-fn a_worker_does_its_tasks_without_tls() {
+fn tasks_complete_over_plain_http() {
     let platform = with_tasks();
     let _satellite = child::start(satellite(&platform, &platform.url()));
     assert_all_done(&platform);
 }
 
 #[test]
-fn a_private_authority_is_trusted_where_it_is_named() {
+fn a_configured_private_authority_is_trusted() {
     let authority = Authority::new();
     let platform = with_tasks();
-    let url = door(&platform, authority.certify("localhost", 2100)).url();
+    let url = proxy(&platform, authority.certify("localhost", 2100)).url();
     let mut command = satellite(&platform, &url);
     command.env("LUML_CA_FILE", authority.file());
     let _satellite = child::start(command);
@@ -224,7 +224,7 @@ fn a_private_authority_is_trusted_where_it_is_named() {
 }
 
 #[test]
-fn a_server_that_knows_one_way_only_is_understood() {
+fn servers_with_a_single_tls_parameter_are_supported() {
     let authority = Authority::new();
     let keys: [&'static SignatureAlgorithm; 3] = [
         &rcgen::PKCS_ECDSA_P256_SHA256,
@@ -234,10 +234,10 @@ fn a_server_that_knows_one_way_only_is_understood() {
     let suites = ring::ALL_CIPHER_SUITES.iter();
     for (n, suite) in suites.enumerate() {
         if format!("{suite:?}").contains("RSA_WITH") {
-            continue; // no RSA key can be made here
+            continue; // ring cannot generate RSA keys
         }
         for (m, group) in ring::ALL_KX_GROUPS.iter().enumerate() {
-            let speaks = Speaks {
+            let parameters = TlsParameters {
                 key: keys[(n + m) % keys.len()],
                 provider: CryptoProvider {
                     cipher_suites: vec![*suite],
@@ -247,8 +247,8 @@ fn a_server_that_knows_one_way_only_is_understood() {
                 version: suite.version(),
             };
             let platform = with_tasks();
-            let config = authority.certify_for("localhost", 2100, speaks);
-            let mut command = satellite(&platform, &door(&platform, config).url());
+            let config = authority.certify_for("localhost", 2100, parameters);
+            let mut command = satellite(&platform, &proxy(&platform, config).url());
             command.env("LUML_CA_FILE", authority.file());
             let _satellite = child::start(command);
             assert_all_done(&platform);
@@ -257,7 +257,7 @@ fn a_server_that_knows_one_way_only_is_understood() {
 }
 
 #[test]
-fn https_to_a_plain_port_is_told_as_that() {
+fn https_to_a_plain_http_port_is_reported() {
     let ssh = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = ssh.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -272,10 +272,10 @@ fn https_to_a_plain_port_is_told_as_that() {
         let url = format!("https://localhost:{port}");
         let mut satellite = child::start(satellite(&platform, &url));
         let line = satellite.line("polling again in");
-        let told = format!(
+        let expected = format!(
             "the server at localhost:{port} does not speak TLS; use http:// or another port"
         );
-        assert!(line.contains(&told), "{line}");
+        assert!(line.contains(&expected), "{line}");
     }
     let error = satellite_sdk::extras::download_file(
         &format!("https://localhost:{http}/model?sig=hush"),
@@ -287,36 +287,36 @@ fn https_to_a_plain_port_is_told_as_that() {
 }
 
 #[test]
-fn the_public_roots_refuse_a_private_authority() {
+fn the_public_roots_reject_a_private_authority() {
     let authority = Authority::new();
-    assert_refused(authority.certify("localhost", 2100), None, "UnknownIssuer");
+    assert_rejected(authority.certify("localhost", 2100), None, "UnknownIssuer");
 }
 
 #[test]
-fn a_bad_certificate_is_refused_though_an_authority_is_named() {
+fn a_bad_certificate_is_rejected_with_a_configured_authority() {
     let (known, other) = (Authority::new(), Authority::new());
     for (config, reason) in [
         (other.certify("localhost", 2100), "BadSignature"),
         (known.certify("elsewhere.example", 2100), "not valid for"),
         (known.certify("localhost", 2021), "expired"),
     ] {
-        assert_refused(config, Some(known.file()), reason);
+        assert_rejected(config, Some(known.file()), reason);
     }
 }
 
-/// The satellite comes to the door, leaves in the middle of the handshake, comes again,
-/// and the token stays with it.
-fn assert_refused(config: Arc<ServerConfig>, authority: Option<PathBuf>, reason: &str) {
+/// Asserts that the satellite connects to the proxy, aborts the handshake, retries, and
+/// does not send the token.
+fn assert_rejected(config: Arc<ServerConfig>, authority: Option<PathBuf>, reason: &str) {
     let platform = with_tasks();
-    let door = door(&platform, config);
-    let mut command = satellite(&platform, &door.url());
+    let proxy = proxy(&platform, config);
+    let mut command = satellite(&platform, &proxy.url());
     command.envs(authority.map(|file| ("LUML_CA_FILE", file)));
     let mut satellite = child::start(command);
     for _ in 0..2 {
-        let name = door.turned_away.recv_timeout(PATIENCE).expect(reason);
+        let name = proxy.rejected.recv_timeout(TIMEOUT).expect(reason);
         assert_eq!(name.as_deref(), Some("localhost"), "{reason}");
     }
-    // Another build may have no logger.
+    // Other builds may have no logger.
     if std::env::var_os("SATELLITE_WORKER").is_none() {
         let line = satellite.line("no trusted connection");
         assert!(line.contains(reason), "{reason}: {line}");

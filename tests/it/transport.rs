@@ -1,4 +1,4 @@
-//! The one transport: what it bounds, and which way it goes.
+//! The HTTP transport: its limits and its routing.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ fn client(url: &str) -> PlatformClient {
 }
 
 #[test]
-fn an_answer_that_is_too_large_is_given_up_and_not_asked_for_again() {
+fn a_response_that_is_too_large_fails_without_a_retry() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     let server = Server::bind("127.0.0.1:0", Limits::default(), move |_| {
@@ -35,7 +35,7 @@ fn an_answer_that_is_too_large_is_given_up_and_not_asked_for_again() {
 }
 
 #[test]
-fn json_that_is_too_deep_or_of_another_kind_is_an_error_that_shows_its_beginning() {
+fn invalid_or_too_deep_json_is_an_error_with_an_excerpt() {
     for body in [
         "[".repeat(100_000),
         r#"{"tasks": []}"#.to_owned(),
@@ -55,7 +55,7 @@ fn json_that_is_too_deep_or_of_another_kind_is_an_error_that_shows_its_beginning
 }
 
 #[test]
-fn json_that_does_not_fit_is_told_by_what_was_expected_and_not_by_what_it_holds() {
+fn a_json_type_error_names_the_expected_type_and_not_the_value() {
     for (body, expected) in [
         (r#"{"id": "s", "value": 4711471147}"#, "expected a string"),
         (
@@ -81,7 +81,7 @@ fn json_that_does_not_fit_is_told_by_what_was_expected_and_not_by_what_it_holds(
 }
 
 #[test]
-fn where_a_redirect_leads_is_told_in_one_short_line_without_its_query() {
+fn a_redirect_target_is_logged_in_one_short_line_without_its_query() {
     let location = format!(
         "http://elsewhere.example/a\tb{}?key=hush",
         "c".repeat(5_000)
@@ -102,24 +102,24 @@ fn where_a_redirect_leads_is_told_in_one_short_line_without_its_query() {
 }
 
 #[test]
-fn a_limit_of_ones_own_is_kept_resends_included() {
+fn a_custom_deadline_includes_retries() {
     let platform = MockPlatform::start();
     platform
         .fault(Fault::Stall(Duration::from_secs(20)))
         .forever();
-    let begun = Instant::now();
+    let started = Instant::now();
     let hasty = platform.client().within(Duration::from_secs(1));
     let error = hasty.list_deployments().unwrap_err();
     assert!(error.is_timeout(), "{error}");
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(5),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_used_but_for_loopback() {
+fn the_environments_proxy_is_used_except_for_loopback() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", proxy.local_addr().unwrap());
     let platform = MockPlatform::start();
@@ -146,10 +146,10 @@ fn a_proxy_of_the_environment_is_used_but_for_loopback() {
     assert_eq!(line, "CONNECT platform.invalid:443 HTTP/1.1\r\n");
 }
 
-/// Answers each request at once, as soon as its head is there, and closes the
-/// connection if the body was not there by then: as servers do whose route does
-/// not read it. Counts the connections.
-fn hasty(status: &'static str) -> (String, Arc<AtomicUsize>) {
+/// A server that answers as soon as it has read the head, and closes the connection if
+/// the body has not arrived by then, like servers whose route does not read the body.
+/// Counts the connections.
+fn early_responder(status: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let connections = Arc::new(AtomicUsize::new(0));
@@ -185,8 +185,8 @@ fn hasty(status: &'static str) -> (String, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn head_and_body_of_a_small_request_leave_together() {
-    let (url, connections) = hasty("200 OK");
+fn head_and_body_of_a_small_request_are_sent_together() {
+    let (url, connections) = early_responder("200 OK");
     let client = client(&url);
     for _ in 0..200 {
         let answer = client.post("/anything", &serde_json::json!({})).unwrap();
@@ -196,13 +196,13 @@ fn head_and_body_of_a_small_request_leave_together() {
 }
 
 #[test]
-fn a_connection_is_not_reused_after_a_refusal_of_a_request_with_a_body() {
-    let (url, connections) = hasty("404 Not Found");
+fn a_connection_is_not_reused_after_an_error_response_to_a_request_with_a_body() {
+    let (url, connections) = early_responder("404 Not Found");
     let client = client(&url);
     let post = || client.post("/anything", &serde_json::json!({})).unwrap();
     assert_eq!((post().status(), post().status()), (404, 404));
     assert_eq!(connections.load(Ordering::SeqCst), 2);
-    // A request without a body was read as a whole, whatever its answer.
+    // A request without a body was read completely, whatever the response.
     let get = || client.get("/anything").unwrap();
     assert_eq!((get().status(), get().status()), (404, 404));
     assert_eq!(connections.load(Ordering::SeqCst), 3);

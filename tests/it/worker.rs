@@ -1,4 +1,4 @@
-//! The loop: what a handler may be, what becomes of it, and in which order.
+//! The worker loop: handlers, their results, and the order of tasks.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ fn a_handler_in_five_lines() {
 }
 
 #[test]
-fn results_of_any_shape_arrive_as_an_object() {
+fn results_of_any_type_are_sent_as_an_object() {
     let platform = MockPlatform::start();
     for (id, payload) in [
         ("number", json!(7)),
@@ -58,7 +58,7 @@ fn results_of_any_shape_arrive_as_an_object() {
 }
 
 #[test]
-fn an_unfit_payload_fails_with_the_path_inside_it_and_the_handler_never_runs() {
+fn a_mismatched_payload_fails_with_its_path_and_the_handler_does_not_run() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task(
         "t",
@@ -93,7 +93,7 @@ fn an_unfit_payload_fails_with_the_path_inside_it_and_the_handler_never_runs() {
 }
 
 #[test]
-fn errors_and_panics_fail_their_task_and_the_loop_goes_on() {
+fn errors_and_panics_fail_the_task_and_the_loop_continues() {
     let platform = MockPlatform::start();
     for (id, task_type) in [
         ("1", "error"),
@@ -126,7 +126,7 @@ fn errors_and_panics_fail_their_task_and_the_loop_goes_on() {
 }
 
 #[test]
-fn an_unknown_type_fails_unless_it_is_another_satellites() {
+fn an_unknown_type_fails_unless_it_is_filtered_out() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "teleport", json!({})));
     let worker = || {
@@ -146,7 +146,7 @@ fn an_unknown_type_fails_unless_it_is_another_satellites() {
 }
 
 #[test]
-fn tasks_run_in_the_order_of_their_making() {
+fn tasks_run_in_creation_order() {
     let platform = MockPlatform::start();
     for (id, created) in [("c", "3"), ("a", "1"), ("b", "2"), ("b0", "2")] {
         platform.add_task(json!({ "id": id, "type": "t", "payload": {}, "created_at": created }));
@@ -163,7 +163,7 @@ fn tasks_run_in_the_order_of_their_making() {
 }
 
 #[test]
-fn after_work_it_polls_at_once_and_otherwise_at_its_interval() {
+fn polls_at_once_after_a_task_and_otherwise_at_the_interval() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "echo", json!({})));
     let clock = ManualClock::default();
@@ -194,16 +194,16 @@ fn after_work_it_polls_at_once_and_otherwise_at_its_interval() {
 }
 
 #[test]
-fn an_answer_may_come_later_and_holds_up_nobody() {
+fn a_deferred_result_does_not_block_other_tasks() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("1-slow", "slow", json!({})));
     platform.add_task(mock_task("2-quick", "quick", json!({})));
     let open: Arc<Mutex<Vec<Later>>> = Arc::default();
-    let (begun, polled) = (Arc::clone(&open), platform.clone());
+    let (started, polled) = (Arc::clone(&open), platform.clone());
     run(platform
         .worker()
         .handler("slow", move |_: Task, cx: &Context| {
-            begun.lock().unwrap().extend(cx.later());
+            started.lock().unwrap().extend(cx.later());
             done("this is not the answer")
         })
         .handler("quick", |_: Task, _: &Context| done(()))
@@ -222,7 +222,7 @@ fn an_answer_may_come_later_and_holds_up_nobody() {
 }
 
 #[test]
-fn a_later_answer_that_is_forgotten_fails_its_task() {
+fn a_dropped_later_fails_its_task() {
     let platform = MockPlatform::start();
     for id in ["dropped", "errs", "fails"] {
         platform.add_task(mock_task(id, id, json!({})));
@@ -235,14 +235,17 @@ fn a_later_answer_that_is_forgotten_fails_its_task() {
         })
         .handler("errs", |_: Task, cx: &Context| {
             let _later = cx.later();
-            Err::<(), _>("it did not even begin")
+            Err::<(), _>("the process did not start")
         })
         .handler("fails", |_: Task, cx: &Context| {
             cx.later().unwrap().fail("the model never came up");
             done(())
         }));
     assert_eq!(platform.result("dropped")["reason"], "no answer");
-    assert_eq!(platform.result("errs")["reason"], "it did not even begin");
+    assert_eq!(
+        platform.result("errs")["reason"],
+        "the process did not start"
+    );
     assert_eq!(
         platform.result("fails")["reason"],
         "the model never came up"
@@ -253,26 +256,29 @@ fn a_later_answer_that_is_forgotten_fails_its_task() {
 }
 
 #[test]
-fn a_later_answer_may_come_from_another_thread() {
+fn a_deferred_result_can_come_from_another_thread() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "slow", json!({})));
     run(platform
         .worker()
-        .poll_interval(Duration::from_secs(3600)) // only the answer wakes it
+        .poll_interval(Duration::from_secs(3600)) // only the result wakes it
         .handler("slow", |_: Task, cx: &Context| {
             let later = cx.later().unwrap();
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(50));
-                later.done("from afar");
+                later.done("from another thread");
             });
             done(())
         })
         .every(Duration::from_millis(20), |_: &Context| done(())));
-    assert_eq!(platform.result("t"), json!({ "result": "from afar" }));
+    assert_eq!(
+        platform.result("t"),
+        json!({ "result": "from another thread" })
+    );
 }
 
 #[test]
-fn a_handler_that_reported_by_itself_is_not_reported_again() {
+fn a_task_reported_by_its_handler_is_not_reported_again() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "own", json!({})));
     run(platform
@@ -303,7 +309,7 @@ fn an_async_handler_runs_on_the_users_own_block_on() {
 }
 
 #[test]
-fn two_thousand_tasks_in_one_list_are_each_run_once() {
+fn two_thousand_tasks_in_one_poll_each_run_once() {
     let platform = MockPlatform::start();
     platform.claim_guard(true);
     for n in 0..2000 {
@@ -326,7 +332,7 @@ fn two_thousand_tasks_in_one_list_are_each_run_once() {
 }
 
 #[test]
-fn a_result_over_the_limit_is_cut_there_and_a_warning_names_the_task() {
+fn a_result_over_the_limit_is_truncated_with_a_warning() {
     crate::secrecy::record();
     let platform = MockPlatform::start();
     for id in ["just-fits", "one-too-many", "ten-megabytes", "long-failure"] {
@@ -370,7 +376,7 @@ fn a_result_over_the_limit_is_cut_there_and_a_warning_names_the_task() {
     assert_eq!(warned("long-failure"), 1);
 }
 
-/// The largest result that is sent whole, in bytes of JSON.
+/// The largest result that is sent without truncation, in bytes of JSON.
 const LIMIT: usize = 256 * 1024;
 
 #[test]
@@ -394,10 +400,10 @@ fn one_connection_serves_a_hundred_polls() {
 }
 
 #[test]
-fn no_thread_is_started_for_a_poll() {
+fn polls_start_no_threads() {
     let platform = MockPlatform::start();
     let mut command = child::command(&platform);
-    // A name, so that there is something to resolve.
+    // A host name, so that it must be resolved.
     let url = platform.url().replace("127.0.0.1", "localhost");
     command
         .env("LUML_PLATFORM_URL", url)
@@ -425,7 +431,7 @@ fn threads(pid: u32) -> BTreeSet<u32> {
 }
 
 #[test]
-fn what_was_reported_can_be_seen() {
+fn on_report_receives_every_report() {
     let platform = MockPlatform::start();
     platform.add_task(mock_task("t", "echo", json!({ "a": 1 })));
     let reports = Arc::new(Mutex::new(Vec::new()));
@@ -441,7 +447,7 @@ fn what_was_reported_can_be_seen() {
 }
 
 #[test]
-fn registration_tells_what_the_handlers_promise_and_is_skipped_without_an_address() {
+fn registration_sends_the_handlers_capabilities_and_requires_a_base_url() {
     let platform = MockPlatform::start();
     let worker = || {
         platform
@@ -473,7 +479,7 @@ fn registration_tells_what_the_handlers_promise_and_is_skipped_without_an_addres
 }
 
 #[test]
-fn periodic_work_that_fails_or_panics_comes_round_again() {
+fn periodic_work_runs_again_after_an_error_or_a_panic() {
     let platform = MockPlatform::start();
     let clock = ManualClock::default();
     let rounds = Arc::new(AtomicUsize::new(0));
@@ -488,7 +494,7 @@ fn periodic_work_that_fails_or_panics_comes_round_again() {
         .every(Duration::from_secs(60), move |_: &Context| {
             match seen.fetch_add(1, Ordering::Relaxed) {
                 0 => Err("the first time it fails"),
-                1 => panic!("the second time it panics"),
+                1 => panic!("the second run panics"),
                 _ => Ok(()),
             }
         })
@@ -501,7 +507,7 @@ fn periodic_work_that_fails_or_panics_comes_round_again() {
 }
 
 #[test]
-fn a_long_list_does_not_starve_periodic_work() {
+fn a_long_task_list_does_not_starve_periodic_work() {
     let platform = MockPlatform::start();
     for n in 0..50 {
         platform.add_task(mock_task(format!("t{n}"), "echo", json!({})));
@@ -519,7 +525,7 @@ fn a_long_list_does_not_starve_periodic_work() {
 }
 
 #[test]
-fn claims_lost_to_another_satellite_are_left_to_it() {
+fn tasks_claimed_by_another_satellite_are_skipped() {
     let platform = MockPlatform::start();
     platform.claim_guard(true);
     platform.add_task(mock_task("t", "echo", json!({})));
@@ -535,7 +541,7 @@ fn claims_lost_to_another_satellite_are_left_to_it() {
 }
 
 #[test]
-fn tasks_that_a_killed_worker_left_running_are_left_failed_or_run_again() {
+fn orphaned_tasks_are_left_failed_or_rerun() {
     for (on_orphan, expected) in [
         (OnOrphan::Leave, "running"),
         (OnOrphan::Fail, "failed"),
@@ -557,7 +563,7 @@ fn tasks_that_a_killed_worker_left_running_are_left_failed_or_run_again() {
 }
 
 #[test]
-fn the_readmes_first_program_handles_types_that_the_platform_has() {
+fn the_readme_program_handles_existing_task_types() {
     let readme = include_str!("../../README.md");
     let program = readme.split("```rust,no_run").nth(1).unwrap();
     let program = program.split("```").next().unwrap();

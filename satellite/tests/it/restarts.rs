@@ -95,7 +95,7 @@ fn deploy_and_undeploy_survive_a_restart_of_the_engine() {
         let host = Host::with(&program, warm_up);
         let task = host.deploy();
         let satellite = host.start();
-        satellite.wait_for_line("task deploy (deploy) begins");
+        satellite.wait_for_line("task deploy (deploy) started");
         thread::sleep(Duration::from_millis(after));
         engine.stop_daemon();
         thread::sleep(Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! What a builder may be told in place of the environment, and the reading of the rest.
+//! The settings of a builder, which override the environment, and reading the others.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,41 +16,41 @@ use satellite_core::Variables;
 use satellite_core::http::Secret;
 use satellite_core::wake::Clock;
 
-/// Settings, in place of the environment's.
+/// Settings, which override the environment.
 impl Builder {
-    /// The variables to take the settings from, with what was wrong about the
-    /// program's own settings among them: all of it is named in one message.
+    /// The variables to read the settings from. They can contain problems with the
+    /// program's own settings: one error message lists all of them.
     pub fn variables(mut self, variables: Variables) -> Self {
         self.variables = Some(variables);
         self
     }
 
-    /// In place of `LUML_SATELLITE_TOKEN`.
+    /// Overrides `LUML_SATELLITE_TOKEN`.
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.draft.token = Some(token.into());
         self
     }
 
-    /// In place of `LUML_PLATFORM_URL`.
+    /// Overrides `LUML_PLATFORM_URL`.
     pub fn platform_url(mut self, url: impl Into<String>) -> Self {
         self.draft.platform_url = Some(url.into());
         self
     }
 
-    /// In place of `LUML_POLL_INTERVAL_SEC`: 10 ms to a day.
+    /// Overrides `LUML_POLL_INTERVAL_SEC`: 10 ms to a day.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.draft.poll_interval = Some(interval);
         self
     }
 
-    /// In place of `LUML_MAX_BACKOFF_SEC`: 10 ms to a day.
+    /// Overrides `LUML_MAX_BACKOFF_SEC`: 10 ms to a day.
     pub fn max_backoff(mut self, max: Duration) -> Self {
         self.draft.max_backoff = Some(max);
         self
     }
 
-    /// In place of `LUML_SUPPORTED_TASK_TYPES`: tasks of other types are left
-    /// alone, for another satellite.
+    /// Overrides `LUML_SUPPORTED_TASK_TYPES`: tasks of other types are skipped, for
+    /// another satellite.
     pub fn supported_task_types<T: Into<String>>(
         mut self,
         types: impl IntoIterator<Item = T>,
@@ -59,8 +59,8 @@ impl Builder {
         self
     }
 
-    /// In place of `LUML_HEALTH_HOST` and `LUML_HEALTH_PORT`; port 0 is of the
-    /// system's choice.
+    /// Overrides `LUML_HEALTH_HOST` and `LUML_HEALTH_PORT`. With port 0 the system
+    /// chooses the port.
     pub fn health(mut self, host: IpAddr, port: u16) -> Self {
         self.draft.health_host = Some(host);
         self.draft.health_port = Some(port);
@@ -68,34 +68,34 @@ impl Builder {
         self
     }
 
-    /// In place of `LUML_HEALTH_ENABLED=false`.
+    /// Like `LUML_HEALTH_ENABLED=false`.
     pub fn no_health(mut self) -> Self {
         self.draft.health_enabled = Some(false);
         self
     }
 
-    /// In place of `LUML_BASE_URL`: where the platform reaches this satellite.
-    /// With it the satellite registers at its start.
+    /// Overrides `LUML_BASE_URL`: the URL at which the platform reaches this
+    /// satellite. If set, the satellite registers when it starts.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.draft.base_url = Some(url.into());
         self
     }
 
-    /// In place of `LUML_CA_FILE`: PEM certificates of the authorities to trust,
-    /// and no others.
+    /// Overrides `LUML_CA_FILE`: PEM certificates of the only certificate authorities
+    /// to trust.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.draft.ca_file = Some(path.into());
         self
     }
 
-    /// In place of `LUML_STATE_DIR`, or of systemd's `STATE_DIRECTORY`: a folder of
-    /// this satellite's own, made if it is not there.
+    /// Overrides `LUML_STATE_DIR` and systemd's `STATE_DIRECTORY`: a folder used only
+    /// by this satellite, created if it does not exist.
     ///
-    /// With it there is a journal: a result that a kill kept from being delivered is
-    /// sent by the next process before its first poll, and a task whose claim was
-    /// sent but whose handler had not begun is run. A second process with the same
-    /// folder is refused. Results lie there in plain text, readable by this user
-    /// alone, until the platform has taken them.
+    /// It holds a journal. If the process is killed, the next one delivers the
+    /// outstanding results before its first poll, and runs tasks whose claim was
+    /// sent but whose handler had not started. A second process with the same folder
+    /// fails to start. Results are stored in plain text, readable by this user only,
+    /// until the platform has accepted them.
     ///
     /// ```
     /// satellite_sdk::Builder::new().state_dir("/var/lib/satellite");
@@ -105,16 +105,16 @@ impl Builder {
         self
     }
 
-    /// In place of `LUML_ALLOW_PLAIN_HTTP=true`: the token may be read by anybody
-    /// on the way to the platform.
+    /// Like `LUML_ALLOW_PLAIN_HTTP=true`: anybody on the network path to the platform
+    /// can read the token.
     pub fn allow_plain_http(mut self) -> Self {
         self.draft.plain_http = Some(true);
         self
     }
 
-    /// Declares a capability when registering, in place of those that follow from the
+    /// Declares a capability when registering, instead of those derived from the
     /// handlers: a [`DeployCapability`](crate::DeployCapability), or any JSON. Without
-    /// the details of its `deploy` capability the platform's page offers a satellite
+    /// the details of its `deploy` capability, the platform's UI offers a satellite
     /// for no model.
     ///
     /// ```
@@ -129,24 +129,24 @@ impl Builder {
         self
     }
 
-    /// What kind of satellite this is, and of which version, told to the platform when
-    /// registering: satellites of one kind have the same.
+    /// The kind and version of this satellite, sent to the platform when registering.
+    /// Satellites of the same kind share it.
     pub fn slug(mut self, slug: impl Into<String>) -> Self {
         self.slug = Some(slug.into());
         self
     }
 
-    /// A clock in place of the system's: for tests.
+    /// Replaces the system clock, for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.waiter.clock = Arc::new(clock);
         self
     }
 }
 
-/// Reading them.
+/// Reading the settings.
 impl Builder {
-    /// Reads the settings and checks them, once: calls after this one do not
-    /// change them any more. For what has to know them before it can be built.
+    /// Reads and checks the settings once; setters called after this have no effect.
+    /// For programs that need the settings before they build the satellite.
     ///
     /// ```
     /// let mut builder = satellite_sdk::Builder::new().token("t");
@@ -155,8 +155,8 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// `is_settings()` names all that is wrong, a state folder that cannot be
-    /// written to among it.
+    /// `is_settings()` lists all wrong settings, including a state folder that is not
+    /// writable.
     pub fn settings(&mut self) -> Result<Settings> {
         self.read_settings(Some(journal::check_folder))
     }
@@ -176,19 +176,19 @@ impl Builder {
         Ok(settings)
     }
 
-    /// With a satellite that has no handler among what may be wrong.
+    /// Like [`settings`](Self::settings), and a missing handler is an error too.
     pub(super) fn settings_with_handlers(&mut self) -> Result<Settings> {
         if !self.handlers.is_empty() {
             return self.settings();
         }
-        // Named together with whatever else is wrong.
+        // Reported in one message with all other problems.
         let mut variables = match self.settings {
             Some(_) => Variables::from_lookup(|_| None),
             None => self.variables.take().unwrap_or_else(Variables::from_env),
         };
         variables.problem(
             "handler",
-            "this satellite has no handler, so that each task would fail: \
+            "this satellite has no handler, so every task would fail: \
              add one with `Builder::handler`",
         );
         match self.settings {

@@ -1,4 +1,4 @@
-//! The journal's file: one writer, and every step on the disk when it returns.
+//! The file of the journal: one writer, locked. Callers `sync` what must survive a crash.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -12,14 +12,14 @@ const JOURNAL: &str = "journal";
 const NEW: &str = "journal.new";
 const DAMAGED: &str = "journal.damaged";
 
-/// Whether a journal can be written to this folder, or, where the folder is not there
-/// yet, whether it can be made. Nothing stays of the attempt.
+/// Checks that a journal can be written to this folder or, if the folder does not
+/// exist yet, that it can be created. Leaves no files behind.
 ///
-/// A disk that is full, or that may only be read although there is a journal on it,
-/// has failed since it was chosen: the satellite warns of it and works on.
+/// A full disk, or a read-only one that already has a journal, is not an error: it has
+/// failed since it was configured, so the satellite logs a warning and continues.
 ///
 /// # Errors
-/// Where something else has the folder's name, or this user may not write there.
+/// When the path is not a folder, or this user cannot write there.
 pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
     let nearest = nearest_existing(folder)?;
     let probe = nearest.join(format!(".writable-{:016x}", retry::random_bits()));
@@ -34,7 +34,7 @@ pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// This folder, or the first above it that is there.
+/// This folder, or its nearest ancestor that exists.
 fn nearest_existing(folder: &Path) -> io::Result<&Path> {
     let mut nearest = folder;
     loop {
@@ -58,7 +58,7 @@ pub(super) struct JournalFile {
     folder: PathBuf,
     file: File,
     len: u64,
-    /// Held until the process ends, however it ends.
+    /// Held until the process ends, even if it is killed.
     _lock: File,
 }
 
@@ -66,7 +66,7 @@ impl JournalFile {
     /// Opens the journal in this folder and reads it.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`] when another process has it.
+    /// [`ErrorKind::WouldBlock`] when another process has locked it.
     pub(super) fn open(folder: &Path) -> io::Result<(JournalFile, Vec<u8>)> {
         private::create_folder(folder)?;
         let lock = private::lock(&folder.join(LOCK))?;
@@ -93,20 +93,20 @@ impl JournalFile {
         self.len
     }
 
-    /// Adds a line. After an error the file may end in a part of it.
+    /// Appends a line. After an error the file may end with a partial line.
     pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         self.file.write_all(line)?;
         self.len += line.len() as u64;
         Ok(())
     }
 
-    /// What was added is on the disk, not only on its way.
+    /// Flushes the appended lines to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    /// These lines in place of all that was, in one step: a kill or a full disk
-    /// leaves the one or the other.
+    /// Replaces the contents with these lines atomically: after a kill or on a full
+    /// disk, either the old or the new contents remain.
     pub(super) fn rewrite<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let new = self.folder.join(NEW);
         let mut file = private::options()
@@ -121,13 +121,13 @@ impl JournalFile {
         }
         file.sync_all()?;
         fs::rename(&new, self.folder.join(JOURNAL))?;
-        // The writes that follow go to the end of what is the journal now.
+        // Later writes append to the new file.
         (self.file, self.len) = (file, len);
         private::sync_folder(&self.folder)
     }
 
-    /// Keeps what was found beside, under another name, for somebody to look at.
-    pub(super) fn set_aside(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+    /// Saves a damaged journal under another name in the same folder, for inspection.
+    pub(super) fn save_damaged(&self, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.folder.join(DAMAGED);
         let mut options = private::options();
         options.write(true).create(true).truncate(true);

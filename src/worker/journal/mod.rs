@@ -1,18 +1,18 @@
-//! What the next process has to know: which tasks were claimed, whose handlers
-//! began, which results have not arrived.
+//! A write-ahead journal for the next process: which tasks were claimed, which
+//! handlers started, which results are not delivered yet.
 //!
 //! | line | on the disk before |
 //! |---|---|
 //! | `claiming` | the claim is sent |
 //! | `begun` | the handler runs |
 //! | `finished`, with the result | the report is sent |
-//! | `over` | nothing waits for it: lost, the same report is sent once more |
+//! | `over` | not synced: if it is lost, the same report is sent once more |
 //!
-//! The token is not in it: a process with a new one goes on where one with the old
-//! one ended. The folder belongs to a satellite, not to a token.
+//! The token is not stored: a process with a new token continues where one with the
+//! old token ended. The folder belongs to a satellite, not to a token.
 //!
-//! A disk that fails stops no work: it is said aloud, `/readyz` shows it, and the
-//! next line is tried together with all that is still of use.
+//! A failing disk does not stop the work: the failure is logged, `/readyz` shows it,
+//! and the next write retries together with all lines that are still needed.
 
 mod file;
 mod record;
@@ -21,66 +21,68 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::worker::figures;
+use crate::worker::kill_point::kill_point;
+use crate::worker::metrics;
 use crate::worker::outbox::Report;
-use crate::worker::step::step;
 use file::JournalFile;
 pub(super) use file::check_folder;
 use record::Record;
 use satellite_core::{Error, Result};
 use satellite_health::{self as health, Health};
 
-/// Longer than this it is written anew, if half of it is of no more use.
-const COMFORTABLE: u64 = 1024 * 1024;
+/// Above this size in bytes the file is compacted, if at least half of it is obsolete.
+const COMPACT_ABOVE: u64 = 1024 * 1024;
 
-/// What is of use is never longer than this; a result that would make it so is
-/// kept in memory alone.
+/// The most bytes of lines that are still needed; a result beyond this limit is kept
+/// in memory only.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Does nothing where there is no folder for it.
+/// Does nothing without a state folder.
 #[derive(Default)]
 pub(super) struct Journal {
     file: Option<JournalFile>,
-    /// One for each task that is not over, in the order of their beginnings.
+    /// One for each task that is not over, ordered by the last line about it.
     entries: Vec<Entry>,
-    /// The file may end in a part of a line: only writing it anew mends it.
+    /// The file may end with a partial line: it must be rewritten.
     is_broken: bool,
     health: Option<Health>,
 }
 
 struct Entry {
     task: String,
-    reached: Reached,
+    progress: Progress,
     /// The last line about it.
     line: Vec<u8>,
 }
 
-/// How far a task had come.
+/// How far a task has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reached {
+pub(super) enum Progress {
     Claiming,
     Begun,
     Finished,
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, and gives the results that are to be sent.
+    /// Opens the journal in `folder` and returns the results to deliver.
     ///
     /// # Errors
-    /// When another process has it. Whatever else is wrong is warned of, and the
-    /// satellite goes without.
+    /// When another process has locked it. Any other error is logged as a warning, and
+    /// the satellite runs without a journal.
     pub(super) fn open(folder: &Path, health: Health) -> Result<(Self, Vec<Report>)> {
         let place = folder.display();
         let (file, bytes) = match JournalFile::open(folder) {
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 return Err(Error::new(format_args!(
-                    "another process of this satellite is at work: it has locked {place}"
+                    "another process of this satellite is running: it has locked {place}"
                 )));
             }
             Err(e) => {
-                let lack = format!("no journal in {place}: {e}; a kill may lose results");
-                health.warning(health::JOURNAL, lack);
-                health.metrics().add(&figures::JOURNAL_LACKS, &[], 1);
+                let problem = format!(
+                    "no journal in {place}: {e}; results are lost if the process is killed"
+                );
+                health.warning(health::JOURNAL, problem);
+                health.metrics().add(&metrics::JOURNAL_FAILURES, &[], 1);
                 return Ok(Default::default());
             }
             Ok(opened) => opened,
@@ -95,126 +97,134 @@ impl Journal {
     }
 
     pub(super) fn claiming(&mut self, task_id: &str) {
-        // Asked for again, it is in there already.
-        if self.reached(task_id).is_none() {
-            self.note(Reached::Claiming, &Record::Claiming(task_id.into()));
+        // When a claim is retried, the line is there already.
+        if self.progress(task_id).is_none() {
+            self.note(Progress::Claiming, &Record::Claiming(task_id.into()));
         }
     }
 
     pub(super) fn begun(&mut self, task_id: &str) {
-        self.note(Reached::Begun, &Record::Begun(task_id.into()));
+        self.note(Progress::Begun, &Record::Begun(task_id.into()));
     }
 
     pub(super) fn finished(&mut self, report: &Report) {
-        self.note(Reached::Finished, &Record::finished(report));
+        self.note(Progress::Finished, &Record::finished(report));
     }
 
-    /// The platform has taken the report, or the task is none of ours.
+    /// The platform has accepted the report, or the task is not ours.
     pub(super) fn over(&mut self, task_id: &str) {
         if !self.forget(task_id) {
             return;
         }
         let line = Record::Over(task_id.into()).line();
         let written = line.map_err(io::Error::from).and_then(|l| self.append(&l));
-        self.told(written);
+        self.update_health(written);
     }
 
-    pub(super) fn reached(&self, task_id: &str) -> Option<Reached> {
+    pub(super) fn progress(&self, task_id: &str) -> Option<Progress> {
         let entry = self.entries.iter().find(|entry| entry.task == task_id);
-        entry.map(|entry| entry.reached)
+        entry.map(|entry| entry.progress)
     }
 
-    /// The tasks that an earlier process claimed and did not finish.
+    /// The tasks that an earlier process claimed but did not finish.
     pub(super) fn unfinished(&self) -> Vec<String> {
-        let unfinished = |entry: &&Entry| entry.reached != Reached::Finished;
+        let unfinished = |entry: &&Entry| entry.progress != Progress::Finished;
         let entries = self.entries.iter().filter(unfinished);
         entries.map(|entry| entry.task.clone()).collect()
     }
 
-    /// Takes in what was found: the results that have not arrived.
+    /// Reads the file's contents and returns the results that are not delivered yet.
     fn read(&mut self, bytes: &[u8]) -> Vec<Report> {
         let mut reports: Vec<Report> = Vec::new();
         let mut damaged = 0;
-        // A last line without its end is a part of one.
+        // A last line without a line feed is incomplete.
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let record = line.strip_suffix(b"\n").and_then(Record::parse);
             let Some(record) = record else {
                 damaged += 1;
                 continue;
             };
-            // The last line of a task counts: one between that cannot be read may
-            // have said that an earlier run was over.
+            // The last line of a task counts: an unreadable line in between may have
+            // said that an earlier run was over.
             reports.retain(|report| report.task_id != record.task());
-            let reached = match &record {
-                Record::Claiming(_) => Reached::Claiming,
-                Record::Begun(_) => Reached::Begun,
-                Record::Finished(_) => Reached::Finished,
+            let progress = match &record {
+                Record::Claiming(_) => Progress::Claiming,
+                Record::Begun(_) => Progress::Begun,
+                Record::Finished(_) => Progress::Finished,
                 Record::Over(task) => {
                     self.forget(task);
                     continue;
                 }
             };
             reports.extend(record.report());
-            self.keep(record.task(), reached, line.to_vec());
+            self.keep(record.task(), progress, line.to_vec());
         }
         if damaged > 0 {
-            self.set_aside(bytes, damaged);
+            self.save_damaged(bytes, damaged);
         }
         if !reports.is_empty() {
-            log::warn!("{} results of an earlier process wait", reports.len());
+            log::warn!(
+                "{} results of an earlier process are undelivered",
+                reports.len()
+            );
         }
         reports
     }
 
-    fn set_aside(&mut self, bytes: &[u8], damaged: usize) {
+    fn save_damaged(&mut self, bytes: &[u8], damaged: usize) {
         let Some(file) = &self.file else { return };
         let place = file.folder().display();
-        match file.set_aside(bytes) {
+        match file.save_damaged(bytes) {
             Ok(kept) => log::error!(
-                "{damaged} lines of the journal in {place} cannot be read, the rest of it is of use; \
-                 as found it is kept in {}",
+                "{damaged} lines of the journal in {place} are damaged and ignored; \
+                 a copy of the original is in {}",
                 kept.display()
             ),
             Err(e) => {
-                log::error!("{damaged} lines of the journal in {place} cannot be read ({e})")
+                log::error!(
+                    "{damaged} lines of the journal in {place} are damaged and ignored; \
+                     saving a copy of the original failed: {e}"
+                )
             }
         }
         let written = self.rewrite();
-        self.told(written);
+        self.update_health(written);
     }
 
-    fn note(&mut self, reached: Reached, record: &Record<'_>) {
+    fn note(&mut self, progress: Progress, record: &Record<'_>) {
         if self.file.is_none() {
             return;
         }
         let task = record.task();
         let written = record.line().map_err(io::Error::from).and_then(|line| {
             if self.useful() + line.len() as u64 > LIMIT {
-                log::warn!("no room in the journal for task {task}: a kill may lose its result");
+                log::warn!(
+                    "the journal is full: the result of task {task} is lost if the process is killed"
+                );
                 return Ok(());
             }
-            step("journal");
+            kill_point("journal");
             let written = self.append(&line);
-            self.keep(task, reached, line);
+            self.keep(task, progress, line);
             written?;
-            step("journal written");
+            kill_point("journal written");
             self.file.as_ref().map_or(Ok(()), JournalFile::sync)
         });
-        self.told(written);
-        step("journal on the disk");
+        self.update_health(written);
+        kill_point("journal on the disk");
     }
 
-    fn keep(&mut self, task: &str, reached: Reached, line: Vec<u8>) {
+    fn keep(&mut self, task: &str, progress: Progress, line: Vec<u8>) {
         self.forget(task);
         let task = task.to_owned();
         self.entries.push(Entry {
             task,
-            reached,
+            progress,
             line,
         });
     }
 
-    /// Whether there was anything to forget.
+    /// Removes the entry of a task. Returns whether there was one.
     fn forget(&mut self, task: &str) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.task != task);
@@ -226,7 +236,7 @@ impl Journal {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
-        if self.is_broken || file.len() > COMFORTABLE.max(2 * useful) {
+        if self.is_broken || file.len() > COMPACT_ABOVE.max(2 * useful) {
             self.rewrite()?;
         }
         match &mut self.file {
@@ -248,7 +258,7 @@ impl Journal {
         }
     }
 
-    fn told(&mut self, written: io::Result<()>) {
+    fn update_health(&mut self, written: io::Result<()>) {
         let was_broken = std::mem::replace(&mut self.is_broken, written.is_err());
         let (Some(file), Some(health)) = (&self.file, &self.health) else {
             return;
@@ -256,9 +266,12 @@ impl Journal {
         let place = file.folder().display();
         match written {
             Err(e) => {
-                let lack = format!("the journal in {place}: {e}; a kill may lose results");
-                health.warning(health::JOURNAL, lack);
-                health.metrics().add(&figures::JOURNAL_LACKS, &[], 1);
+                let problem = format!(
+                    "cannot write the journal in {place}: {e}; \
+                     results are lost if the process is killed"
+                );
+                health.warning(health::JOURNAL, problem);
+                health.metrics().add(&metrics::JOURNAL_FAILURES, &[], 1);
             }
             Ok(()) if was_broken => health.clear(health::JOURNAL),
             Ok(()) => {}

@@ -1,4 +1,4 @@
-//! A line of the journal: a checksum, a space, what happened as JSON.
+//! A line of the journal: a checksum, a space, and an event as JSON.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::luml::TaskStatus;
 use crate::worker::outbox::Report;
 
-/// What happened to a task.
+/// An event in the life of a task.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Record<'a> {
@@ -19,7 +19,7 @@ pub(super) enum Record<'a> {
     Begun(Cow<'a, str>),
     /// Its result is about to be sent.
     Finished(Finished<'a>),
-    /// Nothing more is to be known of it.
+    /// It is settled: the journal no longer needs it.
     Over(Cow<'a, str>),
 }
 
@@ -65,7 +65,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// The line, its end included.
+    /// The line, including its line feed.
     pub(super) fn line(&self) -> serde_json::Result<Vec<u8>> {
         let json = serde_json::to_vec(self)?;
         let mut line = format!("{:08x} ", checksum(&json)).into_bytes();
@@ -74,11 +74,11 @@ impl<'a> Record<'a> {
         Ok(line)
     }
 
-    /// Parses a line without its end; `None` for anything that was not written so.
+    /// Parses a line without its line feed; `None` if it is damaged.
     pub(super) fn parse(line: &[u8]) -> Option<Record<'static>> {
         let (sum, json) = line.split_at_checked(9)?;
         let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;
-        // Only as it is written: `from_str_radix` would also take a sign and capitals.
+        // Compared as text: `from_str_radix` would also accept a sign and capitals.
         if sum != format!("{:08x}", checksum(json)) {
             return None;
         }
@@ -86,7 +86,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// CRC-32, as in Ethernet and gzip: finds every error of up to 32 bits in a row.
+/// CRC-32, as in Ethernet and gzip: detects every burst error of up to 32 bits.
 fn checksum(bytes: &[u8]) -> u32 {
     const HALF_BYTES: [u32; 16] = {
         let mut table = [0; 16];
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_is_found_wherever_it_is() {
+    fn every_flipped_bit_is_detected() {
         let line = Record::Begun("task-1 \"ä\"\n".into()).line().unwrap();
         let line = line.strip_suffix(b"\n").unwrap();
         assert_eq!(Record::parse(line).unwrap().task(), "task-1 \"ä\"\n");
@@ -135,12 +135,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn parsing_never_panics(line in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = Record::parse(&line);
         }
 
         #[test]
-        fn a_result_comes_back_as_it_was(
+        fn a_result_round_trips_unchanged(
             number in any::<f64>().prop_filter("JSON", |n| n.is_finite()),
             text in ".*",
         ) {

@@ -1,5 +1,5 @@
-//! A door before the platform that lets requests in whole and answers out as it
-//! pleases.
+//! A proxy in front of the platform that forwards requests unchanged and injects faults
+//! into responses.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,27 +10,28 @@ use std::time::Duration;
 
 use satellite_sdk::testing::MockPlatform;
 
-/// What a request is about.
+/// The API call of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
-    Tasks,
+pub enum Call {
+    Poll,
     Claim,
     Report,
-    Else,
+    Other,
 }
 
-/// What becomes of an answer.
+/// What the proxy does with a response.
 #[derive(Debug, Clone)]
-pub enum Passage {
-    Whole,
-    /// These bytes, and the connection ends.
-    Then(Vec<u8>, End),
-    /// A piece at a time, with a pause behind each.
+pub enum Reply {
+    /// Forwards it unchanged.
+    Complete,
+    /// Sends these bytes instead and ends the connection.
+    Bytes(Vec<u8>, End),
+    /// Sends chunks of this many bytes, with a pause before each.
     Drip(usize, Duration),
-    /// So many bytes, then nothing for so long, then the rest.
+    /// Sends this many bytes, pauses for this long, then sends the rest.
     Stall(usize, Duration),
-    /// The connection ends before the platform is asked.
-    NotAsked(End),
+    /// Ends the connection without forwarding the request.
+    Disconnect(End),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,37 +40,38 @@ pub enum End {
     Reset,
 }
 
-pub struct Door {
+pub struct FaultyProxy {
     pub address: SocketAddr,
     requests: Arc<AtomicUsize>,
     closed: Arc<AtomicBool>,
 }
 
-type Plan = Arc<Mutex<dyn FnMut(Asks, &[u8]) -> Passage + Send>>;
+type Plan = Arc<Mutex<dyn FnMut(Call, &[u8]) -> Reply + Send>>;
 
-impl Door {
-    /// `plan` is asked for each answer.
-    pub fn before(
+impl FaultyProxy {
+    /// Calls `plan` for each request: first with an empty response, before it is
+    /// forwarded, then with the platform's response.
+    pub fn start(
         platform: &MockPlatform,
-        plan: impl FnMut(Asks, &[u8]) -> Passage + Send + 'static,
+        plan: impl FnMut(Call, &[u8]) -> Reply + Send + 'static,
     ) -> Self {
-        Self::at((Ipv4Addr::LOCALHOST, 0).into(), platform, plan)
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), platform, plan)
     }
 
-    pub fn at(
+    pub fn start_at(
         address: SocketAddr,
         platform: &MockPlatform,
-        plan: impl FnMut(Asks, &[u8]) -> Passage + Send + 'static,
+        plan: impl FnMut(Call, &[u8]) -> Reply + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
-        let door = Door {
+        let proxy = FaultyProxy {
             address: listener.local_addr().unwrap(),
             requests: Arc::default(),
             closed: Arc::default(),
         };
         let inside = platform.url().replace("http://", "");
         let plan: Plan = Arc::new(Mutex::new(plan));
-        let (requests, closed) = (Arc::clone(&door.requests), Arc::clone(&door.closed));
+        let (requests, closed) = (Arc::clone(&proxy.requests), Arc::clone(&proxy.closed));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if closed.load(Ordering::SeqCst) {
@@ -85,7 +87,7 @@ impl Door {
                 });
             }
         });
-        door
+        proxy
     }
 
     pub fn url(&self) -> String {
@@ -97,7 +99,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for FaultyProxy {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
@@ -113,15 +115,15 @@ fn exchange(
     let request = message(outer)?;
     requests.fetch_add(1, Ordering::SeqCst);
     let text = String::from_utf8_lossy(&request);
-    let asks = match () {
-        _ if text.starts_with("GET") && text.contains("/tasks") => Asks::Tasks,
-        _ if text.contains(r#""status":"running""#) => Asks::Claim,
-        _ if text.starts_with("POST") && text.contains("/status") => Asks::Report,
-        _ => Asks::Else,
+    let call = match () {
+        _ if text.starts_with("GET") && text.contains("/tasks") => Call::Poll,
+        _ if text.contains(r#""status":"running""#) => Call::Claim,
+        _ if text.starts_with("POST") && text.contains("/status") => Call::Report,
+        _ => Call::Other,
     };
     let mut plan = plan.lock().unwrap();
-    let before = plan(asks, b"");
-    if let Passage::NotAsked(end) = before {
+    let before = plan(call, b"");
+    if let Reply::Disconnect(end) = before {
         return finish(outer, end);
     }
     let answer = {
@@ -129,20 +131,20 @@ fn exchange(
         inner.write_all(&request)?;
         message(&inner)?
     };
-    let passage = plan(asks, &answer);
+    let reply = plan(call, &answer);
     drop(plan);
     let mut stream = outer;
-    match passage {
-        Passage::Whole | Passage::NotAsked(_) => stream.write_all(&answer),
-        Passage::Then(bytes, end) => {
+    match reply {
+        Reply::Complete | Reply::Disconnect(_) => stream.write_all(&answer),
+        Reply::Bytes(bytes, end) => {
             stream.write_all(&bytes)?;
             finish(outer, end)
         }
-        Passage::Drip(bytes, pause) => answer.chunks(bytes).try_for_each(|piece| {
+        Reply::Drip(bytes, pause) => answer.chunks(bytes).try_for_each(|piece| {
             thread::sleep(pause);
             stream.write_all(piece)
         }),
-        Passage::Stall(bytes, time) => {
+        Reply::Stall(bytes, time) => {
             let (first, rest) = answer.split_at(bytes.min(answer.len()));
             stream.write_all(first)?;
             thread::sleep(time);
@@ -151,7 +153,7 @@ fn exchange(
     }
 }
 
-/// Ends the connection, and with it the exchanges.
+/// Ends the connection; the error ends the loop of exchanges.
 fn finish(stream: &TcpStream, end: End) -> io::Result<()> {
     match end {
         #[cfg(unix)]
@@ -163,7 +165,7 @@ fn finish(stream: &TcpStream, end: End) -> io::Result<()> {
     Err(io::ErrorKind::ConnectionAborted.into())
 }
 
-/// A head, and as much of a body as it announces.
+/// Reads a head and a body of the declared length.
 fn message(mut stream: &TcpStream) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     let mut piece = [0; 4096];

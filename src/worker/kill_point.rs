@@ -1,9 +1,9 @@
-//! Where a test may have this process killed: between any two steps that matter.
+//! Fault injection for tests: kills this process between two relevant steps.
 
-/// With `SATELLITE_KILL_AT=name#n` the process ends by SIGKILL when it comes to the
-/// step of this name for the nth time.
+/// With `SATELLITE_KILL_AT=name#n`, the process kills itself with SIGKILL when it
+/// reaches the kill point of this name for the nth time.
 #[cfg(all(feature = "testing", unix))]
-pub(super) fn step(name: &str) {
+pub(super) fn kill_point(name: &str) {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use rustix::process::{Signal, getpid, kill_process};
@@ -20,4 +20,4 @@ pub(super) fn step(name: &str) {
 }
 
 #[cfg(not(all(feature = "testing", unix)))]
-pub(super) fn step(_: &str) {}
+pub(super) fn kill_point(_: &str) {}

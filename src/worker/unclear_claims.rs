@@ -1,5 +1,6 @@
-//! Claims without an answer: the platform may have marked the task running and
-//! will then never offer it again, so the claim is asked for until it is clear.
+//! Claims without a response: the platform may have marked the task running and
+//! would then never offer it again, so the claim is retried until its outcome is
+//! known.
 
 use std::time::{Duration, Instant};
 
@@ -8,45 +9,45 @@ use crate::luml::Task;
 use satellite_core::Error;
 
 #[derive(Default)]
-pub(super) struct Inbox {
-    unclear: Vec<Unclear>,
+pub(super) struct UnclearClaims {
+    unclear: Vec<UnclearClaim>,
 }
 
-pub(super) struct Unclear {
+pub(super) struct UnclearClaim {
     pub(super) task: Task,
     timer: RetryTimer,
 }
 
-impl Unclear {
+impl UnclearClaim {
     pub(super) fn new(task: Task, now: Instant, max_backoff: Duration) -> Self {
-        Unclear {
+        UnclearClaim {
             task,
             timer: RetryTimer::new(now, max_backoff),
         }
     }
 
-    /// An earlier claim of it has had no answer.
+    /// An earlier claim of this task got no response.
     pub(super) fn was_tried(&self) -> bool {
         self.timer.is_failing()
     }
 }
 
-impl Inbox {
-    pub(super) fn put(&mut self, mut unclear: Unclear, now: Instant, error: &Error) {
+impl UnclearClaims {
+    pub(super) fn put(&mut self, mut unclear: UnclearClaim, now: Instant, error: &Error) {
         unclear.timer.failed(now, error);
         self.unclear.push(unclear);
     }
 
-    /// Takes out the first claim whose time has come.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Unclear> {
+    /// Removes and returns the first claim that is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<UnclearClaim> {
         let position = self.unclear.iter().position(|u| u.timer.due() <= now)?;
         Some(self.unclear.remove(position))
     }
 
-    /// Takes out the claim of the same task, or gives back `fresh` where there is
-    /// none; nothing while the claim in here is not due.
-    pub(super) fn take_or(&mut self, fresh: Unclear, now: Instant) -> Option<Unclear> {
-        let same = |u: &Unclear| u.task.id == fresh.task.id;
+    /// Removes and returns the claim of the same task, or returns `fresh` if there
+    /// is none. Returns `None` while the stored claim is not due.
+    pub(super) fn take_or(&mut self, fresh: UnclearClaim, now: Instant) -> Option<UnclearClaim> {
+        let same = |u: &UnclearClaim| u.task.id == fresh.task.id;
         let Some(position) = self.unclear.iter().position(same) else {
             return Some(fresh);
         };
@@ -64,7 +65,7 @@ impl Inbox {
         }
     }
 
-    /// The platform answered some call: claims that an outage held back are due.
+    /// The platform answered some call: claims delayed by an outage are due now.
     pub(super) fn platform_answered(&mut self, now: Instant) {
         for unclear in &mut self.unclear {
             unclear.timer.platform_answered(now);

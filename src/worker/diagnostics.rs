@@ -1,8 +1,8 @@
-//! What the compiler says about common mistakes in handlers and periodic work.
+//! Compiler messages for common mistakes in handlers and periodic work.
 //!
-//! [`Handler`] asks only for a closure's arguments and that it returns a `Result`.
-//! All else is a trait here, with a message of its own, and a bound of
-//! `Builder::handler` itself: an unmet bound of an impl would only ever be reported
+//! [`Handler`] only checks a closure's arguments and that it returns a `Result`.
+//! Every other requirement is a trait here, with its own message, and a bound of
+//! `Builder::handler` itself: an unmet bound of an impl would always be reported
 //! as "this is not a handler".
 
 use serde::Serialize;
@@ -40,23 +40,23 @@ impl<T: Serialize> JsonResult for T {}
 /// `E` in `Result<R, E>`.
 #[diagnostic::on_unimplemented(
     message = "the error type `{Self}` does not implement `std::fmt::Display`",
-    label = "the platform is told the error's text, and `{Self}` has none",
-    note = "implement `Display` for `{Self}`, or return a `satellite_sdk::Failure` in its place"
+    label = "the error's text is reported to the platform, and `{Self}` has none",
+    note = "implement `Display` for `{Self}`, or return a `satellite_sdk::Failure` instead"
 )]
 pub trait ErrorWithText: Into<Failure> {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Into<Failure>> ErrorWithText for T {}
 
-/// How a handler is called. All but [`Good`] fail, each with a message of its own.
+/// How a handler is called. Every shape but [`Valid`] is rejected, with its own message.
 #[diagnostic::on_unimplemented(message = "this cannot be called as a handler")]
 pub trait Shape {}
 
-/// A synchronous function that takes the context by reference, or not at all.
+/// A synchronous function that takes the context by reference, or no context.
 #[derive(Debug)]
-pub struct Good;
+pub struct Valid;
 
-impl Shape for Good {}
+impl Shape for Valid {}
 
 /// Returns a future.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl<O: IsSynchronous> Shape for Async<O> {}
 
 /// Never implemented.
 #[diagnostic::on_unimplemented(
-    message = "an async handler goes to `Builder::async_handler`, with a `block_on` of your own",
+    message = "an async handler must be passed to `Builder::async_handler`, with your own `block_on`",
     label = "this handler is async",
     note = "write `.async_handler(task_type, block_on, handler)`; the handler takes `cx: Context`, by value"
 )]
@@ -82,11 +82,11 @@ impl<C: IsReference> Shape for ByValue<C> {}
 #[diagnostic::on_unimplemented(
     message = "a handler takes the context by reference: `cx: &Context`",
     label = "this handler takes the context by value",
-    note = "write the argument's type, `&Context`, where there is none"
+    note = "annotate the argument with its type, `&Context`"
 )]
 pub trait IsReference {}
 
-/// The rest of an impl for something that `Builder::handler` rejects by its shape.
+/// The body of an impl for a shape that `Builder::handler` rejects.
 macro_rules! rejected {
     ($shape:ty) => {
         type Payload = ();

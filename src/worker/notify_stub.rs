@@ -1,4 +1,4 @@
-//! Where there is no systemd to tell.
+//! A stub for platforms without systemd.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,15 +10,15 @@ impl Notifier {
         Notifier
     }
 
-    pub(super) fn polled_well(&mut self, _: impl fmt::Display) {}
+    pub(super) fn poll_succeeded(&mut self, _: impl fmt::Display) {}
 
     pub(super) fn status(&mut self, _: impl fmt::Display) {}
 
-    pub(super) fn alive(&mut self) -> Option<Duration> {
+    pub(super) fn feed_watchdog(&mut self) -> Option<Duration> {
         None
     }
 
-    pub(super) fn handler_begins(&mut self, _: Duration) {}
+    pub(super) fn handler_started(&mut self, _: Duration) {}
 
     pub(super) fn handler_ended(&mut self) {}
 
