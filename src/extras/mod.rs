@@ -1,4 +1,4 @@
-//! Helpers for handlers. Nothing else in this crate depends on them.
+//! Optional helpers for handlers. Nothing else in this crate depends on them.
 
 mod download;
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Where the bytes of a download are until it is whole.
+//! The partial file of a download.
 
 #[cfg(unix)]
 use std::fs;
@@ -16,24 +16,24 @@ use super::kept::Kept;
 use satellite_core::private;
 use satellite_core::{Error, Result};
 
-/// A crash costs at most so many bytes of what had arrived.
+/// A crash loses at most this many downloaded bytes.
 const MARK_EVERY: u64 = 16 * 1024 * 1024;
 
-/// What has arrived of a file, hashed on the way.
+/// A partial file and its hash so far.
 pub(super) struct Partial {
     file: File,
     place: Place,
     hash: Sha256,
     bytes: u64,
     marked: u64,
-    /// What the server calls the version of the file that this is a part of.
+    /// The server's identifier of the version of the file.
     pub(super) etag: Option<String>,
-    /// An earlier call began it.
+    /// Whether an earlier call started it.
     pub(super) is_resumed: bool,
 }
 
 enum Place {
-    /// Beside the target, under a random name; removed when dropped.
+    /// Next to the target, with a random name; removed when dropped.
     Temporary(TempPath),
     /// In the state folder, for the next call.
     #[cfg(unix)]
@@ -41,8 +41,8 @@ enum Place {
 }
 
 impl Partial {
-    /// A new file beside `target`. It is made with `O_EXCL`: whatever has its name
-    /// already, a link among it, is left alone.
+    /// A new file next to `target`. It is created with `O_EXCL`, so that an existing file
+    /// or link with its name is not touched.
     pub(super) fn temporary(target: &Path) -> Result<Self> {
         let folder = match target.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -54,8 +54,8 @@ impl Partial {
         Ok(Partial::new(file, Place::Temporary(path)))
     }
 
-    /// What an earlier call has kept in the state folder, or an empty file there.
-    /// `identity` says which download it is. `None` where another call has it.
+    /// The partial file of an earlier call in the state folder, or an empty file there.
+    /// `identity` identifies the download. `None` if another call is using it.
     #[cfg(unix)]
     pub(super) fn kept(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<Self>> {
         let Some((file, kept)) = Kept::open(state_dir, identity)? else {
@@ -84,7 +84,7 @@ impl Partial {
         self.bytes
     }
 
-    /// Of the bytes so far, as lower-case hexadecimal digits.
+    /// The hash of the bytes so far, as lower-case hexadecimal digits.
     pub(super) fn sha256(&self) -> String {
         hex(self.hash.clone())
     }
@@ -109,12 +109,12 @@ impl Partial {
         Ok(())
     }
 
-    /// Leaves what has arrived for the next call, where there is a place for it.
+    /// Keeps the partial file for the next call, if there is a state folder.
     pub(super) fn keep(mut self) {
         self.mark();
     }
 
-    /// Leaves nothing on disk.
+    /// Removes the partial file.
     pub(super) fn discard(self) {
         match self.place {
             Place::Temporary(path) => drop(path),
@@ -123,8 +123,8 @@ impl Partial {
         }
     }
 
-    /// Gives the file its name and its mode. What had the name before, a link among
-    /// it, is replaced and not written through.
+    /// Sets the mode of the file and moves it to its name. An existing file or link with
+    /// that name is replaced and not written through.
     pub(super) fn finish(self, target: &Path, mode: u32) -> io::Result<()> {
         set_mode(&self.file, mode)?;
         self.file.sync_all()?;
@@ -141,19 +141,19 @@ impl Partial {
                     }
                     moved => moved,
                 };
-                // Nobody resumes a whole file.
+                // A complete file is never resumed.
                 kept.remove();
                 moved?;
             }
         }
         if let Some(folder) = target.parent().filter(|f| *f != Path::new("")) {
-            let _ = private::sync_folder(folder); // it may not be readable
+            let _ = private::sync_folder(folder); // the folder may not be readable
         }
         Ok(())
     }
 
-    /// Writes down how far this is, once that is on disk. Failing to costs only
-    /// bytes that are fetched again.
+    /// Records the progress after the data is on disk. If that fails, some bytes are
+    /// downloaded again.
     fn mark(&mut self) {
         self.marked = self.bytes;
         #[cfg(unix)]
@@ -172,7 +172,7 @@ impl Partial {
         }
     }
 
-    /// Goes on from the last mark, if the bytes before it are what they were.
+    /// Resumes from the last mark, if the bytes before it are unchanged.
     #[cfg(unix)]
     fn resume(&mut self) -> Option<()> {
         let Place::Kept(kept) = &self.place else {
@@ -203,7 +203,7 @@ impl Partial {
     }
 }
 
-/// To a place on another disk, where it appears whole or not at all.
+/// Copies the file atomically to a target on another file system.
 #[cfg(unix)]
 fn copy(mut from: File, target: &Path, mode: u32) -> io::Result<()> {
     let folder = target.parent().filter(|f| *f != Path::new(""));

@@ -1,4 +1,4 @@
-//! What a test puts into the platform before and while a satellite talks to it.
+//! Adds the data of a test to the mock platform.
 
 use serde::Serialize;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::MockPlatform;
 
 impl MockPlatform {
-    /// Adds a task, or replaces the one with its id; what is missing is filled in. Gives the id.
+    /// Adds a task, or replaces the one with its id. Missing fields get defaults. Returns the id.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -21,7 +21,7 @@ impl MockPlatform {
         id
     }
 
-    /// Adds a deployment, or replaces the one with its id; what is missing is filled in. Gives
+    /// Adds a deployment, or replaces the one with its id. Missing fields get defaults. Returns
     /// the id.
     ///
     /// ```
@@ -45,7 +45,7 @@ impl MockPlatform {
         self.world().add_secret(id, name, value);
     }
 
-    /// Adds an artifact with the URL that it is downloaded from.
+    /// Adds an artifact with its download URL.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -59,7 +59,7 @@ impl MockPlatform {
             .insert(id.into(), (artifact, url.into()));
     }
 
-    /// Adds a key that may use the deployments.
+    /// Adds an API key that may use the deployments.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -69,7 +69,7 @@ impl MockPlatform {
         self.world().inference_keys.insert(key.into());
     }
 
-    /// Adds a user's key: good for a person, answered 403 when a satellite shows it.
+    /// Adds a user's key: valid for users, but a satellite that sends it gets a 403.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -79,7 +79,7 @@ impl MockPlatform {
         self.world().user_keys.insert(key.into());
     }
 
-    /// Adds a code that `/pair` exchanges for the token. The real platform knows none.
+    /// Adds a code that `/pair` exchanges for the token. The real platform does not support codes.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -89,8 +89,8 @@ impl MockPlatform {
         self.world().pairing_codes.insert(code.into());
     }
 
-    /// Asks for a deployment's deletion, as a user does: marks it `deletion_pending`, and adds
-    /// an `undeploy` task.
+    /// Requests the deletion of a deployment like a user: marks it `deletion_pending` and adds an
+    /// `undeploy` task.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;

@@ -1,4 +1,4 @@
-//! From a request to its answer, faults in between.
+//! Handles requests of the mock platform and injects faults.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use satellite_serve::testing::Fault;
 use satellite_serve::testing::Seen;
 use satellite_serve::{Limits, Request, Response, Server};
 
-/// Serves the platform on `addr`; connections are numbered on from `earlier`.
+/// Serves the platform on `addr`; connection numbers continue after `earlier`.
 pub(super) fn listen(addr: SocketAddr, shared: &Arc<Shared>, earlier: u64) -> io::Result<Server> {
     let limits = Limits {
         connections: 256,
@@ -41,7 +41,7 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         }
     }
     let body = seen.body.clone();
-    let number = shared.world().saw(seen);
+    let number = shared.world().record(seen);
     if let Some(Fault::Stall(time)) = fault {
         shared.wait_until(time, |world| world.is_away);
     }
