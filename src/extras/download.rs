@@ -204,7 +204,7 @@ impl<'a> Download<'a> {
                 address.as_bytes(),
                 sha256.as_bytes(),
             ];
-            match Partial::kept(state_dir, &identity) {
+            match Partial::stored(state_dir, &identity) {
                 Ok(Some(partial)) => return Ok(partial),
                 Ok(None) => log::info!(
                     "{} is already being downloaded by another call",

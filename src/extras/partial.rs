@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
 #[cfg(unix)]
-use super::kept::Kept;
+use super::stored_part::StoredPart;
 use satellite_core::private;
 use satellite_core::{Error, Result};
 
@@ -37,7 +37,7 @@ enum Place {
     Temporary(TempPath),
     /// In the state folder, for the next call.
     #[cfg(unix)]
-    Kept(Kept),
+    Stored(StoredPart),
 }
 
 impl Partial {
@@ -57,11 +57,11 @@ impl Partial {
     /// The partial file of an earlier call in the state folder, or an empty file there.
     /// `identity` identifies the download. `None` if another call is using it.
     #[cfg(unix)]
-    pub(super) fn kept(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<Self>> {
-        let Some((file, kept)) = Kept::open(state_dir, identity)? else {
+    pub(super) fn stored(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<Self>> {
+        let Some((file, stored)) = StoredPart::open(state_dir, identity)? else {
             return Ok(None);
         };
-        let mut partial = Partial::new(file, Place::Kept(kept));
+        let mut partial = Partial::new(file, Place::Stored(stored));
         if partial.resume().is_none() {
             partial.restart()?;
         }
@@ -119,7 +119,7 @@ impl Partial {
         match self.place {
             Place::Temporary(path) => drop(path),
             #[cfg(unix)]
-            Place::Kept(kept) => kept.remove(),
+            Place::Stored(stored) => stored.remove(),
         }
     }
 
@@ -134,15 +134,15 @@ impl Partial {
                 path.persist(target)?;
             }
             #[cfg(unix)]
-            Place::Kept(kept) => {
-                let moved = match fs::rename(kept.part(), target) {
+            Place::Stored(stored) => {
+                let moved = match fs::rename(stored.part(), target) {
                     Err(e) if e.kind() == ErrorKind::CrossesDevices => {
                         copy(self.file, target, mode)
                     }
                     moved => moved,
                 };
                 // A complete file is never resumed.
-                kept.remove();
+                stored.remove();
                 moved?;
             }
         }
@@ -157,10 +157,10 @@ impl Partial {
     fn mark(&mut self) {
         self.marked = self.bytes;
         #[cfg(unix)]
-        if let Place::Kept(kept) = &self.place {
+        if let Place::Stored(stored) = &self.place {
             let digest = hex(self.hash.clone());
             let marked = self.file.sync_data().and_then(|()| {
-                kept.mark(
+                stored.mark(
                     self.bytes,
                     &digest,
                     self.etag.as_deref().unwrap_or_default(),
@@ -175,10 +175,10 @@ impl Partial {
     /// Resumes from the last mark, if the bytes before it are unchanged.
     #[cfg(unix)]
     fn resume(&mut self) -> Option<()> {
-        let Place::Kept(kept) = &self.place else {
+        let Place::Stored(stored) = &self.place else {
             return None;
         };
-        let (bytes, digest, etag) = kept.read_mark()?;
+        let (bytes, digest, etag) = stored.read_mark()?;
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 64 * 1024];
         let mut before = (&self.file).take(bytes);

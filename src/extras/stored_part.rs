@@ -21,30 +21,30 @@ const KEY: &str = "key";
 const KEY_BYTES: usize = 32;
 
 /// Partial downloads that were not resumed within this time are removed.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The names of a download's files, and its lock: the open file.
-pub(super) struct Kept {
+pub(super) struct StoredPart {
     part: PathBuf,
     mark: PathBuf,
 }
 
-impl Kept {
+impl StoredPart {
     /// Opens the partial file of this download; a new one is empty. `None` if another
     /// process or thread is downloading it.
     pub(super) fn open(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<(File, Self)>> {
         let folder = private_folder(state_dir)?;
         remove_old(&folder)?;
         let name = name(&key(&folder)?, identity);
-        let kept = Kept {
+        let stored = StoredPart {
             part: folder.join(format!("{name}.part")),
             mark: folder.join(format!("{name}.mark")),
         };
-        let file = match open_own(&kept.part)? {
+        let file = match open_own(&stored.part)? {
             Some(file) => file,
             None => {
-                kept.remove();
-                options().create_new(true).open(&kept.part)?
+                stored.remove();
+                options().create_new(true).open(&stored.part)?
             }
         };
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -53,8 +53,8 @@ impl Kept {
         }
         // The previous holder of the lock may have moved the file to its target.
         let is_same = |found: fs::Metadata| file.metadata().is_ok_and(|m| m.ino() == found.ino());
-        match fs::symlink_metadata(&kept.part).is_ok_and(is_same) {
-            true => Ok(Some((file, kept))),
+        match fs::symlink_metadata(&stored.part).is_ok_and(is_same) {
+            true => Ok(Some((file, stored))),
             false => Ok(None),
         }
     }
@@ -172,7 +172,7 @@ fn remove_old(folder: &Path) -> io::Result<()> {
         let age = fs::symlink_metadata(&path)
             .and_then(|found| found.modified())
             .map(|modified| modified.elapsed().unwrap_or_default());
-        if path.file_name() != Some(KEY.as_ref()) && age.is_ok_and(|age| age > KEPT_FOR) {
+        if path.file_name() != Some(KEY.as_ref()) && age.is_ok_and(|age| age > MAX_AGE) {
             let _ = fs::remove_file(path);
         }
     }

@@ -1,6 +1,6 @@
 //! Rules for the faults that the mock platform injects.
 
-use super::state::{Shared, World};
+use super::state::{PlatformState, Shared};
 use satellite_serve::testing::Fault;
 use std::sync::Arc;
 
@@ -82,11 +82,11 @@ impl FaultRule {
 
 impl Drop for FaultRule {
     fn drop(&mut self) {
-        self.shared.world().faults.push(self.rule.clone());
+        self.shared.state().faults.push(self.rule.clone());
     }
 }
 
-impl World {
+impl PlatformState {
     /// The fault for this request; the oldest matching rule applies.
     pub(super) fn take_fault(&mut self, method: &str, target: &str) -> Option<Fault> {
         let rule = self.faults.iter_mut().find(|rule| {

@@ -2,7 +2,7 @@
 //! feature of a compute client also the mock of its service.
 
 mod faults;
-mod given;
+mod fixtures;
 mod page;
 mod platform;
 mod routes;

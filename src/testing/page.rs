@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::MockPlatform;
-use super::state::World;
+use super::state::PlatformState;
 use satellite_core::wake::{Clock, SystemClock};
 
 /// A satellite that has sent no request for longer than this has the status `error`.
@@ -47,13 +47,13 @@ impl MockPlatform {
     /// assert_eq!(why.as_deref(), Some("inactive: the satellite never registered"));
     /// ```
     pub fn not_choosable(&self, variant: &str, producer_tags: &[&str]) -> Option<String> {
-        let world = self.world();
-        match world.satellite_status() {
+        let state = self.state();
+        match state.satellite_status() {
             "active" => {}
             "inactive" => return Some("inactive: the satellite never registered".into()),
             status => return Some(format!("{status}: no request for more than 20 minutes")),
         }
-        let deploy = &world.satellite["capabilities"]["deploy"];
+        let deploy = &state.satellite["capabilities"]["deploy"];
         if deploy.as_object().is_none_or(|deploy| deploy.is_empty()) {
             return Some("not offered: the deploy capability is empty".into());
         }
@@ -84,13 +84,13 @@ impl MockPlatform {
     /// # let _ = worker;
     /// ```
     pub fn clock(&self, clock: impl Clock) {
-        let mut world = self.world();
-        world.last_request = world.last_request.map(|_| clock.now());
-        world.clock = Some(Arc::new(clock));
+        let mut state = self.state();
+        state.last_request = state.last_request.map(|_| clock.now());
+        state.clock = Some(Arc::new(clock));
     }
 }
 
-impl World {
+impl PlatformState {
     /// Records that the satellite has sent a request.
     pub(super) fn record_request(&mut self) {
         self.last_request = Some(self.clock_now());

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::faults::FaultRule;
 use super::service::listen;
-use super::state::{Shared, World};
+use super::state::{PlatformState, Shared};
 use satellite_serve::Server;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Seen;
@@ -57,7 +57,7 @@ impl MockPlatform {
     /// assert!(platform.url().starts_with("http://127.0.0.1:"));
     /// ```
     pub fn start() -> MockPlatform {
-        let shared = Arc::new(World::new(new_token()).into_shared());
+        let shared = Arc::new(PlatformState::new(new_token()).into_shared());
         let server = listen(SocketAddr::from(([127, 0, 0, 1], 0)), &shared, 0)
             .unwrap_or_else(|error| panic!("the mock platform cannot listen: {error}"));
         let addr = server.addr();
@@ -91,7 +91,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().token().starts_with("dfssat_"));
     /// ```
     pub fn token(&self) -> String {
-        self.world().token.clone()
+        self.state().token.clone()
     }
 
     /// A task's status. Panics if the task does not exist.
@@ -128,7 +128,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().task("t1").is_none());
     /// ```
     pub fn task(&self, task_id: &str) -> Option<Value> {
-        self.world().task(task_id).map(|task| task.document.clone())
+        self.state().task(task_id).map(|task| task.document.clone())
     }
 
     /// A deployment, unless it was deleted.
@@ -138,7 +138,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().deployment("d1").is_none());
     /// ```
     pub fn deployment(&self, deployment_id: &str) -> Option<Value> {
-        self.world().deployment(deployment_id).cloned()
+        self.state().deployment(deployment_id).cloned()
     }
 
     /// The record of the registered satellite; null before the registration.
@@ -148,7 +148,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().satellite().is_null());
     /// ```
     pub fn satellite(&self) -> Value {
-        self.world().satellite()
+        self.state().satellite()
     }
 
     /// Every status that was set on a task, in order.
@@ -185,7 +185,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().requests().is_empty());
     /// ```
     pub fn requests(&self) -> Vec<Seen> {
-        self.world().seen()
+        self.state().seen()
     }
 
     /// Clears the recorded requests.
@@ -195,7 +195,7 @@ impl MockPlatform {
     /// MockPlatform::start().clear_requests();
     /// ```
     pub fn clear_requests(&self) {
-        self.world().clear_seen();
+        self.state().clear_seen();
     }
 
     /// The number of connections opened so far.
@@ -217,7 +217,7 @@ impl MockPlatform {
     /// MockPlatform::start().claim_guard(true);
     /// ```
     pub fn claim_guard(&self, on: bool) {
-        self.world().claim_guard = on;
+        self.state().claim_guard = on;
     }
 
     /// Removes the satellite from the platform: requests with its token get a 401 from now on.
@@ -227,9 +227,9 @@ impl MockPlatform {
     /// MockPlatform::start().unpair();
     /// ```
     pub fn unpair(&self) {
-        let mut world = self.world();
-        world.is_token_refused = true;
-        world.satellite = Value::Null;
+        let mut state = self.state();
+        state.is_token_refused = true;
+        state.satellite = Value::Null;
     }
 
     /// Revokes the token: requests with it get a 401 from now on.
@@ -239,7 +239,7 @@ impl MockPlatform {
     /// MockPlatform::start().revoke();
     /// ```
     pub fn revoke(&self) {
-        self.world().is_token_refused = true;
+        self.state().is_token_refused = true;
     }
 
     /// Injects a fault into the next request, or into those selected on the returned rule.
@@ -259,7 +259,7 @@ impl MockPlatform {
     /// MockPlatform::start().clear_faults();
     /// ```
     pub fn clear_faults(&self) {
-        self.world().faults.clear();
+        self.state().faults.clear();
     }
 
     /// Simulates an outage of its host: open connections are closed, new ones refused.
@@ -285,7 +285,7 @@ impl MockPlatform {
         if listening.server.is_some() {
             return;
         }
-        self.world().is_away = false;
+        self.state().is_paused = false;
         let begun = Instant::now();
         loop {
             match listen(self.inner.addr, &self.inner.shared, listening.earlier) {
@@ -310,8 +310,8 @@ impl MockPlatform {
     /// assert!(!platform.wait_for("t1", "done", Duration::from_millis(10)));
     /// ```
     pub fn wait_for(&self, task_id: &str, status: &str, limit: Duration) -> bool {
-        self.inner.shared.wait_until(limit, |world| {
-            world.task(task_id).is_some_and(|task| {
+        self.inner.shared.wait_until(limit, |state| {
+            state.task(task_id).is_some_and(|task| {
                 task.status() == status || task.reports.iter().any(|(set, _)| set == status)
             })
         })
@@ -327,14 +327,14 @@ impl MockPlatform {
     }
 
     fn reports(&self, task_id: &str) -> Vec<(String, Value)> {
-        self.world()
+        self.state()
             .task(task_id)
             .map(|task| task.reports.clone())
             .unwrap_or_default()
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.inner.shared.world()
+    pub(super) fn state(&self) -> MutexGuard<'_, PlatformState> {
+        self.inner.shared.state()
     }
 }
 
@@ -347,7 +347,7 @@ impl Inner {
 
     fn stop(&self) {
         let mut listening = self.listening();
-        self.shared.world().is_away = true;
+        self.shared.state().is_paused = true;
         self.shared.notify();
         if let Some(server) = listening.server.take() {
             listening.earlier += server.connections();

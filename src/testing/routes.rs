@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::state::{World, replace};
+use super::state::{PlatformState, replace};
 use super::validation::{
     DEPLOYMENT_STATUSES, TASK_STATUSES, detail, holds_nul, http_url, internal, invalid, object,
     one_of, optional, required, unknown,
@@ -40,7 +40,7 @@ enum Route<'a> {
 type Answer = Result<Value, Response>;
 
 /// Handles a request.
-pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Response {
+pub(super) fn answer(state: &mut PlatformState, call: &Call<'_>) -> Response {
     if let Some(path) = call
         .path
         .strip_suffix('/')
@@ -56,7 +56,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Response {
         Ok(route) => route,
         Err(response) => return response,
     };
-    match world.serve(&route, call) {
+    match state.serve(&route, call) {
         Ok(_) if matches!(route, Route::DeleteDeployment(_)) => Response::new(204),
         Ok(document) => Response::json(200, document.to_string()),
         Err(response) => response,
@@ -94,7 +94,7 @@ impl<'a> Route<'a> {
     }
 }
 
-impl World {
+impl PlatformState {
     fn serve(&mut self, route: &Route<'_>, call: &Call<'_>) -> Answer {
         if let (Route::Pair, None) = (route, call.bearer) {
             return self.exchange_code(call.body);

@@ -18,16 +18,16 @@ const SATELLITE: &str = "0198f000-0000-7000-8000-00000000000a";
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    world: Mutex<World>,
+    state: Mutex<PlatformState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct PlatformState {
     pub(super) token: String,
     pub(super) is_token_refused: bool,
     /// No requests are served: the platform is paused or being dropped.
-    pub(super) is_away: bool,
+    pub(super) is_paused: bool,
     pub(super) claim_guard: bool,
     pub(super) satellite: Value,
     pub(super) clock: Option<Arc<dyn Clock>>,
@@ -55,8 +55,8 @@ pub(super) struct Task {
 }
 
 impl Shared {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> MutexGuard<'_, PlatformState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn notify(&self) {
@@ -64,27 +64,31 @@ impl Shared {
     }
 
     /// Waits until `reached` is true, at most `limit`; returns whether it is.
-    pub(super) fn wait_until(&self, limit: Duration, reached: impl Fn(&World) -> bool) -> bool {
+    pub(super) fn wait_until(
+        &self,
+        limit: Duration,
+        reached: impl Fn(&PlatformState) -> bool,
+    ) -> bool {
         let waited = self
             .changed
-            .wait_timeout_while(self.world(), limit, |world| !reached(world));
+            .wait_timeout_while(self.state(), limit, |state| !reached(state));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
-impl World {
-    pub(super) fn new(token: String) -> World {
+impl PlatformState {
+    pub(super) fn new(token: String) -> PlatformState {
         // The first ids are used for the satellite and its orbit.
-        World {
+        PlatformState {
             token,
             ticks: 16,
-            ..World::default()
+            ..PlatformState::default()
         }
     }
 
     pub(super) fn into_shared(self) -> Shared {
         Shared {
-            world: Mutex::new(self),
+            state: Mutex::new(self),
             changed: Condvar::new(),
         }
     }

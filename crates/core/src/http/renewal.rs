@@ -9,7 +9,7 @@ use super::secret::Secret;
 use crate::error::Result;
 
 /// A token is renewed this long before it expires.
-const EARLY: Duration = Duration::from_secs(60);
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
 /// An access token and its refresh token.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Renewal {
     /// the old token is returned: the server may still accept it.
     pub(super) fn token(&self, now: Instant, within: Duration) -> Secret {
         let mut grant = self.lock();
-        if grant.expires.is_some_and(|at| at <= now + EARLY) {
+        if grant.expires.is_some_and(|at| at <= now + RENEW_BEFORE) {
             if let Err(error) = self.renew(&mut grant, within) {
                 log::warn!("cannot renew the token, which is about to expire: {error}");
             }
