@@ -5,7 +5,7 @@ use crate::failure::Failure;
 /// The return type of a closure that is called repeatedly: nothing, or a
 /// `Result<(), E>`.
 #[diagnostic::on_unimplemented(
-    message = "this closure must return nothing or a `Result<(), E>`, not `{Self}`",
+    message = "this closure returns nothing or a `Result<(), E>`, not `{Self}`",
     label = "this closure returns `{Self}`",
     note = "end it with a semicolon, or with `satellite_core::done(())` where `?` is used in it"
 )]
