@@ -7,7 +7,7 @@ use crate::failure::Failure;
 #[diagnostic::on_unimplemented(
     message = "this closure returns nothing or a `Result<(), E>`, not `{Self}`",
     label = "this closure returns `{Self}`",
-    note = "end it with a semicolon, or with `satellite_core::done(())` where `?` is used in it"
+    note = "end it with a semicolon, or with `satellite_sdk::done(())` where `?` is used in it"
 )]
 pub trait Ended {
     #[doc(hidden)]
