@@ -70,40 +70,40 @@ impl Draft {
                 "expected visible ASCII characters only",
             );
         }
-        let platform_url = read.url_told(
+        let platform_url = read.explicit_url(
             "LUML_PLATFORM_URL",
             self.platform_url.as_deref(),
             Some("https://api.luml.ai"),
         );
-        let poll_interval = read.seconds_told(
+        let poll_interval = read.explicit_seconds(
             "LUML_POLL_INTERVAL_SEC",
             self.poll_interval,
             Duration::from_secs(2),
         );
-        let max_backoff = read.seconds_told(
+        let max_backoff = read.explicit_seconds(
             "LUML_MAX_BACKOFF_SEC",
             self.max_backoff,
             Duration::from_secs(60),
         );
-        let supported_task_types = read.unless_told(
+        let supported_task_types = read.explicit_or(
             "LUML_SUPPORTED_TASK_TYPES",
             self.supported_task_types,
             Variables::list,
         );
-        let enabled = read.unless_told("LUML_HEALTH_ENABLED", self.health_enabled, |read, name| {
+        let enabled = read.explicit_or("LUML_HEALTH_ENABLED", self.health_enabled, |read, name| {
             read.flag(name, true)
         });
-        let host = read.unless_told("LUML_HEALTH_HOST", self.health_host, Variables::host);
-        let port = read.unless_told("LUML_HEALTH_PORT", self.health_port, |read, name| {
+        let host = read.explicit_or("LUML_HEALTH_HOST", self.health_host, Variables::host);
+        let port = read.explicit_or("LUML_HEALTH_PORT", self.health_port, |read, name| {
             read.port(name, 8080)
         });
-        let base_url = read.url_told("LUML_BASE_URL", self.base_url.as_deref(), None);
+        let base_url = read.explicit_url("LUML_BASE_URL", self.base_url.as_deref(), None);
         let ca_file = path(&mut read, "LUML_CA_FILE", self.ca_file);
         let trust = ca_file
             .as_deref()
             .map_or_else(Trust::default, |path| read.trust("LUML_CA_FILE", path));
         let state_dir = path(&mut read, "LUML_STATE_DIR", self.state_dir);
-        let state_dir = state_dir.or_else(|| read.folder_of_unit().map(PathBuf::from));
+        let state_dir = state_dir.or_else(|| read.systemd_state_dir().map(PathBuf::from));
         if let (Some(folder), Some(check)) = (&state_dir, self.check_state_dir) {
             if let Err(error) = check(folder) {
                 let what = format_args!("cannot write to {}: {error}", folder.display());
@@ -111,7 +111,7 @@ impl Draft {
             }
         }
         let plain_http =
-            read.unless_told("LUML_ALLOW_PLAIN_HTTP", self.plain_http, |read, name| {
+            read.explicit_or("LUML_ALLOW_PLAIN_HTTP", self.plain_http, |read, name| {
                 read.flag(name, false)
             });
         read.check_transport("LUML_PLATFORM_URL", platform_url.as_deref(), plain_http);

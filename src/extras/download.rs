@@ -1,4 +1,4 @@
-//! Files from presigned URLs.
+//! Downloads of files from presigned URLs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::partial::Partial;
 use satellite_core::http::{Backoff, FileAgent, Part};
 use satellite_core::{Error, Result};
 
-/// Fetches the file at `url` to `path`: [`Download`] with its defaults.
+/// Downloads the file at `url` to `path`: [`Download`] with default options.
 ///
 /// ```no_run
 /// # let url = "https://files.example/model.bin?signature=s";
@@ -23,7 +23,7 @@ pub fn download_file(url: &str, path: impl AsRef<Path>) -> Result<Downloaded> {
     Download::new(url).to(path)
 }
 
-/// A file to be fetched.
+/// Downloads a file.
 ///
 /// ```no_run
 /// use satellite_sdk::extras::Download;
@@ -36,7 +36,7 @@ pub fn download_file(url: &str, path: impl AsRef<Path>) -> Result<Downloaded> {
 ///     .to("model.bin")?;
 /// # Ok::<(), satellite_sdk::Error>(())
 /// ```
-#[must_use = "nothing is fetched before `.to(path)`"]
+#[must_use = "nothing is downloaded before `.to(path)`"]
 pub struct Download<'a> {
     url: &'a str,
     sha256: Option<String>,
@@ -49,21 +49,21 @@ pub struct Download<'a> {
     state_dir: Option<PathBuf>,
 }
 
-/// How far a download is.
+/// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes on this host so far.
+    /// Bytes downloaded so far.
     pub bytes: u64,
-    /// Bytes of the whole file, where the server says it.
+    /// Bytes of the whole file, if the server sends the length.
     pub total: Option<u64>,
 }
 
-/// A file that has arrived whole.
+/// A completely downloaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Downloaded {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
@@ -72,7 +72,7 @@ pub struct Downloaded {
 }
 
 impl<'a> Download<'a> {
-    /// The file at `url`, which may be presigned: its query is never shown.
+    /// A download of the file at `url`, which may be presigned: its query is never logged.
     pub fn new(url: &'a str) -> Self {
         Download {
             url,
@@ -86,49 +86,49 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// What the file must hash to: 64 hexadecimal digits.
+    /// Sets the expected SHA-256 of the file: 64 hexadecimal digits.
     pub fn sha256(mut self, digits: impl Into<String>) -> Self {
         self.sha256 = Some(digits.into().to_ascii_lowercase());
         self
     }
 
-    /// Called for each piece that arrives; after a start from the beginning
-    /// `bytes` falls back.
-    pub fn on_progress(mut self, see: impl FnMut(Progress) + 'a) -> Self {
-        self.on_progress = Box::new(see);
+    /// Sets a callback for each piece that arrives. If the download restarts from the
+    /// beginning, `bytes` decreases.
+    pub fn on_progress(mut self, callback: impl FnMut(Progress) + 'a) -> Self {
+        self.on_progress = Box::new(callback);
         self
     }
 
-    /// Gives up after so many attempts in a row that brought nothing new (5).
+    /// Fails after this many consecutive attempts without progress. Default: 5.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// The longest wait between two attempts (30 s).
+    /// Sets the longest delay between two attempts. Default: 30 s.
     pub fn max_wait(mut self, max: Duration) -> Self {
         self.max_wait = max;
         self
     }
 
-    /// The most bytes that the file may have; no limit unless told otherwise. A
-    /// larger one is an error, and nothing of it stays on disk.
+    /// Sets the size limit of the file in bytes. Default: no limit. A larger file is an
+    /// error, and nothing of it stays on disk.
     pub fn max_bytes(mut self, limit: u64) -> Self {
         self.max_bytes = limit;
         self
     }
 
-    /// The permissions of the file, on Unix: 0600 unless told otherwise, this user
-    /// alone. For a model that a container of another user reads, 0644.
+    /// Sets the permissions of the file on Unix. Default: 0600, only this user. Use 0644
+    /// for a model that a container of another user reads.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Keeps what has arrived in this state folder when the download fails or the
-    /// process is killed. The next call for the same address (its query does not
-    /// count, since a signature changes), target and hash goes on from there,
-    /// within a week. Without a folder each call starts from the beginning.
+    /// Keeps the partial file in this state folder if the download fails or the process
+    /// is killed. The next call with the same URL (without its query, since a signature
+    /// changes), target and hash resumes it within a week. Without a folder each call
+    /// starts from the beginning.
     ///
     /// ```no_run
     /// use satellite_sdk::extras::Download;
@@ -141,30 +141,33 @@ impl<'a> Download<'a> {
     /// });
     /// ```
     ///
-    /// The parts are in a folder `downloads` of it, which only this user can enter.
-    /// Only on Unix; elsewhere nothing is kept.
+    /// Partial files are in its subfolder `downloads`, which only this user can access.
+    /// Only on Unix; on other systems nothing is kept.
     pub fn resume_in(mut self, state_dir: Option<&Path>) -> Self {
         self.state_dir = state_dir.map(Path::to_owned);
         self
     }
 
-    /// Fetches it to `path`. Until the file is whole, of the right length and hash,
-    /// and on disk, its bytes are in a file that nobody else can read, under a name
-    /// that nobody can guess: beside `path`, or where
-    /// [`resume_in`](Self::resume_in) says. A connection that breaks is resumed if
-    /// the server can do that.
+    /// Downloads the file to `path`. Until it is complete, verified (length and hash)
+    /// and on disk, its bytes are in a file that only this user can read, with an
+    /// unpredictable name: next to `path`, or in the folder set by
+    /// [`resume_in`](Self::resume_in). A lost connection is resumed if the server
+    /// supports it.
     ///
-    /// A file that was at `path` before stays until then. A symbolic or hard link
-    /// there is replaced, and what it refers to is left alone.
+    /// An existing file at `path` stays until then. A symbolic or hard link there is
+    /// replaced, and its target is not changed.
     ///
     /// # Errors
-    /// When the server refuses; when nothing new came for all attempts; when
-    /// the length or the hash is wrong; when the file is larger than
-    /// [`max_bytes`](Self::max_bytes); when the disk is full.
+    /// If the server responds with an error; if all attempts make no progress; if the
+    /// length or the hash is wrong; if the file is larger than
+    /// [`max_bytes`](Self::max_bytes); if the disk is full.
     pub fn to(mut self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let path = path.as_ref();
         if path.file_name().is_none() {
-            return Err(Error::new(format_args!("{} names no file", path.display())));
+            return Err(Error::new(format_args!(
+                "{} is not a file path",
+                path.display()
+            )));
         }
         let mut partial = self.begin(path)?;
         match self.fetch_whole(&mut partial, path) {
@@ -180,7 +183,7 @@ impl<'a> Download<'a> {
                 })
             }
             Err(e) => {
-                // A signature that ran out (403) is replaced by the next call.
+                // The next call may have a new URL if the signature has expired (403).
                 match e.is_retryable() || matches!(e.status(), Some(401 | 403)) {
                     true => partial.keep(),
                     false => partial.discard(),
@@ -201,19 +204,22 @@ impl<'a> Download<'a> {
                 address.as_bytes(),
                 sha256.as_bytes(),
             ];
-            match Partial::kept(state_dir, &identity) {
+            match Partial::stored(state_dir, &identity) {
                 Ok(Some(partial)) => return Ok(partial),
-                Ok(None) => log::info!("{} is being fetched by another call", path.display()),
+                Ok(None) => log::info!(
+                    "{} is already being downloaded by another call",
+                    path.display()
+                ),
                 Err(e) => log::warn!("{}: the download cannot be resumed: {e}", path.display()),
             }
         }
         Partial::temporary(path)
     }
 
-    /// Fetches until the file is whole, and returns its hash.
+    /// Downloads until the file is complete, and returns its hash.
     fn fetch_whole(&mut self, partial: &mut Partial, path: &Path) -> Result<String> {
         loop {
-            // An earlier call may have ended between the last byte and the new name.
+            // An earlier call may have ended after the last byte and before the rename.
             let is_complete =
                 partial.bytes() > 0 && self.sha256.as_ref() == Some(&partial.sha256());
             if !is_complete {
@@ -223,14 +229,17 @@ impl<'a> Download<'a> {
             let sha256 = partial.sha256();
             match &self.sha256 {
                 Some(expected) if *expected != sha256 => {
-                    // The earlier call's part may have been of another version.
+                    // The partial file may be from another version.
                     if partial.is_resumed {
-                        log::info!("{}: the hash is wrong; fetching it anew", path.display());
+                        log::info!(
+                            "{}: the hash does not match; downloading it again",
+                            path.display()
+                        );
                         partial.restart().map_err(|e| cannot_write(path, &e))?;
                         continue;
                     }
                     return Err(Error::new(format_args!(
-                        "{}: the file that came has sha256 {sha256}, expected {expected}",
+                        "{}: the downloaded file has sha256 {sha256}, expected {expected}",
                         path.display()
                     )));
                 }
@@ -242,13 +251,13 @@ impl<'a> Download<'a> {
     fn fetch(&mut self, partial: &mut Partial, path: &Path) -> Result<()> {
         let agent = FileAgent::default();
         let mut backoff = Backoff::new(self.max_wait);
-        let mut fruitless = 0;
+        let mut failed_attempts = 0;
         loop {
             let before = partial.bytes();
-            let broke = match self.fetch_on(&agent, partial, path) {
+            let error = match self.fetch_rest(&agent, partial, path) {
                 Ok(()) => return Ok(()),
                 Err(e) if e.is_retryable() => e,
-                // The file changed, or the server has no such range: start over.
+                // The file changed, or the server does not have the range: start over.
                 Err(e) if e.status() == Some(416) && partial.bytes() > 0 => {
                     partial.restart().map_err(|e| cannot_write(path, &e))?;
                     e
@@ -257,24 +266,24 @@ impl<'a> Download<'a> {
             };
             match partial.bytes() > before {
                 true => {
-                    fruitless = 0;
+                    failed_attempts = 0;
                     backoff.succeeded();
                 }
-                false => fruitless += 1,
+                false => failed_attempts += 1,
             }
-            if fruitless >= self.attempts {
-                return Err(broke);
+            if failed_attempts >= self.attempts {
+                return Err(error);
             }
-            let wait = backoff.failed(broke.retry_after());
-            log::info!("{broke}; going on in {wait:.1?}");
+            let wait = backoff.failed(error.retry_after());
+            log::info!("{error}; resuming in {wait:.1?}");
             thread::sleep(wait);
         }
     }
 
-    /// Fetches what is missing, to the end or to the next break.
-    fn fetch_on(&mut self, agent: &FileAgent, partial: &mut Partial, path: &Path) -> Result<()> {
-        // Without a name for the version there is no telling that the rest
-        // belongs to the same file, unless a hash will tell.
+    /// Downloads the missing part until the end or the next interruption.
+    fn fetch_rest(&mut self, agent: &FileAgent, partial: &mut Partial, path: &Path) -> Result<()> {
+        // Without an ETag only the hash can verify that the rest belongs to the same
+        // version of the file.
         let resumable = partial.etag.is_some() || self.sha256.is_some();
         let from = if resumable { partial.bytes() } else { 0 };
         let mut part = agent.get(self.url, from, partial.etag.as_deref())?;

@@ -1,10 +1,10 @@
-//! Helpers for handlers. Nothing else in this crate depends on them.
+//! Optional helpers for handlers. Nothing else in this crate depends on them.
 
 mod download;
-#[cfg(unix)]
-mod kept;
 mod partial;
 mod retry;
+#[cfg(unix)]
+mod stored_part;
 mod temp;
 
 pub use download::{Download, Downloaded, Progress, download_file};

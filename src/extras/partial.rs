@@ -1,4 +1,4 @@
-//! Where the bytes of a download are until it is whole.
+//! The partial file of a download.
 
 #[cfg(unix)]
 use std::fs;
@@ -12,37 +12,37 @@ use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
 #[cfg(unix)]
-use super::kept::Kept;
+use super::stored_part::StoredPart;
 use satellite_core::private;
 use satellite_core::{Error, Result};
 
-/// A crash costs at most so many bytes of what had arrived.
+/// A crash loses at most this many downloaded bytes.
 const MARK_EVERY: u64 = 16 * 1024 * 1024;
 
-/// What has arrived of a file, hashed on the way.
+/// A partial file and its hash so far.
 pub(super) struct Partial {
     file: File,
     place: Place,
     hash: Sha256,
     bytes: u64,
     marked: u64,
-    /// What the server calls the version of the file that this is a part of.
+    /// The server's identifier of the version of the file.
     pub(super) etag: Option<String>,
-    /// An earlier call began it.
+    /// Whether an earlier call started it.
     pub(super) is_resumed: bool,
 }
 
 enum Place {
-    /// Beside the target, under a random name; removed when dropped.
+    /// Next to the target, with a random name; removed when dropped.
     Temporary(TempPath),
     /// In the state folder, for the next call.
     #[cfg(unix)]
-    Kept(Kept),
+    Stored(StoredPart),
 }
 
 impl Partial {
-    /// A new file beside `target`. It is made with `O_EXCL`: whatever has its name
-    /// already, a link among it, is left alone.
+    /// A new file next to `target`. It is created with `O_EXCL`, so that an existing file
+    /// or link with its name is not touched.
     pub(super) fn temporary(target: &Path) -> Result<Self> {
         let folder = match target.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -54,14 +54,14 @@ impl Partial {
         Ok(Partial::new(file, Place::Temporary(path)))
     }
 
-    /// What an earlier call has kept in the state folder, or an empty file there.
-    /// `identity` says which download it is. `None` where another call has it.
+    /// The partial file of an earlier call in the state folder, or an empty file there.
+    /// `identity` identifies the download. `None` if another call is using it.
     #[cfg(unix)]
-    pub(super) fn kept(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<Self>> {
-        let Some((file, kept)) = Kept::open(state_dir, identity)? else {
+    pub(super) fn stored(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<Self>> {
+        let Some((file, stored)) = StoredPart::open(state_dir, identity)? else {
             return Ok(None);
         };
-        let mut partial = Partial::new(file, Place::Kept(kept));
+        let mut partial = Partial::new(file, Place::Stored(stored));
         if partial.resume().is_none() {
             partial.restart()?;
         }
@@ -84,7 +84,7 @@ impl Partial {
         self.bytes
     }
 
-    /// Of the bytes so far, as lower-case hexadecimal digits.
+    /// The hash of the bytes so far, as lower-case hexadecimal digits.
     pub(super) fn sha256(&self) -> String {
         hex(self.hash.clone())
     }
@@ -109,22 +109,22 @@ impl Partial {
         Ok(())
     }
 
-    /// Leaves what has arrived for the next call, where there is a place for it.
+    /// Keeps the partial file for the next call, if there is a state folder.
     pub(super) fn keep(mut self) {
         self.mark();
     }
 
-    /// Leaves nothing on disk.
+    /// Removes the partial file.
     pub(super) fn discard(self) {
         match self.place {
             Place::Temporary(path) => drop(path),
             #[cfg(unix)]
-            Place::Kept(kept) => kept.remove(),
+            Place::Stored(stored) => stored.remove(),
         }
     }
 
-    /// Gives the file its name and its mode. What had the name before, a link among
-    /// it, is replaced and not written through.
+    /// Sets the mode of the file and moves it to its name. An existing file or link with
+    /// that name is replaced and not written through.
     pub(super) fn finish(self, target: &Path, mode: u32) -> io::Result<()> {
         set_mode(&self.file, mode)?;
         self.file.sync_all()?;
@@ -134,33 +134,33 @@ impl Partial {
                 path.persist(target)?;
             }
             #[cfg(unix)]
-            Place::Kept(kept) => {
-                let moved = match fs::rename(kept.part(), target) {
+            Place::Stored(stored) => {
+                let moved = match fs::rename(stored.part(), target) {
                     Err(e) if e.kind() == ErrorKind::CrossesDevices => {
                         copy(self.file, target, mode)
                     }
                     moved => moved,
                 };
-                // Nobody resumes a whole file.
-                kept.remove();
+                // A complete file is never resumed.
+                stored.remove();
                 moved?;
             }
         }
         if let Some(folder) = target.parent().filter(|f| *f != Path::new("")) {
-            let _ = private::sync_folder(folder); // it may not be readable
+            let _ = private::sync_folder(folder); // the folder may not be readable
         }
         Ok(())
     }
 
-    /// Writes down how far this is, once that is on disk. Failing to costs only
-    /// bytes that are fetched again.
+    /// Records the progress after the data is on disk. If that fails, some bytes are
+    /// downloaded again.
     fn mark(&mut self) {
         self.marked = self.bytes;
         #[cfg(unix)]
-        if let Place::Kept(kept) = &self.place {
+        if let Place::Stored(stored) = &self.place {
             let digest = hex(self.hash.clone());
             let marked = self.file.sync_data().and_then(|()| {
-                kept.mark(
+                stored.mark(
                     self.bytes,
                     &digest,
                     self.etag.as_deref().unwrap_or_default(),
@@ -172,13 +172,13 @@ impl Partial {
         }
     }
 
-    /// Goes on from the last mark, if the bytes before it are what they were.
+    /// Resumes from the last mark, if the bytes before it are unchanged.
     #[cfg(unix)]
     fn resume(&mut self) -> Option<()> {
-        let Place::Kept(kept) = &self.place else {
+        let Place::Stored(stored) = &self.place else {
             return None;
         };
-        let (bytes, digest, etag) = kept.read_mark()?;
+        let (bytes, digest, etag) = stored.read_mark()?;
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 64 * 1024];
         let mut before = (&self.file).take(bytes);
@@ -203,7 +203,7 @@ impl Partial {
     }
 }
 
-/// To a place on another disk, where it appears whole or not at all.
+/// Copies the file atomically to a target on another file system.
 #[cfg(unix)]
 fn copy(mut from: File, target: &Path, mode: u32) -> io::Result<()> {
     let folder = target.parent().filter(|f| *f != Path::new(""));

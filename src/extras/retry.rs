@@ -1,4 +1,4 @@
-//! Trying again.
+//! Retries with backoff.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::worker::Context;
 use satellite_core::http::Backoff;
 
-/// Does `work` until it goes well, `attempts` times at the most, with waits of
-/// 1 s, 2 s, 4 s … up to a minute between them, jittered. Returns the last error;
-/// a worker that is stopping waits no longer and gets it at once.
+/// Runs `work` until it succeeds, at most `attempts` times, with delays of 1 s, 2 s,
+/// 4 s … up to a minute with jitter. Returns the last error; if the worker is
+/// stopping, it returns at once without a further attempt.
 ///
 /// ```
 /// use satellite_sdk::extras::retry;
@@ -20,7 +20,7 @@ use satellite_core::http::Backoff;
 /// ```
 ///
 /// # Errors
-/// What `work` returned last.
+/// The last error of `work`.
 pub fn retry<T, E: fmt::Display>(
     cx: &Context,
     attempts: u32,
@@ -31,7 +31,9 @@ pub fn retry<T, E: fmt::Display>(
         match work() {
             Err(error) if attempt < attempts => {
                 let wait = backoff.failed(None);
-                log::info!("attempt {attempt} of {attempts}: {error}; again in {wait:.1?}");
+                log::info!(
+                    "attempt {attempt} of {attempts} failed: {error}; retrying in {wait:.1?}"
+                );
                 if !cx.sleep(wait) {
                     return Err(error);
                 }

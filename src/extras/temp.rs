@@ -1,15 +1,15 @@
-//! Folders that clean up after themselves.
+//! Temporary folders that are removed when dropped.
 
 use std::path::{Path, PathBuf};
 
 use satellite_core::Result;
 
-/// A folder of one's own, removed with all that is in it when dropped.
+/// A private temporary folder, removed with its contents when dropped.
 #[derive(Debug)]
 pub struct TempDirectory(tempfile::TempDir);
 
-/// Makes a folder that only this user may enter, in the system's place for
-/// such (`TMPDIR`).
+/// Creates a folder that only this user can access, in the system's temporary
+/// folder (`TMPDIR`).
 ///
 /// ```
 /// let folder = satellite_sdk::extras::temp_directory()?;
@@ -21,7 +21,7 @@ pub struct TempDirectory(tempfile::TempDir);
 /// ```
 ///
 /// # Errors
-/// Where the system does not let it.
+/// If the folder cannot be created.
 pub fn temp_directory() -> Result<TempDirectory> {
     let mut folder = tempfile::Builder::new();
     folder.prefix("satellite-");
@@ -31,20 +31,20 @@ pub fn temp_directory() -> Result<TempDirectory> {
 }
 
 impl TempDirectory {
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Keeps the folder; it is the caller's from now on.
+    /// Keeps the folder on disk and returns its path.
     pub fn keep(self) -> PathBuf {
         self.0.keep()
     }
 
-    /// Removes it now, and says whether that went well.
+    /// Removes the folder now and returns the result.
     ///
     /// # Errors
-    /// Where something in it cannot be removed.
+    /// If something in it cannot be removed.
     pub fn close(self) -> Result<()> {
         Ok(self.0.close()?)
     }

@@ -1,5 +1,5 @@
-//! What a satellite declares of its capability to deploy: which models it can serve,
-//! and which fields its form on the platform's page has.
+//! The `deploy` capability of a satellite: which models it can serve, and the fields of
+//! its form on the platform's web page.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 /// The capability `deploy`, for [`Builder::capability`](crate::Builder::capability)
 /// and [`Registration::capability`](super::Registration::capability).
 ///
-/// The platform's page offers a satellite for a model if the satellite has registered,
-/// was heard of within the last 20 minutes, and its `deploy` capability names the
-/// model's variant.
+/// The platform's web page offers a satellite for a model if the satellite is registered,
+/// has sent a request within the last 20 minutes, and its `deploy` capability contains
+/// the model's variant.
 ///
 /// ```
 /// use satellite_sdk::{Builder, DeployCapability, FormField};
@@ -27,15 +27,15 @@ use serde_json::{Value, json};
 pub struct DeployCapability {
     version: u32,
     supported_variants: Vec<String>,
-    /// `null` is for any tags.
+    /// `null` allows any tags.
     supported_tags_combinations: Option<Vec<Vec<String>>>,
     extra_fields_form_spec: Vec<FormField>,
 }
 
 impl DeployCapability {
-    /// Serves models of these variants, the `variant` of a model's manifest: `pyfunc`
-    /// and `pipeline` today. With none the platform's page offers the satellite for
-    /// no model.
+    /// Serves models with these variants, the `variant` in a model's manifest: currently
+    /// `pyfunc` and `pipeline`. Without a variant the platform's page offers the satellite
+    /// for no model.
     pub fn new<T: Into<String>>(variants: impl IntoIterator<Item = T>) -> Self {
         DeployCapability {
             version: 1,
@@ -45,8 +45,8 @@ impl DeployCapability {
         }
     }
 
-    /// Serves models whose producer tags hold all of these, or all of another
-    /// combination. Without a combination the tags do not matter.
+    /// Adds a combination of producer tags: the satellite serves models that have all tags
+    /// of one combination. Without a combination the tags do not matter.
     ///
     /// ```
     /// use satellite_sdk::DeployCapability;
@@ -61,8 +61,8 @@ impl DeployCapability {
         self
     }
 
-    /// Adds a field to the form for a new deployment. What the user enters is in the
-    /// deployment's `satellite_parameters`, under the field's name.
+    /// Adds a field to the form for a new deployment. The user's input is stored in the
+    /// deployment's `satellite_parameters` under the field's name.
     pub fn field(mut self, field: FormField) -> Self {
         self.extra_fields_form_spec.push(field);
         self
@@ -71,7 +71,7 @@ impl DeployCapability {
 
 impl From<DeployCapability> for Value {
     fn from(capability: DeployCapability) -> Self {
-        // Text, numbers and lists: it always is JSON.
+        // Contains only text, numbers and lists, so it always serializes.
         serde_json::to_value(capability).unwrap_or_default()
     }
 }
@@ -95,22 +95,22 @@ pub struct FormField {
 }
 
 impl FormField {
-    /// On or off.
+    /// A checkbox.
     pub fn boolean(name: impl Into<String>) -> Self {
         FormField::new(name, "boolean")
     }
 
-    /// A whole number: the page takes no fractions, nor does the platform.
+    /// An integer: neither the page nor the platform accepts fractions.
     pub fn number(name: impl Into<String>) -> Self {
         FormField::new(name, "number")
     }
 
-    /// A text. One that looks like a number may arrive as a number.
+    /// A text. Input that looks like a number may arrive as a number.
     pub fn text(name: impl Into<String>) -> Self {
         FormField::new(name, "text")
     }
 
-    /// One of these values.
+    /// A choice of one of these values.
     pub fn dropdown<T: Into<String>>(
         name: impl Into<String>,
         values: impl IntoIterator<Item = T>,
@@ -124,35 +124,35 @@ impl FormField {
         field
     }
 
-    /// The form is not sent without it.
+    /// Makes the field mandatory.
     pub fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// The smallest number that the page takes.
+    /// Sets the smallest number that the page accepts.
     pub fn min(mut self, least: i64) -> Self {
         self.validators
             .push(json!({ "type": "min", "value": least }));
         self
     }
 
-    /// The largest number that the page takes.
+    /// Sets the largest number that the page accepts.
     pub fn max(mut self, most: i64) -> Self {
         self.validators
             .push(json!({ "type": "max", "value": most }));
         self
     }
 
-    /// A regular expression of JavaScript's that the text has to match, and what the
-    /// page says where it does not.
+    /// Sets a JavaScript regular expression that the text must match, and the page's
+    /// error message.
     pub fn regex(mut self, pattern: &str, message: &str) -> Self {
         let validator = json!({ "type": "regex", "value": pattern, "message": message });
         self.validators.push(validator);
         self
     }
 
-    /// Shown only while another field has this value.
+    /// Shows the field only while another field has this value.
     pub fn shown_if(mut self, field: &str, value: impl Into<Value>) -> Self {
         let body = json!({ "field": field, "operator": "equal", "value": value.into() });
         self.conditions
@@ -160,7 +160,7 @@ impl FormField {
         self
     }
 
-    /// The name, which the value has in `satellite_parameters`.
+    /// The name of the value in `satellite_parameters`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -177,8 +177,8 @@ impl FormField {
     }
 }
 
-/// Whether the platform's page would offer a satellite with this `deploy` capability
-/// for any model at all.
+/// Whether the platform's page can offer a satellite with this `deploy` capability
+/// for any model.
 pub(crate) fn is_choosable(deploy: &Value) -> bool {
     let variants = deploy["supported_variants"].as_array();
     variants.is_some_and(|variants| !variants.is_empty())
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_declared_as_the_platforms_page_reads_it() {
+    fn the_capability_has_the_json_format_of_the_platform() {
         let capability = DeployCapability::new(["pipeline"])
             .tags(["a", "b"])
             .field(FormField::dropdown("size", ["s", "m"]).required())

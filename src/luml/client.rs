@@ -1,9 +1,9 @@
-//! The client of the platform's satellite API: one method for each call, those of
-//! tasks and of deployments in files of their own.
+//! The client of the platform's satellite API: one method per call. The calls for
+//! tasks and for deployments are in separate files.
 //!
-//! The routes and their answers are those of the platform's backend as
-//! measured in August 2026; where the Python kit's specification names a call
-//! differently, the name is kept and the wire is the backend's.
+//! The routes and responses are those of the platform's backend as measured in
+//! August 2026. Where the specification of the Python kit names a call differently,
+//! the method keeps that name and uses the backend's route.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,11 +22,11 @@ use satellite_core::wake::Waiter;
 
 pub(super) const PREFIX: &str = "/satellites/v1";
 
-/// The platform, one method for each call. Clones share one connection.
+/// A client of the platform, one method per call. Clones share one connection.
 ///
-/// Reads, deletes and status changes are sent again after passing faults, with
-/// a growing, jittered wait and within one deadline of two minutes; what would
-/// be done twice is not.
+/// Reads, deletes and status changes are retried after transient faults, with
+/// growing delays and jitter, within one deadline of two minutes. Calls that a
+/// retry could carry out twice are not retried.
 ///
 /// ```
 /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -44,21 +44,21 @@ pub struct PlatformClient {
     deadline: Duration,
 }
 
-/// A task id, and whether its end was reported.
+/// A task id, and whether its final status was reported.
 type Watched = (String, Arc<AtomicBool>);
 
-/// Whatever else a platform offers: `path` begins with `/` and goes to the
-/// platform's URL; the answer is returned whatever its status.
+/// Requests to any other route of a platform: `path` starts with `/` and is appended
+/// to the platform's URL; the response is returned with any status.
 impl PlatformClient {
-    /// `GET`; sent again after passing faults.
+    /// `GET`; retried after transient faults.
     ///
     /// # Errors
-    /// When no complete answer came back.
+    /// If there was no complete response.
     pub fn get(&self, path: &str) -> Result<Response> {
         self.send(Call::new(Method::GET, path))
     }
 
-    /// `POST` of a JSON body; sent again only if the connection never opened.
+    /// `POST` of a JSON body; retried only if the connection never opened.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -69,45 +69,45 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// When no complete answer came back.
+    /// If there was no complete response.
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Response> {
         self.send(Call::new(Method::POST, path).json(body)?)
     }
 
-    /// `PUT` of a JSON body; sent again after passing faults.
+    /// `PUT` of a JSON body; retried after transient faults.
     ///
     /// # Errors
-    /// When no complete answer came back.
+    /// If there was no complete response.
     pub fn put(&self, path: &str, body: &impl Serialize) -> Result<Response> {
         self.send(Call::new(Method::PUT, path).json(body)?)
     }
 
-    /// `PATCH` of a JSON body; sent again only if the connection never opened.
+    /// `PATCH` of a JSON body; retried only if the connection never opened.
     ///
     /// # Errors
-    /// When no complete answer came back.
+    /// If there was no complete response.
     pub fn patch(&self, path: &str, body: &impl Serialize) -> Result<Response> {
         self.send(Call::new(Method::PATCH, path).json(body)?)
     }
 
-    /// `DELETE`; sent again after passing faults.
+    /// `DELETE`; retried after transient faults.
     ///
     /// # Errors
-    /// When no complete answer came back.
+    /// If there was no complete response.
     pub fn delete(&self, path: &str) -> Result<Response> {
         self.send(Call::new(Method::DELETE, path))
     }
 
-    /// The same client, with `limit` for each call in place of two minutes,
-    /// resends included: for callers who are themselves waited for.
+    /// The same client with the time limit `limit` instead of two minutes for each
+    /// call including its retries. For example while a client waits for a response.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
     /// # let platform = mock.client();
     /// use std::time::Duration;
     ///
-    /// let hasty = platform.within(Duration::from_secs(5));
-    /// assert!(!hasty.authorize_inference("somebody's key")?);
+    /// let platform = platform.within(Duration::from_secs(5));
+    /// assert!(!platform.authorize_inference("unknown key")?);
     /// # Ok::<(), satellite_sdk::Error>(())
     /// ```
     pub fn within(&self, limit: Duration) -> Self {
@@ -117,7 +117,7 @@ impl PlatformClient {
         }
     }
 
-    /// The platform's address.
+    /// The platform's base URL.
     pub fn url(&self) -> &str {
         self.transport.base()
     }
@@ -141,12 +141,12 @@ impl PlatformClient {
         })
     }
 
-    /// Breaks off the call under way.
+    /// Aborts the call in progress.
     pub(crate) fn interrupt(&self) {
         self.transport.interrupt();
     }
 
-    /// Notes whether somebody reports this task through this client.
+    /// Tracks whether this task is reported through this client.
     pub(crate) fn watch(&self, task_id: &str) -> Watch {
         let reported = Arc::new(AtomicBool::new(false));
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +172,7 @@ impl fmt::Debug for PlatformClient {
     }
 }
 
-/// A task that is watched for a final report by its own handler.
+/// Tracks whether the handler of a task reports its final status itself.
 pub(crate) struct Watch {
     client: PlatformClient,
     reported: Arc<AtomicBool>,

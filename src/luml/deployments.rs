@@ -1,4 +1,4 @@
-//! Deployments, and what they are made of: secrets, artifacts, access.
+//! Calls for deployments, secrets, artifacts and inference access.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Network faults, a rejected token.
     pub fn list_deployments(&self) -> Result<Vec<Deployment>> {
         self.read(&format!("{PREFIX}/deployments"))
     }
@@ -40,13 +40,13 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()`; `is_invalid()` where the id is not a uuid.
+    /// `is_not_found()`; `is_invalid()` if the id is not a uuid.
     pub fn get_deployment(&self, deployment_id: &str) -> Result<Deployment> {
         self.read(&deployment_path(deployment_id))
     }
 
-    /// Changes a deployment: reads it, lets `change` work on it, and sends all
-    /// of it back, since the platform empties each field that is left out.
+    /// Updates a deployment: reads it, applies `change`, and sends the whole record
+    /// back, since the platform clears each field that is left out.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -64,8 +64,8 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()`; `is_retryable()` (500) where another deployment has
-    /// that `inference_url`.
+    /// `is_not_found()`; `is_retryable()` (500) if another deployment has the same
+    /// `inference_url`.
     pub fn update_deployment(
         &self,
         deployment_id: &str,
@@ -78,7 +78,7 @@ impl PlatformClient {
         self.send(call.json(&update)?)?.json()
     }
 
-    /// Changes where a deployment stands and nothing else.
+    /// Updates only the status of a deployment.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -103,7 +103,7 @@ impl PlatformClient {
             .json()
     }
 
-    /// Takes a deployment off the platform's records.
+    /// Deletes a deployment on the platform.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -116,9 +116,9 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_conflict()` unless its deletion was asked for (`deletion_pending`);
-    /// `is_not_found()` where it is gone, which may be this very call's doing
-    /// when its first answer was lost.
+    /// `is_conflict()` unless its deletion was requested (`deletion_pending`);
+    /// `is_not_found()` if it no longer exists, possibly because a first attempt of
+    /// this call deleted it and its response was lost.
     pub fn delete_deployment(&self, deployment_id: &str) -> Result<()> {
         let path = deployment_path(deployment_id);
         let call = Call::new(Method::DELETE, &path);
@@ -128,11 +128,11 @@ impl PlatformClient {
 
 /// Secrets, artifacts, access.
 impl PlatformClient {
-    /// The secrets that a deployment names, by the environment variable or the
-    /// attribute that they fill in.
+    /// The secrets that a deployment references, by the name of the environment
+    /// variable or dynamic attribute.
     ///
-    /// The platform's own filter answers with the whole orbit's secrets, so each
-    /// is asked for by its id.
+    /// The platform's own filter returns the secrets of the whole orbit, so each is
+    /// requested by its id.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -145,14 +145,14 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// A secret that is missing is an error that names its variable.
+    /// If a secret is missing; the error names its variable.
     pub fn fetch_secrets(&self, deployment_id: &str) -> Result<BTreeMap<String, Secret>> {
         let deployment = self.get_deployment(deployment_id)?;
-        let named = deployment
+        let references = deployment
             .env_variables_secrets
             .into_iter()
             .chain(deployment.dynamic_attributes_secrets);
-        named
+        references
             .map(|(name, secret_id)| match self.get_secret(&secret_id) {
                 Ok(secret) => Ok((name, secret.value)),
                 Err(e) if e.is_not_found() => Err(Error::new(format_args!(
@@ -166,7 +166,7 @@ impl PlatformClient {
     /// One secret of the orbit, by its id.
     ///
     /// # Errors
-    /// `is_not_found()`; `is_invalid()` for a name in place of the uuid.
+    /// `is_not_found()`; `is_invalid()` if the id is a name instead of a uuid.
     pub fn get_secret(&self, secret_id: &str) -> Result<OrbitSecret> {
         self.read(&format!("{PREFIX}/secrets/{}", escaped(secret_id)))
     }
@@ -181,12 +181,12 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// Faults on the way, a refused token.
+    /// Network faults, a rejected token.
     pub fn get_secrets(&self) -> Result<Vec<OrbitSecret>> {
         self.read(&format!("{PREFIX}/secrets"))
     }
 
-    /// An artifact's record and where to fetch its file.
+    /// An artifact's record and the URL of its file.
     ///
     /// # Errors
     /// `is_not_found()`.
@@ -194,7 +194,7 @@ impl PlatformClient {
         self.read(&format!("{PREFIX}/artifacts/{}", escaped(artifact_id)))
     }
 
-    /// A presigned URL for an artifact's file, good for about 12 hours.
+    /// A presigned URL of an artifact's file, valid for about 12 hours.
     ///
     /// # Errors
     /// `is_not_found()`.
@@ -207,7 +207,7 @@ impl PlatformClient {
         self.read(&path).map(|download: Download| download.url)
     }
 
-    /// Whether a caller's key may ask this satellite for predictions.
+    /// Whether an API key is allowed to request predictions from this satellite.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();

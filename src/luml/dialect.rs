@@ -1,4 +1,4 @@
-//! How the platform is shown the token, and what its refusals mean.
+//! How the platform expects the token, and what its error responses mean.
 
 use satellite_core::http::header::AUTHORIZATION;
 use serde_json::Value;
@@ -11,8 +11,8 @@ pub(crate) static LUML: Dialect = Dialect {
     explain,
 };
 
-/// The platform names the thing that it did not find; a bare `Not Found` is its
-/// framework's, for a route that does not exist.
+/// The platform names the object that it did not find; a plain `Not Found` comes from
+/// its web framework for a route that does not exist.
 fn explain(status: u16, body: &[u8]) -> Problem {
     let fields: Option<Value> = serde_json::from_slice(body).ok();
     match fields.as_ref().and_then(|fields| detail(&fields["detail"])) {

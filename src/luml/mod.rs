@@ -1,4 +1,4 @@
-//! The LUML platform: its client, its models, and what it can digest.
+//! The LUML platform: its client, its models, and sanitized results.
 
 mod capability;
 mod client;

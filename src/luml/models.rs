@@ -1,5 +1,5 @@
-//! What the platform speaks of. Fields that this version does not know are
-//! kept in `extra`; a missing one is no error where the work can do without.
+//! The data models of the platform. Fields that this version does not know are kept
+//! in `extra`; an optional field that is missing is not an error.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::status::{DeploymentStatus, SatelliteStatus, TaskStatus};
 use satellite_core::http::Secret;
 use satellite_core::lenient::or_default;
 
-/// A piece of work that the platform hands out.
+/// A task that the platform assigns to a satellite.
 ///
-/// `P` is the payload as a handler wants it: any `Deserialize` type, or
-/// [`Value`] for all there is.
+/// `P` is the type of the payload for the handler: any `Deserialize` type, or
+/// [`Value`] for the raw JSON.
 ///
 /// ```
 /// use satellite_sdk::Task;
@@ -27,20 +27,20 @@ use satellite_core::lenient::or_default;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Task<P = Value> {
-    /// Its identity.
+    /// Its id.
     pub id: String,
-    /// Its type, an open set; the wire calls it `type`.
+    /// Its type, an open set; `type` in the JSON.
     #[serde(rename = "type")]
     pub task_type: String,
-    /// What to do it with.
+    /// The parameters of the task.
     pub payload: P,
-    /// Where it stands.
+    /// Its status.
     #[serde(default = "pending")]
     pub status: TaskStatus,
-    /// When the platform made it (RFC 3339): tasks run in this order.
+    /// When the platform created it (RFC 3339): tasks run in this order.
     #[serde(default, deserialize_with = "or_default")]
     pub created_at: String,
-    /// The rest of what the platform says of it.
+    /// Other fields from the platform.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -57,14 +57,15 @@ impl Task {
         }
     }
 
-    /// `scheduled_at` is the same for all tasks; ids are uuid v7.
+    /// The order in which tasks run: by creation time, then by id (uuid v7).
+    /// `scheduled_at` is the same for all tasks.
     pub(crate) fn order(&self, other: &Self) -> std::cmp::Ordering {
         let key = |task: &Self| (task.created_at.clone(), task.id.clone());
         key(self).cmp(&key(other))
     }
 }
 
-/// A model to be served, as the platform has it on record.
+/// The platform's record of a model to be served.
 ///
 /// ```
 /// use satellite_sdk::{Deployment, DeploymentStatus};
@@ -77,12 +78,12 @@ impl Task {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Deployment {
-    /// Its identity, a uuid.
+    /// Its id, a uuid.
     pub id: String,
-    /// Its name, for people.
+    /// Its display name.
     #[serde(default, deserialize_with = "or_default")]
     pub name: String,
-    /// Where it stands.
+    /// Its status.
     pub status: DeploymentStatus,
     /// The artifact to serve.
     #[serde(default, deserialize_with = "or_default")]
@@ -90,16 +91,16 @@ pub struct Deployment {
     /// The artifact's name.
     #[serde(default, deserialize_with = "or_default")]
     pub artifact_name: String,
-    /// Where its predictions are asked for.
+    /// The URL for predictions.
     #[serde(default)]
     pub inference_url: Option<String>,
     /// Settings for the satellite: booleans, numbers, text.
     #[serde(default, deserialize_with = "or_default")]
     pub satellite_parameters: Map<String, Value>,
-    /// Attribute of a request → id of the secret that fills it in.
+    /// Attribute of a request → id of the secret with its value.
     #[serde(default, deserialize_with = "or_default")]
     pub dynamic_attributes_secrets: BTreeMap<String, String>,
-    /// Environment variable → id of the secret that it holds.
+    /// Environment variable → id of the secret with its value.
     #[serde(default, deserialize_with = "or_default")]
     pub env_variables_secrets: BTreeMap<String, String>,
     /// Environment variable → value.
@@ -111,30 +112,30 @@ pub struct Deployment {
     /// Why it failed, as `{reason, error}`.
     #[serde(default)]
     pub error_message: Option<Value>,
-    /// Tags of the user's.
+    /// Tags set by the user.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
-    /// The rest of what the platform says of it.
+    /// Other fields from the platform.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// The part of a deployment that a satellite may change. The platform replaces
-/// all of it at once, so all of it is sent, also what stays.
+/// The part of a deployment that a satellite may change. The platform replaces all
+/// fields at once, so unchanged fields are sent too.
 ///
 /// See [`PlatformClient::update_deployment`](super::PlatformClient::update_deployment).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DeploymentUpdate {
-    /// Where it stands.
+    /// Its status.
     pub status: DeploymentStatus,
-    /// Where its predictions are asked for.
+    /// The URL for predictions.
     pub inference_url: Option<String>,
     /// The OpenAPI document and manifest of its model.
     pub schemas: Option<Value>,
     /// Why it failed, as `{reason, error}`.
     pub error_message: Option<Value>,
-    /// Tags of the user's.
+    /// Tags set by the user.
     pub tags: Option<Vec<String>>,
 }
 
@@ -150,7 +151,7 @@ impl From<Deployment> for DeploymentUpdate {
     }
 }
 
-/// A secret of the orbit, its value in plain text.
+/// A secret of the orbit, with its value in plain text.
 ///
 /// ```
 /// let secret: satellite_sdk::OrbitSecret =
@@ -162,19 +163,19 @@ impl From<Deployment> for DeploymentUpdate {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct OrbitSecret {
-    /// Its identity, a uuid: secrets are asked for by it, not by name.
+    /// Its id, a uuid: secrets are requested by id, not by name.
     pub id: String,
     /// Its name.
     #[serde(default, deserialize_with = "or_default")]
     pub name: String,
-    /// What it is about.
+    /// The secret value.
     pub value: Secret,
-    /// Tags of the user's.
+    /// Tags set by the user.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
 }
 
-/// A model's file and where to fetch it.
+/// A model's artifact and the URL of its file.
 ///
 /// ```
 /// let artifact: satellite_sdk::Artifact =
@@ -187,11 +188,11 @@ pub struct OrbitSecret {
 pub struct Artifact {
     /// The artifact's record.
     pub artifact: Map<String, Value>,
-    /// A presigned URL, good for about 12 hours: as good as a secret.
+    /// A presigned URL, valid for about 12 hours. Treat it as a secret.
     pub url: String,
 }
 
-/// This satellite, as the platform has it on record.
+/// The platform's record of this satellite.
 ///
 /// ```
 /// let info: satellite_sdk::SatelliteInfo =
@@ -202,20 +203,20 @@ pub struct Artifact {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct SatelliteInfo {
-    /// Its identity.
+    /// Its id.
     pub id: String,
     /// The orbit that it belongs to.
     #[serde(default, deserialize_with = "or_default")]
     pub orbit_id: String,
-    /// Its name, for people.
+    /// Its display name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Whether it has registered.
+    /// Whether it is registered.
     #[serde(default)]
     pub paired: bool,
-    /// What the platform thinks of it.
+    /// Its status on the platform.
     pub status: SatelliteStatus,
-    /// The rest of what the platform says of it.
+    /// Other fields from the platform.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }

@@ -1,4 +1,4 @@
-//! Pairing and registration: how platform and satellite get to know each other.
+//! Pairing and registration of a satellite with the platform.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use satellite_core::Variables;
 use satellite_core::http::{Call, Effort, Method, Op, Secret};
 use satellite_core::{Error, Result};
 
-/// What a satellite says of itself when it registers.
+/// The data that a satellite sends when it registers.
 ///
 /// ```
 /// use satellite_sdk::{DeployCapability, Registration};
@@ -31,7 +31,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// A satellite that the platform reaches at `base_url`.
+    /// A registration of a satellite that the platform reaches at `base_url`.
     pub fn new(base_url: impl Into<String>) -> Self {
         Registration {
             base_url: base_url.into(),
@@ -41,14 +41,14 @@ impl Registration {
     }
 
     /// Adds a capability: a [`DeployCapability`](super::DeployCapability), or any JSON.
-    /// The platform of today knows `deploy` and `monitoring`. It refuses others, and a
-    /// registration without any.
+    /// The platform currently accepts `deploy` and `monitoring`. It rejects others, and
+    /// a registration without any.
     pub fn capability(mut self, name: impl Into<String>, details: impl Into<Value>) -> Self {
         self.capabilities.insert(name.into(), details.into());
         self
     }
 
-    /// What kind of satellite this is, and of which version.
+    /// Sets the kind and version of this satellite.
     pub fn slug(mut self, slug: impl Into<String>) -> Self {
         self.slug = Some(slug.into());
         self
@@ -60,8 +60,8 @@ impl Registration {
 }
 
 impl PlatformClient {
-    /// Tells the platform where this satellite is and what it can do
-    /// (`POST /satellites/v1/pair` with the token). Doing so again is allowed.
+    /// Registers the address and the capabilities of this satellite
+    /// (`POST /satellites/v1/pair` with the token). It may be repeated.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -76,12 +76,12 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_invalid()` where the platform does not take a capability or the URL.
+    /// `is_invalid()` if the platform rejects a capability or the URL.
     pub fn register(&self, registration: &Registration) -> Result<SatelliteInfo> {
         self.register_with(registration, Effort::Persistent)
     }
 
-    /// One try: the worker has its own backoff.
+    /// Sent once: the worker has its own backoff.
     pub(crate) fn register_once(&self, registration: &Registration) -> Result<SatelliteInfo> {
         self.register_with(registration, Effort::Once)
     }
@@ -104,7 +104,7 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// Where the platform makes its tokens on its web page, an error that says so.
+    /// If the platform creates tokens only on its web page; the error says so.
     pub fn pair(&self, code: &str) -> Result<Secret> {
         #[derive(Deserialize)]
         struct Paired {
@@ -115,8 +115,8 @@ impl PlatformClient {
         let answer = self.send(call.json(&json!({ "code": code }))?)?;
         if let 400..=499 = answer.status() {
             return Err(Error::new(format_args!(
-                "the platform at {} exchanges no pairing codes (it answered {}): \
-                 make the token on its Satellites page and set LUML_SATELLITE_TOKEN",
+                "the platform at {} does not support pairing codes (it answered {}): \
+                 create the token on its Satellites page and set LUML_SATELLITE_TOKEN",
                 self.url(),
                 answer.status(),
             )));
@@ -128,8 +128,8 @@ impl PlatformClient {
 /// Exchanges a pairing code for a token at `platform_url`, for a satellite that
 /// has none yet.
 ///
-/// The LUML platform of today makes tokens on its Satellites page and exchanges
-/// no codes; this is for platforms that do.
+/// The LUML platform currently creates tokens on its Satellites page and does not
+/// support pairing codes; this is for platforms that do.
 ///
 /// ```
 /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -141,7 +141,7 @@ impl PlatformClient {
 /// ```
 ///
 /// # Errors
-/// `is_settings()` for a URL that is none; otherwise as
+/// `is_settings()` for an invalid URL; otherwise as
 /// [`PlatformClient::pair`].
 pub fn pair(code: &str, platform_url: &str) -> Result<Secret> {
     let draft = Draft {
@@ -153,8 +153,8 @@ pub fn pair(code: &str, platform_url: &str) -> Result<Secret> {
     PlatformClient::new(&settings, Default::default())?.pair(code)
 }
 
-/// What the task types promise: the capabilities that the platform knows and that this
-/// satellite has a handler for, with no details.
+/// The capabilities implied by the task types with a handler, without details. Only
+/// those that the platform accepts.
 pub(crate) fn capabilities_of<'a>(
     task_types: impl Iterator<Item = &'a str>,
 ) -> BTreeMap<String, Value> {

@@ -1,45 +1,47 @@
-//! Results made safe for the platform, which answers 500 to NUL characters and
-//! very deep JSON, and echoes whatever it took in every later list.
+//! Sanitizes results for the platform, which responds with 500 to NUL characters and
+//! to very deep JSON, and returns each stored result in every later list.
 
 use serde_json::{Map, Value, json};
 
-/// A result larger than this, as JSON, is cut to this.
+/// A result whose JSON is larger than this is truncated.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Deeper than this nothing is kept.
+/// Values nested deeper than this are dropped.
 const MAX_DEPTH: usize = 32;
 
-/// Of the reason for a failure that is cut; the error gets the rest of the room.
+/// The size limit for the reason of a truncated failure; the error gets the rest.
 const MAX_REASON_BYTES: usize = 4 * 1024;
 
-/// What a handler returned as the object that the platform takes. Nothing
-/// stays nothing; what is no object is put under `result`. The log names the task
-/// whose result was cut.
+/// Converts the value that a handler returned into the object that the platform
+/// expects. Null becomes `None`; a value that is not an object is put under `result`.
+/// If the result is truncated, the log names the task.
 pub(crate) fn as_result(task_id: &str, value: Value) -> Option<Value> {
     match value {
         Value::Null => None,
-        Value::Object(_) => Some(fitted(task_id, value, cut)),
-        other => Some(fitted(task_id, json!({ "result": other }), cut)),
+        Value::Object(_) => Some(limited(task_id, value, cut)),
+        other => Some(limited(task_id, json!({ "result": other }), cut)),
     }
 }
 
-/// A failure as the platform's pages show it. A long one keeps its two fields.
+/// A failure in the format of the platform's pages. If truncated, it keeps both fields.
 pub(crate) fn failure_result(task_id: &str, reason: &str, error: &str) -> Value {
     let whole = json!({ "reason": reason, "error": error });
-    fitted(task_id, whole, cut_failure)
+    limited(task_id, whole, cut_failure)
 }
 
-fn fitted(task_id: &str, value: Value, cut: fn(&Value, &str, usize) -> Value) -> Value {
+fn limited(task_id: &str, value: Value, cut: fn(&Value, &str, usize) -> Value) -> Value {
     let (value, is_too_deep) = clean(value);
     if is_too_deep {
-        log::warn!("task {task_id}: its result is nested deeper than {MAX_DEPTH} levels: cut");
+        log::warn!(
+            "task {task_id}: its result is nested deeper than {MAX_DEPTH} levels and was truncated"
+        );
     }
     let text = value.to_string();
     if text.len() <= MAX_BYTES {
         return value;
     }
     let bytes = text.len();
-    log::warn!("task {task_id}: its result of {bytes} bytes is over the limit of {MAX_BYTES}: cut");
+    log::warn!("task {task_id}: its result of {bytes} bytes exceeds {MAX_BYTES} and was truncated");
     cut(&value, &text, MAX_BYTES)
 }
 
@@ -61,7 +63,7 @@ fn cut_failure(failure: &Value, text: &str, max: usize) -> Value {
     cut
 }
 
-/// As much of the beginning of `text` as takes at most `room` bytes within a JSON string.
+/// The longest prefix of `text` that takes at most `room` bytes in a JSON string.
 fn head(text: &str, room: usize) -> &str {
     let mut taken = 0;
     let end = text.char_indices().find_map(|(at, c)| {
@@ -75,7 +77,7 @@ fn head(text: &str, room: usize) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// Without NUL characters and without what is too deep; whether anything was.
+/// Removes NUL characters and values that are nested too deep; returns whether any were.
 fn clean(value: Value) -> (Value, bool) {
     let mut is_too_deep = false;
     let value = clean_below(value, 0, &mut is_too_deep);
@@ -140,14 +142,14 @@ mod tests {
         })
     }
 
-    /// What the platform reads of it.
+    /// The length of its JSON.
     fn length(value: &Value) -> usize {
         serde_json::to_vec(value).unwrap().len()
     }
 
     proptest! {
         #[test]
-        fn any_result_is_made_digestible(value in any_json()) {
+        fn any_result_is_sanitized(value in any_json()) {
             if let Some(safe) = as_result("t", value) {
                 prop_assert!(safe.is_object());
                 prop_assert!(depth(&safe) <= MAX_DEPTH);
@@ -157,7 +159,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_says_so_and_fills_the_room(value in any_json(), max in 120usize..2_000) {
+        fn a_truncated_result_is_marked_and_uses_the_available_space(value in any_json(), max in 120usize..2_000) {
             let text = clean(value).0.to_string();
             let cut = cut(&Value::Null, &text, max);
             prop_assert!(length(&cut) <= max);
@@ -170,7 +172,7 @@ mod tests {
         }
 
         #[test]
-        fn a_failure_that_is_cut_keeps_its_fields(
+        fn a_truncated_failure_keeps_its_fields(
             reason in ".{0,300}",
             error in "[\\PC\\x00-\\x1f\"\\\\]{200,900}",
             max in 200usize..600,
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_cut_at_256_kib_exactly() {
+    fn a_result_is_truncated_at_exactly_256_kib() {
         let around = json!({ "log": "" }).to_string().len();
         let of_bytes = |n: usize| json!({ "log": "x".repeat(n - around) });
         let fits = of_bytes(256 * 1024);
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_too_large_says_so_and_keeps_its_head() {
+    fn a_result_that_is_too_large_is_marked_and_keeps_its_beginning() {
         let safe = as_result("t", json!({ "log": "ä".repeat(10 << 20) })).unwrap();
         assert!(safe["bytes"].as_u64().unwrap() > 10 << 20);
         assert!(safe["head"].as_str().unwrap().starts_with(r#"{"log":"ä"#));
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_result_is_left_as_it_is() {
+    fn an_ordinary_result_is_unchanged() {
         let value = json!({ "a": [1, 2.5, null, "ü"], "b": { "c": true } });
         assert_eq!(as_result("t", value.clone()), Some(value));
         assert_eq!(as_result("t", json!(7)), Some(json!({ "result": 7 })));

@@ -1,12 +1,12 @@
-//! The platform's words for states. All of them are open: a word that this
-//! version does not know is kept, not refused.
+//! The platform's status values. All of them are open enums: a value that this
+//! version does not know is kept, not rejected.
 
 use satellite_core::open_words;
 
 open_words! {
-    /// Where a task stands.
+    /// The status of a task.
     ///
-    /// The words of the Python kit are taken as well: `completed` is
+    /// The values of the Python kit are accepted as well: `completed` is
     /// [`Done`](Self::Done), `processing` is [`Running`](Self::Running).
     ///
     /// ```
@@ -16,26 +16,26 @@ open_words! {
     /// assert_eq!(TaskStatus::from("paused").as_str(), "paused");
     /// ```
     TaskStatus {
-        /// Waits for a satellite.
+        /// Not claimed by a satellite yet.
         Pending = "pending",
-        /// A satellite has claimed it.
+        /// Claimed by a satellite.
         Running = "running" | "processing",
-        /// Ended well.
+        /// Succeeded.
         Done = "done" | "completed",
-        /// Ended badly; the result says why.
+        /// Failed; the result contains the reason.
         Failed = "failed",
     }
 }
 
 impl TaskStatus {
-    /// `done` or `failed`: nothing more will come.
+    /// Whether the status is `done` or `failed` and will not change.
     pub fn is_final(&self) -> bool {
         matches!(self, TaskStatus::Done | TaskStatus::Failed)
     }
 }
 
 open_words! {
-    /// Where a deployment stands.
+    /// The status of a deployment.
     ///
     /// ```
     /// use satellite_sdk::DeploymentStatus;
@@ -43,31 +43,31 @@ open_words! {
     /// assert_eq!(DeploymentStatus::NotResponding.as_str(), "not_responding");
     /// ```
     DeploymentStatus {
-        /// Waits to be deployed.
+        /// Not deployed yet.
         Pending = "pending",
-        /// Serves.
+        /// Serving requests.
         Active = "active",
         /// Could not be deployed.
         Failed = "failed",
-        /// Its deletion was asked for.
+        /// Its deletion was requested.
         DeletionPending = "deletion_pending",
-        /// Its deletion went wrong.
+        /// Its deletion failed.
         DeletionFailed = "deletion_failed",
-        /// Was active and does not answer.
+        /// Was active and does not respond.
         NotResponding = "not_responding",
     }
 }
 
 open_words! {
-    /// What the platform thinks of this satellite.
+    /// The status of this satellite on the platform.
     ///
     /// ```
     /// assert_eq!(satellite_sdk::SatelliteStatus::from("active").as_str(), "active");
     /// ```
     SatelliteStatus {
-        /// It has been seen lately.
+        /// It has sent requests recently.
         Active = "active",
-        /// It has not.
+        /// It has not sent requests recently.
         Inactive = "inactive",
         /// It reported an error.
         Error = "error",

@@ -1,4 +1,4 @@
-//! Tasks: listed, claimed, reported.
+//! Calls for tasks: list, claim, report.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -15,15 +15,15 @@ use satellite_core::{Error, Result};
 
 /// Tasks.
 impl PlatformClient {
-    /// The tasks that wait for this satellite, oldest first.
+    /// The pending tasks of this satellite, oldest first.
     ///
     /// # Errors
-    /// `is_unauthorized()` when the token is refused; faults on the way.
+    /// `is_unauthorized()` if the token is rejected; network faults.
     pub fn poll_tasks(&self) -> Result<Vec<Task>> {
         self.list_tasks(Some(&TaskStatus::Pending))
     }
 
-    /// The tasks in one state, or all of them, oldest first.
+    /// The tasks with one status, or all of them, oldest first.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -39,7 +39,7 @@ impl PlatformClient {
         self.tasks(status, Effort::Persistent)
     }
 
-    /// One look, not sent again: the worker has its own backoff.
+    /// Sent once: the worker has its own backoff.
     pub(crate) fn list_once(&self, status: &TaskStatus) -> Result<Vec<Task>> {
         self.tasks(Some(status), Effort::Once)
     }
@@ -53,11 +53,11 @@ impl PlatformClient {
         tasks_in(answer)
     }
 
-    /// Marks a task running. False when somebody else has it or it is gone
+    /// Marks a task as running. False if it is already claimed or deleted
     /// (409, 404).
     ///
-    /// The platform has no claim of its own and takes the mark twice: one
-    /// process for each token keeps it safe.
+    /// The platform has no atomic claim and accepts a second one: run only one
+    /// process per token.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -69,7 +69,7 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_outcome_unknown()` when no answer came: the task may be marked.
+    /// `is_outcome_unknown()` if there was no response: the task may be marked.
     pub fn claim_task(&self, task_id: &str) -> Result<bool> {
         match self.mark(task_id, &TaskStatus::Running, None, Effort::Persistent) {
             Ok(()) => Ok(true),
@@ -78,13 +78,13 @@ impl PlatformClient {
         }
     }
 
-    /// One claim, not sent again: the worker has its own backoff.
+    /// Sent once: the worker has its own backoff.
     pub(crate) fn claim_once(&self, task_id: &str) -> Result<()> {
         self.mark(task_id, &TaskStatus::Running, None, Effort::Once)
     }
 
-    /// Reports where a task stands, in the platform's words or in those of the
-    /// Python kit (`completed`, `processing`). A message goes into the result as
+    /// Reports the status of a task, with the platform's values or those of the
+    /// Python kit (`completed`, `processing`). A message is put into the result as
     /// `{"reason", "error"}`.
     ///
     /// ```
@@ -97,7 +97,7 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()` for a task that is gone.
+    /// `is_not_found()` for a task that no longer exists.
     pub fn update_task_status(
         &self,
         task_id: &str,
@@ -108,10 +108,10 @@ impl PlatformClient {
         self.report(task_id, &status.into(), result)
     }
 
-    /// Reports where a task stands with a result of your own, which is made
-    /// safe for the platform: NUL characters go, and what is too deep (32 levels) or
-    /// too large (256 KiB) is cut. A result that is too large becomes
-    /// `{"truncated": true, "bytes", "head"}`: its length and its beginning as text.
+    /// Reports the status of a task with a custom result. The result is sanitized for
+    /// the platform: NUL characters are removed, and values nested too deep (32 levels)
+    /// or a result that is too large (256 KiB) are truncated. A result that is too large
+    /// becomes `{"truncated": true, "bytes", "head"}`: its length and its beginning as text.
     ///
     /// ```
     /// # let mock = satellite_sdk::testing::MockPlatform::start();
@@ -123,7 +123,7 @@ impl PlatformClient {
     /// ```
     ///
     /// # Errors
-    /// `is_not_found()` for a task that is gone.
+    /// `is_not_found()` for a task that no longer exists.
     pub fn finish_task(
         &self,
         task_id: &str,
@@ -144,7 +144,7 @@ impl PlatformClient {
         Ok(())
     }
 
-    /// One report, not sent again: the worker has its own backoff.
+    /// Sent once: the worker has its own backoff.
     pub(crate) fn report_once(
         &self,
         task_id: &str,
@@ -168,12 +168,12 @@ impl PlatformClient {
         };
         let call = Call::new(Method::POST, &path).op(Op::Idempotent);
         let answer = self.send(call.effort(effort).json(&body)?)?;
-        // The platform answers with the task; a portal on the way would not.
+        // The platform returns the task; a captive portal would not.
         let marked: Marked = answer.json()?;
         match marked.id == task_id {
             true => Ok(()),
             false => Err(Error::new(format_args!(
-                "task {task_id} was marked, and the answer speaks of task {}",
+                "task {task_id} was updated, but the response is about task {}",
                 marked.id
             ))),
         }
@@ -185,7 +185,7 @@ struct Marked {
     id: String,
 }
 
-/// The tasks that an answer lists, oldest first.
+/// The tasks in a response, oldest first.
 pub(crate) fn tasks_in(answer: Response) -> Result<Vec<Task>> {
     let items: Vec<Value> = answer.json()?;
     let mut tasks: Vec<Task> = items.into_iter().filter_map(task_of).collect();
@@ -193,10 +193,10 @@ pub(crate) fn tasks_in(answer: Response) -> Result<Vec<Task>> {
     Ok(tasks)
 }
 
-/// One unreadable task must not hide the others.
+/// Parses a task. An invalid task is skipped, so that it does not hide the others.
 fn task_of(item: Value) -> Option<Task> {
     let id = item["id"].as_str().unwrap_or("without an id").to_owned();
     serde_json::from_value(item)
-        .inspect_err(|e| log::warn!("task {id} is left alone, it cannot be read: {e}"))
+        .inspect_err(|e| log::warn!("skipping task {id}, which cannot be parsed: {e}"))
         .ok()
 }

@@ -1,12 +1,12 @@
-//! What the platform can be told to do wrong.
+//! Rules for the faults that the mock platform injects.
 
-use super::state::{Shared, World};
+use super::state::{PlatformState, Shared};
 use satellite_serve::testing::Fault;
 use std::sync::Arc;
 
-/// A fault that is being set up: once, on any request, unless told otherwise.
+/// A rule for injecting a fault. Default: once, on any request.
 ///
-/// It takes effect at the end of the statement, when this is dropped.
+/// It takes effect when it is dropped, at the end of the statement.
 ///
 /// ```
 /// use satellite_sdk::testing::{Fault, MockPlatform};
@@ -43,7 +43,7 @@ impl FaultRule {
         }
     }
 
-    /// On the next `requests` of those it is meant for.
+    /// Applies to the next `requests` matching requests.
     ///
     /// ```
     /// # use satellite_sdk::testing::{Fault, MockPlatform};
@@ -54,7 +54,7 @@ impl FaultRule {
         self
     }
 
-    /// On every request that it is meant for, until
+    /// Applies to every matching request until
     /// [`clear_faults`](super::MockPlatform::clear_faults).
     ///
     /// ```
@@ -66,8 +66,8 @@ impl FaultRule {
         self
     }
 
-    /// Only on requests with this method, or any if it is empty, and with `path` somewhere in
-    /// their path and query.
+    /// Matches requests with this method, or any method if it is empty, and with `path` anywhere
+    /// in their path and query.
     ///
     /// ```
     /// # use satellite_sdk::testing::{Fault, MockPlatform};
@@ -82,12 +82,12 @@ impl FaultRule {
 
 impl Drop for FaultRule {
     fn drop(&mut self) {
-        self.shared.world().faults.push(self.rule.clone());
+        self.shared.state().faults.push(self.rule.clone());
     }
 }
 
-impl World {
-    /// The fault for this request, the one that was asked for first.
+impl PlatformState {
+    /// The fault for this request; the oldest matching rule applies.
     pub(super) fn take_fault(&mut self, method: &str, target: &str) -> Option<Fault> {
         let rule = self.faults.iter_mut().find(|rule| {
             (rule.method.is_empty() || rule.method == method)

@@ -1,8 +1,8 @@
-//! The platform for tests: a real HTTP server in the process, with faults to switch on. Beside
-//! it the services that the compute clients speak to, each with its client's feature.
+//! A mock platform for tests: a real HTTP server in the process, with fault injection. With the
+//! feature of a compute client also the mock of its service.
 
 mod faults;
-mod given;
+mod fixtures;
 mod page;
 mod platform;
 mod routes;

@@ -1,4 +1,4 @@
-//! The platform's page for a new deployment: which satellites can be chosen there.
+//! The platform's page for a new deployment: which satellites a user can choose there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::MockPlatform;
-use super::state::World;
+use super::state::PlatformState;
 use satellite_core::wake::{Clock, SystemClock};
 
-/// A satellite that has sent no request for longer than this is in error.
-const SILENCE: Duration = Duration::from_secs(20 * 60);
+/// A satellite that has sent no request for longer than this has the status `error`.
+const OFFLINE_AFTER: Duration = Duration::from_secs(20 * 60);
 
 impl MockPlatform {
-    /// Whether a user can choose the satellite on the platform's page, for a model of this
-    /// variant and without tags: `pipeline` or `pyfunc` today. [`not_choosable`] tells why not.
+    /// Whether a user can choose the satellite on the platform's page for a model with this
+    /// variant and without tags. Variants are currently `pipeline` and `pyfunc`.
+    /// [`not_choosable`] returns the reason if not.
     ///
     /// ```
     /// use satellite_sdk::{DeployCapability, testing::MockPlatform};
@@ -37,8 +38,8 @@ impl MockPlatform {
         self.not_choosable(variant, &[]).is_none()
     }
 
-    /// Why a user cannot choose the satellite for a model of this variant and with these
-    /// producer tags; `None` where it can be chosen.
+    /// Why a user cannot choose the satellite for a model with this variant and these producer
+    /// tags; `None` if it can be chosen.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -46,13 +47,13 @@ impl MockPlatform {
     /// assert_eq!(why.as_deref(), Some("inactive: the satellite never registered"));
     /// ```
     pub fn not_choosable(&self, variant: &str, producer_tags: &[&str]) -> Option<String> {
-        let world = self.world();
-        match world.satellite_status() {
+        let state = self.state();
+        match state.satellite_status() {
             "active" => {}
             "inactive" => return Some("inactive: the satellite never registered".into()),
             status => return Some(format!("{status}: no request for more than 20 minutes")),
         }
-        let deploy = &world.satellite["capabilities"]["deploy"];
+        let deploy = &state.satellite["capabilities"]["deploy"];
         if deploy.as_object().is_none_or(|deploy| deploy.is_empty()) {
             return Some("not offered: the deploy capability is empty".into());
         }
@@ -72,8 +73,8 @@ impl MockPlatform {
         }
     }
 
-    /// The clock by which the platform notices that a satellite is silent, in place of the
-    /// system's.
+    /// Sets the clock with which the platform detects that a satellite sends no requests, instead
+    /// of the system's.
     ///
     /// ```
     /// # use satellite_sdk::testing::{ManualClock, MockPlatform};
@@ -83,22 +84,22 @@ impl MockPlatform {
     /// # let _ = worker;
     /// ```
     pub fn clock(&self, clock: impl Clock) {
-        let mut world = self.world();
-        world.last_request = world.last_request.map(|_| clock.now());
-        world.clock = Some(Arc::new(clock));
+        let mut state = self.state();
+        state.last_request = state.last_request.map(|_| clock.now());
+        state.clock = Some(Arc::new(clock));
     }
 }
 
-impl World {
-    /// Notes that the satellite has sent a request.
-    pub(super) fn hear(&mut self) {
+impl PlatformState {
+    /// Records that the satellite has sent a request.
+    pub(super) fn record_request(&mut self) {
         self.last_request = Some(self.clock_now());
         if !self.satellite.is_null() {
             self.satellite["last_seen_at"] = json!(self.now());
         }
     }
 
-    /// The satellite's record, with the status of this moment.
+    /// The satellite's record with its current status.
     pub(super) fn satellite(&self) -> Value {
         let mut satellite = self.satellite.clone();
         if !satellite.is_null() {
@@ -108,9 +109,9 @@ impl World {
     }
 
     fn satellite_status(&self) -> &'static str {
-        let silence = |last: Instant| self.clock_now().saturating_duration_since(last);
+        let elapsed = |last: Instant| self.clock_now().saturating_duration_since(last);
         match self.last_request {
-            Some(last) if !self.satellite.is_null() => match silence(last) > SILENCE {
+            Some(last) if !self.satellite.is_null() => match elapsed(last) > OFFLINE_AFTER {
                 true => "error",
                 false => "active",
             },

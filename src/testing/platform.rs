@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::faults::FaultRule;
 use super::service::listen;
-use super::state::{Shared, World};
+use super::state::{PlatformState, Shared};
 use satellite_serve::Server;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Seen;
 
-/// The platform on loopback, as far as a satellite can see it: every route, every status, and
-/// the real platform's surprises.
+/// A mock platform on loopback. It has all routes and statuses that a satellite uses, including
+/// the unexpected behaviour of the real platform.
 ///
-/// A clone is another handle on the same platform, which ends with its last handle. Being a tool
-/// for tests, it panics with a message where a program would return an error.
+/// A clone is another handle to the same platform, which stops with its last handle. As a tool
+/// for tests, it panics with a message instead of returning an error.
 ///
 /// ```
 /// use satellite_sdk::testing::{Fault, MockPlatform};
@@ -44,12 +44,12 @@ struct Inner {
 #[derive(Debug)]
 struct Listening {
     server: Option<Server>,
-    /// Connections to servers before this one.
+    /// Connections accepted before the last pause.
     earlier: u64,
 }
 
 impl MockPlatform {
-    /// Starts a platform on a port of the system's choice.
+    /// Starts a platform on a port that the system chooses.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -57,7 +57,7 @@ impl MockPlatform {
     /// assert!(platform.url().starts_with("http://127.0.0.1:"));
     /// ```
     pub fn start() -> MockPlatform {
-        let shared = Arc::new(World::new(new_token()).into_shared());
+        let shared = Arc::new(PlatformState::new(new_token()).into_shared());
         let server = listen(SocketAddr::from(([127, 0, 0, 1], 0)), &shared, 0)
             .unwrap_or_else(|error| panic!("the mock platform cannot listen: {error}"));
         let addr = server.addr();
@@ -74,7 +74,7 @@ impl MockPlatform {
         }
     }
 
-    /// Its address: `http://127.0.0.1:PORT`.
+    /// Its base URL: `http://127.0.0.1:PORT`.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -84,17 +84,17 @@ impl MockPlatform {
         format!("http://{}", self.inner.addr)
     }
 
-    /// The satellite's token, another one for each platform, to be searched for in logs.
+    /// The satellite's token. It is unique for each platform, so that tests can search logs for it.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// assert!(MockPlatform::start().token().starts_with("dfssat_"));
     /// ```
     pub fn token(&self) -> String {
-        self.world().token.clone()
+        self.state().token.clone()
     }
 
-    /// A task's status. Panics when there is no such task.
+    /// A task's status. Panics if the task does not exist.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -109,7 +109,7 @@ impl MockPlatform {
             .to_owned()
     }
 
-    /// A task's result, `{}` at first. Panics when there is no such task.
+    /// A task's result, initially `{}`. Panics if the task does not exist.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -128,7 +128,7 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().task("t1").is_none());
     /// ```
     pub fn task(&self, task_id: &str) -> Option<Value> {
-        self.world().task(task_id).map(|task| task.document.clone())
+        self.state().task(task_id).map(|task| task.document.clone())
     }
 
     /// A deployment, unless it was deleted.
@@ -138,17 +138,17 @@ impl MockPlatform {
     /// assert!(MockPlatform::start().deployment("d1").is_none());
     /// ```
     pub fn deployment(&self, deployment_id: &str) -> Option<Value> {
-        self.world().deployment(deployment_id).cloned()
+        self.state().deployment(deployment_id).cloned()
     }
 
-    /// The satellite as it registered itself; null before.
+    /// The record of the registered satellite; null before the registration.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// assert!(MockPlatform::start().satellite().is_null());
     /// ```
     pub fn satellite(&self) -> Value {
-        self.world().satellite()
+        self.state().satellite()
     }
 
     /// Every status that was set on a task, in order.
@@ -164,8 +164,8 @@ impl MockPlatform {
             .collect()
     }
 
-    /// The result that came with each status of [`history`](MockPlatform::history), null for
-    /// none.
+    /// The result reported with each status of [`history`](MockPlatform::history); null if there
+    /// was none.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -178,27 +178,27 @@ impl MockPlatform {
             .collect()
     }
 
-    /// Every request so far, in the order of arrival.
+    /// All recorded requests, in the order of arrival.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// assert!(MockPlatform::start().requests().is_empty());
     /// ```
     pub fn requests(&self) -> Vec<Seen> {
-        self.world().seen()
+        self.state().seen()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the recorded requests.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().clear_requests();
     /// ```
     pub fn clear_requests(&self) {
-        self.world().forget_seen();
+        self.state().clear_seen();
     }
 
-    /// How many connections were opened so far.
+    /// The number of connections opened so far.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -209,40 +209,40 @@ impl MockPlatform {
         listening.earlier + listening.server.as_ref().map_or(0, Server::connections)
     }
 
-    /// Whether a task that is no longer pending can be marked running: answered 409 under the
-    /// guard, and 200 without it, as on the real platform.
+    /// Whether a claim of a task that is no longer pending is rejected with 409. Without the guard
+    /// the response is 200, as on the real platform.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().claim_guard(true);
     /// ```
     pub fn claim_guard(&self, on: bool) {
-        self.world().claim_guard = on;
+        self.state().claim_guard = on;
     }
 
-    /// Takes the satellite off the platform: its token is answered 401 from now on.
+    /// Removes the satellite from the platform: requests with its token get a 401 from now on.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().unpair();
     /// ```
     pub fn unpair(&self) {
-        let mut world = self.world();
-        world.is_token_refused = true;
-        world.satellite = Value::Null;
+        let mut state = self.state();
+        state.is_token_refused = true;
+        state.satellite = Value::Null;
     }
 
-    /// Takes the token back: it is answered 401 from now on.
+    /// Revokes the token: requests with it get a 401 from now on.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().revoke();
     /// ```
     pub fn revoke(&self) {
-        self.world().is_token_refused = true;
+        self.state().is_token_refused = true;
     }
 
-    /// Fails the next request, or those that the answer is told to.
+    /// Injects a fault into the next request, or into those selected on the returned rule.
     ///
     /// ```
     /// # use satellite_sdk::testing::{Fault, MockPlatform};
@@ -252,17 +252,17 @@ impl MockPlatform {
         FaultRule::new(self.inner.shared.clone(), fault)
     }
 
-    /// Takes back all faults.
+    /// Removes all faults.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().clear_faults();
     /// ```
     pub fn clear_faults(&self) {
-        self.world().faults.clear();
+        self.state().faults.clear();
     }
 
-    /// Goes away, as if its host were down: open connections are cut, new ones refused.
+    /// Simulates an outage of its host: open connections are closed, new ones refused.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -274,7 +274,7 @@ impl MockPlatform {
         self.inner.stop();
     }
 
-    /// Comes back under the same address, with all it knew.
+    /// Ends the outage: it listens again on the same address, with all its data.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -285,22 +285,21 @@ impl MockPlatform {
         if listening.server.is_some() {
             return;
         }
-        self.world().is_away = false;
+        self.state().is_paused = false;
         let begun = Instant::now();
         loop {
             match listen(self.inner.addr, &self.inner.shared, listening.earlier) {
                 Ok(server) => return listening.server = Some(server),
-                // Somebody else may hold the port for a moment.
+                // Another process may use the port for a moment.
                 Err(_) if begun.elapsed() < Duration::from_secs(5) => {
                     thread::sleep(Duration::from_millis(10));
                 }
-                Err(error) => panic!("the mock platform cannot come back: {error}"),
+                Err(error) => panic!("the mock platform cannot listen again: {error}"),
             }
         }
     }
 
-    /// Waits until a task has, or has had, this status; false when that takes longer than
-    /// `limit`.
+    /// Waits until a task has, or has had, this status; false if that takes longer than `limit`.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -311,8 +310,8 @@ impl MockPlatform {
     /// assert!(!platform.wait_for("t1", "done", Duration::from_millis(10)));
     /// ```
     pub fn wait_for(&self, task_id: &str, status: &str, limit: Duration) -> bool {
-        self.inner.shared.wait_until(limit, |world| {
-            world.task(task_id).is_some_and(|task| {
+        self.inner.shared.wait_until(limit, |state| {
+            state.task(task_id).is_some_and(|task| {
                 task.status() == status || task.reports.iter().any(|(set, _)| set == status)
             })
         })
@@ -328,14 +327,14 @@ impl MockPlatform {
     }
 
     fn reports(&self, task_id: &str) -> Vec<(String, Value)> {
-        self.world()
+        self.state()
             .task(task_id)
             .map(|task| task.reports.clone())
             .unwrap_or_default()
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.inner.shared.world()
+    pub(super) fn state(&self) -> MutexGuard<'_, PlatformState> {
+        self.inner.shared.state()
     }
 }
 
@@ -348,7 +347,7 @@ impl Inner {
 
     fn stop(&self) {
         let mut listening = self.listening();
-        self.shared.world().is_away = true;
+        self.shared.state().is_paused = true;
         self.shared.notify();
         if let Some(server) = listening.server.take() {
             listening.earlier += server.connections();

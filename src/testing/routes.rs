@@ -1,8 +1,8 @@
-//! The platform's routes, surprises included.
+//! The platform's routes, including its unexpected behaviour.
 
 use serde_json::{Map, Value, json};
 
-use super::state::{World, replace};
+use super::state::{PlatformState, replace};
 use super::validation::{
     DEPLOYMENT_STATUSES, TASK_STATUSES, detail, holds_nul, http_url, internal, invalid, object,
     one_of, optional, required, unknown,
@@ -11,7 +11,7 @@ use satellite_serve::Response;
 
 const PREFIX: &str = "/satellites/v1/";
 
-/// What a request says.
+/// A received request.
 pub(super) struct Call<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -36,11 +36,11 @@ enum Route<'a> {
     DownloadUrl(&'a str),
 }
 
-/// The document, or the error that is answered instead.
+/// The document, or an error response.
 type Answer = Result<Value, Response>;
 
-/// Does what is asked, and answers.
-pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Response {
+/// Handles a request.
+pub(super) fn answer(state: &mut PlatformState, call: &Call<'_>) -> Response {
     if let Some(path) = call
         .path
         .strip_suffix('/')
@@ -56,7 +56,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Response {
         Ok(route) => route,
         Err(response) => return response,
     };
-    match world.serve(&route, call) {
+    match state.serve(&route, call) {
         Ok(_) if matches!(route, Route::DeleteDeployment(_)) => Response::new(204),
         Ok(document) => Response::json(200, document.to_string()),
         Err(response) => response,
@@ -94,13 +94,13 @@ impl<'a> Route<'a> {
     }
 }
 
-impl World {
+impl PlatformState {
     fn serve(&mut self, route: &Route<'_>, call: &Call<'_>) -> Answer {
         if let (Route::Pair, None) = (route, call.bearer) {
             return self.exchange_code(call.body);
         }
         self.authorize(call.bearer)?;
-        self.hear();
+        self.record_request();
         match *route {
             Route::Pair => self.register(call.body),
             Route::Tasks => self.list_tasks(call.query),
@@ -114,7 +114,7 @@ impl World {
             Route::DeleteDeployment(id) => self.delete_deployment(id),
             Route::DeploymentStatus(id) => self.set_deployment_status(id, call.body),
             Route::InferenceAccess => self.check_inference_access(call.body),
-            // `?deployment_id=` is ignored: the whole orbit's secrets are answered.
+            // `?deployment_id=` is ignored: the response has the secrets of the whole orbit.
             Route::Secrets => Ok(json!(self.secrets)),
             Route::Secret(id) => {
                 let secret = self
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// What the real platform does not have: a code for a token.
+    /// Exchanges a pairing code for the token, which the real platform does not support.
     fn exchange_code(&self, body: &[u8]) -> Answer {
         let fields = object(body).unwrap_or_default();
         match fields.get("code").and_then(Value::as_str) {
@@ -223,11 +223,11 @@ impl World {
         Ok(task.document.clone())
     }
 
-    /// Replaces the whole record: what is left out becomes null.
+    /// Replaces the whole record: missing fields become null.
     fn replace_deployment(&mut self, id: &str, body: &[u8]) -> Answer {
         let given = object(body)?;
         let mut fields = Map::new();
-        for (name, kind, is_fit) in [
+        for (name, kind, is_valid) in [
             (
                 "inference_url",
                 "string",
@@ -237,7 +237,7 @@ impl World {
             ("error_message", "dict", Value::is_object),
             ("tags", "list", Value::is_array),
         ] {
-            fields.insert(name.into(), optional(&given, name, kind, is_fit)?);
+            fields.insert(name.into(), optional(&given, name, kind, is_valid)?);
         }
         let status = given.get("status").filter(|status| !status.is_null());
         if let Some(status) = status {

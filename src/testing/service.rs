@@ -1,4 +1,4 @@
-//! From a request to its answer, faults in between.
+//! Handles requests of the mock platform and injects faults.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use satellite_serve::testing::Fault;
 use satellite_serve::testing::Seen;
 use satellite_serve::{Limits, Request, Response, Server};
 
-/// Serves the platform on `addr`; connections are numbered on from `earlier`.
+/// Serves the platform on `addr`; connection numbers continue after `earlier`.
 pub(super) fn listen(addr: SocketAddr, shared: &Arc<Shared>, earlier: u64) -> io::Result<Server> {
     let limits = Limits {
         connections: 256,
@@ -33,7 +33,7 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         authorization.is_some(),
     );
 
-    let fault = shared.world().take_fault(method, target);
+    let fault = shared.state().take_fault(method, target);
     if fault != Some(Fault::Reset) {
         match request.read_body() {
             Ok(body) => seen.body = body,
@@ -41,17 +41,17 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         }
     }
     let body = seen.body.clone();
-    let number = shared.world().saw(seen);
+    let number = shared.state().record(seen);
     if let Some(Fault::Stall(time)) = fault {
-        shared.wait_until(time, |world| world.is_away);
+        shared.wait_until(time, |state| state.is_paused);
     }
-    let mut world = shared.world();
-    if world.is_away {
+    let mut state = shared.state();
+    if state.is_paused {
         return Response::raw("");
     }
     if let Some(response) = fault.as_ref().and_then(Fault::answer) {
         let is_answered = !matches!(fault, Some(Fault::Reset | Fault::Drop));
-        world.answered(number, if is_answered { response.status() } else { 0 });
+        state.answered(number, if is_answered { response.status() } else { 0 });
         return response;
     }
     let call = Call {
@@ -61,16 +61,16 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         bearer: authorization.and_then(|value| value.strip_prefix("Bearer ")),
         body: &body,
     };
-    let response = routes::answer(&mut world, &call);
+    let response = routes::answer(&mut state, &call);
     shared.notify();
     if fault == Some(Fault::DoneButNoAnswer) {
         return Response::raw("");
     }
     if let Some(Fault::SlowAnswer(time)) = fault {
-        drop(world);
-        shared.wait_until(time, |world| world.is_away);
-        world = shared.world();
+        drop(state);
+        shared.wait_until(time, |state| state.is_paused);
+        state = shared.state();
     }
-    world.answered(number, response.status());
+    state.answered(number, response.status());
     response
 }

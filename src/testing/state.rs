@@ -1,4 +1,4 @@
-//! What the platform knows: tasks, deployments, secrets, artifacts, keys.
+//! The data of the mock platform: tasks, deployments, secrets, artifacts, keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,16 +18,16 @@ const SATELLITE: &str = "0198f000-0000-7000-8000-00000000000a";
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    world: Mutex<World>,
+    state: Mutex<PlatformState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct PlatformState {
     pub(super) token: String,
     pub(super) is_token_refused: bool,
-    /// Nobody is served: paused, or about to be dropped.
-    pub(super) is_away: bool,
+    /// No requests are served: the platform is paused or being dropped.
+    pub(super) is_paused: bool,
     pub(super) claim_guard: bool,
     pub(super) satellite: Value,
     pub(super) clock: Option<Arc<dyn Clock>>,
@@ -42,55 +42,60 @@ pub(super) struct World {
     pub(super) pairing_codes: BTreeSet<String>,
     pub(super) faults: Vec<Rule>,
     seen: Vec<Seen>,
-    forgotten: usize,
+    /// The number of cleared requests.
+    cleared: usize,
     ticks: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) document: Value,
-    /// Each status that was set, with the result that came along.
+    /// Each reported status with its result.
     pub(super) reports: Vec<(String, Value)>,
 }
 
 impl Shared {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> MutexGuard<'_, PlatformState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn notify(&self) {
         self.changed.notify_all();
     }
 
-    /// Waits until `reached`, at most `limit`; tells whether it was.
-    pub(super) fn wait_until(&self, limit: Duration, reached: impl Fn(&World) -> bool) -> bool {
+    /// Waits until `reached` is true, at most `limit`; returns whether it is.
+    pub(super) fn wait_until(
+        &self,
+        limit: Duration,
+        reached: impl Fn(&PlatformState) -> bool,
+    ) -> bool {
         let waited = self
             .changed
-            .wait_timeout_while(self.world(), limit, |world| !reached(world));
+            .wait_timeout_while(self.state(), limit, |state| !reached(state));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
-impl World {
-    pub(super) fn new(token: String) -> World {
-        // The first ids belong to the satellite and its orbit.
-        World {
+impl PlatformState {
+    pub(super) fn new(token: String) -> PlatformState {
+        // The first ids are used for the satellite and its orbit.
+        PlatformState {
             token,
             ticks: 16,
-            ..World::default()
+            ..PlatformState::default()
         }
     }
 
     pub(super) fn into_shared(self) -> Shared {
         Shared {
-            world: Mutex::new(self),
+            state: Mutex::new(self),
             changed: Condvar::new(),
         }
     }
 
     pub(super) fn add_task(&mut self, given: impl Serialize) -> String {
         let (id, now) = (self.new_id(), self.now());
-        let document = filled(
+        let document = with_defaults(
             given,
             json!({
                 "id": id, "satellite_id": SATELLITE, "orbit_id": ORBIT, "type": "deploy",
@@ -111,7 +116,7 @@ impl World {
     pub(super) fn add_deployment(&mut self, given: impl Serialize) -> String {
         let (id, now) = (self.new_id(), self.now());
         let (artifact, collection) = (self.new_id(), self.new_id());
-        let document = filled(
+        let document = with_defaults(
             given,
             json!({
                 "id": id, "name": "a deployment", "status": "pending", "orbit_id": ORBIT,
@@ -178,15 +183,15 @@ impl World {
             .find(|deployment| id_of(deployment) == id)
     }
 
-    /// Notes a request; gives the number to complete it with.
-    pub(super) fn saw(&mut self, seen: Seen) -> usize {
+    /// Records a request; returns its number for [`answered`](Self::answered).
+    pub(super) fn record(&mut self, seen: Seen) -> usize {
         self.seen.push(seen);
-        self.forgotten + self.seen.len() - 1
+        self.cleared + self.seen.len() - 1
     }
 
     pub(super) fn answered(&mut self, number: usize, status: u16) {
         let seen = number
-            .checked_sub(self.forgotten)
+            .checked_sub(self.cleared)
             .and_then(|at| self.seen.get_mut(at));
         if let Some(seen) = seen {
             seen.status = status;
@@ -197,12 +202,12 @@ impl World {
         self.seen.clone()
     }
 
-    pub(super) fn forget_seen(&mut self) {
-        self.forgotten += self.seen.len();
+    pub(super) fn clear_seen(&mut self) {
+        self.cleared += self.seen.len();
         self.seen.clear();
     }
 
-    /// A time that is later than all before it.
+    /// A timestamp later than all previous ones.
     pub(super) fn now(&mut self) -> String {
         self.ticks += 1;
         let (seconds, micros) = (self.ticks / 1_000_000 % 60, self.ticks % 1_000_000);
@@ -235,8 +240,8 @@ impl Task {
     }
 }
 
-/// What was given, and the rest from `defaults`.
-fn filled(given: impl Serialize, mut defaults: Value) -> Value {
+/// The given fields, with `defaults` for the missing ones.
+fn with_defaults(given: impl Serialize, mut defaults: Value) -> Value {
     let given = serde_json::to_value(given).expect("a test's own value must be JSON");
     let Value::Object(given) = given else {
         panic!("expected a JSON object, got {given}")

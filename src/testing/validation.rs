@@ -1,4 +1,4 @@
-//! How the platform words what it refuses.
+//! The error responses of the platform.
 
 use serde_json::{Map, Value, json};
 
@@ -23,13 +23,13 @@ pub(super) fn internal() -> Response {
     Response::text(500, "Internal Server Error")
 }
 
-/// 422 with the list of what is wrong.
+/// A 422 with the list of validation errors.
 pub(super) fn invalid(kind: &str, place: Value, message: &str, input: &Value) -> Response {
     let error = json!({ "type": kind, "loc": place, "msg": message, "input": input });
     Response::json(422, json!({ "detail": [error] }).to_string())
 }
 
-/// A request's JSON object.
+/// Parses a request body as a JSON object.
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Response> {
     if body.is_empty() {
         return Err(invalid(
@@ -47,7 +47,7 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Response> {
             "Input should be a valid dictionary or object to extract fields from",
             &other,
         )),
-        // The real platform reads it, and then fails to store it.
+        // The real platform parses it and then fails to store it.
         Err(error) if error.to_string().contains("recursion limit") => Err(internal()),
         Err(error) => {
             let place = json!(["body", error.column()]);
@@ -71,15 +71,15 @@ pub(super) fn required<'a>(
         .ok_or_else(|| invalid("missing", json!(["body", name]), "Field required", &input()))
 }
 
-/// A field that must be, null aside, of the form that `is_fit` asks for.
+/// An optional field; unless it is null, it must satisfy `is_valid`.
 pub(super) fn optional(
     fields: &Map<String, Value>,
     name: &str,
     kind: &str,
-    is_fit: impl Fn(&Value) -> bool,
+    is_valid: impl Fn(&Value) -> bool,
 ) -> Result<Value, Response> {
     let value = fields.get(name).cloned().unwrap_or_default();
-    if value.is_null() || is_fit(&value) {
+    if value.is_null() || is_valid(&value) {
         return Ok(value);
     }
     let message = format!("Input should be a valid {kind}");
@@ -128,7 +128,7 @@ pub(super) fn http_url(value: &Value) -> Result<(), Response> {
     Err(invalid("url_parsing", place, message, value))
 }
 
-/// For an id that nothing has: 422 when it is no uuid, and else 404.
+/// The response for an unknown id: 422 if it is not a uuid, otherwise 404.
 pub(super) fn unknown(id: &str, name: &str, what: &str) -> Response {
     if is_uuid(id) {
         return detail(404, &format!("{what} not found"));
@@ -143,7 +143,7 @@ fn is_uuid(id: &str) -> bool {
         && groups.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The database takes no NUL characters.
+/// Whether a value contains NUL characters, which the database rejects.
 pub(super) fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),

@@ -1,4 +1,4 @@
-//! The short way from a mock platform to a worker on it.
+//! Creates a worker or a client for a mock platform.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::luml::{PlatformClient, Task, TaskStatus};
 use crate::worker::Builder;
 
 impl MockPlatform {
-    /// A worker for this platform: its address and token, a short interval, no
-    /// health port, signals left alone.
+    /// A worker for this platform: with its address and token, a short poll interval,
+    /// no health port, and no signal handlers.
     ///
     /// ```
     /// use satellite_sdk::testing::{MockPlatform, mock_task};
@@ -42,11 +42,11 @@ impl MockPlatform {
     pub fn client(&self) -> PlatformClient {
         self.worker()
             .platform()
-            .expect("the mock platform's own address and token are good settings")
+            .expect("the mock platform's own address and token are valid settings")
     }
 }
 
-/// A task that waits, for [`MockPlatform::add_task`] or for a handler itself.
+/// A pending task, for [`MockPlatform::add_task`] or to call a handler directly.
 ///
 /// ```
 /// let task = satellite_sdk::testing::mock_task("t-1", "deploy", serde_json::json!({}));

@@ -1,8 +1,8 @@
-//! What a closure that is called repeatedly may return.
+//! The return types allowed for a closure that is called repeatedly.
 
 use crate::failure::Failure;
 
-/// What a closure that is called again and again may return: nothing, or a
+/// The return type of a closure that is called repeatedly: nothing, or a
 /// `Result<(), E>`.
 #[diagnostic::on_unimplemented(
     message = "this closure returns nothing or a `Result<(), E>`, not `{Self}`",

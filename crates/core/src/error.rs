@@ -1,4 +1,4 @@
-//! The one error of this crate.
+//! The error type of this crate.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::http::{Class, Fault, Op, Outcome, Problem, Verdict};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whatever went wrong: opaque, with questions to ask it.
+/// An opaque error with predicates that classify it.
 ///
-/// Its message names what was asked, of whom, and what came back. It never
-/// holds a token.
+/// Its message names the request, the server and the response. It never
+/// contains a token.
 ///
 /// ```
 /// use satellite_core::Variables;
@@ -25,9 +25,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error(Box<Inner>);
 
 struct Inner {
-    /// `GET /path at http://host`, where a request was made.
+    /// `GET /path at http://host`, if a request was made.
     asked: Option<String>,
-    /// What the call does at the other end: whether it may be sent again.
+    /// The effect of the call on the server: decides whether it may be retried.
     op: Op,
     kind: Kind,
 }
@@ -61,8 +61,8 @@ impl Error {
         Self::of(Kind::Other(message.to_string()))
     }
 
-    /// An error that only one product knows. Its text is the message, and
-    /// [`source_as`](Self::source_as) finds it again.
+    /// Wraps an error of another type. Its text is the message, and
+    /// [`source_as`](Self::source_as) returns the wrapped error.
     ///
     /// ```
     /// use satellite_core::Error;
@@ -74,43 +74,43 @@ impl Error {
         Self::of(Kind::Source(Box::new(source)))
     }
 
-    /// The settings are wrong: exit code 78. The message names each of them.
+    /// Settings are invalid: exit code 78. The message names each of them.
     pub fn is_settings(&self) -> bool {
         matches!(self.0.kind, Kind::Settings(_))
     }
 
-    /// The token was refused (401): exit code 77.
+    /// The server rejected the token (401): exit code 77.
     pub fn is_unauthorized(&self) -> bool {
         self.class() == Some(Class::Unauthorized)
     }
 
-    /// The token is known but not allowed to do this (403).
+    /// The token is valid but not allowed to do this (403).
     pub fn is_forbidden(&self) -> bool {
         self.class() == Some(Class::Forbidden)
     }
 
-    /// The thing asked for does not exist (404 from a route that does).
+    /// The requested object does not exist (404 from an existing route).
     pub fn is_not_found(&self) -> bool {
         self.class() == Some(Class::NotFound)
     }
 
-    /// The state of the thing does not allow this (409).
+    /// The state of the object does not allow this (409).
     pub fn is_conflict(&self) -> bool {
         self.class() == Some(Class::Conflict)
     }
 
-    /// The request was understood and refused as unfit (400 or 422).
+    /// The server rejected the request as invalid (400 or 422).
     pub fn is_invalid(&self) -> bool {
         self.class() == Some(Class::Invalid)
     }
 
-    /// Too many requests (429); [`retry_after`](Self::retry_after) may say when to come again.
+    /// Too many requests (429); [`retry_after`](Self::retry_after) may say when to retry.
     pub fn is_rate_limited(&self) -> bool {
         self.class() == Some(Class::RateLimited)
     }
 
-    /// The server does not know this route, being an older or a newer one, or
-    /// neither it nor this client offers such a thing.
+    /// The server does not have this route, because it is older or newer, or
+    /// the client does not support the operation.
     pub fn is_unsupported(&self) -> bool {
         if let Kind::Unsupported(_) = self.0.kind {
             return true;
@@ -118,32 +118,33 @@ impl Error {
         self.class() == Some(Class::Unsupported)
     }
 
-    /// Server and client are of versions that do not understand each other.
+    /// The versions of server and client are incompatible.
     pub fn is_version_mismatch(&self) -> bool {
         self.class() == Some(Class::VersionMismatch)
     }
 
-    /// A time limit passed before the answer was there.
+    /// A time limit expired before the response was complete.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Fault(fault, _) if fault.is_timeout())
     }
 
-    /// No connection came about, so nothing was done.
+    /// No connection could be opened, so the request had no effect.
     pub fn is_connect(&self) -> bool {
         matches!(&self.0.kind, Kind::Fault(fault, _) if fault.never_opened())
     }
 
-    /// What was asked for cannot be had at the moment: the cloud or the host has
-    /// no machine, GPU or quota left. Another region, or a later time, may do.
+    /// The requested resources are not available at the moment: the cloud or the
+    /// host has no machine, GPU or quota left. Another region or a later attempt
+    /// may succeed.
     #[doc(alias = "ResourcesUnavailableError")]
     #[doc(alias = "insufficient capacity")]
     pub fn is_out_of_capacity(&self) -> bool {
         self.class() == Some(Class::NoCapacity)
     }
 
-    /// The request may or may not have been carried out: it left, and no
-    /// complete answer came back, or, where sending it again would do it twice,
-    /// an answer that does not say that nothing was done, such as a gateway's
+    /// The request may or may not have been carried out: it was sent, and no
+    /// complete response arrived. For a request that is not idempotent this also
+    /// covers a response that does not rule out an effect, such as a gateway's
     /// 502, 503 or 504.
     pub fn is_outcome_unknown(&self) -> bool {
         match &self.0.kind {
@@ -152,9 +153,9 @@ impl Error {
         }
     }
 
-    /// The same request may be sent again and succeed: a fault on the way, an
-    /// overloaded or failing server. Never true where it may have been carried
-    /// out and would then be carried out twice: see
+    /// The same request may succeed when retried: a network fault, an overloaded
+    /// or failing server. Never true if a retry could carry the request out a
+    /// second time: see
     /// [`is_outcome_unknown`](Self::is_outcome_unknown).
     pub fn is_retryable(&self) -> bool {
         self.verdict() == Verdict::Retry
@@ -171,8 +172,9 @@ impl Error {
         outcome.verdict(self.0.op)
     }
 
-    /// The worker is stopping, or the call was cancelled, and was given up for
-    /// that. With [`is_outcome_unknown`](Self::is_outcome_unknown) it had left by then.
+    /// The call was aborted because the worker is stopping or the call was
+    /// cancelled. If [`is_outcome_unknown`](Self::is_outcome_unknown) is also
+    /// true, the request had already been sent.
     pub fn is_stopped(&self) -> bool {
         matches!(
             self.0.kind,
@@ -180,8 +182,7 @@ impl Error {
         )
     }
 
-    /// The error that this one was made from by [`with_source`](Self::with_source), if it is of
-    /// this type.
+    /// The error wrapped by [`with_source`](Self::with_source), if it has this type.
     pub fn source_as<T: std::error::Error + 'static>(&self) -> Option<&T> {
         match &self.0.kind {
             Kind::Source(source) => source.downcast_ref(),
@@ -189,8 +190,8 @@ impl Error {
         }
     }
 
-    /// The HTTP status of a refusal, if one came back. Work that the server
-    /// accepted and that failed there has none.
+    /// The HTTP status of an error response, if there was one. Work that the
+    /// server accepted and that failed later has none.
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
             Kind::Status { status, .. } => Some(status),
@@ -198,18 +199,18 @@ impl Error {
         }
     }
 
-    /// The server's own name for what went wrong, where it has one: `ClusterDoesNotExist`.
+    /// The server's own name for the problem, if it has one: `ClusterDoesNotExist`.
     pub fn server_type(&self) -> Option<&str> {
         self.problem()?.kind.as_deref()
     }
 
-    /// What the server said, with its line breaks and its lists, up to 4000
+    /// The server's message with its line breaks and lists, up to 4000
     /// characters; without other control characters.
     pub fn server_message(&self) -> Option<&str> {
         Some(&self.problem()?.message)
     }
 
-    /// How long the server asked to be left alone (`Retry-After`).
+    /// How long the server asked the client to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             Kind::Status { retry_after, .. } => retry_after,
@@ -217,8 +218,8 @@ impl Error {
         }
     }
 
-    /// The platform understood the request and will not take it, now or later.
-    /// Anything else may be a box on the way speaking in its place.
+    /// The platform understood the request and rejects it permanently.
+    /// Any other error may come from a proxy in between.
     pub fn is_final(&self) -> bool {
         matches!(
             &self.0.kind,
@@ -226,7 +227,7 @@ impl Error {
         )
     }
 
-    /// The body is more than the platform takes, or somebody on the way to it (413).
+    /// The body exceeds the limit of the platform or of a proxy in between (413).
     pub fn is_too_large(&self) -> bool {
         if let Kind::TooLarge(_) = self.0.kind {
             return true;
@@ -234,7 +235,8 @@ impl Error {
         self.status() == Some(413)
     }
 
-    /// A 403 in the server's own words: not a box on the way that refuses.
+    /// The server rejected the token: a 401, or a 403 with a message in the
+    /// server's own format, which does not come from a proxy.
     pub fn is_refused_token(&self) -> bool {
         match &self.0.kind {
             Kind::Status { problem, .. } => match problem.class {
@@ -271,26 +273,26 @@ impl Error {
         Self::of(Kind::Settings(problems))
     }
 
-    /// An error for work given up because of a stop; `is_stopped()`.
+    /// An error for work aborted because of a stop; `is_stopped()`.
     pub fn stopped() -> Self {
         Self::of(Kind::Stopped)
     }
 
-    /// The server accepted the work, and it failed there.
-    #[allow(dead_code)] // not every server runs work after its answer
+    /// An error for work that the server accepted and that failed there.
+    #[allow(dead_code)] // not every server runs work after its response
     pub fn failed(asked: String, problem: Problem) -> Self {
         Self::of(Kind::Failed(problem)).asked(asked)
     }
 
-    /// What the failed call does at the other end; otherwise it is taken for
-    /// one that may be sent again.
+    /// Sets the effect of the failed call on the server. The default is a call
+    /// that may be retried.
     pub fn for_op(mut self, op: Op) -> Self {
         self.0.op = op;
         self
     }
 
-    /// Nothing was sent: no server offers it.
-    #[allow(dead_code)] // not every client has such a thing
+    /// An error for an operation that no server supports; nothing was sent.
+    #[allow(dead_code)] // not every client has such operations
     pub fn unsupported(text: impl fmt::Display) -> Self {
         Self::of(Kind::Unsupported(text.to_string()))
     }
@@ -320,7 +322,7 @@ impl Error {
         .asked(asked)
     }
 
-    /// The server answered well, but not what was agreed on.
+    /// An error for a successful response whose content is not as specified.
     pub fn answer(asked: String, text: impl fmt::Display) -> Self {
         Self::of(Kind::Answer(text.to_string())).asked(asked)
     }
@@ -356,27 +358,27 @@ impl fmt::Display for Error {
                 status, problem, ..
             } => {
                 write!(f, "answered {status}")?;
-                tell(f, problem)?;
+                write_problem(f, problem)?;
                 if self.is_unsupported() && !problem.is_own {
-                    f.write_str(" (this server does not offer the route)")?;
+                    f.write_str(" (this server does not support the route)")?;
                 }
                 Ok(())
             }
             Kind::Failed(problem) => {
                 f.write_str("failed")?;
-                tell(f, problem)
+                write_problem(f, problem)
             }
             Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
             Kind::Unsupported(text) => f.write_str(text),
             Kind::TooLarge(text) => f.write_str(text),
             Kind::Source(source) => write!(f, "{source}"),
-            Kind::Stopped => f.write_str("given up, as it was asked to stop"),
+            Kind::Stopped => f.write_str("aborted by a stop request"),
         }
     }
 }
 
-/// The server's name for a problem and its message, in one line.
-fn tell(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+/// Writes the server's name for a problem and its message on one line.
+fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
     if let Some(kind) = &problem.kind {
         write!(f, " {kind}")?;
     }

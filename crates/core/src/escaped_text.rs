@@ -1,13 +1,13 @@
-//! Text of others in a log line.
+//! Escapes untrusted text for log lines.
 
 use std::fmt;
 
-/// Shows text as one line that neither a terminal nor journald obeys.
+/// Displays text as one line that neither a terminal nor journald interprets.
 ///
-/// Escaped are control characters (line breaks, ESC, the C1 range), Unicode's line
-/// and paragraph separators, the characters that reorder text, and a `<` at the
-/// beginning that journald would read as a priority: `\n`, `\u{1b}`, `\u{2028}`.
-/// Everything else stays, backslashes too, so that ordinary text is not changed.
+/// It escapes control characters (line breaks, ESC, the C1 range), Unicode's line
+/// and paragraph separators, the characters that reorder text, and a leading `<`
+/// that journald would read as a priority: `\n`, `\u{1b}`, `\u{2028}`.
+/// Everything else stays, including backslashes, so ordinary text is unchanged.
 pub struct Escaped<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Escaped<T> {
@@ -43,7 +43,7 @@ fn is_escaped(c: char) -> bool {
         )
 }
 
-/// `<N>`, as in `sd-daemon(3)`.
+/// A log priority `<N>`, as in `sd-daemon(3)`.
 fn begins_with_priority(text: &str) -> bool {
     text.strip_prefix('<')
         .and_then(|rest| rest.split_once('>'))
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_forges_a_line_or_commands_a_terminal_is_escaped() {
+    fn line_breaks_and_terminal_sequences_are_escaped() {
         assert_eq!(shown("a\r\nb\tc\0"), r"a\r\nb\tc\u{0}");
         assert_eq!(shown("\u{1b}[2J\u{7f}\u{9b}1m"), r"\u{1b}[2J\u{7f}\u{9b}1m");
         assert_eq!(
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_text_stays_as_it_is() {
+    fn ordinary_text_is_unchanged() {
         for text in [
             "",
             "Grüße, 世界 👩‍🚀",
@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_one_line(text in any::<String>()) {
+        fn any_text_becomes_one_line(text in any::<String>()) {
             let line = shown(&text);
             prop_assert!(!line.contains(is_escaped) && !begins_with_priority(&line));
             prop_assert_eq!(line.lines().count(), usize::from(!line.is_empty()));

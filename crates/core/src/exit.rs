@@ -1,17 +1,17 @@
-//! How a worker ends.
+//! The exit code of a worker.
 
 use std::process::{ExitCode, Termination};
 
 use crate::error::Error;
 use crate::escaped_text::Escaped;
 
-/// How a satellite ended, as its exit code says it; `main` may return it.
+/// The result of a satellite as a process exit code; `main` may return it.
 ///
 /// | exit code | meaning |
 /// |---|---|
-/// | 0 | stopped, because it was asked to |
-/// | 77 | the platform refused the token |
-/// | 78 | the settings are wrong |
+/// | 0 | stopped on request |
+/// | 77 | the platform rejected the token |
+/// | 78 | invalid settings |
 /// | 1 | anything else |
 ///
 /// ```no_run
@@ -22,7 +22,7 @@ use crate::escaped_text::Escaped;
 /// }
 /// ```
 #[derive(Debug)]
-#[must_use = "return it from main, or the exit code is lost"]
+#[must_use = "return it from main, otherwise the exit code is lost"]
 pub struct Exit(Result<(), Error>);
 
 impl Exit {
@@ -46,11 +46,11 @@ impl Exit {
 }
 
 impl<T> From<Result<T, Error>> for Exit {
-    /// Says on the log, or on stderr where nobody logs, why it ended badly.
+    /// Logs the error, or prints it to stderr if no logger is installed.
     fn from(end: Result<T, Error>) -> Self {
         if let Err(error) = &end {
             let text = error.to_string();
-            // Each wrong setting has a line of its own; no other error has several.
+            // Each invalid setting is on its own line; no other error has several lines.
             let end = if error.is_settings() { '\n' } else { '\0' };
             for line in text.split(end) {
                 match log::log_enabled!(log::Level::Error) {
@@ -64,7 +64,7 @@ impl<T> From<Result<T, Error>> for Exit {
 }
 
 impl From<Error> for Exit {
-    /// Logs the error, or prints it to stderr where no logger is installed.
+    /// Logs the error, or prints it to stderr if no logger is installed.
     fn from(error: Error) -> Self {
         Exit::from(Err::<(), _>(error))
     }

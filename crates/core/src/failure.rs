@@ -1,10 +1,10 @@
-//! Why a unit of work failed.
+//! The reason why a unit of work failed.
 
 use std::fmt;
 
-/// Why a task failed: a short reason and the whole story.
+/// Why a task failed: a short reason and the detailed error.
 ///
-/// Anything that can be displayed turns into one with `?`, its text being both.
+/// `?` converts any type that implements `Display`; its text becomes both.
 ///
 /// ```
 /// use satellite_core::Failure;
@@ -25,7 +25,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A `reason` of a few fixed words, and `error` for the particulars.
+    /// Creates a failure from a short fixed `reason` and a detailed `error`.
     pub fn new(reason: impl fmt::Display, error: impl fmt::Display) -> Self {
         Failure {
             reason: reason.to_string(),
@@ -38,7 +38,7 @@ impl Failure {
         &self.reason
     }
 
-    /// The particulars.
+    /// The detailed error.
     pub fn error(&self) -> &str {
         &self.error
     }

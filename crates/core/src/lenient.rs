@@ -1,9 +1,9 @@
-//! Reading what servers say: a word that is not known is kept, and a null is as
-//! good as nothing.
+//! Lenient parsing of server responses: unknown values are kept, and null is
+//! treated like an absent field.
 
 use serde::{Deserialize, Deserializer};
 
-/// An open set of words: those that are known as variants, any other as `Other`.
+/// Defines an open enum: known values are variants, any other is `Other`.
 #[macro_export]
 macro_rules! open_words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal $(| $alias:literal)*),+ $(,)? }) => {
@@ -12,12 +12,12 @@ macro_rules! open_words {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$vdoc])* $variant,)+
-            /// A word that this version does not know.
+            /// A value that this version does not know.
             Other(String),
         }
 
         impl $name {
-            /// The word that goes over the wire.
+            /// The value as sent over the wire.
             pub fn as_str(&self) -> &str {
                 match self {
                     $($name::$variant => $word,)+
@@ -67,7 +67,7 @@ macro_rules! open_words {
     };
 }
 
-/// A field that is null is as good as one that is not there.
+/// Deserializes null like an absent field.
 pub fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,6 +1,6 @@
-//! What satellite-sdk and its compute clients share: a blocking HTTP transport,
-//! the error type, secrets, a clock, cancellation, and settings from the
-//! environment.
+//! The common base of satellite-sdk and its compute clients: a blocking HTTP
+//! transport, the error type, secrets, a clock, cancellation, and settings from
+//! the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -31,7 +31,7 @@ pub use task_log::{TaskLog, TaskScope, current_task_id};
 pub use variables::{Variables, names_in_env};
 pub use wake::{Clock, SystemClock, Wait};
 
-/// The README's examples are tests as well.
+/// Runs the examples of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

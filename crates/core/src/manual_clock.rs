@@ -1,4 +1,4 @@
-//! Time that a test drives.
+//! A simulated clock for tests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::wake::{Clock, Wait};
 
-/// A clock that moves on by itself whenever somebody waits, and never makes
-/// anybody wait for real: an hour's outage is over in milliseconds. Clones
-/// share one time.
+/// A simulated clock. Each wait advances it and returns at once, so a test of an
+/// hour's outage takes milliseconds. Clones share one time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,17 +32,17 @@ struct State {
 }
 
 impl ManualClock {
-    /// The time since the clock was made.
+    /// The simulated time since the clock was created.
     pub fn elapsed(&self) -> Duration {
         self.state().elapsed
     }
 
-    /// Every wait so far, as long as it was asked for.
+    /// The requested duration of every wait so far.
     pub fn waits(&self) -> Vec<Duration> {
         self.state().waits.clone()
     }
 
-    /// Does something when this much time has passed, in the thread that waits.
+    /// Runs `event` once this much time has passed, in the waiting thread.
     pub fn at(&self, elapsed: Duration, event: impl FnOnce() + Send + 'static) {
         self.state().events.push((elapsed, Box::new(event)));
     }
@@ -77,7 +76,7 @@ impl Clock for ManualClock {
             .into_iter()
             .partition(|(at, _)| *at <= now);
         state.events = later;
-        drop(state); // events may look at the clock
+        drop(state); // events may read the clock
         let due: Vec<(Duration, Box<dyn FnOnce() + Send>)> = due;
         due.into_iter().for_each(|(_, event)| event());
     }

@@ -1,10 +1,10 @@
-//! Files for this user's eyes only, one writer at a time.
+//! Files that only this user can access, and file locks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// For a file that nobody else may read.
+/// Options to open a file with mode 0600.
 pub fn options() -> OpenOptions {
     #[cfg_attr(not(unix), expect(unused_mut))]
     let mut options = OpenOptions::new();
@@ -13,8 +13,8 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// Makes the folder, and those above it, where they are not there. The folders
-/// that hold new ones are synced, so that a new folder outlasts a power failure.
+/// Creates the folder and its missing parents with mode 0700. The parents of new
+/// folders are synced, so that a new folder survives a power failure.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
     create_folder_with(folder, sync_folder)
 }
@@ -37,7 +37,7 @@ fn create_folder_with(
     Ok(())
 }
 
-/// What was made, renamed or removed in the folder is on the disk.
+/// Syncs the folder: files created, renamed or removed in it are then on disk.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
@@ -46,11 +46,11 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Locks the file at `path`, made if need be, for as long as it stays open; the
-/// system takes the lock back when the process is gone, however it went.
+/// Locks the file at `path` for as long as it stays open, and creates it if
+/// necessary. The system releases the lock when the process ends for any reason.
 ///
 /// # Errors
-/// [`io::ErrorKind::WouldBlock`] when somebody else has it.
+/// [`io::ErrorKind::WouldBlock`] if another process holds the lock.
 #[cfg(not(windows))]
 pub fn lock(path: &Path) -> io::Result<File> {
     let mut options = options();
@@ -61,7 +61,8 @@ pub fn lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// An open file that shares nothing keeps everybody else out.
+/// Locks the file at `path` for as long as it stays open: with share mode 0 no
+/// other process can open it.
 #[cfg(windows)]
 pub fn lock(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parents_of_all_new_folders_are_synced_from_the_top_down() {
+    fn parents_of_new_folders_are_synced_from_the_top_down() {
         let top = std::env::temp_dir().join(format!("private-{}", std::process::id()));
         fs::create_dir(&top).unwrap();
         let mut synced = Vec::new();

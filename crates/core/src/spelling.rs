@@ -1,11 +1,11 @@
-//! "Did you mean …?" for names that no setting has.
+//! "Did you mean …?" suggestions for unknown setting names.
 
-/// The known name that is nearest to `name`, if it is near enough to be what was
-/// meant: few letters differ, or only whole words are missing.
+/// The known name most similar to `name`, if it is similar enough to be the intended
+/// one: few letters differ, or only whole words are missing.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().filter_map(|candidate| {
         let distance = distance(name, candidate);
-        // The prefix that all have in common says nothing.
+        // The common prefix does not distinguish names.
         let longest = without_prefix(name)
             .len()
             .max(without_prefix(candidate).len());
@@ -26,8 +26,8 @@ fn is_abbreviation(name: &str, candidate: &str) -> bool {
     name.contains('_') && name.split('_').all(|word| words.any(|w| w == word))
 }
 
-/// How many letters have to be inserted, removed, replaced, or swapped with their
-/// neighbour to make one of the other.
+/// The edit distance: how many letters have to be inserted, removed, replaced, or
+/// swapped with their neighbour to turn one name into the other.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut before_last = Vec::new();
@@ -63,7 +63,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_misspelt_name_is_near_to_the_one_that_was_meant() {
+    fn a_misspelt_name_matches_the_intended_one() {
         for (name, meant) in [
             ("LUML_SATELITE_TOKEN", "LUML_SATELLITE_TOKEN"),
             ("LUML_TOKEN", "LUML_SATELLITE_TOKEN"),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_another_tool_is_near_to_none() {
+    fn a_name_of_another_tool_matches_none() {
         for name in [
             "LUML_API_KEY",
             "LUML_MODEL_NAME",

@@ -1,9 +1,9 @@
-//! Log lines of a worker: the id of the task at hand in every line of its handler,
-//! and nothing in any line that could pass for another.
+//! Log lines of a worker: every line of a handler is prefixed with its task id, and
+//! every line is escaped so that it cannot forge another.
 //!
-//! This is the one place where lines are escaped. A logger sees the lines of the kit,
-//! of satellites, of handlers and of libraries alike, with whatever servers and tasks
-//! put into them; to escape each value where it is logged would miss some.
+//! This is the only place where lines are escaped. A logger sees the lines of the kit,
+//! of satellites, of handlers and of libraries, with untrusted text from servers and
+//! tasks; escaping each value where it is logged would miss some.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,8 +16,8 @@ thread_local! {
     static CURRENT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The id of the task whose handler runs on this thread: for loggers that
-/// print it in a field of their own.
+/// The id of the task whose handler runs on this thread, for loggers that print
+/// it in a separate field.
 ///
 /// ```
 /// assert_eq!(satellite_core::current_task_id(), None);
@@ -26,12 +26,12 @@ pub fn current_task_id() -> Option<String> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Any logger, with the id of the task at hand before each line of its handler,
-/// whoever wrote it, and with each line escaped.
+/// Wraps a logger: prefixes each line logged while a handler runs with its task id,
+/// and escapes each line.
 ///
-/// What a platform, a task or a container says may hold line breaks, terminal escapes
-/// or journald priorities, to forge a line or to command the terminal that shows it.
-/// They are escaped as in `\n` and `\u{1b}`, so that each record is one line.
+/// Text from a platform, a task or a container may contain line breaks, terminal escapes
+/// or journald priorities that forge a log line or control the terminal. They are escaped
+/// as `\n` and `\u{1b}`, so that each record is one line.
 ///
 /// ```
 /// use satellite_core::TaskLog;
@@ -49,13 +49,13 @@ impl<L: Log + 'static> TaskLog<L> {
         TaskLog(logger)
     }
 
-    /// Makes this the program's logger, unless it has one already.
+    /// Installs this as the program's logger, unless there is one already.
     pub fn install(self, level: LevelFilter) {
         self.try_install(level);
     }
 
-    /// Whether this is the program's logger now.
-    /// As [`install`](Self::install); false when the program has a logger already.
+    /// Like [`install`](Self::install), but returns false if the program has a logger
+    /// already.
     pub fn try_install(self, level: LevelFilter) -> bool {
         let is_first = log::set_boxed_logger(Box::new(self)).is_ok();
         if is_first {
@@ -71,9 +71,9 @@ impl<L: Log> Log for TaskLog<L> {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // A logger may run while the thread, and its locals, are being torn down.
+        // A logger may run while the thread and its thread-locals are being destroyed.
         let id = CURRENT.try_with(|c| c.borrow().clone()).ok().flatten();
-        let pass_on = |args: fmt::Arguments<'_>| {
+        let forward = |args: fmt::Arguments<'_>| {
             let mut line = Record::builder();
             line.metadata(record.metadata().clone())
                 .module_path(record.module_path())
@@ -88,9 +88,9 @@ impl<L: Log> Log for TaskLog<L> {
         match id {
             Some(id) => {
                 let tagged = Escaped(format_args!("[task {id}] {args}")).to_string();
-                pass_on(format_args!("{tagged}"));
+                forward(format_args!("{tagged}"));
             }
-            None => pass_on(format_args!("{}", Escaped(args))),
+            None => forward(format_args!("{}", Escaped(args))),
         }
     }
 
@@ -99,7 +99,7 @@ impl<L: Log> Log for TaskLog<L> {
     }
 }
 
-/// Until dropped, what this thread logs belongs to a task.
+/// Tags the log lines of this thread with a task id until dropped.
 #[derive(Debug)]
 pub struct TaskScope;
 

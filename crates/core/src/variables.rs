@@ -1,4 +1,4 @@
-//! Environment variables, one by one, with all that is wrong kept for one message.
+//! Reads settings from environment variables and reports all problems at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,14 +13,14 @@ use crate::error::{Error, Result};
 use crate::http::{Trust, is_loopback};
 use crate::spelling::nearest;
 
-/// Settings being read from environment variables, one by one; what is wrong is
-/// kept, so that all of it is named at once.
+/// Reads settings from environment variables and collects the problems, so that
+/// one error reports all of them.
 ///
-/// Whatever is asked for here is a setting. A variable that is set, begins with
-/// `LUML_` or `DORY_`, and is nearly called like a setting is taken for a misspelt
-/// one: the worker warns of it when it starts.
+/// Every name that is read is a known setting. A variable that is set, begins with
+/// `LUML_` or `DORY_`, and has a name similar to a known setting is treated as
+/// misspelt: the worker logs a warning at startup.
 ///
-/// For the settings that a satellite has beside the kit's own:
+/// A satellite can read its own settings in the same way:
 ///
 /// ```
 /// use satellite_core::Variables;
@@ -34,21 +34,21 @@ use crate::spelling::nearest;
 pub struct Variables {
     env: Environment,
     problems: Vec<String>,
-    /// The names of all variables that are set, where they can be listed.
+    /// The names of all variables that are set, if they can be listed.
     set: Vec<String>,
-    /// The names of the settings: each that was asked for.
+    /// The names of the known settings: each name that was read.
     known: RefCell<BTreeSet<String>>,
 }
 
-/// What the names of this project's variables begin with.
+/// The prefixes of this project's variables.
 const PREFIXES: [&str; 2] = ["LUML_", "DORY_"];
 
 /// Where the variables are looked up.
 type Environment = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 impl Variables {
-    /// Those of this process. One that is not UTF-8 has its odd parts replaced,
-    /// and is refused by whoever parses it.
+    /// Reads the environment of this process. Invalid UTF-8 in a value is replaced,
+    /// so that parsing the value reports a problem.
     pub fn from_env() -> Self {
         Self::from_lookup(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
@@ -56,7 +56,7 @@ impl Variables {
         .listed(names_in_env())
     }
 
-    /// Those that `env` finds.
+    /// Looks variables up with `env`.
     pub fn from_lookup(env: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
         Variables {
             env: Box::new(env),
@@ -66,8 +66,8 @@ impl Variables {
         }
     }
 
-    /// Fine, or an error that names all that is wrong, and the variables that may
-    /// be misspelt.
+    /// Returns an error if there are problems. It names all of them, and the
+    /// variables that may be misspelt.
     ///
     /// # Errors
     /// `is_settings()`.
@@ -80,8 +80,8 @@ impl Variables {
         Err(Error::settings(self.problems))
     }
 
-    /// A sentence for each variable that is set and nearly called like a setting.
-    /// Of use once all settings have been asked for.
+    /// A message for each variable that is set and has a name similar to a known
+    /// setting. Call it after all settings were read.
     pub fn misspelt(&self) -> Vec<String> {
         let known = self.known.borrow();
         let is_ours = |name: &&String| {
@@ -89,23 +89,25 @@ impl Variables {
             prefix.is_some_and(|prefix| known.iter().any(|known| known.starts_with(prefix)))
         };
         let is_set = |name: &str| (self.env)(name).is_some_and(|v| !v.trim().is_empty());
-        let strangers = self.set.iter().filter(is_ours);
-        strangers
+        let candidates = self.set.iter().filter(is_ours);
+        candidates
             .filter(|name| !known.contains(*name) && is_set(name))
             .filter_map(|name| {
-                let meant = nearest(name, known.iter().map(String::as_str))?;
-                Some(format!("{name}: is not a setting; did you mean {meant}?"))
+                let suggestion = nearest(name, known.iter().map(String::as_str))?;
+                Some(format!(
+                    "{name}: is not a setting; did you mean {suggestion}?"
+                ))
             })
             .collect()
     }
 
-    /// These variables are set: whoever looks them up may be unable to list them.
+    /// Adds the names of variables that are set; a lookup function cannot list them.
     pub fn listed(mut self, names: impl IntoIterator<Item = String>) -> Self {
         self.set.extend(names);
         self
     }
 
-    /// This is the name of a setting, although nobody may come to ask for it.
+    /// Registers the name of a setting that may not be read.
     pub fn knows(&self, name: &str) {
         let mut known = self.known.borrow_mut();
         if !known.contains(name) {
@@ -113,23 +115,24 @@ impl Variables {
         }
     }
 
-    /// `told`, or what `read` finds under this name.
-    pub fn unless_told<T>(
+    /// The `explicit` value, or what `read` returns for this name.
+    pub fn explicit_or<T>(
         &mut self,
         name: &str,
-        told: Option<T>,
+        explicit: Option<T>,
         read: impl FnOnce(&mut Self, &str) -> T,
     ) -> T {
         self.knows(name);
-        told.unwrap_or_else(|| read(self, name))
+        explicit.unwrap_or_else(|| read(self, name))
     }
 
-    /// Notes that a setting is wrong, and what was expected.
+    /// Records a problem with a setting, and what was expected.
     pub fn problem(&mut self, name: &str, what: impl fmt::Display) {
         self.problems.push(format!("{name}: {what}"));
     }
 
-    /// A text that is set and not blank: compose files like to set the empty one.
+    /// The trimmed value, or `None` if it is unset or blank: compose files often set
+    /// variables to the empty string.
     pub fn text(&self, name: &str) -> Option<String> {
         self.knows(name);
         (self.env)(name)
@@ -137,7 +140,7 @@ impl Variables {
             .filter(|value| !value.is_empty())
     }
 
-    /// A text that `parse` understands, or `default` where none is set.
+    /// The value as parsed by `parse`, or `default` if it is unset.
     pub fn value<T>(
         &mut self,
         name: &str,
@@ -154,7 +157,7 @@ impl Variables {
         })
     }
 
-    /// A number of seconds, fractions allowed, from 10 ms to a day.
+    /// A number of seconds from 10 ms to a day; fractions are allowed.
     pub fn seconds(&mut self, name: &str, default: Duration) -> Duration {
         self.value(name, default, SECONDS, |text| {
             let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
@@ -162,32 +165,33 @@ impl Variables {
         })
     }
 
-    /// A time with its unit, `90s`, `10m`, `1h30m`, `500ms`, or a bare number of
-    /// seconds; more than nothing.
+    /// A duration with units, `90s`, `10m`, `1h30m`, `500ms`, or a plain number of
+    /// seconds; more than zero.
     pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
         self.value(name, default, DURATION, parse_duration)
     }
 
-    /// `told` in place of the variable, held to the same limits.
-    pub fn seconds_told(
+    /// The `explicit` value instead of the variable, with the same limits as
+    /// [`seconds`](Self::seconds).
+    pub fn explicit_seconds(
         &mut self,
         name: &str,
-        told: Option<Duration>,
+        explicit: Option<Duration>,
         default: Duration,
     ) -> Duration {
         self.knows(name);
-        match told {
-            Some(told) => {
-                if !ALLOWED_SECONDS.contains(&told) {
-                    self.problem(name, format_args!("expected {SECONDS}, found {told:?}"));
+        match explicit {
+            Some(value) => {
+                if !ALLOWED_SECONDS.contains(&value) {
+                    self.problem(name, format_args!("expected {SECONDS}, found {value:?}"));
                 }
-                told
+                value
             }
             None => self.seconds(name, default),
         }
     }
 
-    /// True or false, in the usual ways of saying so.
+    /// A boolean: true, 1, yes, on, or false, 0, no, off.
     pub fn flag(&mut self, name: &str, default: bool) -> bool {
         self.value(name, default, "true or false", |text| {
             match text.to_ascii_lowercase().as_str() {
@@ -198,14 +202,14 @@ impl Variables {
         })
     }
 
-    /// A port; 0 is of the system's choice.
+    /// A port; with 0 the system chooses one.
     pub fn port(&mut self, name: &str, default: u16) -> u16 {
         self.value(name, default, "a port, 0 to 65535", |text| {
             text.parse().ok()
         })
     }
 
-    /// An address to listen on; loopback where none is set.
+    /// An address to listen on; loopback if unset.
     pub fn host(&mut self, name: &str) -> IpAddr {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let expected = "an IP address such as 127.0.0.1 or 0.0.0.0";
@@ -215,8 +219,8 @@ impl Variables {
         })
     }
 
-    /// A comma separated list; blanks around its items do not count. Empty where
-    /// none is set; one of nothing but commas is wrong.
+    /// A comma separated list of trimmed items. Empty if unset; a list of only commas
+    /// is a problem.
     pub fn list(&mut self, name: &str) -> Vec<String> {
         let expected = "a comma separated list, such as a,b";
         self.value(name, Vec::new(), expected, |text| {
@@ -226,16 +230,16 @@ impl Variables {
         })
     }
 
-    /// An http or https URL without user, query and fragment, and without a
-    /// slash at its end.
+    /// An http or https URL without user, query and fragment; a trailing slash is
+    /// removed.
     pub fn url(&mut self, name: &str, default: Option<&str>) -> Option<String> {
         let text = self.text(name).or_else(|| default.map(str::to_owned))?;
         self.url_of(name, &text)
     }
 
-    /// The first of a systemd unit's state folders, which it names with colons
-    /// between them.
-    pub fn folder_of_unit(&self) -> Option<String> {
+    /// The state folder of the systemd unit, the first one in `STATE_DIRECTORY`,
+    /// which separates folders with colons.
+    pub fn systemd_state_dir(&self) -> Option<String> {
         let folders = self.text("STATE_DIRECTORY")?;
         folders.split(':').next().map(str::to_owned)
     }
@@ -254,7 +258,7 @@ impl Variables {
         })
     }
 
-    /// That what is secret goes over TLS, or stays on this host.
+    /// Checks that secrets are sent over TLS or only to this host.
     pub fn check_transport(&mut self, name: &str, url: Option<&str>, plain_http: bool) {
         let Some(url) = url else { return };
         if let Some(rest) = url.strip_prefix("http://") {
@@ -268,8 +272,8 @@ impl Variables {
                 self.problem(
                     name,
                     format_args!(
-                        "expected https: over http anybody on the way reads the token \
-                         ({prefix}_ALLOW_PLAIN_HTTP=true takes that risk)"
+                        "expected https: plain http exposes the token to the network \
+                         ({prefix}_ALLOW_PLAIN_HTTP=true accepts that risk)"
                     ),
                 );
             }
@@ -278,16 +282,17 @@ impl Variables {
         }
     }
 
-    /// `told` in place of the variable, held to the same rules.
-    pub fn url_told(
+    /// The `explicit` value instead of the variable, with the same rules as
+    /// [`url`](Self::url).
+    pub fn explicit_url(
         &mut self,
         name: &str,
-        told: Option<&str>,
+        explicit: Option<&str>,
         default: Option<&str>,
     ) -> Option<String> {
         self.knows(name);
-        match told {
-            Some(told) => self.url_of(name, told),
+        match explicit {
+            Some(value) => self.url_of(name, value),
             None => self.url(name, default),
         }
     }
@@ -324,7 +329,7 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Units follow one another from the largest: `1h30m`.
+/// Parses a duration such as `1h30m`, or a plain number of seconds.
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Ok(seconds) = rest.parse() {
@@ -336,11 +341,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
-        let behind = &rest[digits..];
-        let unit = behind
+        let tail = &rest[digits..];
+        let unit = tail
             .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(behind.len());
-        let seconds = match &behind[..unit] {
+            .unwrap_or(tail.len());
+        let seconds = match &tail[..unit] {
             "h" => 3600.0,
             "m" => 60.0,
             "s" => 1.0,
@@ -348,14 +353,14 @@ fn parse_duration(text: &str) -> Option<Duration> {
             _ => return None,
         };
         whole = whole.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = &behind[unit..];
+        rest = &tail[unit..];
     }
     (!whole.is_zero()).then_some(whole)
 }
 
-/// An http(s) URL with a host and perhaps a path; its text without slashes at
-/// the end, or what was expected. The text itself is not told: it may hold a
-/// password.
+/// Checks an http(s) URL with a host and an optional path. Returns it without
+/// trailing slashes, or what was expected. The error does not contain the text,
+/// which may include a password.
 fn parse_url(text: &str) -> Result<String, &'static str> {
     let text = text.trim().trim_end_matches('/');
     let uri = ureq::http::Uri::from_str(text)
@@ -382,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit_or_is_in_seconds() {
+    fn a_duration_has_units_or_is_in_seconds() {
         let good = [
             ("90", 90_000),
             ("0.5", 500),

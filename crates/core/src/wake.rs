@@ -1,19 +1,18 @@
-//! Waiting: whatever waits in this crate waits here, so that a stop wakes it
-//! at once and a test can drive the time.
+//! All waiting goes through this module, so that a stop ends every wait at once and
+//! tests can simulate time.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where the time comes from and how it is waited for.
+/// The source of time.
 ///
-/// The system's clock serves everybody but tests, which drive theirs by hand
-/// with `testing::ManualClock`.
+/// [`SystemClock`] is the default; tests use the simulated `testing::ManualClock`.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The time now.
     fn now(&self) -> Instant;
 
-    /// Waits as `wait` says.
+    /// Performs a wait.
     fn wait(&self, wait: Wait<'_>);
 }
 
@@ -31,7 +30,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A wait of a part of the worker, which a stop may cut short.
+/// A wait in the worker, which a stop may end early.
 #[derive(Debug)]
 pub struct Wait<'a> {
     wake: &'a Wake,
@@ -41,12 +40,12 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// How long it lasts if nothing cuts it short.
+    /// The maximum duration of the wait.
     pub fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// Waits, by the system's clock.
+    /// Waits by the system's clock.
     pub fn in_real_time(self) {
         let mut state = self.wake.wait_while(self.duration, |state| {
             state.stage < self.until && !(state.notified && self.ends_when_notified)
@@ -57,24 +56,24 @@ impl Wait<'_> {
     }
 }
 
-/// Signals so close together are one word: `timeout` sends one to the process and
+/// Signals within this time count as one: `timeout` sends one to the process and
 /// one to its group.
 pub const SIGNAL_DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// How far a stop has gone.
+/// The stage of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Stage {
-    /// Nobody asked for a stop.
+    /// No stop was requested.
     #[default]
     Running,
-    /// No new work; what runs may end.
+    /// No new work starts; running work may finish.
     Draining,
-    /// Everything ends.
+    /// All work ends.
     Stopping,
 }
 
-/// A bell that ends waits: rung when there is something to do, and for good
-/// when the worker is to stop. Clones share one bell.
+/// Ends waits: once when there is work to do, and permanently when the worker
+/// stops. Clones share one state.
 #[derive(Clone, Default)]
 pub struct Wake(Arc<(Mutex<State>, Condvar)>);
 
@@ -85,19 +84,19 @@ struct State {
 }
 
 impl Wake {
-    /// How far the stop has progressed.
+    /// The current stage of the stop.
     pub fn stage(&self) -> Stage {
         self.lock().stage
     }
 
-    /// Moves on to `stage`; a stop never goes back.
+    /// Moves on to `stage`; the stage never goes back.
     pub fn stop(&self, stage: Stage) {
         let mut state = self.lock();
         state.stage = state.stage.max(stage);
         self.0.1.notify_all();
     }
 
-    /// Ends the wait of the loop: there is something to do.
+    /// Ends the wait of the main loop: there is work to do.
     pub fn notify(&self) {
         self.lock().notified = true;
         self.0.1.notify_all();
@@ -126,7 +125,7 @@ impl fmt::Debug for Wake {
     }
 }
 
-/// A clock and a bell: what something that waits needs.
+/// A clock and the [`Wake`] that ends its waits.
 #[derive(Debug, Clone)]
 pub struct Waiter {
     /// The source of time.
@@ -141,15 +140,15 @@ impl Waiter {
         self.clock.now()
     }
 
-    /// Waits until `duration` is over or a stop has reached `until`. True when
-    /// the time was waited out.
+    /// Waits until `duration` is over or a stop has reached `until`. True if no stop
+    /// ended the wait.
     pub fn sleep(&self, duration: Duration, until: Stage) -> bool {
         self.wait(duration, until, false);
         self.wake.stage() < until
     }
 
-    /// Waits until `duration` is over, a stop has reached `until`, or the bell
-    /// is rung.
+    /// Waits until `duration` is over, a stop has reached `until`, or
+    /// [`Wake::notify`] is called.
     pub fn wait_for_notification(&self, duration: Duration, until: Stage) {
         self.wait(duration, until, true);
     }

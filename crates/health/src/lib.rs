@@ -1,4 +1,4 @@
-//! Signs of life: what the worker knows of itself, and the thread that tells it.
+//! The health state of a worker, and the thread that serves it over HTTP.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -21,10 +21,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Metrics;
 
-/// What stands between this satellite and being ready. Clones share one state.
+/// The problems that keep this satellite from being ready, and its warnings. Clones
+/// share one state.
 ///
-/// `/readyz` answers 200 while there is nothing here, and 503 with all of it
-/// otherwise. A satellite adds reasons of its own, each under a name:
+/// `/readyz` returns 200 while there is no problem, otherwise 503 with all of them.
+/// A satellite can add its own problems, each under a name:
 ///
 /// ```
 /// use satellite_health::Health;
@@ -52,12 +53,12 @@ type Reasons = BTreeMap<String, Reason>;
 
 struct Reason {
     text: String,
-    /// The log has told of it, and will tell of its end.
+    /// Whether the beginning was logged, so that the end is logged too.
     is_logged: bool,
 }
 
 impl Health {
-    /// Not ready, for this reason, until [`clear`](Self::clear)ed. Logged as a warning
+    /// Reports a problem: not ready until [`clear`](Self::clear)ed. Logged as a warning
     /// when it begins, not again while it lasts.
     pub fn problem(&self, name: &str, reason: impl fmt::Display) {
         let reason = reason.to_string();
@@ -66,8 +67,8 @@ impl Health {
         }
     }
 
-    /// Ready all the same, but somebody should look: `/readyz` shows it beside. Logged
-    /// as a warning when it begins, not again while it lasts.
+    /// Reports a warning: still ready, and `/readyz` lists it. Logged as a warning when
+    /// it begins, not again while it lasts.
     pub fn warning(&self, name: &str, reason: impl fmt::Display) {
         let reason = reason.to_string();
         if begins(&mut self.lock().warnings, name, &reason) {
@@ -75,17 +76,17 @@ impl Health {
         }
     }
 
-    /// This reason, or warning, is gone; logged once.
+    /// Removes this problem or warning; logged once.
     pub fn clear(&self, name: &str) {
         let mut state = self.lock();
-        let gone = [state.problems.remove(name), state.warnings.remove(name)];
+        let removed = [state.problems.remove(name), state.warnings.remove(name)];
         drop(state);
-        if gone.iter().flatten().any(|reason| reason.is_logged) {
-            log::info!("{name}: the problem has ended");
+        if removed.iter().flatten().any(|reason| reason.is_logged) {
+            log::info!("{name}: the problem is resolved");
         }
     }
 
-    /// As [`problem`](Self::problem), where the caller logs how it began.
+    /// Like [`problem`](Self::problem), if the caller logs the beginning itself.
     pub fn set_problem(&self, name: &str, reason: impl fmt::Display) {
         let text = reason.to_string();
         let is_logged = true;
@@ -93,7 +94,7 @@ impl Health {
         self.lock().problems.insert(name.to_owned(), reason);
     }
 
-    /// Not ready yet: the usual way to begin, which is not logged.
+    /// Sets the initial problem of a starting worker, which is not logged.
     pub fn starting(&self, name: &str, reason: &str) {
         let text = reason.to_owned();
         let is_logged = false;
@@ -101,29 +102,29 @@ impl Health {
         self.lock().problems.insert(name.to_owned(), reason);
     }
 
-    /// Whether nothing stands in the way.
+    /// Whether there is no problem.
     pub fn is_ready(&self) -> bool {
         self.lock().problems.is_empty()
     }
 
-    /// What stands in the way, by name.
+    /// The current problems, by name.
     pub fn problems(&self) -> BTreeMap<String, String> {
         texts(&self.lock().problems)
     }
 
-    /// What somebody should look at, by name.
+    /// The current warnings, by name.
     pub fn warnings(&self) -> BTreeMap<String, String> {
         texts(&self.lock().warnings)
     }
 
-    /// Nothing stands in the way yet.
+    /// A state without problems.
     pub fn new() -> Self {
         let metrics = Default::default();
         let state = Arc::default();
         Health { state, metrics }
     }
 
-    /// The figures beside the reasons.
+    /// The metrics of this process.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -133,7 +134,7 @@ impl Health {
     }
 }
 
-/// Notes this reason; true where the log has not told of it yet.
+/// Records this reason; true if its beginning was not logged yet.
 fn begins(reasons: &mut Reasons, name: &str, text: &str) -> bool {
     let reason = Reason {
         text: text.to_owned(),
@@ -151,7 +152,7 @@ fn texts(reasons: &Reasons) -> BTreeMap<String, String> {
 }
 
 impl Default for Health {
-    /// Not ready: the platform has not answered yet.
+    /// Not ready: the platform has not been polled yet.
     fn default() -> Self {
         let health = Health::new();
         health.starting(PLATFORM, "not polled yet");
@@ -165,16 +166,16 @@ impl fmt::Debug for Health {
     }
 }
 
-/// The name under which the worker tells how its last poll went.
+/// The name under which the worker reports a failed poll.
 pub const PLATFORM: &str = "platform";
 
-/// The name under which the worker tells what is wrong with its journal.
+/// The name under which the worker reports a problem with its journal.
 pub const JOURNAL: &str = "journal";
 
-/// The name under which the worker tells that it has not registered.
+/// The name under which the worker reports that it is not registered.
 pub const REGISTRATION: &str = "registration";
 
-/// The README's examples are tests as well.
+/// Runs the examples of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

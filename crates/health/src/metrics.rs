@@ -1,6 +1,6 @@
-//! Figures for Prometheus, in its text format 0.0.4.
+//! Metrics for Prometheus in its text format 0.0.4.
 //!
-//! One small map under one lock: there are a few dozen series, and they change
+//! One small map with one lock is enough: there are a few dozen series, which change
 //! a few times a second.
 
 use std::collections::BTreeMap;
@@ -8,25 +8,25 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A figure: its name, what it counts or measures, and how.
+/// The definition of a metric.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metric {
     /// The name in the exposition format, `satellite_polls_total`.
     pub name: &'static str,
-    /// How the value behaves.
+    /// The type of the metric.
     pub kind: Kind,
     /// One line of help.
     pub help: &'static str,
 }
 
-/// How a metric behaves.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Only grows.
+    /// A value that only increases.
     Counter,
-    /// As it is now.
+    /// The current value.
     Gauge,
-    /// How many there were, and their sum.
+    /// The number of observations and their sum.
     Summary,
 }
 
@@ -50,11 +50,11 @@ impl Metric {
     }
 }
 
-/// All figures of a process. Clones share them.
+/// All metrics of a process. Clones share them.
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Mutex<BTreeMap<&'static Metric, Series>>>);
 
-/// A figure's values by their labels, written as they are shown: `{a="b"}`.
+/// The values of a metric by their labels in the exposition format: `{a="b"}`.
 type Series = BTreeMap<String, Value>;
 
 #[derive(Default)]
@@ -63,11 +63,11 @@ struct Value {
     count: u64,
 }
 
-/// Names and values that tell series of one figure apart.
+/// The label names and values of a series.
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 impl Metrics {
-    /// Shows this figure from now on, as 0 where nothing has happened yet.
+    /// Exposes these metrics from now on, with an initial value of 0.
     pub fn show(&self, metrics: impl IntoIterator<Item = &'static Metric>) {
         for metric in metrics {
             self.with(metric, &[], |_| {});
@@ -92,7 +92,7 @@ impl Metrics {
         });
     }
 
-    /// The page for Prometheus.
+    /// The metrics in the exposition format.
     pub fn page(&self) -> String {
         let mut page = String::new();
         for (metric, series) in self.all().iter() {
@@ -116,7 +116,7 @@ impl Metrics {
         change(
             all.entry(metric)
                 .or_default()
-                .entry(written(labels))
+                .entry(formatted(labels))
                 .or_default(),
         );
     }
@@ -126,7 +126,7 @@ impl Metrics {
     }
 }
 
-fn written(labels: Labels<'_>) -> String {
+fn formatted(labels: Labels<'_>) -> String {
     if labels.is_empty() {
         return String::new();
     }
@@ -137,7 +137,7 @@ fn written(labels: Labels<'_>) -> String {
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
-/// The answer to whoever asks for `/metrics`.
+/// The response for `/metrics`.
 pub fn page(metrics: &Metrics) -> satellite_serve::Response {
     satellite_serve::Response::new(200)
         .header("content-type", "text/plain; version=0.0.4; charset=utf-8")
@@ -169,7 +169,7 @@ mod tests {
     static TOOK: Metric = Metric::summary("took_seconds", "How long it took.");
 
     #[test]
-    fn the_page_is_what_prometheus_reads() {
+    fn metrics_have_the_prometheus_text_format() {
         let metrics = Metrics::default();
         metrics.show([&POLLS]);
         metrics.observe(&TOOK, &[("of", "a\"b\\")], Duration::from_millis(1500));

@@ -1,8 +1,8 @@
-//! Figures that nobody asks for, without the features `metrics` and `state`.
+//! A no-op replacement for metrics, without the features `metrics` and `state`.
 
 use std::time::Duration;
 
-/// A metric that is not kept.
+/// A metric that is not recorded.
 pub struct Metric;
 
 impl Metric {

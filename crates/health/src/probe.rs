@@ -1,4 +1,4 @@
-//! What the health endpoints answer, whichever server asks for it.
+//! The responses of the health endpoints, independent of the HTTP server.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use miniserde::{Serialize, json};
 
 use crate::Health;
 
-/// The answer to a health probe: an HTTP status and a JSON body.
+/// The response to a health probe: an HTTP status and a JSON body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {
@@ -17,7 +17,7 @@ pub struct Probe {
 }
 
 impl Health {
-    /// The answer for `/healthz`: 200 as long as the process can answer at all.
+    /// The response for `/healthz`: 200 as long as the process can respond at all.
     ///
     /// ```
     /// let probe = satellite_health::Health::default().liveness();
@@ -32,7 +32,7 @@ impl Health {
         Probe { status: 200, body }
     }
 
-    /// The answer for `/readyz`: 200 when no problem is reported, otherwise 503. The body lists
+    /// The response for `/readyz`: 200 when no problem is reported, otherwise 503. The body lists
     /// problems and warnings by name.
     ///
     /// ```

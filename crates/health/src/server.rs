@@ -1,4 +1,4 @@
-//! The health thread: `/healthz`, `/readyz` and, where there are figures, `/metrics`.
+//! The health thread: `/healthz`, `/readyz` and, if metrics are enabled, `/metrics`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::{Health, Probe};
 use satellite_core::{Error, Result};
 use satellite_serve::{Limits, Request, Response, Server};
 
-/// What strangers can have of a small device: a handful of threads, for seconds.
+/// Tight limits, since unauthenticated clients can connect to a small device.
 const LIMITS: Limits = Limits {
     connections: 16,
     head_bytes: 4 * 1024,
@@ -22,25 +22,27 @@ const LIMITS: Limits = Limits {
     write_time: Duration::from_secs(5),
 };
 
-/// Answers until dropped.
+/// Serves the health endpoints until dropped.
 pub struct HealthServer(Server);
 
 impl HealthServer {
     /// Listens on `address`.
     ///
     /// # Errors
-    /// When the address is in use or cannot be bound.
+    /// If the address is in use or cannot be bound.
     pub fn start(address: SocketAddr, health: Health) -> Result<Self> {
         let server = Server::bind(address, LIMITS, move |request| answer(request, &health));
         let server = server.map_err(|e| {
             let hint = match e.kind() {
                 io::ErrorKind::AddrInUse => {
-                    "; something else listens there: choose another LUML_HEALTH_PORT, \
+                    "; another process listens on it: set another LUML_HEALTH_PORT, \
                      or LUML_HEALTH_ENABLED=false"
                 }
                 _ => "",
             };
-            Error::new(format_args!("no health server at {address}: {e}{hint}"))
+            Error::new(format_args!(
+                "cannot start the health server on {address}: {e}{hint}"
+            ))
         })?;
         log::info!("health: http://{}/healthz and /readyz", server.addr());
         Ok(HealthServer(server))
@@ -78,10 +80,10 @@ fn from(probe: Probe) -> (u16, String) {
     (probe.status, probe.body)
 }
 
-fn error(word: &str) -> String {
+fn error(message: &str) -> String {
     #[derive(Serialize)]
-    struct Refusal<'a> {
+    struct ErrorBody<'a> {
         error: &'a str,
     }
-    json::to_string(&Refusal { error: word })
+    json::to_string(&ErrorBody { error: message })
 }

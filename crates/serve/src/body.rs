@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use super::Limits;
 use super::connections::Stage;
-use super::head::{Framing, Head, Refusal};
-use super::wire::{Patience, Wire};
+use super::head::{Framing, Head, Rejection};
+use super::wire::{TimeBudget, Wire};
 
-/// A chunk's size and extensions, or one trailer field.
+/// Limit for the size line of a chunk with its extensions, and for one trailer field.
 const LINE_BYTES: usize = 256;
-/// Trailer fields are read over, not kept.
+/// Limit for the number of trailer fields, which are discarded.
 const TRAILERS: usize = 16;
-/// What is read over of a body that the service left unread, to keep the connection.
+/// How much unread body is discarded to keep the connection alive.
 const DRAIN_BYTES: u64 = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
@@ -18,8 +18,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 ///
 /// Reading fails with [`InvalidData`](io::ErrorKind::InvalidData) for malformed chunks,
 /// [`FileTooLarge`](io::ErrorKind::FileTooLarge), [`TimedOut`](io::ErrorKind::TimedOut), or
-/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for a client that left. A service can stop
-/// there: its client is answered 400, 413, 408 or not at all, whatever the service answers.
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for a client that disconnected. The service
+/// need not handle these errors: the server responds with 400, 413, 408 or nothing, and ignores
+/// the response of the service.
 ///
 /// ```
 /// use satellite_serve::{Limits, Response, Server};
@@ -34,20 +35,20 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// ```
 pub struct Body<'a> {
     wire: &'a mut Wire,
-    rest: Rest,
-    /// Whole bytes announced so far, against the limit.
+    remaining: Remaining,
+    /// Total size of the chunks announced so far.
     announced: u64,
     limit: u64,
-    patience: Patience,
-    write_patience: Patience,
+    budget: TimeBudget,
+    write_budget: TimeBudget,
     begun: bool,
-    owes_continue: bool,
-    refusal: Option<Refusal>,
+    continue_pending: bool,
+    rejection: Option<Rejection>,
 }
 
-/// What is still to come.
+/// The part of the body that was not read yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
+enum Remaining {
     Length(u64),
     FirstChunk,
     Chunk(u64),
@@ -59,32 +60,32 @@ impl<'a> Body<'a> {
         wire: &'a mut Wire,
         head: &Head<'_>,
         limits: &Limits,
-    ) -> Result<Body<'a>, Refusal> {
-        let rest = match head.framing {
-            Framing::Length(0) => Rest::Nothing,
+    ) -> Result<Body<'a>, Rejection> {
+        let remaining = match head.framing {
+            Framing::Length(0) => Remaining::Nothing,
             Framing::Length(length) if length > limits.body_bytes => {
-                return Err(Refusal::Status(413));
+                return Err(Rejection::Status(413));
             }
-            Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::FirstChunk,
+            Framing::Length(length) => Remaining::Length(length),
+            Framing::Chunked => Remaining::FirstChunk,
         };
         Ok(Body {
             wire,
-            rest,
+            remaining,
             announced: 0,
             limit: limits.body_bytes,
-            patience: Patience(limits.body_time),
-            write_patience: Patience(limits.write_time),
+            budget: TimeBudget(limits.body_time),
+            write_budget: TimeBudget(limits.write_time),
             begun: false,
-            owes_continue: head.expects_continue,
-            refusal: None,
+            continue_pending: head.expects_continue,
+            rejection: None,
         })
     }
 
-    /// Waits for `limit` at most; false when there was nothing to read by then. What is to be
-    /// read may also be the end, or an error.
+    /// Waits until a read would not block, at most for `limit`; false on a timeout. The next read
+    /// may also return the end or an error.
     ///
-    /// For a service that has something else to look after while its client pauses.
+    /// For a service that has other work to do while its client pauses.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -97,18 +98,18 @@ impl<'a> Body<'a> {
     /// }
     /// ```
     pub fn wait_for_bytes(&mut self, limit: Duration) -> bool {
-        let is_over = self.refusal.is_some() || self.rest == Rest::Nothing;
+        let is_over = self.rejection.is_some() || self.remaining == Remaining::Nothing;
         if is_over || !self.wire.buffered().is_empty() {
             return true;
         }
-        if let Err(refusal) = self.begin() {
-            self.refusal = Some(refusal);
+        if let Err(rejection) = self.begin() {
+            self.rejection = Some(rejection);
             return true;
         }
-        match self.wire.has_bytes_within(limit, &mut self.patience) {
+        match self.wire.has_bytes_within(limit, &mut self.budget) {
             Ok(is_readable) => is_readable,
             Err(error) => {
-                self.refusal = Some(late_or_gone(&error));
+                self.rejection = Some(read_error(&error));
                 true
             }
         }
@@ -118,63 +119,63 @@ impl<'a> Body<'a> {
         self.wire
     }
 
-    /// Why the body could not be read, if it could not.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
-        self.refusal
+    /// The error that made the body unreadable, if any.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        self.rejection
     }
 
     /// Whether the next request can follow once [`drain`](Body::drain) has been called.
     pub(super) fn is_drainable(&self) -> bool {
-        let is_short = match self.rest {
-            Rest::Nothing => return true,
-            Rest::Length(left) => left <= DRAIN_BYTES,
-            Rest::FirstChunk | Rest::Chunk(_) => true,
+        let is_short = match self.remaining {
+            Remaining::Nothing => return true,
+            Remaining::Length(left) => left <= DRAIN_BYTES,
+            Remaining::FirstChunk | Remaining::Chunk(_) => true,
         };
-        // A client that was not told to go on may send its body, or may not.
-        is_short && self.refusal.is_none() && !self.owes_continue
+        // A client that did not get its `100 Continue` may or may not send the body.
+        is_short && self.rejection.is_none() && !self.continue_pending
     }
 
-    /// Reads over what the service left; false when too much of it is left, or it is malformed.
+    /// Discards the unread rest; false if it is too long or malformed.
     pub(super) fn drain(&mut self) -> bool {
-        self.patience.0 = self.patience.0.min(DRAIN_TIME);
+        self.budget.0 = self.budget.0.min(DRAIN_TIME);
         io::copy(&mut self.by_ref().take(DRAIN_BYTES), &mut io::sink()).is_ok() && {
-            // The end may be right behind the last byte that was allowed.
+            // The end may follow directly after the last allowed byte.
             self.read(&mut [0]).is_ok_and(|bytes| bytes == 0)
         }
     }
 
-    fn begin(&mut self) -> Result<(), Refusal> {
+    fn begin(&mut self) -> Result<(), Rejection> {
         if self.begun {
             return Ok(());
         }
         self.begun = true;
-        self.wire.place().enter(Stage::Body);
-        // A client that sends already does not wait for permission.
-        if std::mem::take(&mut self.owes_continue) && self.wire.buffered().is_empty() {
-            let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+        self.wire.guard().enter(Stage::Body);
+        // A client that is already sending does not wait for `100 Continue`.
+        if std::mem::take(&mut self.continue_pending) && self.wire.buffered().is_empty() {
+            let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
             self.wire
-                .write_all(go_on, &mut self.write_patience)
-                .map_err(|_| Refusal::Gone)?;
+                .write_all(interim, &mut self.write_budget)
+                .map_err(|_| Rejection::Disconnected)?;
         }
         Ok(())
     }
 
-    fn advance(&mut self, out: &mut [u8]) -> Result<usize, Refusal> {
+    fn advance(&mut self, out: &mut [u8]) -> Result<usize, Rejection> {
         loop {
-            match self.rest {
-                Rest::Nothing => return Ok(0),
-                Rest::Length(left) => {
+            match self.remaining {
+                Remaining::Nothing => return Ok(0),
+                Remaining::Length(left) => {
                     let bytes = self.copy(out, left)?;
-                    self.rest = after(left, bytes, Rest::Length, Rest::Nothing);
+                    self.remaining = after(left, bytes, Remaining::Length, Remaining::Nothing);
                     return Ok(bytes);
                 }
-                Rest::Chunk(left) if left > 0 => {
+                Remaining::Chunk(left) if left > 0 => {
                     let bytes = self.copy(out, left)?;
-                    self.rest = after(left, bytes, Rest::Chunk, Rest::Chunk(0));
+                    self.remaining = after(left, bytes, Remaining::Chunk, Remaining::Chunk(0));
                     return Ok(bytes);
                 }
-                Rest::FirstChunk => self.next_chunk()?,
-                Rest::Chunk(_) => {
+                Remaining::FirstChunk => self.next_chunk()?,
+                Remaining::Chunk(_) => {
                     if self.line(0)?.is_empty() {
                         self.next_chunk()?;
                     }
@@ -183,41 +184,41 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn copy(&mut self, out: &mut [u8], left: u64) -> Result<usize, Refusal> {
+    fn copy(&mut self, out: &mut [u8], left: u64) -> Result<usize, Rejection> {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
-        match self.wire.read(&mut out[..most], &mut self.patience) {
-            Ok(0) => Err(Refusal::Gone),
+        match self.wire.read(&mut out[..most], &mut self.budget) {
+            Ok(0) => Err(Rejection::Disconnected),
             Ok(bytes) => Ok(bytes),
-            Err(error) => Err(late_or_gone(&error)),
+            Err(error) => Err(read_error(&error)),
         }
     }
 
-    fn next_chunk(&mut self) -> Result<(), Refusal> {
+    fn next_chunk(&mut self) -> Result<(), Rejection> {
         let size = chunk_size(&self.line(LINE_BYTES)?)?;
         if size > 0 {
             self.announced = self.announced.saturating_add(size);
             if self.announced > self.limit {
-                return Err(Refusal::Status(413));
+                return Err(Rejection::Status(413));
             }
-            self.rest = Rest::Chunk(size);
+            self.remaining = Remaining::Chunk(size);
             return Ok(());
         }
         for _ in 0..=TRAILERS {
             let line = self.line(LINE_BYTES)?;
             if line.is_empty() {
-                self.rest = Rest::Nothing;
+                self.remaining = Remaining::Nothing;
                 return Ok(());
             }
             if !is_field(line) {
-                return Err(Refusal::Status(400));
+                return Err(Rejection::Status(400));
             }
         }
-        Err(Refusal::Status(431))
+        Err(Rejection::Status(431))
     }
 
-    /// One line of at most `most` bytes, without its CR LF.
-    fn line(&mut self, most: usize) -> Result<Vec<u8>, Refusal> {
-        let bad = Refusal::Status(400);
+    /// Reads one line of at most `most` bytes, without its CR LF.
+    fn line(&mut self, most: usize) -> Result<Vec<u8>, Rejection> {
+        let bad = Rejection::Status(400);
         let mut at = 0;
         loop {
             while let Some(&byte) = self.wire.buffered().get(at) {
@@ -236,10 +237,10 @@ impl<'a> Body<'a> {
                 }
                 at += 1;
             }
-            match self.wire.fill(LINE_BYTES, &mut self.patience) {
-                Ok(0) => return Err(Refusal::Gone),
+            match self.wire.fill(LINE_BYTES, &mut self.budget) {
+                Ok(0) => return Err(Rejection::Disconnected),
                 Ok(_) => {}
-                Err(error) => return Err(late_or_gone(&error)),
+                Err(error) => return Err(read_error(&error)),
             }
         }
     }
@@ -250,14 +251,14 @@ impl Read for Body<'_> {
         if out.is_empty() {
             return Ok(0);
         }
-        let read = match self.refusal {
-            Some(refusal) => Err(refusal),
-            None if self.rest == Rest::Nothing => Ok(0),
+        let read = match self.rejection {
+            Some(rejection) => Err(rejection),
+            None if self.remaining == Remaining::Nothing => Ok(0),
             None => self.begin().and_then(|()| self.advance(out)),
         };
-        read.map_err(|refusal| {
-            self.refusal = Some(refusal);
-            error(refusal)
+        read.map_err(|rejection| {
+            self.rejection = Some(rejection);
+            error(rejection)
         })
     }
 }
@@ -268,14 +269,14 @@ impl std::fmt::Debug for Body<'_> {
     }
 }
 
-fn after(left: u64, bytes: usize, rest: impl Fn(u64) -> Rest, end: Rest) -> Rest {
+fn after(left: u64, bytes: usize, rest: impl Fn(u64) -> Remaining, end: Remaining) -> Remaining {
     match left.saturating_sub(bytes as u64) {
         0 => end,
         left => rest(left),
     }
 }
 
-fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
+fn chunk_size(line: &[u8]) -> Result<u64, Rejection> {
     let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
     let is_hex = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
     let digits = std::str::from_utf8(digits)
@@ -283,7 +284,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
         .filter(|digits| is_hex && digits.len() <= 16);
     digits
         .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .ok_or(Refusal::Status(400))
+        .ok_or(Rejection::Status(400))
 }
 
 fn is_field(mut line: Vec<u8>) -> bool {
@@ -295,22 +296,26 @@ fn is_field(mut line: Vec<u8>) -> bool {
     )
 }
 
-fn late_or_gone(error: &io::Error) -> Refusal {
+fn read_error(error: &io::Error) -> Rejection {
     match error.kind() {
-        io::ErrorKind::TimedOut => Refusal::Status(408),
-        _ => Refusal::Gone,
+        io::ErrorKind::TimedOut => Rejection::Status(408),
+        _ => Rejection::Disconnected,
     }
 }
 
-fn error(refusal: Refusal) -> io::Error {
-    match refusal {
-        Refusal::Gone => io::Error::new(io::ErrorKind::UnexpectedEof, "the client left"),
-        Refusal::Status(408) => io::Error::new(io::ErrorKind::TimedOut, "the body took too long"),
-        Refusal::Status(413) => io::Error::new(
+fn error(rejection: Rejection) -> io::Error {
+    match rejection {
+        Rejection::Disconnected => {
+            io::Error::new(io::ErrorKind::UnexpectedEof, "the client disconnected")
+        }
+        Rejection::Status(408) => {
+            io::Error::new(io::ErrorKind::TimedOut, "timed out while reading the body")
+        }
+        Rejection::Status(413) => io::Error::new(
             io::ErrorKind::FileTooLarge,
-            "the body is larger than allowed",
+            "the body exceeds the size limit",
         ),
-        Refusal::Status(_) => io::Error::new(
+        Rejection::Status(_) => io::Error::new(
             io::ErrorKind::InvalidData,
             "the body's chunks are malformed",
         ),

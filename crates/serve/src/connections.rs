@@ -1,5 +1,5 @@
-//! The open connections: their number is bounded, and one that waits for its client can be
-//! evicted for a newcomer.
+//! The open connections: their number is limited, and one that waits for its client can be
+//! evicted for a new one.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a newcomer waits for the place of an evicted connection.
-const MAKING_ROOM: Duration = Duration::from_millis(500);
+/// How long a new connection waits for an evicted one to end.
+const EVICTION_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a server that stops waits for its threads.
-const CLOSING: Duration = Duration::from_millis(50);
+/// How long a stopping server waits for its threads.
+const CLOSE_WAIT: Duration = Duration::from_millis(50);
 
-/// Connections beyond the limit that get a thread, only to be answered 503. Further ones are
-/// answered by the accepting thread, which cannot wait until the answer was read.
-const TURNED_AWAY: usize = 8;
+/// Connections beyond the limit that get a thread to send a 503. Further ones get it from the
+/// accepting thread, which cannot wait until the client has read the response.
+const MAX_REJECTING: usize = 8;
 
 pub(super) struct Connections {
     limit: usize,
@@ -28,19 +28,19 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Table {
     open: HashMap<u64, Arc<Slot>>,
-    /// How many of them are there only to be answered 503.
-    turned_away: usize,
+    /// The number of those that only get a 503.
+    rejected: usize,
     accepted: u64,
     stopped: bool,
 }
 
 struct Slot {
     stream: TcpStream,
-    /// Zero while the thread works. While it waits for its client, and nothing is lost by
-    /// closing the connection: when the stage began (µs), the stage, `WAITING`, `EVICTED`.
-    /// An atomic of the connection's own: a request takes no lock that all connections share.
+    /// Zero while the thread works. While it waits for its client, so that the connection may be
+    /// evicted: the start of the stage (µs), the stage, `WAITING`, `EVICTED`. One atomic per
+    /// connection, so that requests need no shared lock.
     wait: AtomicU64,
-    turned_away: bool,
+    rejected: bool,
 }
 
 const EVICTED: u64 = 1;
@@ -48,32 +48,33 @@ const WAITING: u64 = 2;
 const STAGE_SHIFT: u32 = 2;
 const SINCE_SHIFT: u32 = 4;
 
-/// What a connection waits for. The earlier stage is evicted first.
+/// What a connection waits for. Connections in an earlier stage are evicted first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Answered; what the client still sends is discarded.
+    /// The response was sent; further data from the client is discarded.
     Linger,
     Head,
     Body,
 }
 
-/// What became of a newcomer.
+/// The result of admitting a new connection.
 pub(super) enum Admission {
-    Place(Place),
-    /// No room: there is a thread's worth for the answer that says so.
-    TurnedAway(Place),
+    Admitted(Guard),
+    /// The limit is reached; the connection gets a thread to send a 503.
+    Rejected(Guard),
+    /// The limit is reached, and no thread is available to send a 503.
     Full(TcpStream),
     Stopped,
 }
 
-/// One connection's entry; it is removed when this is dropped, in a panic too.
-pub(super) struct Place {
+/// Keeps a connection in the table until dropped, also in a panic.
+pub(super) struct Guard {
     connections: Arc<Connections>,
     slot: Arc<Slot>,
     number: u64,
     stage: Cell<Stage>,
     since: Cell<Instant>,
-    /// The thread has not waited yet: its first wait counts from the admission.
+    /// Whether the thread has not waited yet: its first wait counts from the admission.
     new: Cell<bool>,
 }
 
@@ -91,26 +92,26 @@ impl Connections {
         let mut table = self.table();
         table.accepted += 1;
         if table.served() >= self.limit && table.evict() {
-            // An evicted thread leaves at once, unless a service goes on without its body.
-            table = self.wait_until(table, MAKING_ROOM, |table| table.served() < self.limit);
+            // An evicted thread ends at once, unless its service continues without the body.
+            table = self.wait_until(table, EVICTION_WAIT, |table| table.served() < self.limit);
         }
         if table.stopped {
             return Admission::Stopped;
         }
         let is_full = table.served() >= self.limit;
-        if is_full && table.turned_away >= TURNED_AWAY {
+        if is_full && table.rejected >= MAX_REJECTING {
             return Admission::Full(stream);
         }
         let since = Instant::now();
         let slot = Arc::new(Slot {
             stream,
             wait: AtomicU64::new(self.word(Stage::Head, since)),
-            turned_away: is_full,
+            rejected: is_full,
         });
         let number = table.accepted;
         table.open.insert(number, slot.clone());
-        table.turned_away += usize::from(is_full);
-        let place = Place {
+        table.rejected += usize::from(is_full);
+        let guard = Guard {
             connections: self.clone(),
             slot,
             number,
@@ -119,12 +120,12 @@ impl Connections {
             new: Cell::new(true),
         };
         match is_full {
-            true => Admission::TurnedAway(place),
-            false => Admission::Place(place),
+            true => Admission::Rejected(guard),
+            false => Admission::Admitted(guard),
         }
     }
 
-    /// Closes the connection that has waited longest, if any waits.
+    /// Closes the connection that has waited longest, if any is waiting.
     pub(super) fn evict(&self) {
         self.table().evict();
     }
@@ -137,20 +138,20 @@ impl Connections {
         self.table().stopped
     }
 
-    /// Nobody is admitted from now on.
+    /// Admits no more connections.
     pub(super) fn stop(&self) {
         self.table().stopped = true;
         self.left.notify_all();
     }
 
-    /// Closes every connection and gives their threads a moment to end; those still in the
-    /// service end by themselves.
+    /// Closes all connections and waits briefly for their threads; those still in the service end
+    /// later.
     pub(super) fn close(&self) {
         let table = self.table();
         for slot in table.open.values() {
             let _ = slot.stream.shutdown(Shutdown::Both);
         }
-        drop(self.wait_until(table, CLOSING, |table| table.open.is_empty()));
+        drop(self.wait_until(table, CLOSE_WAIT, |table| table.open.is_empty()));
     }
 
     fn wait_until<'a>(
@@ -177,12 +178,12 @@ impl Connections {
 
 impl Table {
     fn served(&self) -> usize {
-        self.open.len() - self.turned_away
+        self.open.len() - self.rejected
     }
 
     fn evict(&mut self) -> bool {
         loop {
-            let waits = self.open.values().filter(|slot| !slot.turned_away);
+            let waits = self.open.values().filter(|slot| !slot.rejected);
             let waits = waits.map(|slot| (slot, slot.wait.load(Ordering::Acquire)));
             let longest = waits
                 .filter(|(_, wait)| wait & WAITING != 0 && wait & EVICTED == 0)
@@ -190,7 +191,7 @@ impl Table {
             let Some((slot, wait)) = longest else {
                 return false;
             };
-            // Fails when its client has just been heard of: then another one is chosen.
+            // Fails if its client has just sent something: then choose another connection.
             let marked = slot.wait.compare_exchange(
                 wait,
                 wait | EVICTED,
@@ -205,7 +206,7 @@ impl Table {
     }
 }
 
-impl Place {
+impl Guard {
     pub(super) fn stream(&self) -> &TcpStream {
         &self.slot.stream
     }
@@ -215,7 +216,7 @@ impl Place {
         self.number
     }
 
-    /// What this connection waits for from now on.
+    /// Sets what this connection waits for from now on.
     pub(super) fn enter(&self, stage: Stage) {
         self.stage.set(stage);
         if !self.new.replace(false) {
@@ -223,7 +224,7 @@ impl Place {
         }
     }
 
-    /// From here to [`work`](Place::work) the connection can be evicted.
+    /// From here to [`work`](Guard::work) the connection can be evicted.
     pub(super) fn wait(&self) {
         let word = self.connections.word(self.stage.get(), self.since.get());
         if self.slot.wait.swap(word, Ordering::AcqRel) & EVICTED != 0 {
@@ -237,11 +238,11 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Guard {
     fn drop(&mut self) {
         let mut table = self.connections.table();
         table.open.remove(&self.number);
-        table.turned_away -= usize::from(self.slot.turned_away);
+        table.rejected -= usize::from(self.slot.rejected);
         drop(table);
         self.connections.left.notify_all();
     }

@@ -1,20 +1,20 @@
-//! The `Date` of an answer (RFC 9110, section 6.6.1).
+//! The `Date` of a response (RFC 9110, section 6.6.1).
 
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// 2020: a device that believes in an earlier time has no clock, and must not send a date.
+/// 2020: a device with an earlier system time has no valid clock and must not send a date.
 const CLOCK_IS_SET: u64 = 1_577_836_800;
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 type ImfFixdate = [u8; 29];
 
-/// The date as a header value, made anew once a second.
+/// The date as a header value, refreshed once a second.
 #[derive(Default)]
 pub(super) struct DateCache(Cell<(u64, ImfFixdate)>);
 
 impl DateCache {
-    /// `None` when the system's clock is not set.
+    /// `None` if the system clock is not set.
     pub(super) fn now(&self) -> Option<ImfFixdate> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
         self.at(now)
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_in_the_form_of_the_standard() {
+    fn dates_have_the_standard_format() {
         for (seconds, date) in [
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
             (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn each_day_follows_the_one_before() {
+    fn each_day_follows_the_previous_one() {
         let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for days in 0..150_000 {

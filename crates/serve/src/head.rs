@@ -1,4 +1,4 @@
-//! The request line and the header fields: read within bounds, parsed strictly.
+//! The request line and the header fields: read within limits, parsed strictly.
 
 use std::borrow::Cow;
 use std::io;
@@ -6,15 +6,15 @@ use std::mem::MaybeUninit;
 
 use super::Limits;
 use super::connections::Stage;
-use super::wire::{Patience, Wire};
+use super::wire::{TimeBudget, Wire};
 
-/// Why a request is not served.
+/// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Answered with this status; then the connection closes.
+pub(super) enum Rejection {
+    /// The client gets this status; then the connection closes.
     Status(u16),
-    /// The client has left, was silent too long, or had to make room: there is nobody to answer.
-    Gone,
+    /// The client disconnected, was idle too long, or was evicted: no response is sent.
+    Disconnected,
 }
 
 pub(super) struct Head<'a> {
@@ -33,7 +33,7 @@ pub(super) struct Field<'a> {
     pub(super) name: &'a str,
     /// The value as sent, bytes above 0x7F included.
     pub(super) bytes: &'a [u8],
-    /// The same as text: UTF-8, or else ISO 8859-1, as which HTTP/1.0 defined it.
+    /// The same as text: UTF-8, otherwise ISO 8859-1 as defined by HTTP/1.0.
     pub(super) text: Cow<'a, str>,
 }
 
@@ -44,17 +44,21 @@ pub(super) enum Framing {
     Chunked,
 }
 
-const BAD: Refusal = Refusal::Status(400);
-const TOO_LARGE: Refusal = Refusal::Status(431);
+const BAD: Rejection = Rejection::Status(400);
+const TOO_LARGE: Rejection = Rejection::Status(431);
 
 /// Header fields that are parsed without an allocation for httparse.
 const FIELDS_ON_STACK: usize = 64;
 
-/// Waits for a whole head and moves its bytes into `head`.
-pub(super) fn receive(wire: &mut Wire, head: &mut Vec<u8>, limits: &Limits) -> Result<(), Refusal> {
-    wire.place().enter(Stage::Head);
+/// Waits for a complete head and moves its bytes into `head`.
+pub(super) fn receive(
+    wire: &mut Wire,
+    head: &mut Vec<u8>,
+    limits: &Limits,
+) -> Result<(), Rejection> {
+    wire.guard().enter(Stage::Head);
     await_first_byte(wire, limits)?;
-    let mut patience = Patience(limits.head_time);
+    let mut budget = TimeBudget(limits.head_time);
     let mut scan = Scan::default();
     loop {
         if let Some(end) = scan.head_end(wire.buffered())? {
@@ -70,21 +74,21 @@ pub(super) fn receive(wire: &mut Wire, head: &mut Vec<u8>, limits: &Limits) -> R
         if room == 0 {
             return Err(TOO_LARGE);
         }
-        match wire.fill(room, &mut patience) {
-            Ok(0) => return Err(Refusal::Gone),
+        match wire.fill(room, &mut budget) {
+            Ok(0) => return Err(Rejection::Disconnected),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(Refusal::Status(408));
+                return Err(Rejection::Status(408));
             }
-            Err(_) => return Err(Refusal::Gone),
+            Err(_) => return Err(Rejection::Disconnected),
         }
     }
 }
 
-/// Waits for a request to begin. One empty line before it is ignored (RFC 9112, section 2.2):
-/// some clients send one behind a body.
-fn await_first_byte(wire: &mut Wire, limits: &Limits) -> Result<(), Refusal> {
-    let mut patience = Patience(limits.idle_time);
+/// Waits for the first byte of a request. One empty line before it is ignored (RFC 9112, section
+/// 2.2): some clients send one after a body.
+fn await_first_byte(wire: &mut Wire, limits: &Limits) -> Result<(), Rejection> {
+    let mut budget = TimeBudget(limits.idle_time);
     let mut skipped = false;
     loop {
         match wire.buffered() {
@@ -97,14 +101,14 @@ fn await_first_byte(wire: &mut Wire, limits: &Limits) -> Result<(), Refusal> {
             }
             _ => return Ok(()),
         }
-        match wire.fill(limits.head_bytes, &mut patience) {
-            Ok(0) | Err(_) => return Err(Refusal::Gone),
+        match wire.fill(limits.head_bytes, &mut budget) {
+            Ok(0) | Err(_) => return Err(Rejection::Disconnected),
             Ok(_) => {}
         }
     }
 }
 
-/// Looks at each byte once, however the head is cut into pieces.
+/// Finds the end of the head; it checks each byte once, however the head is split.
 #[derive(Default)]
 struct Scan {
     at: usize,
@@ -113,8 +117,8 @@ struct Scan {
 }
 
 impl Scan {
-    /// The offset behind the empty line, when it is there.
-    fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    /// The offset after the empty line, once it has arrived.
+    fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Rejection> {
         while let Some(&byte) = bytes.get(self.at) {
             self.at += 1;
             match (self.after_cr, byte) {
@@ -133,8 +137,8 @@ impl Scan {
     }
 }
 
-/// Parses the bytes that [`receive`] took off the wire.
-pub(super) fn parse<'a>(bytes: &'a mut [u8], limits: &Limits) -> Result<Head<'a>, Refusal> {
+/// Parses the bytes read by [`receive`].
+pub(super) fn parse<'a>(bytes: &'a mut [u8], limits: &Limits) -> Result<Head<'a>, Rejection> {
     take_minor_version(bytes);
     let bytes: &'a [u8] = bytes;
     let mut on_stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
@@ -152,7 +156,7 @@ pub(super) fn parse<'a>(bytes: &'a mut [u8], limits: &Limits) -> Result<Head<'a>
         Ok(_) => return Err(BAD),
         Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
         Err(httparse::Error::Version) if names_a_version(bytes) => {
-            return Err(Refusal::Status(505));
+            return Err(Rejection::Status(505));
         }
         Err(_) => return Err(BAD),
     }
@@ -178,11 +182,11 @@ pub(super) fn parse<'a>(bytes: &'a mut [u8], limits: &Limits) -> Result<Head<'a>
     let framing = known.framing(is_http_10)?;
     let expects_continue = match known.expect {
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => !is_http_10,
-        Some(_) if !is_http_10 => return Err(Refusal::Status(417)),
+        Some(_) if !is_http_10 => return Err(Rejection::Status(417)),
         _ => false,
     };
     let wants_close = is_http_10 || known.wants_close;
-    // The authority of an absolute target is the host that is meant (RFC 9112, section 3.2.2).
+    // The authority of an absolute target overrides the host (RFC 9112, section 3.2.2).
     if let (Some(authority), Some(at)) = (authority, known.host) {
         fields[at].bytes = authority.as_bytes();
         fields[at].text = authority.into();
@@ -206,7 +210,7 @@ impl Head<'_> {
 }
 
 impl<'a> Field<'a> {
-    fn of(header: &httparse::Header<'a>) -> Result<Self, Refusal> {
+    fn of(header: &httparse::Header<'a>) -> Result<Self, Rejection> {
         if header.name.is_empty() {
             return Err(BAD);
         }
@@ -223,7 +227,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields that the server itself obeys, found in one pass.
+/// The fields that the server itself interprets, found in one pass.
 #[derive(Default)]
 struct Known<'a> {
     /// Its index.
@@ -235,7 +239,7 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn among(fields: &[Field<'a>]) -> Result<Self, Refusal> {
+    fn among(fields: &[Field<'a>]) -> Result<Self, Rejection> {
         let mut known = Known::default();
         for (at, field) in fields.iter().enumerate() {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
@@ -253,7 +257,7 @@ impl<'a> Known<'a> {
                 }
                 _ => false,
             };
-            // Each of these may be there once at most.
+            // Each of these may occur at most once.
             if before {
                 return Err(BAD);
             }
@@ -261,7 +265,7 @@ impl<'a> Known<'a> {
         Ok(known)
     }
 
-    fn framing(&self, is_http_10: bool) -> Result<Framing, Refusal> {
+    fn framing(&self, is_http_10: bool) -> Result<Framing, Rejection> {
         match (self.content_length, self.transfer_encoding) {
             (None, None) => Ok(Framing::Length(0)),
             (Some(length), None) => {
@@ -278,9 +282,9 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Only `chunked` is understood. Other codings before it leave no doubt where the body ends:
-/// they are not implemented. Whatever else there is does, and is refused.
-fn chunked(codings: &[u8]) -> Result<Framing, Refusal> {
+/// Only `chunked` is supported. With other codings before it the end of the body is still clear:
+/// 501. Anything else is ambiguous: 400.
+fn chunked(codings: &[u8]) -> Result<Framing, Rejection> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let Some(comma) = codings.iter().rposition(|&byte| byte == b',') else {
         return is_chunked(codings).then_some(Framing::Chunked).ok_or(BAD);
@@ -290,9 +294,13 @@ fn chunked(codings: &[u8]) -> Result<Framing, Refusal> {
         let name = trimmed(name.unwrap_or_default());
         !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte)) && !is_chunked(name)
     };
-    let is_sound =
+    let is_valid =
         is_chunked(trimmed(&codings[comma + 1..])) && items(&codings[..comma]).all(is_other);
-    Err(if is_sound { Refusal::Status(501) } else { BAD })
+    Err(if is_valid {
+        Rejection::Status(501)
+    } else {
+        BAD
+    })
 }
 
 fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -310,10 +318,10 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The target as a path with its query, and the authority where the target named one.
+/// Returns the target as a path with its query, and the authority of an absolute target.
 fn origin_form<'a>(method: &str, target: &'a str) -> Option<(Cow<'a, str>, Option<&'a str>)> {
-    let is_sound = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if !target.bytes().all(is_sound) {
+    let is_valid = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !target.bytes().all(is_valid) {
         return None;
     }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
@@ -368,7 +376,7 @@ fn take_minor_version(head: &mut [u8]) {
     }
 }
 
-/// A request line that is sound but for its version.
+/// Whether the request line is valid except for its version.
 fn names_a_version(head: &[u8]) -> bool {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();

@@ -1,8 +1,8 @@
-//! A small, strict, bounded HTTP/1.1 server for satellites that answer requests.
+//! A small, strict, bounded HTTP/1.1 server for satellites that serve requests.
 //!
-//! One thread for each connection, never more than [`Limits::connections`] of them, and a limit
-//! in bytes or time on everything that a client can send, hold back or leave unread. A request
-//! that two readers could understand in two ways is refused, never repaired.
+//! It uses one thread per connection, at most [`Limits::connections`] of them, and limits bytes
+//! or time of everything that a client can send, delay or leave unread. It rejects ambiguous
+//! requests, which two parsers could interpret differently, and never repairs them.
 //!
 //! ```
 //! use satellite_serve::{Limits, Response, Server};
@@ -17,23 +17,22 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! What is refused, each with an answer that repeats nothing of the request, and a closed
-//! connection:
+//! Rejected requests. The response repeats nothing of the request, and the connection is closed:
 //!
 //! | status | when |
 //! |---|---|
 //! | 400 | line ends other than CR LF; folded, nameless or malformed fields; control characters; a target that is neither a path nor an `http` or `https` URL without user information (`*` for OPTIONS); no `Host`, or two; a `Content-Length` that is repeated, not a number, or beside a `Transfer-Encoding`; a `Transfer-Encoding` that does not end in one `chunked`; malformed chunks |
-//! | 408 | a head or a body that takes too long, however steadily it drips |
-//! | 413, 431 | a body, a head too large |
+//! | 408 | a head or a body that takes too long in total, even if bytes keep arriving |
+//! | 413, 431 | a body or a head that is too large |
 //! | 417 | an `Expect` other than `100-continue` |
 //! | 501 | a transfer coding other than `chunked` |
-//! | 503 | every connection is busy with a request |
-//! | 505 | a version other than HTTP/1.x; a later minor version is answered as HTTP/1.1 |
+//! | 503 | all connections are busy with a request |
+//! | 505 | a version other than HTTP/1.x; a later minor version is treated as HTTP/1.1 |
 //!
-//! An answer may come before the request's body was read. The server then goes on reading, and
-//! discards what it reads, until the client has finished or 30 s are over: closing at once would
-//! reset the connection, and the client could lose the answer. A connection that is discarded
-//! is the first to be evicted for a newcomer.
+//! A response may be sent before the request body was read. The server then keeps reading and
+//! discards the data until the client has finished or 30 s have passed: closing at once would
+//! reset the connection, and the client could lose the response. Such a connection is the first
+//! to be evicted for a new one.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -57,17 +56,17 @@ pub use request::Request;
 pub use response::Response;
 pub use server::Server;
 
-/// Serves one connection to its end.
+/// Serves one connection until it closes.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn serve(stream: std::net::TcpStream, limits: &Limits, service: &server::Service) {
     let connections = std::sync::Arc::new(connections::Connections::new(1));
-    if let connections::Admission::Place(place) = connections.admit(stream) {
-        connection::run(place, limits, service);
+    if let connections::Admission::Admitted(guard) = connections.admit(stream) {
+        connection::run(guard, limits, service);
     }
 }
 
-/// The README's examples are tests as well.
+/// Runs the examples of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

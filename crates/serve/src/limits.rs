@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-/// How much of everything a [`Server`](super::Server) lets its clients have.
+/// The limits of a [`Server`](super::Server).
 ///
-/// The times count how long the *client* kept the server waiting, in total and not since its
-/// last byte: a slow drip runs out as a silence does, while the service may take as long as it
-/// likes.
+/// The time limits count how long the server waited for the *client*, in total and not since the
+/// last byte: a client that sends slowly exceeds them like one that sends nothing. The time that
+/// the service takes does not count.
 ///
 /// ```
 /// use satellite_serve::Limits;
@@ -15,24 +15,25 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections, and so threads, at once; at least one. When all are taken, the one that has
-    /// waited longest for its client makes room; when none waits, the newcomer is answered 503,
-    /// on one of up to 8 further threads. Default: 64.
+    /// Concurrent connections, each with a thread; at least one. At the limit, the connection that
+    /// has waited longest for its client is closed. If none is waiting, the new connection gets a
+    /// 503 on one of up to 8 additional threads. Default: 64.
     pub connections: usize,
-    /// Bytes of a request line and its header fields together. Default: 16 KiB.
+    /// Total bytes of a request line and its header fields. Default: 16 KiB.
     pub head_bytes: usize,
     /// Header fields in a request. Default: 64.
     pub headers: usize,
     /// Bytes of a request body. Default: 16 MiB.
     pub body_bytes: u64,
-    /// From the first byte of a head to its last. Default: 10 s.
+    /// Time from the first byte of a head to its last. Default: 10 s.
     pub head_time: Duration,
-    /// From an answer, or the opening of the connection, to the next request's first byte.
-    /// Default: 60 s.
+    /// Time from a response, or from the start of the connection, to the first byte of the next
+    /// request. Default: 60 s.
     pub idle_time: Duration,
-    /// All waiting for one request's body, from when the service begins to read it. Default: 60 s.
+    /// Total time spent waiting for one request body, from the first read of the service.
+    /// Default: 60 s.
     pub body_time: Duration,
-    /// All waiting for the client to take one answer. Default: 60 s.
+    /// Total time spent waiting for the client to receive one response. Default: 60 s.
     pub write_time: Duration,
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use super::Body;
 use super::head::{Framing, Head};
 
-/// A request whose head is whole and whose body is still to be read.
+/// A request with a complete head and an unread body.
 ///
 /// ```
 /// use satellite_serve::{Limits, Response, Server};
@@ -26,7 +26,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The method as sent, in upper case for all usual ones: `GET`.
+    /// The method as sent, such as `GET`.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -40,8 +40,8 @@ impl<'a> Request<'a> {
 
     /// The path and the query as sent, still percent-encoded: `/tasks?status=pending`.
     ///
-    /// It begins with `/`, or is the `*` of OPTIONS. Of an absolute target, as a proxy is sent
-    /// it, this is the path; its authority is what `header("host")` answers.
+    /// It starts with `/`, or is the `*` of OPTIONS. For an absolute target, as sent to a proxy,
+    /// this is the path; `header("host")` returns its authority.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
         &self.head.target
     }
 
-    /// The target up to its `?`: `/tasks`.
+    /// The target before the `?`: `/tasks`.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
         self.target().split('?').next().unwrap_or_default()
     }
 
-    /// The target behind its `?`, if it has one: `status=pending`.
+    /// The target after the `?`, if there is one: `status=pending`.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -77,10 +77,10 @@ impl<'a> Request<'a> {
         self.target().split_once('?').map(|(_, query)| query)
     }
 
-    /// The value of the first header field of this name, in whatever case.
+    /// The value of the first header field with this name, ignoring case.
     ///
     /// A value that is not UTF-8 is read as ISO 8859-1;
-    /// [`headers_bytes`](Request::headers_bytes) has it as sent.
+    /// [`headers_bytes`](Request::headers_bytes) returns it as sent.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -92,7 +92,7 @@ impl<'a> Request<'a> {
         self.head.field(name).map(|field| field.text.as_ref())
     }
 
-    /// All header fields, names and values as sent, in their order.
+    /// All header fields with names and values as sent, in order.
     ///
     /// A value that is not UTF-8 is read as ISO 8859-1.
     ///
@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
         fields.map(|field| (field.name, field.text.as_ref()))
     }
 
-    /// All header fields, values as the bytes that were sent, in their order.
+    /// All header fields with the bytes of the values as sent, in order.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -120,7 +120,7 @@ impl<'a> Request<'a> {
         fields.map(|field| (field.name, field.bytes))
     }
 
-    /// The body's length in bytes; `None` when it comes in chunks.
+    /// The length of the body in bytes; `None` if it is chunked.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -135,7 +135,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Where the connection comes from.
+    /// The address of the client.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -147,8 +147,8 @@ impl<'a> Request<'a> {
         self.peer
     }
 
-    /// The connection's number, counted from 1: requests with the same number came through the
-    /// same connection.
+    /// The number of the connection, counted from 1: requests with the same number share a
+    /// connection.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -160,9 +160,9 @@ impl<'a> Request<'a> {
         self.connection
     }
 
-    /// The body, to be read as it arrives.
+    /// The body as a reader.
     ///
-    /// A client that waits for `100 Continue` is told so when the first byte is read.
+    /// A client that waits for `100 Continue` gets it at the first read.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -175,11 +175,11 @@ impl<'a> Request<'a> {
         &mut self.body
     }
 
-    /// Reads the whole body, or what is left of it, into memory.
+    /// Reads the whole body, or its unread rest, into memory.
     ///
     /// # Errors
     ///
-    /// Those of [`Body`]; [`Limits::body_bytes`](super::Limits::body_bytes) bounds it.
+    /// Those of [`Body`]; [`Limits::body_bytes`](super::Limits::body_bytes) limits its size.
     ///
     /// ```
     /// # use satellite_serve::{Request, Response};
@@ -191,7 +191,7 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     pub fn read_body(&mut self) -> io::Result<Vec<u8>> {
-        // It grows with what arrives: an announced length alone costs the client nothing.
+        // Not allocated in advance: a client could announce a large length without sending it.
         let mut body = Vec::new();
         self.body.read_to_end(&mut body)?;
         Ok(body)
@@ -199,7 +199,7 @@ impl<'a> Request<'a> {
 }
 
 impl std::fmt::Debug for Request<'_> {
-    /// The fields and the query stay out: they may hold secrets.
+    /// Leaves out the fields and the query, which may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method())

@@ -4,10 +4,10 @@ use std::io::Read;
 
 use super::head::is_token_byte;
 
-/// What a service answers.
+/// The response of a service.
 ///
-/// The framing belongs to the server: `Content-Length`, `Transfer-Encoding`, `Connection` and
-/// their kin are set by it alone, and leaving them in a response has no effect.
+/// Only the server sets the framing: `Content-Length`, `Transfer-Encoding`, `Connection` and
+/// related fields in a response are ignored.
 ///
 /// ```
 /// use satellite_serve::Response;
@@ -27,18 +27,18 @@ pub struct Response {
 pub(super) enum Payload {
     Bytes(Vec<u8>),
     Reader(Box<dyn Read + Send>, Option<u64>),
-    /// These bytes in place of an answer, then the end of the connection.
+    /// Sends these bytes instead of a response, then closes the connection.
     #[cfg(feature = "testing")]
     Raw(Vec<u8>),
-    /// No answer, and a reset of the connection where the system offers one.
+    /// Sends no response and resets the connection if the system supports it.
     #[cfg(feature = "testing")]
     Reset,
 }
 
 impl Response {
-    /// An answer without a body; the status is from 200 to 999.
+    /// A response without a body; the status is from 200 to 999.
     ///
-    /// A status outside of that, as any other thing that cannot be sent, is answered 500.
+    /// A status outside that range becomes a 500, like anything else that cannot be sent.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -56,7 +56,7 @@ impl Response {
         }
     }
 
-    /// An answer with a JSON document.
+    /// A response with a JSON document.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -69,7 +69,7 @@ impl Response {
             .body(document)
     }
 
-    /// An answer with plain text in UTF-8.
+    /// A response with plain text in UTF-8.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -85,8 +85,8 @@ impl Response {
 
     /// Adds a header field.
     ///
-    /// A name that is not a token, or a value with a control character other than a tab, turns
-    /// what was set so far into a bare 500: a response is never split.
+    /// A name that is not a token, or a value with a control character other than a tab, replaces
+    /// the whole response by an empty 500. This prevents response splitting.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -98,8 +98,8 @@ impl Response {
         self.header_bytes(name, value.into())
     }
 
-    /// Adds a header field whose value need not be UTF-8, as when an answer of another server
-    /// is passed on.
+    /// Adds a header field whose value need not be UTF-8, for example when forwarding a response
+    /// of another server.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -111,7 +111,7 @@ impl Response {
         let (name, value) = (name.into(), value.into());
         let is_sendable = |&byte: &u8| byte == b'\t' || !byte.is_ascii_control();
         if name.is_empty() || !name.bytes().all(is_token_byte) || !value.iter().all(is_sendable) {
-            log::error!("a response had a header field that cannot be sent; answering 500");
+            log::error!("a response has an invalid header field; responding with 500");
             return Response::new(500);
         }
         const FRAMING: [&str; 5] = [
@@ -127,13 +127,13 @@ impl Response {
         self
     }
 
-    /// Adds a field that is known to be sound.
+    /// Adds a field that is known to be valid.
     fn field(mut self, name: &'static str, value: &'static str) -> Response {
         self.fields.push((name.into(), value.as_bytes().into()));
         self
     }
 
-    /// Gives it a body of these bytes.
+    /// Sets the body to these bytes.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -146,10 +146,10 @@ impl Response {
         self
     }
 
-    /// Gives it a body that is sent as it is read, each piece at once: `length` bytes of it, or
-    /// in chunks to its end (HTTP/1.0: to the end of the connection).
+    /// Streams the body from a reader, each piece as soon as it is read: `length` bytes, or
+    /// chunked until the end of the reader (HTTP/1.0: until the connection closes).
     ///
-    /// When reading fails, or ends before `length`, the connection is cut, so that the client
+    /// If reading fails or ends before `length`, the connection is aborted, so that the client
     /// notices.
     ///
     /// ```
@@ -176,7 +176,7 @@ impl Response {
         self.status
     }
 
-    /// Misbehaves: sends these bytes as they are, then closes. For tests.
+    /// Sends these raw bytes, then closes the connection. For tests.
     ///
     /// ```
     /// # use satellite_serve::Response;
@@ -192,9 +192,9 @@ impl Response {
         }
     }
 
-    /// Misbehaves: resets the connection without an answer. For tests.
+    /// Resets the connection without a response. For tests.
     ///
-    /// Away from Linux the client may see a plain end instead.
+    /// On other systems than Linux the client may see a normal close instead.
     ///
     /// ```
     /// # use satellite_serve::Response;

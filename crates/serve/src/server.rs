@@ -8,16 +8,16 @@ use super::connections::{Admission, Connections};
 use super::date::DateCache;
 use super::{Limits, Request, Response, connection, writer};
 
-/// Enough for a service that parses JSON as deep as serde_json goes, in a debug build too; a
-/// thread takes only what it touches.
+/// Enough for a service that parses JSON up to the recursion limit of serde_json, also in a debug
+/// build; a thread uses only the memory that it touches.
 const STACK_BYTES: usize = 1024 * 1024;
-/// How long to leave a listener alone that cannot accept, for want of file descriptors mostly.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The delay after a failed accept, mostly for lack of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(5);
 
 pub(super) type Service = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
 
-/// A server at work. Dropping it closes the listener and every connection at once; a service
-/// that is still at work finishes on its own, its answer lost.
+/// A running server. Dropping it closes the listener and all connections at once; a service call
+/// in progress finishes in its thread, and its response is lost.
 ///
 /// ```
 /// use satellite_serve::{Limits, Response, Server};
@@ -37,15 +37,15 @@ pub(super) type Service = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
 pub struct Server {
     addr: SocketAddr,
     connections: Arc<Connections>,
-    /// The listening socket once more, to wake the thread that waits on it.
+    /// A second handle to the listening socket, to wake the accepting thread.
     listener: Option<TcpListener>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Listens on `addr` (port 0: one of the system's choice) and answers with `service`, which
-    /// runs on the connections' threads, several at a time. When it panics, its client is
-    /// answered 500 and the server goes on.
+    /// Listens on `addr` (with port 0 the system chooses one) and handles requests with `service`,
+    /// which runs concurrently on the connections' threads. If it panics, the client gets a 500
+    /// and the server continues.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Server {
         })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The bound address, with the port that the system chose.
     ///
     /// ```
     /// use satellite_serve::{Limits, Response, Server};
@@ -98,7 +98,7 @@ impl Server {
         self.addr
     }
 
-    /// How many connections were opened so far, those included that were turned away.
+    /// The number of connections accepted so far, including rejected ones.
     ///
     /// ```
     /// use satellite_serve::{Limits, Response, Server};
@@ -151,7 +151,7 @@ impl Acceptor {
                 Err(error) => {
                     log::debug!("cannot accept a connection: {error}");
                     self.connections.evict();
-                    thread::sleep(PAUSE);
+                    thread::sleep(ACCEPT_RETRY_DELAY);
                 }
             }
         }
@@ -159,13 +159,13 @@ impl Acceptor {
 
     fn admit(&self, stream: TcpStream) {
         match self.connections.admit(stream) {
-            Admission::Place(place) => self.start(move |limits, service| {
-                connection::run(place, limits, service);
+            Admission::Admitted(guard) => self.start(move |limits, service| {
+                connection::run(guard, limits, service);
             }),
-            Admission::TurnedAway(place) => self.start(move |limits, _| {
-                connection::turn_away(place, limits, 503);
+            Admission::Rejected(guard) => self.start(move |limits, _| {
+                connection::reject(guard, limits, 503);
             }),
-            Admission::Full(stream) => turn_away(&stream),
+            Admission::Full(stream) => reject(&stream),
             Admission::Stopped => {}
         }
     }
@@ -175,30 +175,30 @@ impl Acceptor {
         let thread = thread::Builder::new()
             .name("serve".into())
             .stack_size(STACK_BYTES);
-        // Without a thread the connection goes as it came: dropping the closure closes it.
+        // Without a thread, dropping the closure closes the connection.
         if let Err(error) = thread.spawn(move || run(&limits, &*service)) {
-            log::warn!("no thread for a connection: {error}");
+            log::warn!("cannot start a thread for a connection: {error}");
         }
     }
 }
 
-/// Answers 503 without waiting for anything.
-fn turn_away(stream: &TcpStream) {
+/// Sends a 503 without blocking.
+fn reject(stream: &TcpStream) {
     use io::{Read as _, Write as _};
     let mut stream = stream;
     if stream.set_nonblocking(true).is_ok() {
-        let _ = stream.write(&writer::refusal(503, &DateCache::default()));
+        let _ = stream.write(&writer::rejection(503, &DateCache::default()));
         let _ = stream.shutdown(std::net::Shutdown::Write);
-        // What has arrived by now would otherwise turn the answer into a reset.
+        // Closing with unread data would reset the connection, and the response could be lost.
         let _ = stream.read(&mut [0; 4096]);
     }
 }
 
-/// Wakes the thread that waits on `listener`; false when it may not have worked.
+/// Wakes the thread that accepts on `listener`; false if that may have failed.
 fn wake(listener: TcpListener, addr: SocketAddr) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        // Shutting a listening socket down wakes its thread, and needs no new descriptor.
+        // Shutting down the listening socket wakes its thread and needs no new descriptor.
         let socket = TcpStream::from(std::os::fd::OwnedFd::from(listener));
         if socket.shutdown(std::net::Shutdown::Both).is_ok() {
             return true;

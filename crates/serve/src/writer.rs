@@ -1,16 +1,16 @@
-//! Responses onto the wire.
+//! Writes responses.
 
 use std::io::{self, Read, Write as _};
 
 use super::Response;
 use super::date::DateCache;
 use super::response::Payload;
-use super::wire::{Patience, Wire};
+use super::wire::{TimeBudget, Wire};
 
-/// Bytes taken from a response's reader at a time.
-const PIECE: usize = 8 * 1024;
+/// The size of one read from a response's reader.
+const BUFFER_BYTES: usize = 8 * 1024;
 
-/// What the request decides of its answer's form.
+/// How the request affects the format of the response.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
     pub(super) is_head: bool,
@@ -18,16 +18,16 @@ pub(super) struct Form {
     pub(super) close: bool,
 }
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after a response.
 pub(super) enum After {
     Next,
-    /// Close once the client has read the answer.
+    /// Close after the client has read the response.
     Close,
-    Cut,
+    Abort,
 }
 
-/// An answer of the server's own, without a body, before the connection closes.
-pub(super) fn refusal(status: u16, date: &DateCache) -> Vec<u8> {
+/// An error response from the server itself, without a body; the connection then closes.
+pub(super) fn rejection(status: u16, date: &DateCache) -> Vec<u8> {
     let mut out = status_line(status, 0);
     put_date(&mut out, date);
     out.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n\r\n");
@@ -38,34 +38,34 @@ pub(super) fn write(
     wire: &Wire,
     response: Response,
     form: Form,
-    mut patience: Patience,
+    mut budget: TimeBudget,
 ) -> io::Result<After> {
     let is_bare = form.is_head || matches!(response.status, 204 | 304);
     let mut out = head(&response, form, &wire.date);
     match response.payload {
         #[cfg(feature = "testing")]
-        Payload::Raw(bytes) => return wire.write_all(&bytes, &mut patience).map(|()| After::Close),
+        Payload::Raw(bytes) => return wire.write_all(&bytes, &mut budget).map(|()| After::Close),
         #[cfg(feature = "testing")]
         Payload::Reset => {
             #[cfg(target_os = "linux")]
             rustix::net::sockopt::set_socket_linger(
-                wire.place().stream(),
+                wire.guard().stream(),
                 Some(std::time::Duration::ZERO),
             )?;
-            return Ok(After::Cut);
+            return Ok(After::Abort);
         }
-        _ if is_bare => wire.write_all(&out, &mut patience)?,
+        _ if is_bare => wire.write_all(&out, &mut budget)?,
         Payload::Bytes(bytes) => {
-            let (first, rest) = bytes.split_at(bytes.len().min(PIECE));
+            let (first, rest) = bytes.split_at(bytes.len().min(BUFFER_BYTES));
             out.extend_from_slice(first);
-            wire.write_all(&out, &mut patience)?;
-            wire.write_all(rest, &mut patience)?;
+            wire.write_all(&out, &mut budget)?;
+            wire.write_all(rest, &mut budget)?;
         }
         Payload::Reader(reader, length) => {
-            wire.write_all(&out, &mut patience)?;
+            wire.write_all(&out, &mut budget)?;
             match length {
-                Some(length) => counted(wire, reader, length, &mut patience)?,
-                None => uncounted(wire, reader, form.is_http_10, &mut patience)?,
+                Some(length) => counted(wire, reader, length, &mut budget)?,
+                None => uncounted(wire, reader, form.is_http_10, &mut budget)?,
             }
         }
     }
@@ -84,9 +84,9 @@ fn head(response: &Response, form: Form, date: &DateCache) -> Vec<u8> {
         #[cfg(feature = "testing")]
         Payload::Raw(_) | Payload::Reset => None,
     };
-    // Room for what follows, and for a body that goes out with its head.
+    // Space for the fields, and for a body that is sent together with the head.
     let room = match &response.payload {
-        Payload::Bytes(bytes) => bytes.len().min(PIECE),
+        Payload::Bytes(bytes) => bytes.len().min(BUFFER_BYTES),
         _ => 0,
     };
     let mut head = status_line(status, room);
@@ -152,19 +152,19 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-fn counted(wire: &Wire, reader: impl Read, length: u64, patience: &mut Patience) -> io::Result<()> {
+fn counted(wire: &Wire, reader: impl Read, length: u64, budget: &mut TimeBudget) -> io::Result<()> {
     let mut reader = reader.take(length);
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; BUFFER_BYTES];
     loop {
         match read(&mut reader, &mut piece)? {
             0 if reader.limit() > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             0 => {
-                // Once more, for its end: a body from elsewhere gives its
-                // connection back only then.
+                // Read once more to reach the end: only then does a body from another
+                // server release its connection.
                 let _ = read(reader.get_mut(), &mut piece[..1]);
                 return Ok(());
             }
-            bytes => wire.write_all(&piece[..bytes], patience)?,
+            bytes => wire.write_all(&piece[..bytes], budget)?,
         }
     }
 }
@@ -173,9 +173,9 @@ fn uncounted(
     wire: &Wire,
     mut reader: impl Read,
     is_http_10: bool,
-    patience: &mut Patience,
+    budget: &mut TimeBudget,
 ) -> io::Result<()> {
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; BUFFER_BYTES];
     let mut out = Vec::new();
     loop {
         let bytes = read(&mut reader, &mut piece)?;
@@ -183,12 +183,12 @@ fn uncounted(
         if is_http_10 {
             out.extend_from_slice(&piece[..bytes]);
         } else {
-            // The empty chunk at the end is the one that closes the body.
+            // The final empty chunk ends the body.
             write!(out, "{bytes:x}\r\n")?;
             out.extend_from_slice(&piece[..bytes]);
             out.extend_from_slice(b"\r\n");
         }
-        wire.write_all(&out, patience)?;
+        wire.write_all(&out, budget)?;
         if bytes == 0 {
             return Ok(());
         }

@@ -282,7 +282,7 @@ fn folder(read: &Variables, backend: Backend) -> PathBuf {
         Backend::Volume => read.text("DORY_STATE_PVC_MOUNT"),
         _ => read
             .text("DORY_STATE_DIR")
-            .or_else(|| read.folder_of_unit()),
+            .or_else(|| read.systemd_state_dir()),
     };
     let default = match backend {
         Backend::Volume => "/data",

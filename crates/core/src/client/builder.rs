@@ -10,16 +10,16 @@ use crate::http::{Credentials, Dialect, Retries, Secret, Server, Transport, Trus
 use crate::variables::Variables;
 use crate::wake::{Clock, Waiter};
 
-/// Builds a compute client, from what it is told and from the environment, in
-/// that order.
+/// Builds a compute client. Values set explicitly take precedence over the
+/// environment.
 ///
 /// | variable, after the client's prefix | default | |
 /// |---|---|---|
 /// | `REQUEST_TIMEOUT` | 2m | [`TimeLimits::request`]: `90`, `90s`, `10m`, `1h30m` |
-/// | `MAX_RETRIES` | as the time limit allows | resends of one call |
-/// | `RETRY_DELAY` | 1s | the first wait; each is twice the one before |
-/// | `CA_FILE` | public roots | PEM file of the authorities to trust, and no others |
-/// | `ALLOW_PLAIN_HTTP` | false | secrets may travel over plain http; on loopback they always may |
+/// | `MAX_RETRIES` | as many as the time limit allows | retries of one call |
+/// | `RETRY_DELAY` | 1s | the delay before the first retry; it doubles with each further one |
+/// | `CA_FILE` | public roots | PEM file of the only certificate authorities to trust |
+/// | `ALLOW_PLAIN_HTTP` | false | allows secrets over plain http to hosts other than loopback |
 pub struct ClientBuilder<C: Client> {
     variables: Option<Variables>,
     url: Option<String>,
@@ -32,42 +32,42 @@ pub struct ClientBuilder<C: Client> {
     ca_file: Option<PathBuf>,
     plain_http: Option<bool>,
     waiter: Waiter,
-    /// Settings that only this client has.
+    /// Settings specific to this client.
     pub options: C::Options,
 }
 
-/// What a client tells its builder. Not for implementing outside.
+/// Describes a client to its builder. Not meant to be implemented elsewhere.
 pub trait Client: Sized {
-    /// What it has beside the things that all clients have.
+    /// Settings beyond those that all clients have.
     type Options: Default;
 
-    /// What its variables begin with.
+    /// The prefix of its environment variables.
     const PREFIX: &'static str;
-    /// Variables that hold the address, without the prefix; the first that is set.
+    /// Variables that hold the address, without the prefix; the first one set is used.
     const URL: &'static [&'static str];
-    /// The address where none is set.
+    /// The address to use if none is set.
     const DEFAULT_URL: &'static str;
     /// The variable that holds the token, without the prefix.
     const TOKEN: &'static str;
-    /// Whether the address may hold `user:password@`.
+    /// Whether the address may contain `user:password@`.
     const PASSWORDS: bool = false;
 
-    /// Takes what is open from the variables.
+    /// Fills options that are not set explicitly from the variables.
     fn read(options: &mut Self::Options, variables: &mut Variables) {
         let _ = (options, variables);
     }
 
-    /// The client itself.
+    /// Creates the client.
     fn open(connection: Connection, options: Self::Options) -> Result<Self>;
 }
 
-/// All that a client needs to speak to its server.
+/// Everything a client needs to connect to its server.
 pub struct Connection {
     /// The checked base URL, without a trailing slash.
     pub url: String,
     /// The token; empty if there is none.
     pub token: Secret,
-    /// `user:password`, where the address held it and the client takes it.
+    /// `user:password`, if the address contained it and the client accepts it.
     pub password: Option<Secret>,
     /// The time limits of calls.
     pub limits: TimeLimits,
@@ -77,7 +77,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The transport to `base`: the client's address, or another one of it.
+    /// A transport to `base`: the client's address, or another address of the same server.
     pub fn transport(
         &self,
         base: &str,
@@ -116,72 +116,71 @@ impl<C: Client> Default for ClientBuilder<C> {
 }
 
 impl<C: Client> ClientBuilder<C> {
-    /// The server's address.
+    /// Sets the server's address.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
     }
 
-    /// What the server knows the caller by.
+    /// Sets the token that authenticates the caller.
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// How long to wait for what.
+    /// Sets the time limits.
     pub fn limits(mut self, limits: TimeLimits) -> Self {
         self.limits = limits;
         self.request = Some(limits.request);
         self
     }
 
-    /// How often one call is sent again; 0: never.
+    /// Sets how often one call is retried; 0 disables retries.
     pub fn max_retries(mut self, most: u32) -> Self {
         self.max_retries = Some(most);
         self
     }
 
-    /// The first wait before a call is sent again; each is twice the one before.
+    /// Sets the delay before the first retry; it doubles with each further one.
     pub fn retry_delay(mut self, delay: Duration) -> Self {
         self.retry_delay = Some(delay);
         self
     }
 
-    /// The longest wait before a call is sent again, and while waiting out an
-    /// outage. Default: 60 s.
+    /// Sets the longest delay between two retries, also during an outage. Default: 60 s.
     pub fn max_retry_delay(mut self, delay: Duration) -> Self {
         self.max_retry_delay = delay;
         self
     }
 
-    /// The authorities to trust in place of the public ones, as a PEM file.
+    /// Trusts the certificate authorities in this PEM file instead of the public ones.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
         self
     }
 
-    /// Secrets may travel over plain http to other hosts.
+    /// Allows secrets to travel over plain http to hosts other than loopback.
     pub fn allow_plain_http(mut self, allow: bool) -> Self {
         self.plain_http = Some(allow);
         self
     }
 
-    /// Looks variables up here and not in the environment.
+    /// Reads settings from these variables instead of the environment.
     pub fn variables(mut self, variables: Variables) -> Self {
         self.variables = Some(variables);
         self
     }
 
-    /// Waits by this clock: for tests.
+    /// Uses this clock; for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.waiter.clock = Arc::new(clock);
         self
     }
 
-    /// Checks all of it. Nothing is sent.
+    /// Checks the settings and builds the client. Sends nothing.
     ///
     /// # Errors
-    /// `is_settings()`, naming all that is wrong.
+    /// `is_settings()`; the message names each wrong setting.
     pub fn build(mut self) -> Result<C> {
         let mut read = self.variables.take().unwrap_or_else(Variables::from_env);
         let named = |name: &str| format!("{}{name}", C::PREFIX);
@@ -245,7 +244,7 @@ impl<C: Client> ClientBuilder<C> {
     }
 }
 
-/// The address, and the `user:password` that stood in it.
+/// Splits `user:password` off the address.
 fn without_password(url: &str) -> (String, Option<Secret>) {
     let split = url.split_once("://").and_then(|(scheme, rest)| {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -261,7 +260,7 @@ fn without_password(url: &str) -> (String, Option<Secret>) {
     }
 }
 
-/// `%40` is `@`.
+/// Decodes percent encoding: `%40` is `@`.
 fn decoded(text: &str) -> String {
     let mut pieces = text.split('%');
     let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();

@@ -1,12 +1,12 @@
-//! Deletes, which may have been done before.
+//! Deletes that tolerate a lost response.
 
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::http::{Call, Effort, Method, Transport};
 
-/// Deletes what is at `path`. That it is gone already is an error, unless it was
-/// this call itself that deleted it and then lost the answer.
+/// Deletes the object at `path`. A missing object is an error, unless a first
+/// attempt of this same call may have deleted it and then lost the response.
 pub fn delete(transport: &Transport, path: &str, within: Duration) -> Result<()> {
     let call = || Call::new(Method::DELETE, path).within(within);
     let answer = transport.send(&call().effort(Effort::Once));

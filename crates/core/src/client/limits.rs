@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::http::DEADLINE;
 
-/// How long a compute client waits, each limit for a thing of its own.
+/// The time limits of a compute client, each for a different phase.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::http::DEADLINE;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeLimits {
-    /// For a connection to come about. Default: 10 s.
+    /// To open a connection. Default: 10 s.
     pub connect: Duration,
-    /// For one call with its answer, resends included. Default: 2 min.
+    /// For one call including its response and retries. Default: 2 min.
     pub request: Duration,
-    /// For a stream to say something. Default: 2 min.
+    /// Without data on a stream. Default: 2 min.
     pub idle: Duration,
-    /// For work at the other end, while this side waits for it. Past it the
-    /// error says that the work may go on. Default: 1 h.
+    /// For work on the server while the client waits for it. When it expires,
+    /// the error says that the work may still be running. Default: 1 h.
     pub work: Duration,
 }
 

@@ -1,4 +1,4 @@
-/// Defines the builder of one client: a type of the client's own crate, with the
+/// Defines the builder of one client: a type in the client's own crate, with the
 /// settings that all clients have. The crate adds its own through `self.options()`.
 #[macro_export]
 #[doc(hidden)]
@@ -54,7 +54,7 @@ macro_rules! client_builder {
                 $builder(self.0.variables(variables))
             }
 
-            /// Waits by this clock; for tests.
+            /// Uses this clock; for tests.
             pub fn clock(self, clock: impl $crate::Clock) -> Self {
                 $builder(self.0.clock(clock))
             }

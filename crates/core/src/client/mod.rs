@@ -1,4 +1,4 @@
-//! What the clients of compute services share: their builder and time limits.
+//! Common parts of the clients of compute services: their builder and time limits.
 
 mod builder;
 mod delete;

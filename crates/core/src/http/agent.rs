@@ -1,4 +1,4 @@
-//! The ureq agent, set up once for everything that leaves.
+//! Configures the ureq agent for all outgoing requests.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::early::EarlyAnswers;
 use super::resolver::CachingResolver;
 use super::transport::Server;
 
-/// Whom to believe when a server shows its certificate.
+/// The certificate authorities to trust.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     #[cfg(feature = "tls")]
@@ -20,7 +20,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The authorities in this PEM file, and no others.
+    /// Trusts only the authorities in this PEM file.
     #[cfg(feature = "tls")]
     pub fn from_pem_file(path: &Path) -> Result<Self, String> {
         use ureq::tls::{PemItem, RootCerts, parse_pem};
@@ -33,7 +33,7 @@ impl Trust {
             }
         }
         if certificates.is_empty() {
-            return Err("no certificate in it".into());
+            return Err("the file contains no certificate".into());
         }
         Ok(Trust {
             roots: Some(RootCerts::from(certificates)),
@@ -59,22 +59,22 @@ impl Trust {
 
 const USER_AGENT: &str = concat!("satellite-sdk/", env!("CARGO_PKG_VERSION"));
 
-/// Connections to one address that are kept for the next call.
-const KEPT_CONNECTIONS: usize = 2;
+/// Idle connections to one address that are kept for reuse.
+const IDLE_CONNECTIONS: usize = 2;
 
-/// Enough for the heads of this API; larger bodies just take more reads.
+/// Enough for the response headers of this API; larger bodies take more reads.
 const BUFFER_BYTES: usize = 8 * 1024;
 
-/// For files from wherever a presigned URL leads: redirects are followed, there
-/// is no token to lose, and time limits are on silence, not on the whole.
-pub(super) fn for_files(silence: Duration) -> Agent {
+/// An agent for files from presigned URLs: redirects are followed, since no token
+/// could leak, and the time limit is an idle timeout, not one for the whole transfer.
+pub(super) fn for_files(idle_timeout: Duration) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(5)
         .user_agent(USER_AGENT)
         .timeout_connect(Some(Duration::from_secs(10)))
-        .timeout_recv_response(Some(silence))
-        .timeout_per_read(Some(silence));
+        .timeout_recv_response(Some(idle_timeout))
+        .timeout_per_read(Some(idle_timeout));
     #[cfg(feature = "tls")]
     let config = config.tls_config(Trust::default().tls());
     let resolver = CachingResolver::default();
@@ -84,13 +84,13 @@ pub(super) fn for_files(silence: Duration) -> Agent {
 pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
-        // A bearer goes to the host it was meant for and nowhere else.
+        // The token must not be sent to any other host.
         .max_redirects(0)
         .user_agent(USER_AGENT)
         .input_buffer_size(BUFFER_BYTES)
         .output_buffer_size(BUFFER_BYTES)
-        .max_idle_connections(2 * KEPT_CONNECTIONS)
-        .max_idle_connections_per_host(KEPT_CONNECTIONS)
+        .max_idle_connections(2 * IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .max_idle_age(Duration::from_secs(24 * 3600))
         .timeout_connect(Some(server.connect))
         .timeout_send_request(Some(Duration::from_secs(10)))
@@ -99,7 +99,7 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
         .timeout_recv_body(Some(Duration::from_secs(60)));
     #[cfg(feature = "tls")]
     let config = config.tls_config(server.trust.tls());
-    // A proxy has no business between a process and its own host.
+    // Requests to loopback must not go through a proxy.
     let config = match is_loopback(host) {
         true => config.proxy(None),
         false => config,
@@ -108,7 +108,7 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
     Agent::with_parts(config.build(), connector, resolver)
 }
 
-/// `localhost`, `127.0.0.0/8` or `[::1]`.
+/// Whether `host` is `localhost`, in `127.0.0.0/8`, or `[::1]`.
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")

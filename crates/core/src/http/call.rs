@@ -1,4 +1,4 @@
-//! One call: what to ask for, and how hard to try.
+//! One call: the request and its retry options.
 
 use std::time::Duration;
 
@@ -11,11 +11,10 @@ pub use ureq::http::Method;
 use super::retry::Op;
 use crate::error::Result;
 
-/// One call with its answer, resends included, lasts no longer than this
-/// unless it says otherwise.
+/// The default time limit of one call including its response and retries.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// What to ask for.
+/// A request and its options.
 pub struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -24,28 +23,28 @@ pub struct Call<'a> {
     pub(super) anonymous: bool,
     pub(super) effort: Effort,
     pub(super) within: Duration,
-    /// A header of this call alone.
+    /// An additional header for this call.
     pub(super) header: Option<(&'static str, &'a str)>,
-    /// The path bears a signature: it is shown to its question mark only.
+    /// The query contains a signature: only the path before `?` may be logged.
     pub(super) presigned: bool,
-    /// Nothing but `within` limits the wait for the answer's head.
+    /// Only `within` limits the wait for the response head.
     pub(super) patient: bool,
-    /// The body is read as it comes, and given up after a silence of this.
+    /// The body is read as a stream with this idle timeout.
     pub(super) idle: Option<Duration>,
 }
 
-/// How often a call is tried.
+/// Whether a call is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// Until it goes well, within the deadline, where it may be sent again.
+    /// Retried until it succeeds or the deadline expires, if a retry is safe.
     Persistent,
-    /// Once: the caller has a backoff of its own.
+    /// Sent once: the caller has its own backoff.
     Once,
 }
 
 impl<'a> Call<'a> {
-    /// A call of `method`; whether it may be sent twice follows from it until
-    /// [`op`](Self::op) says better.
+    /// A call of `method`. The method decides whether it may be retried unless
+    /// [`op`](Self::op) overrides it.
     pub fn new(method: Method, path: &'a str) -> Self {
         let op = match method {
             Method::GET | Method::HEAD => Op::Read,
@@ -76,7 +75,7 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    /// A body of any bytes, to a path that bears its own signature.
+    /// Sets a raw body for a presigned path; the token is not sent.
     pub fn presigned(mut self, body: Option<Vec<u8>>) -> Self {
         self.body = body;
         self.presigned = true;
@@ -90,8 +89,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// The path, for people.
-    pub(super) fn shown_path(&self) -> &str {
+    /// The path for log lines and errors.
+    pub(super) fn display_path(&self) -> &str {
         if self.presigned {
             return self.path.split('?').next().unwrap_or(self.path);
         }
@@ -105,19 +104,19 @@ impl<'a> Call<'a> {
         "application/json"
     }
 
-    /// Sets whether the call may be sent twice.
+    /// Sets the effect of the call, which decides whether it may be retried.
     pub fn op(mut self, op: Op) -> Self {
         self.op = op;
         self
     }
 
-    /// Without the token.
+    /// Sends the call without the token.
     pub fn anonymous(mut self) -> Self {
         self.anonymous = true;
         self
     }
 
-    /// The answer is there within this time or not at all, resends included.
+    /// Sets the time limit of the call including its response and retries.
     pub fn within(mut self, limit: Duration) -> Self {
         self.within = limit;
         self
@@ -129,22 +128,22 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// The server answers when the work is done: only the deadline limits the
-    /// wait, not the 30 s that each attempt has otherwise.
+    /// For a server that responds when the work is done: only the deadline limits
+    /// the wait, not the usual 30 s of each attempt.
     pub fn patient(mut self) -> Self {
         self.patient = true;
         self
     }
 
-    /// The body is a stream: [`Response::into_lines`](super::Response::into_lines)
-    /// has it, and gives it up when nothing comes for `idle`. The deadline is
-    /// that of the answer's head alone.
+    /// Reads the body as a stream through
+    /// [`Response::into_lines`](super::Response::into_lines), with the idle timeout
+    /// `idle`. The deadline then only applies to the response head.
     pub fn streamed(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         self
     }
 
-    /// The time limits of an attempt, beside those that the agent has.
+    /// Adds the time limits of one attempt to those of the agent.
     pub(super) fn limited<B: AsSendBody>(
         &self,
         request: ConfigBuilder<HttpCrateScope<B>>,

@@ -1,4 +1,4 @@
-//! Breaking off from another thread.
+//! Cancellation from another thread.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -8,12 +8,12 @@ use super::transport::Transport;
 use crate::error::Result;
 use crate::wake::{Stage, Waiter, Wake};
 
-/// Ends what a client does, from another thread: calls and streams in the middle
-/// of a read, and all waiting. Clones are one and the same.
+/// Cancels the calls, streams and waits of a client from another thread, also in
+/// the middle of a read. Clones share one state.
 ///
-/// A client is told of it by its `cancelled_by`. What it broke off answers
-/// `is_stopped()`, and `is_outcome_unknown()` where the request had left; the
-/// work at the other end goes on.
+/// Attach it to a client with `cancelled_by`. A cancelled call returns an error
+/// that is `is_stopped()`, and also `is_outcome_unknown()` if the request had
+/// been sent; work on the server continues.
 ///
 /// ```
 /// use satellite_core::client::Cancel;
@@ -33,17 +33,17 @@ struct Inner {
 }
 
 impl Cancel {
-    /// One that has cancelled nothing yet.
+    /// Creates a handle that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends everything, now and for good.
+    /// Cancels everything, permanently.
     pub fn cancel(&self) {
         self.0.wake.stop(Stage::Stopping);
         for transport in self.transports().drain(..) {
             if let Some(transport) = transport.upgrade() {
-                transport.cut();
+                transport.abort();
             }
         }
     }
@@ -66,7 +66,7 @@ impl fmt::Debug for Cancel {
 }
 
 impl Transport {
-    /// The same server through connections of its own, which `cancel` ends.
+    /// A transport to the same server with its own connections, which `cancel` closes.
     pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<Self>> {
         let waiter = Waiter {
             clock: Arc::clone(&self.waiter.clock),
@@ -79,14 +79,14 @@ impl Transport {
         transports.push(Arc::downgrade(&transport));
         drop(transports);
         if cancel.is_cancelled() {
-            transport.cut();
+            transport.abort();
         }
         Ok(transport)
     }
 
-    /// Breaks off everything, for good.
-    fn cut(&self) {
-        self.is_cut.store(true, Ordering::SeqCst);
+    /// Aborts all calls, permanently.
+    fn abort(&self) {
+        self.is_cancelled.store(true, Ordering::SeqCst);
         self.shut_down();
     }
 }

@@ -1,16 +1,16 @@
-//! Connections that are reused only where the server has read the whole request.
+//! Reuses a connection only if the server has read the whole request.
 //!
-//! A server may answer without reading the request's body. Many then close the
-//! connection right behind their answer, which a client sees too late: its next
-//! request fails. Two things prevent that. Head and body leave in one write, so
-//! that a small body is already there when the server reads the head. And a
-//! connection on which a request with a body was answered with an error status is
-//! not used again: such an answer may have been given before the body was read.
+//! A server may respond without reading the request body. Many then close the
+//! connection right after the response, which a client notices too late: its next
+//! request fails. Two measures prevent that. Head and body are sent in one write,
+//! so that a small body has already arrived when the server reads the head. And a
+//! connection is not reused after an error response to a request with a body: the
+//! server may have sent that response before it read the body.
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// Wraps what the connector before it made.
+/// Wraps the transport of the previous connector.
 #[derive(Debug, Default)]
 pub(super) struct WholeRequests;
 
@@ -34,20 +34,20 @@ impl<In: Transport> Connector<In> for WholeRequests {
 #[derive(Debug)]
 pub(super) struct Whole<In> {
     inner: In,
-    /// The request's head, held back until the body is there or the answer is awaited.
+    /// The request head, held back until the body is written or the response is read.
     head: Vec<u8>,
     progress: Progress,
     is_reusable: bool,
 }
 
-/// How far the exchange has come.
+/// The phase of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// The head is written.
+    /// The head was written.
     Head,
-    /// A part of a body is written as well.
+    /// Some of the body was written too.
     Body,
-    /// The answer has begun.
+    /// The response has started.
     Answered,
 }
 
@@ -98,9 +98,9 @@ impl<In: Transport> Transport for Whole<In> {
         let has_read = self.inner.await_input(timeout)?;
         if self.progress != Progress::Answered {
             let had_body = self.progress == Progress::Body;
-            match is_refusal(self.inner.buffers().input()) {
+            match is_error_status(self.inner.buffers().input()) {
                 Some(true) if had_body => self.is_reusable = false,
-                None => return Ok(has_read), // not even the status is there
+                None => return Ok(has_read), // the status line is incomplete
                 _ => {}
             }
             self.progress = Progress::Answered;
@@ -117,9 +117,9 @@ impl<In: Transport> Transport for Whole<In> {
     }
 }
 
-/// Whether an answer that begins with these bytes has an error status; `None`
-/// while its status is not there.
-fn is_refusal(answer: &[u8]) -> Option<bool> {
+/// Whether a response that starts with these bytes has an error status; `None`
+/// if the status has not arrived yet.
+fn is_error_status(answer: &[u8]) -> Option<bool> {
     // `HTTP/1.1 404 …`
     answer.get(9).map(|digit| matches!(digit, b'4' | b'5'))
 }

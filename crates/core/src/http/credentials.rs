@@ -1,4 +1,4 @@
-//! What a server knows the caller by.
+//! How the caller authenticates to a server.
 
 use ureq::http::HeaderValue;
 
@@ -6,17 +6,17 @@ use super::dialect::Dialect;
 use super::secret::Secret;
 use crate::error::{Error, Result};
 
-/// What a server knows the caller by.
+/// How the caller authenticates to a server.
 #[derive(Clone)]
 pub enum Credentials {
-    /// Always the same; an empty one is not sent.
+    /// A fixed token; an empty one is not sent.
     Token(Secret),
-    /// One that ends, and is renewed.
+    /// A token that expires and is renewed.
     Renewed(std::sync::Arc<super::Renewal>),
 }
 
 impl Credentials {
-    /// What the header says that bears them; of those that change, nothing.
+    /// The value of the header with the token; empty for tokens that are renewed.
     pub(super) fn bearer(&self, dialect: &Dialect) -> Result<HeaderValue> {
         match self {
             Credentials::Token(token) => bearer(dialect, token),
@@ -24,7 +24,7 @@ impl Credentials {
         }
     }
 
-    /// `text` without any of the secrets, should it hold one.
+    /// `text` with all secrets replaced.
     pub(super) fn redact(&self, text: &str) -> String {
         match self {
             Credentials::Token(token) => token.redact(text),
@@ -33,13 +33,15 @@ impl Credentials {
     }
 }
 
-/// What the header says that shows `token` to servers of this kind.
+/// The value of the header that carries `token` in this dialect.
 pub(super) fn bearer(dialect: &Dialect, token: &Secret) -> Result<HeaderValue> {
     if token.expose().is_empty() {
         return Ok(HeaderValue::from_static(""));
     }
     let mut value = HeaderValue::from_str(&format!("{}{}", dialect.token.1, token.expose()))
-        .map_err(|_| Error::new("the token holds characters that no header can carry"))?;
+        .map_err(|_| {
+            Error::new("the token contains characters that are not allowed in a header")
+        })?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,40 +1,40 @@
-//! In what one kind of server differs from another: all of it.
+//! The differences between kinds of servers.
 
 use ureq::http::HeaderName;
 
-/// How a kind of server is shown a token, and what its refusals mean.
+/// How a kind of server expects the token, and what its error responses mean.
 pub struct Dialect {
-    /// The header that bears the token, and what stands before it there.
+    /// The header for the token, and the prefix of its value.
     pub token: (HeaderName, &'static str),
-    /// Headers of every call.
+    /// Headers sent with every call.
     pub headers: &'static [(&'static str, &'static str)],
-    /// What an answer outside of 2xx means, from its status and its body.
+    /// Interprets the status and body of a response outside 2xx.
     pub explain: fn(u16, &[u8]) -> Problem,
 }
 
-/// What an answer outside of 2xx means.
+/// The meaning of a response outside 2xx.
 pub struct Problem {
     /// The error class.
     pub class: Class,
-    /// The server's own name for it, where it has one.
+    /// The server's own name for the problem, if it has one.
     pub kind: Option<String>,
-    /// One line, fit to be shown.
+    /// The message, safe to display.
     pub message: String,
-    /// In the server's own form, not that of a proxy or gateway before it: a 503
-    /// is then the server's word that nothing was done.
+    /// Whether the response has the server's own format, not that of a proxy or
+    /// gateway in front of it. A 503 then means that the request had no effect.
     pub is_own: bool,
 }
 
-/// What can be asked of an error that a server answered.
+/// The class of an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The token was rejected (401).
     Unauthorized,
-    /// The token lacks the right (403).
+    /// The token lacks the permission (403).
     Forbidden,
-    /// The object does not exist (404 in the server's own words).
+    /// The object does not exist (404 in the server's own format).
     NotFound,
-    /// There is no such route.
+    /// The route does not exist.
     Unsupported,
     /// The state of the object does not allow it (409).
     Conflict,
@@ -44,17 +44,17 @@ pub enum Class {
     RateLimited,
     /// Client and server versions are incompatible.
     VersionMismatch,
-    /// What was asked for cannot be had at the moment: no capacity.
+    /// The requested resources are not available at the moment.
     NoCapacity,
-    /// The server may do better later.
+    /// A temporary failure; a retry may succeed.
     Transient,
     /// Any other failure; a retry would not help.
     Failed,
 }
 
 impl Class {
-    /// What a status means by itself. A 404 that is not in the server's own
-    /// words is that of a route which does not exist.
+    /// The class of a status without further information. A 404 that is not in
+    /// the server's own format means that the route does not exist.
     pub fn of_status(status: u16, is_own: bool) -> Self {
         match status {
             401 => Class::Unauthorized,
@@ -70,14 +70,14 @@ impl Class {
         }
     }
 
-    /// The same request may go well later.
+    /// Whether the same request may succeed later.
     pub fn is_transient(self) -> bool {
         matches!(self, Class::RateLimited | Class::Transient)
     }
 }
 
 impl Problem {
-    /// A problem that its status tells all about.
+    /// A problem classified by its status alone.
     pub fn of_status(status: u16, message: String, is_own: bool) -> Self {
         Problem {
             class: Class::of_status(status, is_own),
@@ -88,15 +88,15 @@ impl Problem {
     }
 }
 
-/// One line of at most 200 characters, without control characters.
+/// Shortens `text` to one line of at most 200 characters, without control characters.
 pub fn shortened(text: &str) -> String {
     let (text, is_cut) = cut(text.trim(), 200);
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.chain(is_cut.then_some('…')).collect()
 }
 
-/// A server's message with its lists: its lines are kept, up to 4000 characters;
-/// no other control characters.
+/// Cleans a server's message: line breaks stay, other control characters do not;
+/// at most 4000 characters.
 pub fn message(text: &str) -> String {
     let (text, is_cut) = cut(text.trim(), 4_000);
     let clean = text.chars().map(|c| match c {
@@ -107,7 +107,7 @@ pub fn message(text: &str) -> String {
     clean.chain(is_cut.then_some('…')).collect()
 }
 
-/// The first `most` characters, and whether there were more.
+/// Returns the first `most` characters, and whether there were more.
 fn cut(text: &str, most: usize) -> (&str, bool) {
     match text.char_indices().nth(most) {
         Some((at, _)) => (&text[..at], true),
@@ -115,15 +115,15 @@ fn cut(text: &str, most: usize) -> (&str, bool) {
     }
 }
 
-/// The beginning of a body, in one line.
+/// Returns the beginning of a body as one line.
 pub fn excerpt(body: &[u8]) -> String {
     let head = &body[..body.len().min(400)];
     shortened(&String::from_utf8_lossy(head))
 }
 
-/// What a FastAPI server says in `detail`: its words, or where an input is
-/// unfit. Such a validation error echoes the whole input, secrets included:
-/// only where and what is told.
+/// Returns the message in the `detail` of a FastAPI server: its text, or the
+/// location and message of each validation error. Such an error also echoes the
+/// whole input, which may contain secrets; the input is left out.
 pub fn detail(detail: &serde_json::Value) -> Option<String> {
     match detail {
         serde_json::Value::String(text) => Some(message(text)),
@@ -140,7 +140,7 @@ fn validation_item(item: &serde_json::Value) -> String {
         let part = |p: &serde_json::Value| p.as_str().map_or_else(|| p.to_string(), str::to_owned);
         parts.iter().map(part).collect()
     });
-    let message = item["msg"].as_str().unwrap_or("refused");
+    let message = item["msg"].as_str().unwrap_or("rejected");
     format!("{}: {message}", location.join("."))
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_may_do_better_after_these_statuses_and_no_others() {
+    fn only_these_statuses_are_transient() {
         let passing: Vec<_> = (100..600)
             .filter(|status| Class::of_status(*status, true).is_transient())
             .collect();

@@ -1,8 +1,8 @@
-//! Answers that come before the request was sent to its end.
+//! Responses that arrive before the whole request was sent.
 //!
-//! A server that refuses a large body (413, 401, 503) may answer and close while its client
-//! still writes. The write then fails, but the answer has arrived and says why. ureq would give
-//! up at the write.
+//! A server that rejects a large body (413, 401, 503) may respond and close the connection while
+//! the client is still writing. The write then fails, but the response has arrived and gives the
+//! reason. ureq alone would return the write error.
 
 use std::io::ErrorKind;
 
@@ -11,7 +11,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
 };
 
-/// The default connector, whose connections read an answer although the write failed.
+/// The default connector; its connections read a response even after a failed write.
 #[derive(Debug, Default)]
 pub(super) struct EarlyAnswers(DefaultConnector);
 
@@ -23,8 +23,8 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 enum Write {
-    Works,
-    /// The server closed its end; told when there is no answer either.
+    Open,
+    /// The server closed its end; the error is returned if there is no response either.
     Failed(Option<Error>),
 }
 
@@ -39,7 +39,7 @@ impl Connector<()> for EarlyAnswers {
         let inner = self.0.connect(details, chained)?;
         Ok(inner.map(|inner| Connection {
             inner,
-            write: Write::Works,
+            write: Write::Open,
         }))
     }
 }
@@ -49,7 +49,7 @@ impl Transport for Connection {
         self.inner.buffers()
     }
 
-    /// After the server has closed its end, what else is to be sent is dropped.
+    /// Drops all further output after the server has closed its end.
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         if let Write::Failed(_) = self.write {
             return Ok(());
@@ -76,7 +76,7 @@ impl Transport for Connection {
     }
 
     fn is_open(&mut self) -> bool {
-        matches!(self.write, Write::Works) && self.inner.is_open()
+        matches!(self.write, Write::Open) && self.inner.is_open()
     }
 
     fn is_tls(&self) -> bool {

@@ -1,23 +1,23 @@
-//! Server-sent events out of lines.
+//! Parses server-sent events from lines.
 
 use crate::error::{Error, Result};
 
-/// Nobody sends an event with more data than this and means well.
-const MOST_DATA: usize = 8 * 1024 * 1024;
+/// The size limit for the data of one event.
+const MAX_DATA: usize = 8 * 1024 * 1024;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
-    /// `event:`, empty where there was none.
+    /// `event:`, empty if absent.
     pub name: String,
     /// The `data:` lines, joined.
     pub data: String,
-    /// `id:`, where there was one.
+    /// `id:`, if present.
     pub id: Option<String>,
 }
 
-/// The events that stand in `lines`: without comments, and without one that the
-/// end cut off, as the standard has it.
+/// Parses the events in `lines`. Comments and an incomplete last event are
+/// dropped, as the standard requires.
 pub fn events(
     mut lines: impl Iterator<Item = Result<String>>,
 ) -> impl Iterator<Item = Result<Event>> {
@@ -34,9 +34,9 @@ pub fn events(
             match field {
                 "" if line.is_empty() && has_data => return Some(Ok(event)),
                 "" if line.is_empty() => event = Event::default(),
-                "data" if event.data.len() + value.len() > MOST_DATA => {
-                    let most = MOST_DATA >> 20;
-                    let text = format_args!("an event of the stream is larger than {most} MiB");
+                "data" if event.data.len() + value.len() > MAX_DATA => {
+                    let max = MAX_DATA >> 20;
+                    let text = format_args!("an event of the stream is larger than {max} MiB");
                     return Some(Err(Error::new(text)));
                 }
                 "data" => {
@@ -48,7 +48,7 @@ pub fn events(
                 }
                 "event" => event.name = value.to_owned(),
                 "id" => event.id = Some(value.to_owned()),
-                _ => {} // a comment, or a field of another time
+                _ => {} // a comment or an unknown field
             }
         }
     })
@@ -60,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_without_an_end_takes_no_more_than_its_share() {
+    fn an_event_over_the_size_limit_is_an_error() {
         let endless = std::iter::repeat_with(|| Ok(format!("data: {}", "x".repeat(1 << 20))));
         let error = events(endless).next().unwrap().unwrap_err();
         assert!(error.to_string().contains("larger than 8 MiB"), "{error}");
     }
 
     #[test]
-    fn events_are_read_as_the_standard_has_it() {
+    fn events_are_parsed_as_the_standard_requires() {
         let text =
             ": hello\n\ndata: one\ndata:two\nid: 7\n\nevent: end\ndata\n\nid: 8\n\ndata: cut";
         let pieces = text.as_bytes().chunks(3).map(<[u8]>::to_vec).collect();

@@ -1,35 +1,35 @@
-//! Calls that brought no complete answer.
+//! Transport faults: calls without a complete response.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Why no complete answer came.
+/// Why there was no complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The name has no address, at the moment or at all.
+    /// The host name could not be resolved.
     Unresolved,
-    /// Nobody takes the connection.
+    /// The connection was refused.
     Refused,
-    /// No connection within its time limit.
+    /// The connection could not be opened within the time limit.
     ConnectTimedOut,
-    /// No trust: certificate, name or protocol of TLS, or no TLS at all.
+    /// TLS failed: an untrusted certificate, a wrong name or protocol, or no TLS at all.
     Tls,
-    /// The request was sent; the answer did not come in time.
+    /// The request was sent; the response did not arrive in time.
     TimedOut,
-    /// The connection broke before the answer was whole.
+    /// The connection was lost before the response was complete.
     Broken,
-    /// The answer is larger than the bound.
+    /// The response exceeds the size limit.
     TooLarge,
-    /// What came back is not HTTP.
+    /// The response is not HTTP.
     Malformed,
-    /// It was broken off from this side.
+    /// The call was cancelled by the client.
     Cancelled,
-    /// Work at the other end did not end within its time limit, and may go on.
+    /// Work on the server did not finish within its time limit and may still be running.
     WorkTimedOut,
 }
 
 impl Fault {
-    /// Nothing was sent, so nothing was done.
+    /// Whether the connection was never opened, so that the request had no effect.
     pub fn never_opened(self) -> bool {
         matches!(
             self,
@@ -37,7 +37,7 @@ impl Fault {
         )
     }
 
-    /// The same call may go well later.
+    /// Whether the same call may succeed later.
     pub fn is_transient(self) -> bool {
         if self == Fault::WorkTimedOut {
             return false;
@@ -45,7 +45,7 @@ impl Fault {
         !matches!(self, Fault::TooLarge | Fault::Tls | Fault::Cancelled)
     }
 
-    /// A time limit passed.
+    /// Whether a time limit expired.
     pub fn is_timeout(self) -> bool {
         if self == Fault::WorkTimedOut {
             return true;
@@ -54,40 +54,40 @@ impl Fault {
     }
 }
 
-/// A fault, and what to say of it.
+/// A fault and its message.
 pub(super) struct Failure {
     pub(super) fault: Fault,
     pub(super) text: String,
 }
 
 impl Failure {
-    /// `base` is the URL of the server that was asked.
+    /// `base` is the URL of the server.
     pub(super) fn new(error: ureq::Error, base: &str, after: Duration, limit: u64) -> Self {
         let fault = classify(&error);
         let text = match fault {
-            Fault::Unresolved => "the name has no address".to_owned(),
+            Fault::Unresolved => "cannot resolve the host name".to_owned(),
             Fault::ConnectTimedOut => format!("no connection within {after:.1?}"),
-            Fault::TimedOut => format!("no complete answer within {after:.1?}"),
-            Fault::TooLarge => format!("the answer is larger than {} MiB", limit >> 20),
-            Fault::Refused => format!("no connection: {error}"),
+            Fault::TimedOut => format!("no complete response within {after:.1?}"),
+            Fault::TooLarge => format!("the response is larger than {} MiB", limit >> 20),
+            Fault::Refused => format!("cannot connect: {error}"),
             Fault::Tls if is_plain(&error) => no_tls_at(base),
             Fault::Tls => format!("no trusted connection: {error}"),
-            Fault::Broken => format!("the connection broke: {error}"),
-            Fault::Malformed => format!("the answer is not HTTP: {error}"),
+            Fault::Broken => format!("the connection was lost: {error}"),
+            Fault::Malformed => format!("the response is not HTTP: {error}"),
             _ => error.to_string(),
         };
         Failure { fault, text }
     }
 
-    /// It was broken off from this side.
+    /// Marks the call as cancelled by the client.
     pub(super) fn cancelled(&mut self) {
         self.fault = Fault::Cancelled;
-        self.text = "broken off, as it was asked to stop".to_owned();
+        self.text = "aborted by a stop request".to_owned();
     }
 }
 
-/// https was spoken, and what came back is no TLS: the server speaks plain HTTP there,
-/// or something else.
+/// Whether the response to a TLS handshake is not TLS: the server speaks plain HTTP
+/// or another protocol on that port.
 #[cfg(feature = "tls")]
 pub(super) fn is_plain(error: &ureq::Error) -> bool {
     use rustls::{Error, InvalidMessage};

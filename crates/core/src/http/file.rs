@@ -1,4 +1,4 @@
-//! Large files, read as they come and resumed where the server allows.
+//! Downloads of large files: streamed, and resumed if the server supports it.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,34 +11,34 @@ use super::dialect::Problem;
 use super::fault::{Fault, classify, is_plain, no_tls_at};
 use crate::error::{Error, Result};
 
-/// A server that sends nothing for this long is given up.
-const SILENCE: Duration = Duration::from_secs(30);
+/// The idle timeout of a download.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Downloads files: no token, no total time limit, only an idle timeout.
 pub struct FileAgent(Agent);
 
-/// What a server sends of a file.
+/// A response with a file or the rest of it.
 pub struct Part {
     /// The response body.
     pub reader: BodyReader<'static>,
-    /// Where in the file this begins.
+    /// The offset of the first byte in the file.
     pub from: u64,
-    /// The length of the whole file, where the server says it.
+    /// The length of the whole file, if the server sends it.
     pub total: Option<u64>,
-    /// What the server calls this version of the file.
+    /// The server's identifier of this version of the file.
     pub etag: Option<String>,
 }
 
 impl Default for FileAgent {
     /// An agent with its own connections.
     fn default() -> Self {
-        FileAgent(agent::for_files(SILENCE))
+        FileAgent(agent::for_files(IDLE_TIMEOUT))
     }
 }
 
 impl FileAgent {
-    /// The file from byte `from` on, if it is still the version called `etag`;
-    /// from its beginning otherwise.
+    /// Requests the file from byte `from` on if its version is still `etag`,
+    /// otherwise from the beginning.
     pub fn get(&self, url: &str, from: u64, etag: Option<&str>) -> Result<Part> {
         let mut request = self.0.get(url);
         if from > 0 {
@@ -72,14 +72,14 @@ impl FileAgent {
 }
 
 impl FileAgent {
-    /// An end that came before the whole length: the connection broke.
+    /// The error for a body that ended early: the connection was lost.
     pub fn cut_short(url: &str, bytes: u64, total: u64) -> Error {
-        let text = format!("{bytes} of {total} bytes came");
+        let text = format!("received {bytes} of {total} bytes");
         Error::from_fault(asked(url), Fault::Broken, text)
     }
 
-    /// `bytes` is the length of the file, or what has come of one whose length the
-    /// server does not tell.
+    /// The error for a file over the size limit. `bytes` is the length of the file,
+    /// or the bytes received so far if the server does not send the length.
     pub fn too_large(url: &str, bytes: u64, is_whole: bool, limit: u64) -> Error {
         let at_least = if is_whole { "" } else { "at least " };
         let text = format_args!("the file has {at_least}{bytes} bytes, the limit is {limit}");
@@ -88,7 +88,7 @@ impl FileAgent {
 }
 
 impl Part {
-    /// Reads on; a connection that broke is told apart from an end.
+    /// Reads more of the body; a lost connection is an error, not an end.
     pub fn read(&mut self, url: &str, buffer: &mut [u8]) -> Result<usize> {
         self.reader
             .read(buffer)
@@ -111,14 +111,14 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// A presigned URL is a secret from its question mark on.
+/// The request for error messages. The query of a presigned URL is a secret.
 fn asked(url: &str) -> String {
     format!("GET {}", url.split(['?', '#']).next().unwrap_or(url))
 }
 
 fn fault(url: &str, error: &ureq::Error) -> Error {
     let text = match error {
-        ureq::Error::BadUri(_) => "this is not a URL".to_owned(),
+        ureq::Error::BadUri(_) => "not a valid URL".to_owned(),
         other if is_plain(other) => no_tls_at(url),
         other => other.to_string(),
     };

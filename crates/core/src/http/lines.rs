@@ -1,4 +1,4 @@
-//! Lines out of a body, as they come.
+//! Reads a body line by line as it arrives.
 
 use std::io::{self, Read};
 use std::mem;
@@ -7,24 +7,24 @@ use super::fault::{Fault, classify};
 use super::response::Response;
 use crate::error::{Error, Result};
 
-/// A longer line comes in pieces of this.
-const LONGEST: usize = 256 * 1024;
+/// A longer line is split into pieces of this size.
+const MAX_LINE: usize = 256 * 1024;
 
-/// The lines of a body: without their ends, what is not UTF-8 replaced. A line
-/// that the connection broke off is not among them.
+/// The lines of a body, without line ends; invalid UTF-8 is replaced. A line that
+/// is incomplete because the connection was lost is dropped.
 pub struct Lines {
     asked: String,
     reader: Box<dyn Read + Send>,
-    /// What was read and not handed out, from `begin` on.
+    /// Bytes that were read; those from `begin` on were not returned yet.
     buffer: Vec<u8>,
     begin: usize,
-    /// Up to here no line ends.
+    /// There is no line end before this position.
     searched: usize,
     is_over: bool,
 }
 
 impl Response {
-    /// The body of a 2xx answer, line by line, where the call was
+    /// The body of a 2xx response, line by line, if the call was
     /// [`streamed`](super::Call::streamed).
     pub fn into_lines(self) -> Result<Lines> {
         let mut answer = self.ok()?;
@@ -48,7 +48,7 @@ impl Lines {
         }
     }
 
-    /// A whole line that was read already, or a piece of one that is too long.
+    /// A complete line from the buffer, or a piece of a line that is too long.
     fn buffered(&mut self) -> Option<String> {
         let rest = &self.buffer[self.searched..];
         let (end, next) = match rest.iter().position(|byte| *byte == b'\n') {
@@ -56,7 +56,7 @@ impl Lines {
             None => {
                 self.searched = self.buffer.len();
                 let piece = &self.buffer[self.begin..];
-                if piece.len() < LONGEST {
+                if piece.len() < MAX_LINE {
                     return None;
                 }
                 let end = self.begin + whole_characters(piece);
@@ -70,7 +70,7 @@ impl Lines {
         Some(line)
     }
 
-    /// Reads on; false at the end.
+    /// Reads more bytes; false at the end of the body.
     fn fill(&mut self) -> Result<bool> {
         self.buffer.drain(..mem::take(&mut self.begin));
         self.searched = self.buffer.len();
@@ -78,8 +78,11 @@ impl Lines {
         let n = self.reader.read(&mut piece).map_err(|e| {
             let error = ureq::Error::from(e);
             let (fault, text) = match classify(&error) {
-                Fault::TimedOut => (Fault::TimedOut, "nothing came for too long".to_owned()),
-                fault => (fault, format!("the stream broke: {error}")),
+                Fault::TimedOut => (
+                    Fault::TimedOut,
+                    "no data within the idle timeout".to_owned(),
+                ),
+                fault => (fault, format!("the stream was interrupted: {error}")),
             };
             Error::from_fault(self.asked.clone(), fault, text)
         })?;
@@ -117,7 +120,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// How much of `bytes` does not end within a character.
+/// The length of the longest prefix of `bytes` that does not end within a character.
 fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
     match std::str::from_utf8(&bytes[tail..]) {
@@ -135,7 +138,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Hands out these pieces, then fails if told so.
+    /// Returns these pieces, then an error if `breaks` is set.
     pub(in crate::http) struct Pieces {
         pub(in crate::http) pieces: std::vec::IntoIter<Vec<u8>>,
         pub(in crate::http) breaks: bool,
@@ -160,7 +163,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_line_that_was_broken_off_is_not_handed_out() {
+    fn an_incomplete_last_line_is_dropped() {
         let mut lines = lines(vec![b"one\r\ntw".to_vec()], true);
         assert_eq!(lines.next().unwrap().unwrap(), "one");
         assert!(lines.next().unwrap().unwrap_err().is_retryable());
@@ -168,18 +171,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_comes_in_pieces_of_whole_characters() {
+    fn a_line_that_is_too_long_is_split_between_characters() {
         let text = "é€😀".repeat(100_000);
         let pieces = text.as_bytes().chunks(1000).map(<[u8]>::to_vec).collect();
         let pieces: Vec<_> = lines(pieces, false).map(Result::unwrap).collect();
         assert!(pieces.len() > 2);
-        assert!(pieces.iter().all(|piece| piece.len() < LONGEST + 8 * 1024));
+        assert!(pieces.iter().all(|piece| piece.len() < MAX_LINE + 8 * 1024));
         assert_eq!(pieces.concat(), text);
     }
 
     proptest! {
         #[test]
-        fn lines_are_the_same_wherever_the_body_is_cut(
+        fn lines_do_not_depend_on_how_the_body_is_split(
             text in "[a-zé€😀\n ]{0,200}",
             sizes in proptest::collection::vec(1usize..9, 1..40),
         ) {
@@ -197,7 +200,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(pieces in proptest::collection::vec(
+        fn arbitrary_bytes_do_not_panic(pieces in proptest::collection::vec(
             proptest::collection::vec(any::<u8>(), 1..50), 0..50,
         )) {
             lines(pieces, false).for_each(drop);

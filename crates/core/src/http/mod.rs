@@ -1,11 +1,11 @@
-//! The one blocking transport: everything that leaves this process leaves here.
+//! The blocking HTTP transport for all outgoing requests of this process.
 //!
-//! One ureq agent with small buffers, a caching resolver and a kept connection;
-//! one absolute deadline for each call, resends included; and one pure
-//! function ([`retry::delay`]) that decides what may be sent again. Servers
-//! differ in two things only: their [`Dialect`] and the [`Credentials`].
+//! It uses one ureq agent with small buffers, a caching resolver and connection
+//! reuse; one absolute deadline for each call including its retries; and one pure
+//! function ([`retry::delay`]) that decides what may be retried. Servers differ
+//! only in their [`Dialect`] and the [`Credentials`].
 
-// Each compute client uses a part of what they share.
+// Each compute client uses only some of these items.
 
 mod agent;
 mod call;

@@ -1,7 +1,7 @@
-//! Paths and queries, whatever stands in them.
+//! Escapes paths and queries.
 
-/// One path segment or one value of a query: an id is the server's, but never
-/// trusted to be tame.
+/// Percent-encodes one path segment or query value. Ids come from the server and
+/// may contain any character.
 pub fn escaped(segment: &str) -> String {
     let mut path = String::with_capacity(segment.len());
     for byte in segment.bytes() {
@@ -14,7 +14,7 @@ pub fn escaped(segment: &str) -> String {
     path
 }
 
-/// `path` with these pairs behind its question mark.
+/// Returns `path` with these pairs as its query.
 pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     let pairs = pairs
         .iter()
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_query_ends_it_early() {
+    fn query_values_are_percent_encoded() {
         let path = with_query("/api/get", &[("request_id", "a&b=c#d?e f/ä"), ("all", "1")]);
         assert_eq!(
             path,

@@ -1,4 +1,4 @@
-//! Waiting for what a server does.
+//! Polls a server until its work is done.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::wake::Stage;
 
-/// How often to ask: `first` after the first answer, then ever more seldom, up
-/// to `max`; all of it jittered.
+/// The polling interval: `first` at the beginning, then growing up to `max`, with
+/// jitter.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// The first interval.
@@ -19,13 +19,13 @@ pub struct Pace {
 }
 
 impl Transport {
-    /// Asks until there is an answer: `ask` is given the time that is left, for
-    /// its own call, and answers `None` as long as the work goes on. Faults that
-    /// pass are waited out; `what` is for the message when `limit` is over.
+    /// Calls `ask` until it returns a value. `ask` gets the remaining time as the
+    /// limit for its own call, and returns `None` while the work is in progress.
+    /// Transient errors are retried; `what` names the work in messages.
     ///
     /// # Errors
-    /// Those of `ask` that do not pass; past the limit one that is
-    /// `is_timeout()` and `is_outcome_unknown()`: the work may go on.
+    /// Errors of `ask` that are not retryable; after `limit` an error that is
+    /// `is_timeout()` and `is_outcome_unknown()`: the work may still be running.
     pub fn poll_until<T>(
         &self,
         what: &str,
@@ -47,7 +47,7 @@ impl Transport {
                     (wait, None)
                 }
                 Err(error) if error.is_retryable() => {
-                    log::info!("waiting on for {what}: {error}");
+                    log::info!("still waiting for {what}: {error}");
                     (backoff.failed(error.retry_after()), Some(error))
                 }
                 Err(error) => return Err(error),
@@ -58,7 +58,7 @@ impl Transport {
             }
             if wait >= left {
                 let asked = format!("{what} at {}", self.base());
-                let mut text = format!("not done after {limit:.1?}; it may still go on");
+                let mut text = format!("not done after {limit:.1?}; it may still be running");
                 if let Some(fault) = fault {
                     text.push_str(&format!(" ({fault})"));
                 }

@@ -1,5 +1,5 @@
-//! Tokens that end: renewed before they do and when the server refuses them, by
-//! one thread for all that wait.
+//! Tokens that expire: one thread renews them for all waiting threads, before they
+//! expire and when the server rejects them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,28 +8,28 @@ use std::time::{Duration, Instant};
 use super::secret::Secret;
 use crate::error::Result;
 
-/// A token is renewed when it has no longer than this to live.
-const EARLY: Duration = Duration::from_secs(60);
+/// A token is renewed this long before it expires.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
-/// A token, and what it is renewed with.
+/// An access token and its refresh token.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The access token.
     pub token: Secret,
-    /// What is shown to have another one; a renewal may replace it too.
+    /// The refresh token; a renewal may replace it too.
     pub refresh: Secret,
     /// When the access token expires, if known.
     pub expires: Option<Instant>,
 }
 
-/// From a grant to the next, within a time.
+/// Obtains the next grant within the given time.
 type Renew = dyn Fn(&Grant, Duration) -> Result<Grant> + Send + Sync;
 
-/// A grant that is renewed.
+/// A grant that is renewed when it expires.
 pub struct Renewal {
     grant: Mutex<Grant>,
     renew: Box<Renew>,
-    /// How often that was tried.
+    /// The number of attempted renewals.
     tries: AtomicU64,
 }
 
@@ -46,27 +46,27 @@ impl Renewal {
         }
     }
 
-    /// The token to show now, renewed if it is about to end. One that could not
-    /// be renewed is shown all the same: the server may still take it.
+    /// The current token, renewed if it is about to expire. If the renewal fails,
+    /// the old token is returned: the server may still accept it.
     pub(super) fn token(&self, now: Instant, within: Duration) -> Secret {
         let mut grant = self.lock();
-        if grant.expires.is_some_and(|at| at <= now + EARLY) {
+        if grant.expires.is_some_and(|at| at <= now + RENEW_BEFORE) {
             if let Err(error) = self.renew(&mut grant, within) {
-                log::warn!("the token is about to end and was not renewed: {error}");
+                log::warn!("cannot renew the token, which is about to expire: {error}");
             }
         }
         grant.token.clone()
     }
 
-    /// Another token in place of the one that the server refused; `None` where
-    /// one thread has just tried for all and had none.
+    /// Replaces the token that the server rejected. `None` if another thread has
+    /// just tried to renew it and failed.
     ///
     /// # Errors
     /// Those of the renewal.
-    pub(super) fn instead_of(&self, refused: &Secret, within: Duration) -> Result<Option<Secret>> {
+    pub(super) fn replace(&self, rejected: &Secret, within: Duration) -> Result<Option<Secret>> {
         let tries = self.tries.load(Ordering::SeqCst);
         let mut grant = self.lock();
-        if grant.token == *refused {
+        if grant.token == *rejected {
             if self.tries.load(Ordering::SeqCst) != tries {
                 return Ok(None);
             }

@@ -1,10 +1,9 @@
-//! Names to addresses, remembered.
+//! A caching DNS resolver.
 //!
-//! ureq asks its resolver before each request, also when a connection is kept,
-//! and its own resolver starts a thread each time that a time limit is set.
-//! This one asks the system once a minute at the most, in a thread that the
-//! caller waits for no longer than its limit, and keeps to the last known
-//! addresses while the name service is away.
+//! ureq calls its resolver before each request, even when a connection is reused,
+//! and its own resolver starts a thread each time if a time limit is set. This one
+//! queries the system at most once a minute, in a thread with a timeout, and uses
+//! the last known addresses while the name service is not available.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -16,27 +15,28 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// An answer is taken as fresh this long.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long a cached address is valid.
+const TTL: Duration = Duration::from_secs(60);
 
-/// A name service that does not answer is given up after this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a DNS lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct CachingResolver(Arc<Mutex<Vec<Known>>>);
+pub(super) struct CachingResolver(Arc<Mutex<Vec<Entry>>>);
 
 #[derive(Debug, Clone)]
-struct Known {
+struct Entry {
     name: String,
     addresses: Vec<SocketAddr>,
     asked: Instant,
 }
 
 impl CachingResolver {
-    /// The next request asks the system again: nobody answered at the old address.
-    pub(super) fn forget_freshness(&self) {
+    /// Expires all entries, so that the next request queries the system again. Used
+    /// when no server accepted a connection at the cached address.
+    pub(super) fn expire(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(stale) = Instant::now().checked_sub(FRESH) else {
+        let Some(stale) = Instant::now().checked_sub(TTL) else {
             known.clear(); // the host started less than a minute ago
             return;
         };
@@ -44,37 +44,37 @@ impl CachingResolver {
     }
 
     fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ureq::Error> {
-        let remembered = self.remembered(name);
-        if let Some(known) = &remembered {
-            if known.asked.elapsed() < FRESH {
+        let cached = self.cached(name);
+        if let Some(known) = &cached {
+            if known.asked.elapsed() < TTL {
                 return Ok(known.addresses.clone());
             }
         }
-        match (ask_system(name), remembered) {
+        match (query_system(name), cached) {
             (Ok(addresses), _) => {
-                self.remember(name, addresses.clone());
+                self.store(name, addresses.clone());
                 Ok(addresses)
             }
             (Err(error), Some(known)) => {
-                log::debug!("keeping to the known addresses of {name}: {error}");
+                log::debug!("using the cached addresses of {name}: {error}");
                 Ok(known.addresses)
             }
             (Err(error), None) => {
-                log::debug!("no address for {name}: {error}");
+                log::debug!("cannot resolve {name}: {error}");
                 Err(ureq::Error::HostNotFound)
             }
         }
     }
 
-    fn remembered(&self, name: &str) -> Option<Known> {
+    fn cached(&self, name: &str) -> Option<Entry> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().find(|k| k.name == name).cloned()
     }
 
-    fn remember(&self, name: &str, addresses: Vec<SocketAddr>) {
+    fn store(&self, name: &str, addresses: Vec<SocketAddr>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|k| k.name != name && k.asked.elapsed() < 60 * FRESH);
-        known.push(Known {
+        known.retain(|k| k.name != name && k.asked.elapsed() < 60 * TTL);
+        known.push(Entry {
             name: name.to_owned(),
             addresses,
             asked: Instant::now(),
@@ -113,7 +113,7 @@ fn default_port(uri: &Uri) -> u16 {
     }
 }
 
-fn ask_system(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+fn query_system(name: &str) -> std::io::Result<Vec<SocketAddr>> {
     if let Ok(address) = name.parse::<SocketAddr>() {
         return Ok(vec![address]);
     }
@@ -123,8 +123,8 @@ fn ask_system(name: &str) -> std::io::Result<Vec<SocketAddr>> {
         .name("resolver".into())
         .spawn(move || {
             let found = owned.to_socket_addrs().map(Iterator::collect);
-            let _ = answer.send(found); // nobody waits any more: fine
+            let _ = answer.send(found); // the caller may have timed out
         })?;
-    wait.recv_timeout(PATIENCE)
+    wait.recv_timeout(LOOKUP_TIMEOUT)
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }

@@ -1,4 +1,4 @@
-//! What came back.
+//! HTTP responses.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::dialect::{Dialect, Problem, excerpt, shortened};
 use super::retry::{Op, Outcome};
 use crate::error::{Error, Result};
 
-/// A complete answer of a server, whatever its status.
+/// A complete response of a server, with any status.
 ///
 /// ```no_run
 /// # fn show(answer: satellite_core::Response) -> satellite_core::Result<()> {
@@ -26,7 +26,7 @@ pub struct Response {
     pub(super) status: u16,
     pub(super) headers: ureq::http::HeaderMap,
     pub(super) body: Vec<u8>,
-    /// In place of the body, where it was asked for as a stream.
+    /// Replaces the body if the call was streamed.
     pub(super) stream: Option<ureq::BodyReader<'static>>,
 }
 
@@ -36,22 +36,22 @@ impl Response {
         self.status
     }
 
-    /// A header's value, where it is there and plain text.
+    /// The value of a header, if it is present and plain text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as it came.
+    /// The body as received.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text; invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// This answer if its status is 2xx, else an [`Error`] that tells what it is.
+    /// This response if its status is 2xx, otherwise an [`Error`] that describes it.
     pub fn ok(self) -> Result<Self> {
         match self.status {
             200..=299 => Ok(self),
@@ -59,27 +59,31 @@ impl Response {
         }
     }
 
-    /// The body of a 2xx answer as `T`.
+    /// Deserializes the body of a 2xx response.
     pub fn json<T: DeserializeOwned>(self) -> Result<T> {
         let answer = self.ok()?;
         serde_json::from_slice(&answer.body).map_err(|e| {
             let status = answer.status;
-            // What is JSON may hold secrets; what is not shows who spoke.
+            // JSON may contain secrets; other content shows which server responded.
             match e.is_data() {
                 true => {
-                    let unfit = unfit(&e);
-                    Error::answer(answer.asked, format_args!("answered {status}, but {unfit}"))
+                    let mismatch = mismatch(&e);
+                    Error::answer(
+                        answer.asked,
+                        format_args!("answered {status}, but {mismatch}"),
+                    )
                 }
                 false => {
                     let begins = excerpt(&answer.body);
-                    let text = format_args!("answered {status}, but {e}; it begins {begins:?}");
+                    let text =
+                        format_args!("answered {status}, but {e}; it starts with {begins:?}");
                     Error::answer(answer.asked, text)
                 }
             }
         })
     }
 
-    /// A response made of its parts, for fuzzing.
+    /// Builds a response from its parts, for fuzzing.
     #[cfg(fuzzing)]
     #[doc(hidden)]
     pub fn made(
@@ -107,7 +111,7 @@ impl Response {
         }
     }
 
-    /// `Retry-After` in seconds; the other form, a date, is not heeded.
+    /// `Retry-After` in seconds; the date form is ignored.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let seconds = self.header("retry-after")?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds))
@@ -123,7 +127,7 @@ impl Response {
         }
     }
 
-    /// The error that this response stands for.
+    /// Converts this response into an error.
     pub fn into_error(self) -> Error {
         let (problem, after) = (self.problem(), self.retry_after());
         Error::from_status(self.asked, self.status, problem, after).for_op(self.op)
@@ -134,7 +138,7 @@ impl Response {
             Some(target) => {
                 let place = shortened(target.split('?').next().unwrap_or(target));
                 let message = format!("redirects to {place}, which is not followed");
-                // The servers that are spoken to redirect nobody.
+                // The servers themselves never redirect, so a proxy sent this.
                 Problem::of_status(self.status, message, false)
             }
             None => (self.dialect.explain)(self.status, &self.body),
@@ -142,8 +146,8 @@ impl Response {
     }
 }
 
-/// What was expected and where, not what was there.
-fn unfit(error: &serde_json::Error) -> String {
+/// Says what was expected and where, without the actual value.
+fn mismatch(error: &serde_json::Error) -> String {
     let text = error.to_string();
     shortened(&match text.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),

@@ -1,4 +1,4 @@
-//! What may be sent again, and when: pure functions, no clock, no network.
+//! Decides what may be retried and when: pure functions, no clock, no network.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -6,41 +6,41 @@ use std::time::Duration;
 use super::dialect::Class;
 use super::fault::Fault;
 
-/// The first wait after a failure.
+/// The delay after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// What a call does at the other end, which decides whether it may be sent twice.
+/// The effect of a call on the server, which decides whether it may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// Changes nothing.
     Read,
-    /// Twice is as good as once: a delete, a whole state set again.
+    /// Sending it twice has the same effect as once: a delete, or a full replacement.
     Idempotent,
-    /// Twice would do it twice.
+    /// Sending it twice would have the effect twice.
     Create,
 }
 
-/// How a call went, as far as sending it again is concerned.
+/// The result of a call as far as retries are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// An answer that will not change.
+    /// A response that a retry would not change.
     Final,
-    /// The server may do better later.
+    /// A temporary failure; a retry may succeed.
     Transient,
-    /// The server said that it did nothing, and may do it later.
+    /// The server confirmed that the request had no effect; a retry may succeed.
     Undone,
-    /// No complete answer came back.
+    /// There was no complete response.
     Fault(Fault),
 }
 
 impl Outcome {
-    /// What an error status means. Only a rate limit, and a 503 in the server's
-    /// own words, say that nothing was done: a gateway's 502, 503 or 504 says
-    /// that the gateway lost the server's answer.
+    /// The outcome for an error status. Only a rate limit, and a 503 in the
+    /// server's own format, mean that the request had no effect: with a gateway's
+    /// 502, 503 or 504 only the server's response is missing.
     pub fn of_status(status: u16, class: Class, is_own: bool) -> Self {
         match status {
             429 => Outcome::Undone,
-            // Some servers tell it by a code in the body of a 400.
+            // Some servers report a rate limit by a code in the body of a 400.
             _ if class == Class::RateLimited => Outcome::Undone,
             503 if is_own => Outcome::Undone,
             _ if class.is_transient() => Outcome::Transient,
@@ -48,8 +48,8 @@ impl Outcome {
         }
     }
 
-    /// What may follow from it for a call of this kind: the one rule for all
-    /// servers, which both the resends and the errors obey.
+    /// Whether a call of this kind may be retried: one rule for all servers, used
+    /// for both the retries and the error predicates.
     pub fn verdict(self, op: Op) -> Verdict {
         match (op, self) {
             (_, Outcome::Final) => Verdict::Final,
@@ -65,25 +65,26 @@ impl Outcome {
     }
 }
 
-/// What may follow from a failed call.
+/// What the caller may do after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The same call would fail again.
     Final,
-    /// The same call may be sent again.
+    /// The same call may be retried.
     Retry,
-    /// It may have been carried out, and twice would do it twice: look first.
+    /// The call may have been carried out, and a retry could repeat its effect:
+    /// check first.
     Unknown,
 }
 
-/// How often a call is sent again, and how patiently.
+/// The number of retries of a call, and the delays between them.
 #[derive(Debug, Clone, Copy)]
 pub struct Retries {
-    /// The most resends.
+    /// The maximum number of retries.
     pub most: u32,
-    /// The first wait; each is twice the one before.
+    /// The first delay; it doubles with each further one.
     pub first: Duration,
-    /// The longest wait.
+    /// The longest delay.
     pub max: Duration,
 }
 
@@ -98,10 +99,10 @@ impl Retries {
     }
 }
 
-/// How long to wait before `attempt + 1` (the first attempt is 1), without
-/// jitter. `None`: this outcome is final.
+/// The delay before `attempt + 1` (the first attempt is 1), without jitter. `None`
+/// if the call must not be retried.
 ///
-/// `Retry-After` is honoured where it asks for more, up to the longest wait.
+/// A longer `Retry-After` is honoured up to the longest delay.
 pub fn delay(
     op: Op,
     outcome: Outcome,
@@ -120,8 +121,8 @@ fn exponential(first: Duration, attempt: u32, max: Duration) -> Duration {
     first.saturating_mul(1 << doublings).min(max)
 }
 
-/// The waits of a loop that must not give up: 1 s, 2 s, 4 s … to the maximum,
-/// jittered, begun anew after a success.
+/// The delays of a loop that retries forever: 1 s, 2 s, 4 s … up to the maximum,
+/// with jitter, reset after a success.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     failures: u32,
@@ -134,7 +135,7 @@ impl Backoff {
         Backoff { failures: 0, max }
     }
 
-    /// One more failure: how long to wait now. `Retry-After` is the least.
+    /// Records a failure and returns the next delay, at least `Retry-After`.
     pub fn failed(&mut self, retry_after: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let least = retry_after.unwrap_or_default().min(self.max);
@@ -152,18 +153,19 @@ impl Backoff {
     }
 }
 
-/// `duration` less up to half of it at random, so that a fleet does not come
-/// back in one instant.
+/// Reduces `duration` by up to half at random, so that many workers do not retry
+/// at the same time.
 pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(1.0 - random() / 2.0)
 }
 
-/// From 0 to 1. The keys of std's hasher come from the system's random source.
+/// A random number from 0 to 1. The keys of std's hasher come from the system's
+/// random source.
 pub fn random() -> f64 {
     (random_bits() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Not for secrets.
+/// 64 random bits. Not suitable for secrets.
 pub fn random_bits() -> u64 {
     RandomState::new().hash_one(0)
 }
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_counts_where_it_asks_for_more_and_never_past_the_maximum() {
+    fn a_longer_retry_after_is_honoured_up_to_the_maximum() {
         let ask = |s| {
             let after = Some(Duration::from_secs(s));
             secs(delay(Op::Read, Outcome::Transient, 2, after))
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_create_is_sent_again_only_when_it_was_never_sent() {
+    fn a_create_is_retried_only_if_it_was_never_sent() {
         for fault in [Fault::Unresolved, Fault::Refused, Fault::ConnectTimedOut] {
             assert!(delay(Op::Create, Outcome::Fault(fault), 1, None).is_some());
         }
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn only_429_and_the_servers_own_503_say_that_a_create_did_nothing() {
+    fn a_create_is_retried_only_after_429_and_the_servers_own_503() {
         let verdict = |status, is_own| {
             let class = Class::of_status(status, is_own);
             Outcome::of_status(status, class, is_own).verdict(Op::Create)
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_is_sent_again_whoever_answered() {
+    fn a_read_is_retried_also_after_a_gateway_error() {
         for status in [429, 500, 502, 503, 504] {
             let class = Class::of_status(status, false);
             let outcome = Outcome::of_status(status, class, false);
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_will_not_change_is_final() {
+    fn a_final_outcome_is_not_retried() {
         for op in [Op::Read, Op::Idempotent, Op::Create] {
             assert!(delay(op, Outcome::Final, 1, None).is_none());
             assert!(delay(op, Outcome::Fault(Fault::Cancelled), 1, None).is_none());
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn resends_are_counted() {
+    fn the_number_of_retries_is_limited() {
         let retries = Retries {
             most: 2,
             first: Duration::from_millis(10),
@@ -268,14 +270,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn jitter_takes_at_most_half_and_adds_nothing(ms in 0u64..100_000) {
+        fn jitter_removes_at_most_half_and_adds_nothing(ms in 0u64..100_000) {
             let whole = Duration::from_millis(ms);
             let wait = jittered(whole);
             prop_assert!(wait <= whole && wait >= whole / 2);
         }
 
         #[test]
-        fn no_wait_is_past_the_maximum(failures in 1u32..200, max in 1u64..4_000, after in 0u64..9_000) {
+        fn no_delay_exceeds_the_maximum(failures in 1u32..200, max in 1u64..4_000, after in 0u64..9_000) {
             let max = Duration::from_secs(max);
             let mut backoff = Backoff { failures, max };
             prop_assert!(backoff.failed(Some(Duration::from_secs(after))) <= max);

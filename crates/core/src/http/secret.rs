@@ -1,10 +1,10 @@
-//! Text that must not be shown.
+//! Text that must not be printed.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A token or another secret: shown by nothing, wiped from memory when dropped.
+/// A token or another secret: never printed, wiped from memory when dropped.
 ///
 /// ```
 /// use satellite_core::Secret;
@@ -17,19 +17,19 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text into keeping.
+    /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(Zeroizing::new(text.into()))
     }
 
-    /// The text itself: look where it goes.
+    /// The text itself. The caller must not log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// `text` without this secret, should it hold it.
+    /// Replaces this secret in `text`.
     pub fn redact(&self, text: &str) -> String {
-        // A shorter one is no secret, and would be found in any word.
+        // A shorter text is not secret and would match parts of ordinary words.
         if self.0.len() < 6 {
             return text.to_owned();
         }

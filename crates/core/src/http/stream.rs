@@ -1,4 +1,5 @@
-//! Streams: an iterator over what a server sends, opened again where it broke.
+//! Streams: an iterator over the items that a server sends, which reconnects after
+//! an interruption.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +11,17 @@ use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::wake::Stage;
 
-/// So many breaks one after the other, with nothing in between, end a stream.
-const BREAKS: u32 = 10;
+/// This many consecutive interruptions without an item end a stream.
+const MAX_BREAKS: u32 = 10;
 
-/// Of a server that ends its streams at once the next one is read no sooner.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The minimum interval between two sources, for a server that ends its streams at once.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a server sends, item by item; reading it waits for the next one.
+/// The items that a server sends; `next` blocks until an item arrives.
 ///
-/// A connection that breaks is opened again where the server can be asked for
-/// the rest, with no item lost and none doubled. An error is the last item;
-/// [`ended`](Self::ended) tells why it is over.
+/// A lost connection is reopened if the server can send the rest, without losing
+/// or repeating an item. An error is the last item; [`ended`](Self::ended) returns
+/// why the stream ended.
 ///
 /// ```no_run
 /// # use satellite_core::client::{Ended, Stream};
@@ -43,29 +44,28 @@ pub struct Stream<T> {
     ended: Option<Ended>,
 }
 
-/// Why a stream is over.
+/// Why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// The server said all there was to say.
+    /// The server sent all items.
     Complete,
-    /// Nothing came for as long as the idle limit.
+    /// No data arrived within the idle timeout.
     Idle,
-    /// The connection broke, or the server gave up, and the rest could not be had.
+    /// The connection was lost or the server failed, and the stream could not be resumed.
     Cut,
-    /// [`Cancel`](super::Cancel), or the worker's stop.
+    /// Cancelled by [`Cancel`](super::Cancel) or by a stop of the worker.
     Cancelled,
 }
 
-/// Items as they come over one connection; an error is the last.
+/// The items from one connection; an error is the last.
 pub type Source<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 
-/// Asked when a source is over, with its error if it had one and the number of
-/// items that were handed out: a source that goes on behind them, or none.
+/// Called when a source ends, with its error, if any, and the number of items
+/// delivered so far. Returns a source that continues after them, or none.
 pub type Resume<T> = dyn FnMut(Option<&Error>, u64) -> Result<Option<Source<T>>> + Send;
 
-/// What comes behind the first `delivered` items. An error is never one of
-/// them, as it would be to `skip`.
+/// Skips the first `delivered` items. Unlike `skip`, it does not count errors.
 pub fn behind<T>(
     items: impl Iterator<Item = Result<T>>,
     mut delivered: u64,
@@ -78,8 +78,8 @@ pub fn behind<T>(
 }
 
 impl<T> Stream<T> {
-    /// A stream that begins with `source`; a source that ends without an error
-    /// and is not resumed was complete.
+    /// A stream that starts with `source`. If a source ends without an error and
+    /// is not resumed, the stream is complete.
     pub fn new(
         transport: Arc<Transport>,
         source: Source<T>,
@@ -99,18 +99,18 @@ impl<T> Stream<T> {
         }
     }
 
-    /// Why it is over; `None` while it goes on.
+    /// Why the stream ended; `None` while it is open.
     pub fn ended(&self) -> Option<Ended> {
         self.ended
     }
 
-    /// Goes on with another source, or ends.
-    fn go_on(&mut self, broke: Option<Error>) -> Option<Error> {
+    /// Continues with another source, or ends.
+    fn resume_after(&mut self, broke: Option<Error>) -> Option<Error> {
         let Some(mut error) = broke else {
             match (self.resume)(None, self.delivered) {
                 Ok(Some(source)) => {
                     let since = self.transport.waiter.now() - self.opened;
-                    let wait = PAUSE.saturating_sub(since);
+                    let wait = MIN_INTERVAL.saturating_sub(since);
                     if !self.transport.waiter.sleep(wait, Stage::Stopping) {
                         return Some(self.end(Error::stopped()));
                     }
@@ -118,17 +118,17 @@ impl<T> Stream<T> {
                     self.source = Some(source);
                 }
                 Ok(None) => self.ended = Some(Ended::Complete),
-                Err(error) => return self.go_on(Some(error)),
+                Err(error) => return self.resume_after(Some(error)),
             }
             return None;
         };
         loop {
             self.breaks += 1;
-            if !error.is_retryable() || self.breaks > BREAKS {
+            if !error.is_retryable() || self.breaks > MAX_BREAKS {
                 return Some(self.end(error));
             }
-            log::debug!("{error}; going on behind item {}", self.delivered);
-            // The first time at once: a connection that broke is soon made again.
+            log::debug!("{error}; resuming after item {}", self.delivered);
+            // The first retry is immediate: reconnecting usually works at once.
             let wait = match self.breaks {
                 1 => Duration::ZERO,
                 _ => self.backoff.failed(error.retry_after()),
@@ -163,8 +163,8 @@ impl<T> Iterator for Stream<T> {
     fn next(&mut self) -> Option<Self::Item> {
         while self.ended.is_none() {
             let item = self.source.as_mut().and_then(Iterator::next);
-            // A connection that was shut down from this side may look ended.
-            if self.transport.is_cut() {
+            // A connection that the client shut down may look like a normal end.
+            if self.transport.is_cancelled() {
                 self.source = None;
                 return Some(Err(self.end(Error::stopped())));
             }
@@ -179,7 +179,7 @@ impl<T> Iterator for Stream<T> {
                 None => None,
             };
             self.source = None;
-            if let Some(error) = self.go_on(broke) {
+            if let Some(error) = self.resume_after(broke) {
                 return Some(Err(error));
             }
         }

@@ -1,4 +1,4 @@
-//! What clients rely on, over real HTTP: renewal, cancelling, streams, waiting.
+//! Tests over real HTTP: token renewal, cancellation, streams, polling.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn http(answer: impl Fn(&mut Request<'_>) -> Answer + Send + Sync + 'static) -> 
     Http::bind("127.0.0.1:0", Limits::default(), answer).unwrap()
 }
 
-/// A transport whose waits take no time.
+/// A transport with a simulated clock.
 fn transport(http: &Http, credentials: Credentials) -> Arc<Transport> {
     let server = Server {
         base: format!("http://{}", http.addr()),
@@ -49,7 +49,7 @@ fn get(transport: &Transport, path: &str) -> crate::Result<String> {
     Ok(answer.ok()?.text())
 }
 
-/// Grants named `token-1`, `token-2`, …; the server takes those that `good` likes.
+/// Renews to `token-1`, `token-2`, …; the server accepts the tokens for which `good` is true.
 fn renewing(
     good: impl Fn(&str) -> bool + Send + Sync + 'static,
 ) -> (Http, Credentials, Arc<AtomicUsize>) {
@@ -78,7 +78,7 @@ fn renewing(
 }
 
 #[test]
-fn a_refused_token_is_renewed_once_for_all_threads_and_the_call_replayed() {
+fn a_rejected_token_is_renewed_once_for_all_threads_and_the_call_is_repeated() {
     let (server, credentials, renewals) = renewing(|bearer| bearer != "Bearer token-0");
     let transport = transport(&server, credentials);
     std::thread::scope(|scope| {
@@ -90,7 +90,7 @@ fn a_refused_token_is_renewed_once_for_all_threads_and_the_call_replayed() {
 }
 
 #[test]
-fn a_token_that_no_renewal_mends_is_refused_after_one_replay() {
+fn a_call_is_repeated_only_once_if_the_renewed_token_is_rejected_too() {
     let (server, credentials, renewals) = renewing(|_| false);
     let transport = transport(&server, credentials);
     let error = get(&transport, "/token-0").unwrap_err();
@@ -99,7 +99,7 @@ fn a_token_that_no_renewal_mends_is_refused_after_one_replay() {
 }
 
 #[test]
-fn neither_token_is_told() {
+fn both_tokens_are_redacted() {
     let (server, credentials, _) = renewing(|_| true);
     let transport = transport(&server, credentials);
     let path = "/token-0/refresh-0";
@@ -108,7 +108,7 @@ fn neither_token_is_told() {
 }
 
 #[test]
-fn a_token_is_renewed_before_it_ends() {
+fn a_token_is_renewed_before_it_expires() {
     let server = http(|request| Answer::text(200, request.header("authorization").unwrap()));
     let grant = |token: &str, left| Grant {
         token: token.into(),
@@ -122,7 +122,7 @@ fn a_token_is_renewed_before_it_ends() {
 }
 
 #[test]
-fn an_empty_token_is_not_sent_and_the_dialects_headers_are() {
+fn an_empty_token_is_not_sent_but_the_headers_of_the_dialect_are() {
     let server = http(|request| {
         assert_eq!(request.header("authorization"), None);
         Answer::text(200, request.header("x-version").unwrap())
@@ -131,7 +131,7 @@ fn an_empty_token_is_not_sent_and_the_dialects_headers_are() {
 }
 
 #[test]
-fn a_create_is_sent_again_only_where_the_server_says_that_it_did_nothing() {
+fn a_create_is_retried_only_if_the_server_confirms_that_it_had_no_effect() {
     for gateways in [502, 503, 504] {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
@@ -152,7 +152,7 @@ fn a_create_is_sent_again_only_where_the_server_says_that_it_did_nothing() {
 }
 
 #[test]
-fn a_create_whose_answer_was_lost_is_not_retryable_and_a_read_is() {
+fn a_lost_response_makes_a_read_retryable_but_not_a_create() {
     let server = http(|_| Answer::reset());
     let transport = transport(&server, token("t"));
     let lost = transport.send(&Call::new(Method::POST, "/")).unwrap_err();
@@ -163,7 +163,7 @@ fn a_create_whose_answer_was_lost_is_not_retryable_and_a_read_is() {
 }
 
 #[test]
-fn cancelling_ends_a_blocked_call_whose_outcome_is_then_unknown() {
+fn cancelling_aborts_a_blocked_call_with_an_unknown_outcome() {
     let server = http(|_| {
         std::thread::sleep(10 * SECOND);
         Answer::new(200)
@@ -187,7 +187,7 @@ fn cancelling_ends_a_blocked_call_whose_outcome_is_then_unknown() {
     assert!(error.is_stopped() && !error.is_outcome_unknown(), "{error}");
 }
 
-/// A body that says `text`, then nothing for a long time.
+/// A body that sends `text`, then nothing for a long time.
 fn stuck(text: &'static str) -> impl Read + Send {
     struct Stuck;
     impl Read for Stuck {
@@ -218,7 +218,7 @@ fn stream(transport: &Arc<Transport>, idle: Duration, resumes: bool) -> Stream<S
 }
 
 #[test]
-fn cancelling_ends_a_stream_in_the_middle_of_a_read() {
+fn cancelling_aborts_a_stream_during_a_read() {
     let server = http(|_| Answer::new(200).reader(stuck("one\n"), None));
     let cancel = Cancel::new();
     let transport = transport(&server, token("t"))
@@ -241,7 +241,7 @@ fn cancelling_ends_a_stream_in_the_middle_of_a_read() {
 }
 
 #[test]
-fn silence_ends_a_stream_that_cannot_be_resumed() {
+fn the_idle_timeout_ends_a_stream_that_cannot_be_resumed() {
     let server = http(|_| Answer::new(200).reader(stuck("one\n"), None));
     let transport = transport(&server, token("t"));
     let mut lines = stream(&transport, Duration::from_millis(100), false);
@@ -251,7 +251,7 @@ fn silence_ends_a_stream_that_cannot_be_resumed() {
 }
 
 #[test]
-fn a_stream_goes_on_behind_what_it_has_wherever_it_is_cut() {
+fn an_interrupted_stream_resumes_without_lost_or_repeated_items() {
     let asked = AtomicUsize::new(1);
     let server = http(move |request| {
         let from: usize = request.query().unwrap()[5..].parse().unwrap();
@@ -276,7 +276,7 @@ fn a_stream_goes_on_behind_what_it_has_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_stream_that_brings_nothing_more_is_cut_in_the_end() {
+fn a_stream_without_progress_ends_after_some_retries() {
     let server = http(|_| Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"));
     let transport = transport(&server, token("t"));
     let mut lines = stream(&transport, SECOND, true);
@@ -286,7 +286,7 @@ fn a_stream_that_brings_nothing_more_is_cut_in_the_end() {
 }
 
 #[test]
-fn waiting_tolerates_faults_that_pass_and_ends_at_others() {
+fn polling_retries_transient_errors_and_stops_at_others() {
     let asked = AtomicUsize::new(0);
     let server = http(|_| Answer::new(204));
     let transport = transport(&server, token("t"));
@@ -316,10 +316,10 @@ fn waiting_tolerates_faults_that_pass_and_ends_at_others() {
     );
     let late = wait(|| Ok(None)).unwrap_err();
     assert!(late.is_timeout() && late.is_outcome_unknown(), "{late}");
-    assert!(late.to_string().contains("may still go on"), "{late}");
+    assert!(late.to_string().contains("may still be running"), "{late}");
 }
 
-/// Reads a little of each request, answers, and closes with bytes unread, which resets the
+/// Reads a part of each request, responds, and closes with unread bytes, which resets the
 /// connection: the client's write fails.
 fn closes_early() -> std::net::SocketAddr {
     use std::io::Write;
@@ -335,7 +335,7 @@ fn closes_early() -> std::net::SocketAddr {
 }
 
 #[test]
-fn an_answer_is_read_although_the_write_failed() {
+fn a_response_is_read_even_if_the_write_failed() {
     let server = Server {
         base: format!("http://{}", closes_early()),
         dialect: &PLAIN,

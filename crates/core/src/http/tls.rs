@@ -1,4 +1,4 @@
-//! What TLS is made of: ring's algorithms, all of them, and nobody's private key.
+//! The TLS crypto provider: all of ring's algorithms, without private keys.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use rustls::crypto::{CryptoProvider, KeyProvider, ring};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
 
-/// ring's provider less its signing: a satellite shows a token, never a
-/// certificate of its own, and need not carry what signs with one.
+/// ring's provider without signing: a satellite authenticates with a token, never
+/// with a client certificate, so the signing code is left out.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         key_provider: &NoKeys,
@@ -23,6 +23,8 @@ impl KeyProvider for NoKeys {
         &self,
         _: PrivateKeyDer<'static>,
     ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("no client certificates here".into()))
+        Err(rustls::Error::General(
+            "client certificates are not supported".into(),
+        ))
     }
 }

@@ -1,5 +1,4 @@
-//! From a call to its answer: sent, sent again where that is safe, bounded in
-//! time and size.
+//! Sends calls: retries where that is safe, with limits on time and size.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,13 +20,13 @@ use super::retry::{self, Outcome, Retries};
 use crate::error::{Error, Result};
 use crate::wake::{Stage, Waiter};
 
-/// No answer of an API is larger than this.
+/// The size limit of a response body.
 const BODY_LIMIT: u64 = 32 * 1024 * 1024;
 
-/// A server, and how it is spoken to.
+/// A server and how to connect to it.
 #[derive(Clone)]
 pub struct Server {
-    /// A checked URL without a slash at its end.
+    /// A checked URL without a trailing slash.
     pub base: String,
     /// The server's conventions.
     pub dialect: &'static Dialect,
@@ -37,11 +36,11 @@ pub struct Server {
     pub trust: Trust,
     /// How often, and after which delays, calls are retried.
     pub retries: Retries,
-    /// No connection takes longer than this.
+    /// The connect timeout.
     pub connect: Duration,
 }
 
-/// One server, spoken to through one agent.
+/// An HTTP client for one server.
 pub struct Transport {
     agent: RwLock<Agent>,
     pub(super) resolver: CachingResolver,
@@ -49,10 +48,10 @@ pub struct Transport {
     bearer: HeaderValue,
     host: String,
     pub(super) waiter: Waiter,
-    /// Calls that are being sent or waited for at this moment.
-    under_way: AtomicUsize,
-    /// Broken off for good.
-    pub(super) is_cut: std::sync::atomic::AtomicBool,
+    /// The number of calls in progress.
+    in_flight: AtomicUsize,
+    /// Permanently cancelled.
+    pub(super) is_cancelled: std::sync::atomic::AtomicBool,
 }
 
 impl Transport {
@@ -84,17 +83,17 @@ impl Transport {
             bearer,
             host,
             waiter,
-            under_way: AtomicUsize::new(0),
-            is_cut: Default::default(),
+            in_flight: AtomicUsize::new(0),
+            is_cancelled: Default::default(),
         })
     }
 
-    /// Sends `call`, again where that is safe, until there is an answer that
-    /// stands, the deadline is over, or the worker stops.
+    /// Sends `call` and retries it where that is safe, until there is a final
+    /// response, the deadline expires, or the worker stops.
     pub fn send(&self, call: &Call<'_>) -> Result<Response> {
         let deadline = self.waiter.now() + call.within;
         for attempt in 1.. {
-            if self.is_cut() {
+            if self.is_cancelled() {
                 return Err(Error::stopped());
             }
             let left = deadline.saturating_duration_since(self.waiter.now());
@@ -110,7 +109,7 @@ impl Transport {
             let Some(delay) = again else {
                 return result.map_err(|failure| self.error(call, failure));
             };
-            log::debug!("{}: {outcome:?}, again in {delay:.1?}", self.asked(call));
+            log::debug!("{}: {outcome:?}, retrying in {delay:.1?}", self.asked(call));
             if !self.waiter.sleep(delay, Stage::Stopping) {
                 return Err(Error::stopped());
             }
@@ -118,10 +117,10 @@ impl Transport {
         unreachable!("the deadline ends the attempts")
     }
 
-    /// Breaks off the call under way; later calls open a new connection. Where
-    /// others are under way beside it they go before: all of them are let be.
+    /// Aborts the call in progress; later calls open a new connection. Does
+    /// nothing if several calls are in progress, so as not to abort the others.
     pub fn interrupt(&self) {
-        if self.under_way.load(Ordering::SeqCst) > 1 {
+        if self.in_flight.load(Ordering::SeqCst) > 1 {
             return;
         }
         let fresh = agent::build(&self.server, self.resolver.clone(), &self.host);
@@ -129,18 +128,18 @@ impl Transport {
         std::mem::replace(&mut *agent, fresh).shutdown();
     }
 
-    /// The server's address, for people.
+    /// The server's base URL.
     pub fn base(&self) -> &str {
         &self.server.base
     }
 
-    /// The time, by the clock that it waits by.
+    /// The current time of the clock in use.
     pub fn now(&self) -> Instant {
         self.waiter.now()
     }
 
-    /// One attempt; a token that the server refuses is renewed where that can
-    /// be done, and the call replayed once.
+    /// One attempt; a token that the server rejects is renewed if possible, and
+    /// the call is repeated once.
     fn attempt(&self, call: &Call<'_>, limit: Duration) -> Result<Result<Response, Failure>> {
         match &self.server.credentials {
             Credentials::Token(_) => Ok(self.once(call, &self.bearer, limit)),
@@ -148,16 +147,16 @@ impl Transport {
                 let deadline = self.waiter.now() + limit;
                 let left = || deadline.saturating_duration_since(self.waiter.now());
                 let token = renewal.token(self.waiter.now(), limit);
-                let shown = credentials::bearer(self.server.dialect, &token)?;
-                let result = self.once(call, &shown, left());
+                let bearer = credentials::bearer(self.server.dialect, &token)?;
+                let result = self.once(call, &bearer, left());
                 if call.anonymous || !matches!(&result, Ok(answer) if answer.status == 401) {
                     return Ok(result);
                 }
-                let Some(token) = renewal.instead_of(&token, left())? else {
+                let Some(token) = renewal.replace(&token, left())? else {
                     return Ok(result);
                 };
-                let shown = credentials::bearer(self.server.dialect, &token)?;
-                Ok(self.once(call, &shown, left()))
+                let bearer = credentials::bearer(self.server.dialect, &token)?;
+                Ok(self.once(call, &bearer, left()))
             }
         }
     }
@@ -181,7 +180,7 @@ impl Transport {
         if let Some((name, value)) = call.header {
             request = request.header(name, value);
         }
-        self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
         let answer = match &call.body {
             Some(body) => request
                 .header(header::CONTENT_TYPE, call.content_type())
@@ -194,14 +193,14 @@ impl Transport {
                 .and_then(|request| self.run(call, request, limit)),
         };
         let answer = answer.and_then(|answer| self.take(call, answer));
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
         answer.map_err(|error| {
             let mut failure = Failure::new(error, &self.server.base, started.elapsed(), BODY_LIMIT);
-            if self.is_cut() {
+            if self.is_cancelled() {
                 failure.cancelled();
             }
             if failure.fault.never_opened() {
-                self.resolver.forget_freshness();
+                self.resolver.expire();
             }
             failure
         })
@@ -243,7 +242,7 @@ impl Transport {
     }
 
     fn asked(&self, call: &Call<'_>) -> String {
-        let path = self.server.credentials.redact(call.shown_path());
+        let path = self.server.credentials.redact(call.display_path());
         format!("{} {path} at {}", call.method, self.server.base)
     }
 
@@ -252,9 +251,9 @@ impl Transport {
         Error::from_fault(self.asked(call), failure.fault, text).for_op(call.op)
     }
 
-    /// Whether a [`Cancel`](super::Cancel) broke it off.
-    pub(super) fn is_cut(&self) -> bool {
-        self.is_cut.load(Ordering::SeqCst)
+    /// Whether a [`Cancel`](super::Cancel) cancelled this transport.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::SeqCst)
     }
 
     pub(super) fn shut_down(&self) {

@@ -1,46 +1,46 @@
-//! What a mock server can be told to do wrong.
+//! The faults that a mock server can inject.
 
 use std::time::Duration;
 
 use crate::Response;
 
-/// A way for a mock server to fail a request, before the request has had any effect unless it
-/// says otherwise.
+/// A fault that a mock server injects into a request. Unless stated otherwise, the request then
+/// has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Answers with this status and a body of the platform's usual form.
+    /// Responds with this status and a body in the platform's usual format.
     Status(u16),
-    /// Answers with this status and `Retry-After`.
+    /// Responds with this status and `Retry-After`.
     RetryAfter {
-        /// The status, 429 or 503 as a rule.
+        /// The status, usually 429 or 503.
         status: u16,
         /// The value of `Retry-After`, in seconds.
         seconds: u64,
     },
-    /// Cuts the connection without an answer, as a reset where the system offers one: see
+    /// Closes the connection without a response, with a reset if the system supports it: see
     /// [`Response::reset`].
     Reset,
-    /// Takes this long; then the request is served as usual.
+    /// Waits this long, then serves the request as usual.
     Stall(Duration),
-    /// Answers 200 and breaks off in the middle of the body.
+    /// Responds with 200 and closes the connection in the middle of the body.
     HalfBody,
-    /// Answers 200 with a page of HTML.
+    /// Responds with 200 and an HTML page.
     NotJson,
-    /// Answers 200 with an empty body.
+    /// Responds with 200 and an empty body.
     Empty,
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     Drop,
-    /// Does what was asked; then closes the connection without an answer.
+    /// Carries out the request, then closes the connection without a response.
     DoneButNoAnswer,
-    /// Does what was asked; then takes this long to say so.
+    /// Carries out the request, then delays the response by this long.
     SlowAnswer(Duration),
-    /// Answers 307 with this `Location`.
+    /// Responds with 307 and this `Location`.
     Redirect(String),
 }
 
 impl Fault {
-    /// The answer in place of the platform's own; `None` when the platform is asked as well.
+    /// The response to send instead of the platform's; `None` if the platform handles the request.
     pub fn answer(&self) -> Option<Response> {
         Some(match self {
             Fault::Stall(_) | Fault::SlowAnswer(_) | Fault::DoneButNoAnswer => return None,
@@ -66,6 +66,6 @@ impl Fault {
 fn failure(status: u16) -> Response {
     match status {
         500 => Response::text(500, "Internal Server Error"),
-        _ => Response::json(status, r#"{"detail":"a fault that a test asked for"}"#),
+        _ => Response::json(status, r#"{"detail":"a fault injected by a test"}"#),
     }
 }

@@ -1,4 +1,4 @@
-//! What the mocks of the compute services share: a server, what it saw, and faults.
+//! The common base of the mock compute services: a server, recorded requests, and faults.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,22 +8,22 @@ use std::thread;
 use super::{Fault, Seen};
 use crate::{Limits, Request, Response, Server};
 
-/// A server at work on loopback.
+/// A mock server on loopback.
 #[derive(Debug)]
 pub struct Host {
     server: Server,
-    desk: Arc<Desk>,
+    state: Arc<State>,
 }
 
-/// What was asked, and what is to go wrong.
+/// The recorded requests and the pending faults.
 #[derive(Debug, Default)]
-struct Desk {
+struct State {
     seen: Mutex<Vec<Seen>>,
-    /// Method, a part of the path, and what happens to the next such request.
+    /// Method, a part of the path, and the fault for the next matching request.
     faults: Mutex<VecDeque<(String, String, Fault)>>,
 }
 
-/// What a request says.
+/// A received request.
 pub struct Asked<'a> {
     /// The request method.
     pub method: &'a str,
@@ -40,24 +40,24 @@ pub struct Asked<'a> {
 }
 
 impl Host {
-    /// Listens on a free loopback port and answers each request with `answer`, unless a fault is
-    /// due.
+    /// Listens on a free loopback port and handles each request with `answer`, unless a fault
+    /// matches it.
     ///
     /// # Errors
-    /// When no socket can be opened.
+    /// If the socket cannot be opened.
     pub fn start(
         answer: impl Fn(&Asked<'_>) -> Response + Send + Sync + 'static,
     ) -> io::Result<Host> {
-        let desk = Arc::<Desk>::default();
-        let at = Arc::clone(&desk);
+        let state = Arc::<State>::default();
+        let shared = Arc::clone(&state);
         let limits = Limits {
             connections: 256,
             ..Limits::default()
         };
         let server = Server::bind("127.0.0.1:0", limits, move |request| {
-            at.serve(request, &answer)
+            shared.serve(request, &answer)
         })?;
-        Ok(Host { server, desk })
+        Ok(Host { server, state })
     }
 
     /// The base URL, `http://127.0.0.1:PORT`.
@@ -67,16 +67,16 @@ impl Host {
 
     /// All requests received so far, oldest first.
     pub fn seen(&self) -> Vec<Seen> {
-        locked(&self.desk.seen).clone()
+        locked(&self.state.seen).clone()
     }
 
-    /// Makes the next request with this method, and with `path` in its target, fail once.
+    /// Injects `fault` into the next request with this method and with `path` in its target.
     pub fn fault(&self, method: &str, path: &str, fault: Fault) {
-        locked(&self.desk.faults).push_back((method.into(), path.into(), fault));
+        locked(&self.state.faults).push_back((method.into(), path.into(), fault));
     }
 }
 
-impl Desk {
+impl State {
     fn serve(
         &self,
         request: &mut Request<'_>,
@@ -137,7 +137,7 @@ impl Desk {
     }
 }
 
-/// A value of the query, as sent.
+/// The value of a query parameter, as sent.
 pub fn query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs

@@ -1,4 +1,4 @@
-//! A server with switchable faults, on which mock services are built.
+//! A mock server with fault injection, the base of mock services.
 
 mod fault;
 mod host;

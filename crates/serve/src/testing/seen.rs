@@ -1,4 +1,4 @@
-//! What a mock server saw.
+//! The requests that a mock server recorded.
 
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ pub struct Seen {
     pub method: String,
     /// The path with its query: `/satellites/v1/tasks?status=pending`.
     pub path: String,
-    /// The status that it was answered with; 0 for none, or none yet.
+    /// The status of the response; 0 if there is none, or none yet.
     pub status: u16,
     /// When it arrived.
     pub at: Instant,
-    /// Its connection's number, counted from 1.
+    /// The number of its connection, counted from 1.
     pub connection: u64,
     /// Its body; empty for a [`Fault::Reset`](super::Fault::Reset), which reads none.
     pub body: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A request that was not answered yet.
+    /// A request without a response so far.
     pub fn new(method: &str, target: &str, connection: u64, authorization: bool) -> Seen {
         Seen {
             method: method.into(),

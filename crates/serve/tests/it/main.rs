@@ -1,5 +1,12 @@
 //! Integration tests of satellite-serve, over real HTTP.
 
-#![allow(clippy::unwrap_used)] // a test that cannot go on should say so
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
-mod serve;
+mod bodies;
+mod connections;
+mod early_responses;
+mod limits;
+mod parsing;
+mod responses;
+mod robustness;
+mod support;

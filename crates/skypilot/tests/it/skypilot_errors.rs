@@ -81,7 +81,7 @@ fn every_form_of_error_response_is_parsed() {
         (401, json!("Invalid credentials").to_string(), Error::is_unauthorized, "Invalid cred"),
         (403, detail("Forbidden"), Error::is_forbidden, "Forbidden"),
         (404, detail("Request 'x' not found"), Error::is_not_found, "Request 'x'"),
-        (404, detail("Not Found"), Error::is_unsupported, "does not offer the route"),
+        (404, detail("Not Found"), Error::is_unsupported, "does not support the route"),
         (405, detail("Method Not Allowed"), Error::is_unsupported, "405"),
         (
             400,

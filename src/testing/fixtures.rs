@@ -1,4 +1,4 @@
-//! What a test puts into the platform before and while a satellite talks to it.
+//! Adds the data of a test to the mock platform.
 
 use serde::Serialize;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::MockPlatform;
 
 impl MockPlatform {
-    /// Adds a task, or replaces the one with its id; what is missing is filled in. Gives the id.
+    /// Adds a task, or replaces the one with its id. Missing fields get defaults. Returns the id.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -16,12 +16,12 @@ impl MockPlatform {
     /// assert_eq!(platform.status(&id), "pending");
     /// ```
     pub fn add_task(&self, task: impl Serialize) -> String {
-        let id = self.world().add_task(task);
+        let id = self.state().add_task(task);
         self.notify();
         id
     }
 
-    /// Adds a deployment, or replaces the one with its id; what is missing is filled in. Gives
+    /// Adds a deployment, or replaces the one with its id. Missing fields get defaults. Returns
     /// the id.
     ///
     /// ```
@@ -31,7 +31,7 @@ impl MockPlatform {
     /// assert_eq!(platform.deployment(&id).unwrap()["status"], "pending");
     /// ```
     pub fn add_deployment(&self, deployment: impl Serialize) -> String {
-        self.world().add_deployment(deployment)
+        self.state().add_deployment(deployment)
     }
 
     /// Adds a secret of the orbit.
@@ -42,10 +42,10 @@ impl MockPlatform {
     /// MockPlatform::start().add_secret(id, "API_KEY", "hunter2");
     /// ```
     pub fn add_secret(&self, id: &str, name: &str, value: &str) {
-        self.world().add_secret(id, name, value);
+        self.state().add_secret(id, name, value);
     }
 
-    /// Adds an artifact with the URL that it is downloaded from.
+    /// Adds an artifact with its download URL.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -54,43 +54,43 @@ impl MockPlatform {
     /// ```
     pub fn add_artifact(&self, id: &str, artifact: impl Serialize, url: &str) {
         let artifact = serde_json::to_value(artifact).expect("a test's own value must be JSON");
-        self.world()
+        self.state()
             .artifacts
             .insert(id.into(), (artifact, url.into()));
     }
 
-    /// Adds a key that may use the deployments.
+    /// Adds an API key that may use the deployments.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().add_inference_key("dfs_key");
     /// ```
     pub fn add_inference_key(&self, key: &str) {
-        self.world().inference_keys.insert(key.into());
+        self.state().inference_keys.insert(key.into());
     }
 
-    /// Adds a user's key: good for a person, answered 403 when a satellite shows it.
+    /// Adds a user's key: valid for users, but a satellite that sends it gets a 403.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().add_user_key("dfs_user");
     /// ```
     pub fn add_user_key(&self, key: &str) {
-        self.world().user_keys.insert(key.into());
+        self.state().user_keys.insert(key.into());
     }
 
-    /// Adds a code that `/pair` exchanges for the token. The real platform knows none.
+    /// Adds a code that `/pair` exchanges for the token. The real platform does not support codes.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
     /// MockPlatform::start().add_pairing_code("ABC123");
     /// ```
     pub fn add_pairing_code(&self, code: &str) {
-        self.world().pairing_codes.insert(code.into());
+        self.state().pairing_codes.insert(code.into());
     }
 
-    /// Asks for a deployment's deletion, as a user does: marks it `deletion_pending`, and adds
-    /// an `undeploy` task.
+    /// Requests the deletion of a deployment like a user: marks it `deletion_pending` and adds an
+    /// `undeploy` task.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -100,12 +100,12 @@ impl MockPlatform {
     /// assert_eq!(platform.task("t2").unwrap()["payload"]["deployment_id"], id);
     /// ```
     pub fn request_deletion(&self, deployment_id: &str, task_id: &str) {
-        let mut world = self.world();
-        let Some(deployment) = world.deployment_mut(deployment_id) else {
+        let mut state = self.state();
+        let Some(deployment) = state.deployment_mut(deployment_id) else {
             panic!("the mock platform has no deployment {deployment_id}");
         };
         deployment["status"] = json!("deletion_pending");
         let payload = json!({ "deployment_id": deployment_id });
-        world.add_task(json!({ "id": task_id, "type": "undeploy", "payload": payload }));
+        state.add_task(json!({ "id": task_id, "type": "undeploy", "payload": payload }));
     }
 }

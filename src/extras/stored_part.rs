@@ -1,9 +1,9 @@
-//! Parts of downloads that outlive their process: a private folder within the state
+//! Partial downloads that survive their process: a private folder within the state
 //! folder, with two files for each.
 //!
-//! Their names follow from a key that never leaves the folder, so that nobody else
-//! can prepare them. Whatever is found there that this user did not make (a link, a
-//! second name for a file of somebody's) is removed and not written through.
+//! Their names are derived from a key that never leaves the folder, so that other users
+//! cannot predict them. Anything found there that this user did not create (a link, a
+//! hard link to another user's file) is removed and never written to.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,41 +20,41 @@ const FOLDER: &str = "downloads";
 const KEY: &str = "key";
 const KEY_BYTES: usize = 32;
 
-/// What nobody has come back for in this time is removed.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Partial downloads that were not resumed within this time are removed.
+const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The names of a download's files, and its lock: the open file.
-pub(super) struct Kept {
+pub(super) struct StoredPart {
     part: PathBuf,
     mark: PathBuf,
 }
 
-impl Kept {
-    /// The part of this download, empty if it is new. `None` where another process
-    /// or thread works on it.
+impl StoredPart {
+    /// Opens the partial file of this download; a new one is empty. `None` if another
+    /// process or thread is downloading it.
     pub(super) fn open(state_dir: &Path, identity: &[&[u8]]) -> io::Result<Option<(File, Self)>> {
         let folder = private_folder(state_dir)?;
         remove_old(&folder)?;
         let name = name(&key(&folder)?, identity);
-        let kept = Kept {
+        let stored = StoredPart {
             part: folder.join(format!("{name}.part")),
             mark: folder.join(format!("{name}.mark")),
         };
-        let file = match open_own(&kept.part)? {
+        let file = match open_own(&stored.part)? {
             Some(file) => file,
             None => {
-                kept.remove();
-                options().create_new(true).open(&kept.part)?
+                stored.remove();
+                options().create_new(true).open(&stored.part)?
             }
         };
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             locked => locked?,
         }
-        // Whoever had the lock before may have moved the file to its target.
+        // The previous holder of the lock may have moved the file to its target.
         let is_same = |found: fs::Metadata| file.metadata().is_ok_and(|m| m.ino() == found.ino());
-        match fs::symlink_metadata(&kept.part).is_ok_and(is_same) {
-            true => Ok(Some((file, kept))),
+        match fs::symlink_metadata(&stored.part).is_ok_and(is_same) {
+            true => Ok(Some((file, stored))),
             false => Ok(None),
         }
     }
@@ -68,7 +68,7 @@ impl Kept {
         let _ = fs::remove_file(&self.mark);
     }
 
-    /// The first `bytes` bytes are on disk, and hash to `digest`.
+    /// Records that the first `bytes` bytes are on disk and have the hash `digest`.
     pub(super) fn mark(&self, bytes: u64, digest: &str, etag: &str) -> io::Result<()> {
         let new = self.mark.with_extension("new");
         match fs::remove_file(&new) {
@@ -81,7 +81,7 @@ impl Kept {
         fs::rename(new, &self.mark)
     }
 
-    /// Bytes, digest and the server's name for the version.
+    /// Returns the length, the digest and the ETag.
     pub(super) fn read_mark(&self) -> Option<(u64, String, Option<String>)> {
         let mut text = String::new();
         let file = open_own(&self.mark).ok()??;
@@ -94,7 +94,7 @@ impl Kept {
     }
 }
 
-/// A folder that nobody else can look into, or an error that says why not.
+/// Creates the folder that only this user can access; an error if others can access it.
 fn private_folder(state_dir: &Path) -> io::Result<PathBuf> {
     let folder = state_dir.join(FOLDER);
     private::create_folder(&folder)?;
@@ -104,13 +104,16 @@ fn private_folder(state_dir: &Path) -> io::Result<PathBuf> {
         true => Ok(folder),
         false => Err(io::Error::new(
             ErrorKind::PermissionDenied,
-            format!("{} is not a folder of this user's alone", folder.display()),
+            format!(
+                "{} is not a folder that only this user can access",
+                folder.display()
+            ),
         )),
     }
 }
 
-/// Opens a file that this user made and that has no second name; anything else is
-/// `None`, if there is something at all; an absent one is made.
+/// Opens a file of this user without further hard links, and creates it if it does not
+/// exist. `None` if there is anything else at `path`.
 fn open_own(path: &Path) -> io::Result<Option<File>> {
     match options().create(true).truncate(false).open(path) {
         Ok(file) => {
@@ -134,7 +137,7 @@ fn options() -> fs::OpenOptions {
     options
 }
 
-/// 32 random bytes, made once for each state folder.
+/// The key: 32 random bytes, created once for each state folder.
 fn key(folder: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let path = folder.join(KEY);
     let mut key = [0; KEY_BYTES];
@@ -143,7 +146,7 @@ fn key(folder: &Path) -> io::Result<[u8; KEY_BYTES]> {
             return Ok(key);
         }
     }
-    // New, cut short by a crash, or not ours.
+    // The key is missing, truncated by a crash, or not owned by this user.
     let new = folder.join(format!("{KEY}.{}.new", std::process::id()));
     let _ = fs::remove_file(&new);
     File::open("/dev/urandom")?.read_exact(&mut key)?;
@@ -169,7 +172,7 @@ fn remove_old(folder: &Path) -> io::Result<()> {
         let age = fs::symlink_metadata(&path)
             .and_then(|found| found.modified())
             .map(|modified| modified.elapsed().unwrap_or_default());
-        if path.file_name() != Some(KEY.as_ref()) && age.is_ok_and(|age| age > KEPT_FOR) {
+        if path.file_name() != Some(KEY.as_ref()) && age.is_ok_and(|age| age > MAX_AGE) {
             let _ = fs::remove_file(path);
         }
     }
