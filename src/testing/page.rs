@@ -18,7 +18,7 @@ impl MockPlatform {
     /// [`not_choosable`] returns the reason if not.
     ///
     /// ```
-    /// use satellite_sdk::{DeployCapability, testing::MockPlatform};
+    /// use satellite_sdk::{DeployCapability, Task, done, testing::MockPlatform};
     ///
     /// let platform = MockPlatform::start();
     /// assert!(!platform.choosable_for("pipeline"));
@@ -26,6 +26,7 @@ impl MockPlatform {
     ///     .worker()
     ///     .base_url("http://edge-7.example")
     ///     .capability("deploy", DeployCapability::new(["pipeline"]))
+    ///     .handler("deploy", |_: Task| done(()))
     ///     .build()?;
     /// satellite.run_until_idle()?;
     /// assert!(platform.choosable_for("pipeline"));

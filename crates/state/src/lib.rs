@@ -57,7 +57,7 @@
 //!
 //! 1. it restores a copy of the state and calls [`Processor::startup`], while the
 //!    holder keeps running;
-//! 2. it stays ready for `DORY_TAKEOVER_READY_SEC`: its [`Health`](crate::Health)
+//! 2. it stays ready for `DORY_TAKEOVER_READY_SEC`: its [`Health`]
 //!    reports no problem other than this wait;
 //! 3. it asks for the state. The holder finishes its turn, calls `shutdown`, saves and
 //!    releases the state;
@@ -87,9 +87,7 @@
 //! | `GET /state` | the state, for clients that present `DORY_STATE_TOKEN`; without a token, for clients on this host |
 //! | `POST /state` | replaces the state, entirely or not at all; same access rules |
 //! | `GET /prestop` | stops the processor, and responds 200 when the last save succeeded, 500 when it failed; for clients without access to the state it only saves, and the signal that follows the hook stops the process |
-
-#![cfg_attr(docsrs, feature(doc_cfg))]
-
+//!
 //! # Settings
 //!
 //! Settings come from the environment, else from a YAML file, where they have the same
@@ -122,6 +120,8 @@
 //! | `DORY_GOLDEN_IMAGE_THRESHOLD` | never | 1 to 10; consecutive starts that ended uncleanly before the state is moved aside without calling the hook, and the default state is used |
 //! | `DORY_IS_MIGRATING`, `DORY_MIGRATED_FROM`, `RESTART_COUNT` | | set by the system that moves or restarts the pod |
 //! | `DORY_LOG_LEVEL`, `DORY_LOG_FORMAT` | `INFO`; `json` in a cluster, `text` elsewhere | used only if the program installs no logger |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 //! # Migrating from dory-sdk
 //!
@@ -173,7 +173,8 @@ pub use error::{StateError, is_corrupt, is_fenced};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
 pub use processor::{Outcome, Processor, Remedy};
-pub use satellite_core::Ended;
+pub use satellite_core::{Clock, Ended, Error, Exit, Failure, Result, Secret, Variables};
+pub use satellite_health::Health;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{
