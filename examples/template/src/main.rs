@@ -11,8 +11,7 @@ struct Deploy {
 }
 
 fn main() -> Exit {
-    let env = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(env).init();
+    satellite_sdk::log_to_stderr();
     satellite(Builder::new()).run()
 }
 
