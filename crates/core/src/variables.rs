@@ -1,7 +1,6 @@
 //! Reads settings from environment variables and reports all problems at once.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -37,7 +36,7 @@ pub struct Variables {
     /// The names of all variables that are set, if they can be listed.
     set: Vec<String>,
     /// The names of the known settings: each name that was read.
-    known: RefCell<BTreeSet<String>>,
+    known: RefCell<Vec<String>>,
 }
 
 /// The prefixes of this project's variables.
@@ -91,7 +90,7 @@ impl Variables {
         let is_set = |name: &str| (self.env)(name).is_some_and(|v| !v.trim().is_empty());
         let candidates = self.set.iter().filter(is_ours);
         candidates
-            .filter(|name| !known.contains(*name) && is_set(name))
+            .filter(|name| !known.iter().any(|known| known == *name) && is_set(name))
             .filter_map(|name| {
                 let suggestion = nearest(name, known.iter().map(String::as_str))?;
                 Some(format!(
@@ -110,8 +109,8 @@ impl Variables {
     /// Registers the name of a setting that may not be read.
     pub fn knows(&self, name: &str) {
         let mut known = self.known.borrow_mut();
-        if !known.contains(name) {
-            known.insert(name.to_owned());
+        if !known.iter().any(|known| known == name) {
+            known.push(name.to_owned());
         }
     }
 

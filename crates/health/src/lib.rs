@@ -45,16 +45,10 @@ pub struct Health {
 
 #[derive(Default)]
 struct State {
-    problems: Reasons,
-    warnings: Reasons,
-}
-
-type Reasons = BTreeMap<String, Reason>;
-
-struct Reason {
-    text: String,
-    /// Whether the beginning was logged, so that the end is logged too.
-    is_logged: bool,
+    problems: BTreeMap<String, String>,
+    warnings: BTreeMap<String, String>,
+    /// Names whose beginning was logged, so that the end is logged too.
+    logged: Vec<String>,
 }
 
 impl Health {
@@ -62,7 +56,7 @@ impl Health {
     /// when it begins, not again while it lasts.
     pub fn problem(&self, name: &str, reason: impl fmt::Display) {
         let reason = reason.to_string();
-        if begins(&mut self.lock().problems, name, &reason) {
+        if self.insert(name, &reason, |state| &mut state.problems) {
             log::warn!("{name}: not ready: {reason}");
         }
     }
@@ -71,7 +65,7 @@ impl Health {
     /// it begins, not again while it lasts.
     pub fn warning(&self, name: &str, reason: impl fmt::Display) {
         let reason = reason.to_string();
-        if begins(&mut self.lock().warnings, name, &reason) {
+        if self.insert(name, &reason, |state| &mut state.warnings) {
             log::warn!("{name}: {reason}");
         }
     }
@@ -79,27 +73,24 @@ impl Health {
     /// Removes this problem or warning; logged once.
     pub fn clear(&self, name: &str) {
         let mut state = self.lock();
-        let removed = [state.problems.remove(name), state.warnings.remove(name)];
+        state.problems.remove(name);
+        state.warnings.remove(name);
+        let is_logged = state.forget(name);
         drop(state);
-        if removed.iter().flatten().any(|reason| reason.is_logged) {
+        if is_logged {
             log::info!("{name}: the problem is resolved");
         }
     }
 
     /// Like [`problem`](Self::problem), if the caller logs the beginning itself.
     pub fn set_problem(&self, name: &str, reason: impl fmt::Display) {
-        let text = reason.to_string();
-        let is_logged = true;
-        let reason = Reason { text, is_logged };
-        self.lock().problems.insert(name.to_owned(), reason);
+        self.insert(name, &reason.to_string(), |state| &mut state.problems);
     }
 
     /// Sets the initial problem of a starting worker, which is not logged.
     pub fn starting(&self, name: &str, reason: &str) {
-        let text = reason.to_owned();
-        let is_logged = false;
-        let reason = Reason { text, is_logged };
-        self.lock().problems.insert(name.to_owned(), reason);
+        self.set_problem(name, reason);
+        self.lock().forget(name);
     }
 
     /// Whether there is no problem.
@@ -109,12 +100,12 @@ impl Health {
 
     /// The current problems, by name.
     pub fn problems(&self) -> BTreeMap<String, String> {
-        texts(&self.lock().problems)
+        self.lock().problems.clone()
     }
 
     /// The current warnings, by name.
     pub fn warnings(&self) -> BTreeMap<String, String> {
-        texts(&self.lock().warnings)
+        self.lock().warnings.clone()
     }
 
     /// A state without problems.
@@ -129,26 +120,33 @@ impl Health {
         &self.metrics
     }
 
+    /// Records this reason; true if its beginning was not logged yet.
+    fn insert(
+        &self,
+        name: &str,
+        reason: &str,
+        reasons: fn(&mut State) -> &mut BTreeMap<String, String>,
+    ) -> bool {
+        let mut state = self.lock();
+        reasons(&mut state).insert(name.to_owned(), reason.to_owned());
+        let is_new = !state.logged.iter().any(|logged| logged == name);
+        if is_new {
+            state.logged.push(name.to_owned());
+        }
+        is_new
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Records this reason; true if its beginning was not logged yet.
-fn begins(reasons: &mut Reasons, name: &str, text: &str) -> bool {
-    let reason = Reason {
-        text: text.to_owned(),
-        is_logged: true,
-    };
-    let before = reasons.insert(name.to_owned(), reason);
-    !before.is_some_and(|before| before.is_logged)
-}
-
-fn texts(reasons: &Reasons) -> BTreeMap<String, String> {
-    let reasons = reasons.iter();
-    reasons
-        .map(|(name, r)| (name.clone(), r.text.clone()))
-        .collect()
+impl State {
+    /// True if the beginning of `name` was logged.
+    fn forget(&mut self, name: &str) -> bool {
+        let at = self.logged.iter().position(|logged| logged == name);
+        at.map(|at| self.logged.swap_remove(at)).is_some()
+    }
 }
 
 impl Default for Health {
