@@ -20,6 +20,7 @@ fn satellite(builder: Builder) -> Builder {
     builder.handler("deploy", deploy)
 }
 
+/// Any `Serialize` type can be the result.
 fn deploy(task: Task<Deploy>, cx: &Context) -> satellite_sdk::Result<serde_json::Value> {
     let deployment = cx.platform().get_deployment(&task.payload.deployment_id)?;
     log::info!("deploying {}", deployment.name);
