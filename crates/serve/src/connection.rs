@@ -6,10 +6,12 @@ use std::panic::{self, AssertUnwindSafe};
 use super::body::Body;
 use super::connections::Guard;
 use super::head::{self, Rejection};
-use super::server::Service;
 use super::wire::{BUFFER_BYTES, TimeBudget, Wire};
 use super::writer::{self, After, Form};
 use super::{Limits, Request, Response};
+
+/// What answers the requests of a server.
+pub(super) type Service = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
 
 pub(super) fn run(guard: Guard, limits: &Limits, service: &Service) {
     let _ = guard.stream().set_nodelay(true);

@@ -59,7 +59,7 @@ pub use server::Server;
 /// Serves one connection until it closes.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub fn serve(stream: std::net::TcpStream, limits: &Limits, service: &server::Service) {
+pub fn serve(stream: std::net::TcpStream, limits: &Limits, service: &connection::Service) {
     let connections = std::sync::Arc::new(connections::Connections::new(1));
     if let connections::Admission::Admitted(guard) = connections.admit(stream) {
         connection::run(guard, limits, service);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::connection::Service;
 use super::connections::{Admission, Connections};
 use super::date::DateCache;
 use super::{Limits, Request, Response, connection, writer};
@@ -13,8 +14,6 @@ use super::{Limits, Request, Response, connection, writer};
 const STACK_BYTES: usize = 1024 * 1024;
 /// The delay after a failed accept, mostly for lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(5);
-
-pub(super) type Service = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
 
 /// A running server. Dropping it closes the listener and all connections at once; a service call
 /// in progress finishes in its thread, and its response is lost.

@@ -1,7 +1,6 @@
 //! Configures the ureq agent for all outgoing requests.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -10,52 +9,9 @@ use ureq::unversioned::transport::Connector as _;
 use super::connector::WholeRequests;
 use super::early::EarlyAnswers;
 use super::resolver::CachingResolver;
-use super::transport::Server;
-
-/// The certificate authorities to trust.
-#[derive(Clone, Debug, Default)]
-pub struct Trust {
-    #[cfg(feature = "tls")]
-    roots: Option<ureq::tls::RootCerts>,
-}
-
-impl Trust {
-    /// Trusts only the authorities in this PEM file.
-    #[cfg(feature = "tls")]
-    pub fn from_pem_file(path: &Path) -> Result<Self, String> {
-        use ureq::tls::{PemItem, RootCerts, parse_pem};
-
-        let pem = std::fs::read(path).map_err(|e| e.to_string())?;
-        let mut certificates = Vec::new();
-        for item in parse_pem(&pem) {
-            if let PemItem::Certificate(certificate) = item.map_err(|e| e.to_string())? {
-                certificates.push(certificate);
-            }
-        }
-        if certificates.is_empty() {
-            return Err("the file contains no certificate".into());
-        }
-        Ok(Trust {
-            roots: Some(RootCerts::from(certificates)),
-        })
-    }
-
-    #[cfg(feature = "tls")]
-    fn tls(&self) -> ureq::tls::TlsConfig {
-        let tls = ureq::tls::TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(super::tls::provider());
-        match &self.roots {
-            Some(roots) => tls.root_certs(roots.clone()).build(),
-            None => tls.build(),
-        }
-    }
-
-    /// Accepts any file: this build has no TLS.
-    #[cfg(not(feature = "tls"))]
-    pub fn from_pem_file(_: &Path) -> Result<Self, String> {
-        Err("this program was built without TLS".into())
-    }
-}
+use super::server::Server;
+#[cfg(feature = "tls")]
+use super::trust::Trust;
 
 const USER_AGENT: &str = concat!("satellite-sdk/", env!("CARGO_PKG_VERSION"));
 

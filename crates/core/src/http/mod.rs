@@ -25,12 +25,14 @@ mod resolver;
 mod response;
 pub mod retry;
 mod secret;
+mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod trust;
 
 pub use cancel::Cancel;
 pub use file::{FileAgent, Part};
@@ -40,7 +42,7 @@ pub use stream::{Ended, Stream};
 pub use stream::{Source, behind};
 pub use ureq::http::header;
 
-pub use agent::{Trust, is_loopback};
+pub use agent::is_loopback;
 pub use call::{Call, DEADLINE, Effort, Method};
 pub use credentials::Credentials;
 pub use dialect::{Class, Dialect, Problem, detail, excerpt};
@@ -53,4 +55,6 @@ pub use path::with_query;
 pub use poll::Pace;
 pub use renewal::{Grant, Renewal};
 pub use retry::{Backoff, Op, Outcome, Retries, Verdict};
-pub use transport::{Server, Transport};
+pub use server::Server;
+pub use transport::Transport;
+pub use trust::Trust;

@@ -8,37 +8,20 @@ use std::time::{Duration, Instant};
 use ureq::http::{self, HeaderValue, header};
 use ureq::{Agent, AsSendBody, Body};
 
-use super::agent::{self, Trust};
+use super::agent;
 use super::call::{Call, Effort};
 use super::credentials;
 use super::credentials::Credentials;
-use super::dialect::Dialect;
 use super::fault::Failure;
 use super::resolver::CachingResolver;
 use super::response::Response;
-use super::retry::{self, Outcome, Retries};
+use super::retry::{self, Outcome};
+use super::server::Server;
 use crate::error::{Error, Result};
 use crate::wake::{Stage, Waiter};
 
 /// The size limit of a response body.
 const BODY_LIMIT: u64 = 32 * 1024 * 1024;
-
-/// A server and how to connect to it.
-#[derive(Clone)]
-pub struct Server {
-    /// A checked URL without a trailing slash.
-    pub base: String,
-    /// The server's conventions.
-    pub dialect: &'static Dialect,
-    /// How the caller authenticates.
-    pub credentials: Credentials,
-    /// The trusted certificate authorities.
-    pub trust: Trust,
-    /// How often, and after which delays, calls are retried.
-    pub retries: Retries,
-    /// The connect timeout.
-    pub connect: Duration,
-}
 
 /// An HTTP client for one server.
 pub struct Transport {

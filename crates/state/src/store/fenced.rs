@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::fence::{Fence, own, stamp_of};
 use super::lease_manager::{LeaseManager, LeaseRead, Renewer, Shared};
 use super::register::{Cell, Put, Register};
 use super::{LeaseRenewer, OpenRequest, Opened, check_owner};
@@ -257,11 +258,8 @@ impl<R: Register, L: Register> Fenced<R, L> {
         R: 'static,
         L: 'static,
     {
-        let fence = Fence {
-            state: self.seen.take()?,
-            epoch: self.stamp.epoch,
-            holder: self.stamp.holder.clone(),
-        };
+        let (epoch, holder) = (self.stamp.epoch, self.stamp.holder.clone());
+        let fence = Fence::new(self.seen.take()?, epoch, holder);
         let lease = self.lease.clone();
         Some(Box::new(Renewer { lease, fence }))
     }
@@ -371,45 +369,6 @@ impl Found {
             (None, None) => "",
         }
     }
-}
-
-/// Checks whether one writer still holds the state.
-#[derive(Debug)]
-pub(super) struct Fence<R> {
-    state: R,
-    epoch: u64,
-    holder: String,
-}
-
-impl<R: Register> Fence<R> {
-    /// # Errors
-    /// [`is_fenced`](crate::is_fenced) when another process holds it.
-    pub(super) fn check(&mut self) -> Result<()> {
-        match self.state.get()? {
-            Some(cell) => own(&stamp_of(&cell)?, self.epoch, &self.holder),
-            None => Ok(()), // not saved yet, or removed, which the next save detects
-        }
-    }
-}
-
-fn stamp_of(cell: &Cell) -> Result<Stamp> {
-    let read = Snapshot::from_document(&cell.document);
-    read.map(|snapshot| snapshot.stamp)
-        .map_err(|e| fenced(format_args!("another process changed the state: {e}")))
-}
-
-fn own(stamp: &Stamp, epoch: u64, holder: &str) -> Result<()> {
-    if stamp.epoch == epoch && stamp.writer() == holder {
-        return Ok(());
-    }
-    let holder_now = match stamp.is_released() {
-        true => "no process",
-        false => &stamp.holder,
-    };
-    Err(fenced(format_args!(
-        "the state is held by {holder_now}, epoch {}; this process is of epoch {epoch}",
-        stamp.epoch
-    )))
 }
 
 fn removed_error() -> Error {

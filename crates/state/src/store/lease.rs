@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::configmap::{ConfigMap, kept_metadata, metadata, put_of, version};
+use super::config_map_object::{ConfigMap, kept_metadata, metadata, put_of, version};
 use super::kubernetes::{Cluster, Kubernetes};
 use super::register::{Cell, Lease, Put, Register};
 use satellite_core::Result;

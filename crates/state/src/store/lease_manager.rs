@@ -269,7 +269,7 @@ impl<L: Register> LeaseManager<L> {
 #[derive(Debug)]
 pub(super) struct Renewer<R, L> {
     pub(super) lease: Shared<L>,
-    pub(super) fence: super::fenced::Fence<R>,
+    pub(super) fence: super::fence::Fence<R>,
 }
 
 impl<R: Register, L: Register> LeaseRenewer for Renewer<R, L> {

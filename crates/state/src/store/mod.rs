@@ -1,7 +1,9 @@
 //! Stores for states.
 
 mod candidates;
+mod config_map_object;
 mod configmap;
+mod fence;
 mod fenced;
 #[cfg(test)]
 mod fenced_model;
