@@ -52,24 +52,6 @@ fn merged(routes: &Routes) -> Value {
     document
 }
 
-/// A model's document without the attributes that secrets fill in: callers do not need to
-/// give them.
-pub fn without<'a>(mut document: Value, filled_in: impl Iterator<Item = &'a String>) -> Value {
-    let path = "/components/schemas/DynamicAttributesModel";
-    let Some(model) = document.pointer_mut(path) else {
-        return document;
-    };
-    for attribute in filled_in {
-        if let Some(properties) = model.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.remove(attribute);
-        }
-        if let Some(required) = model.get_mut("required").and_then(Value::as_array_mut) {
-            required.retain(|name| name != attribute.as_str());
-        }
-    }
-    document
-}
-
 fn schemas_of(route: &Route) -> Vec<(String, Value)> {
     let prefix = prefix(route);
     let document = route.public_schemas().unwrap_or_default();
@@ -156,6 +138,7 @@ fn own() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::routes::without;
     use super::*;
 
     fn route(id: &str) -> Route {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use satellite_sdk::{Deployment, PlatformClient, Secret};
 use serde_json::{Value, json};
 
-use super::openapi;
 use crate::model::Models;
 
 /// All available models. Clones share one table.
@@ -52,7 +51,7 @@ impl Route {
     /// Its OpenAPI document as callers may see it.
     pub fn public_schemas(&self) -> Option<Value> {
         let document = self.openapi.clone()?;
-        Some(openapi::without(document, self.attributes.keys()))
+        Some(without(document, self.attributes.keys()))
     }
 }
 
@@ -149,4 +148,22 @@ impl SecretCache {
             },
         }
     }
+}
+
+/// A model's document without the attributes that secrets fill in: callers do not need to
+/// give them.
+pub fn without<'a>(mut document: Value, filled_in: impl Iterator<Item = &'a String>) -> Value {
+    let path = "/components/schemas/DynamicAttributesModel";
+    let Some(model) = document.pointer_mut(path) else {
+        return document;
+    };
+    for attribute in filled_in {
+        if let Some(properties) = model.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.remove(attribute);
+        }
+        if let Some(required) = model.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| name != attribute.as_str());
+        }
+    }
+    document
 }

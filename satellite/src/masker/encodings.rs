@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use super::normalized::is_blank;
-
 /// The text itself, as a JSON string, and percent-encoded, each as common libraries write it,
 /// without whitespace.
 pub(super) fn encodings(text: &str) -> Vec<Vec<u8>> {
@@ -48,6 +46,11 @@ pub(super) fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Characters that may separate the parts of a broken value, including line endings.
+pub(super) fn is_blank(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f
 }
 
 /// The byte of the two hexadecimal digits at the start.

@@ -4,18 +4,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::encodings::hex_pair;
+use super::encodings::{hex_pair, is_blank};
 
 #[derive(Clone, PartialEq)]
 pub(super) struct NormalizedText {
     bytes: Vec<u8>,
     /// For each byte, its start and end in the original text.
     places: Vec<(u32, u32)>,
-}
-
-/// Characters that may separate the parts of a broken value, including line endings.
-pub(super) fn is_blank(byte: u8) -> bool {
-    byte <= b' ' || byte == 0x7f
 }
 
 impl NormalizedText {

@@ -130,7 +130,7 @@ fn form(secret: &str, kind: usize, split: usize) -> String {
 }
 
 fn dense(text: &str) -> Vec<u8> {
-    text.bytes().filter(|b| !normalized::is_blank(*b)).collect()
+    text.bytes().filter(|b| !encodings::is_blank(*b)).collect()
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder_lock::{self, CANDIDATE, CLAIM, CandidateLog, LOCK};
 use super::generations::Generations;
+use super::lock::io_error;
 use super::{Claim, OpenRequest, Opened, Original, Store, check_owner, lock};
 use crate::document::{self, Content, Snapshot, Stamp};
 use crate::error::{corrupt, fenced, is_corrupt};
@@ -268,8 +269,4 @@ impl Held {
             _ => Ok(()),
         }
     }
-}
-
-pub(super) fn io_error(path: &Path, error: std::io::Error) -> Error {
-    Error::new(format_args!("{}: {error}", path.display()))
 }

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::io_error;
 use super::generations::Generations;
+use super::lock::io_error;
 use super::{OpenRequest, lock};
 use crate::document::{Snapshot, pod_of};
 use satellite_core::Result;

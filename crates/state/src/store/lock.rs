@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use satellite_core::private;
+use satellite_core::{Error, private};
 
 /// Locks the file at `path`, created if necessary. `None`: another process has the lock.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {
@@ -28,4 +28,8 @@ pub(super) fn is_file_at(file: &File, path: &Path) -> io::Result<bool> {
 #[cfg(not(unix))]
 pub(super) fn is_file_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true) // an open file cannot be removed
+}
+
+pub(super) fn io_error(path: &Path, error: io::Error) -> Error {
+    Error::new(format_args!("{}: {error}", path.display()))
 }
