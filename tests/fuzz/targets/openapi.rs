@@ -16,7 +16,7 @@ mod gateway {
     pub mod routes;
 }
 #[allow(dead_code)]
-#[path = "../../../satellite/src/model.rs"]
+#[path = "../../../satellite/src/model/mod.rs"]
 mod model;
 
 use gateway::openapi::MergedDocument;
