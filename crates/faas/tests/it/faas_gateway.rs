@@ -77,8 +77,8 @@ fn the_client_enforces_a_time_limit_that_the_gateway_ignores() {
     let error = mock.client().execute(request).unwrap_err();
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert!(
-        begun.elapsed() < Duration::from_secs(15),
-        "the command would take 30 s"
+        begun.elapsed() < Duration::from_millis(2500),
+        "a tenth after the limit, plus delays of a busy machine"
     );
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
     assert!(!error.is_retryable(), "the work may still run");
