@@ -44,6 +44,8 @@ pub fn demo() -> ExitCode {
             return ExitCode::from(UNAVAILABLE);
         }
     }
+    // All demos on a host use the same image, network and container names.
+    let _lock = wait_for_other_demos();
     let end = make_image(&engine).and_then(|()| run_scenario(settings));
     let _ = engine.remove_image(IMAGE);
     let _ = engine.remove_network(NETWORK);
@@ -58,6 +60,25 @@ pub fn demo() -> ExitCode {
         }
     }
 }
+
+/// Returns a lock that the system releases when this process ends for any reason. Without a
+/// lock file the demo runs all the same.
+#[cfg(target_os = "linux")]
+fn wait_for_other_demos() -> Option<rustix::fd::OwnedFd> {
+    use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+
+    let path = std::env::temp_dir().join("luml-satellite-demo.lock");
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open(&path, flags, Mode::from_raw_mode(0o644)).ok()?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        print_line("waiting", "another demo is running on this host");
+        flock(&file, FlockOperation::LockExclusive).ok()?;
+    }
+    Some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wait_for_other_demos() {}
 
 /// Deploys a model, queries it, undeploys it.
 fn run_scenario(settings: Settings) -> Result<()> {

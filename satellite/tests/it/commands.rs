@@ -269,6 +269,23 @@ fn the_demo_succeeds_and_cleans_up() {
 }
 
 #[test]
+fn two_demos_on_one_host_do_not_disturb_each_other() {
+    let _docker = engine_or_skip!();
+    let demos = [(); 2].map(|()| {
+        std::thread::spawn(|| {
+            let mut command = command_without_settings();
+            command.env("HOME", "/tmp");
+            run_command(&mut command, "demo")
+        })
+    });
+    for demo in demos {
+        let (code, text) = demo.join().unwrap();
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("0 containers left"), "{text}");
+    }
+}
+
+#[test]
 fn without_an_engine_the_demo_exits_with_69_and_prints_one_line() {
     let mut command = command_without_settings();
     command.env("LUML_DOCKER", "/nowhere/docker");
