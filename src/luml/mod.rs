@@ -4,6 +4,7 @@ mod capability;
 mod client;
 mod deployments;
 mod dialect;
+mod fields;
 mod models;
 mod pairing;
 mod safe;

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::fields::Fields;
 use super::status::{DeploymentStatus, SatelliteStatus, TaskStatus};
 use satellite_core::http::Secret;
 use satellite_core::lenient::or_default;
@@ -24,7 +26,7 @@ use satellite_core::lenient::or_default;
 /// assert_eq!(task.payload["deployment_id"], "d-1");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Task<P = Value> {
     /// Its id.
@@ -35,14 +37,28 @@ pub struct Task<P = Value> {
     /// The parameters of the task.
     pub payload: P,
     /// Its status.
-    #[serde(default = "pending")]
     pub status: TaskStatus,
     /// When the platform created it (RFC 3339): tasks run in this order.
-    #[serde(default, deserialize_with = "or_default")]
     pub created_at: String,
     /// Other fields from the platform.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl<'de, P: DeserializeOwned> Deserialize<'de> for Task<P> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(from)?;
+        Ok(Task {
+            id: fields.required("id")?,
+            task_type: fields.required("type")?,
+            payload: fields.required("payload")?,
+            status: fields
+                .optional::<Option<_>, _>("status")?
+                .unwrap_or(TaskStatus::Pending),
+            created_at: fields.optional("created_at")?,
+            extra: fields.rest(),
+        })
+    }
 }
 
 impl Task {
@@ -75,49 +91,60 @@ impl Task {
 /// assert_eq!(deployment.status, DeploymentStatus::Pending);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Deployment {
     /// Its id, a uuid.
     pub id: String,
     /// Its display name.
-    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Its status.
     pub status: DeploymentStatus,
     /// The artifact to serve.
-    #[serde(default, deserialize_with = "or_default")]
     pub artifact_id: String,
     /// The artifact's name.
-    #[serde(default, deserialize_with = "or_default")]
     pub artifact_name: String,
     /// The URL for predictions.
-    #[serde(default)]
     pub inference_url: Option<String>,
     /// Settings for the satellite: booleans, numbers, text.
-    #[serde(default, deserialize_with = "or_default")]
     pub satellite_parameters: Map<String, Value>,
     /// Attribute of a request → id of the secret with its value.
-    #[serde(default, deserialize_with = "or_default")]
     pub dynamic_attributes_secrets: BTreeMap<String, String>,
     /// Environment variable → id of the secret with its value.
-    #[serde(default, deserialize_with = "or_default")]
     pub env_variables_secrets: BTreeMap<String, String>,
     /// Environment variable → value.
-    #[serde(default, deserialize_with = "or_default")]
     pub env_variables: BTreeMap<String, String>,
     /// The OpenAPI document and manifest of its model.
-    #[serde(default)]
     pub schemas: Option<Value>,
     /// Why it failed, as `{reason, error}`.
-    #[serde(default)]
     pub error_message: Option<Value>,
     /// Tags set by the user.
-    #[serde(default)]
     pub tags: Option<Vec<String>>,
     /// Other fields from the platform.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for Deployment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(from)?;
+        Ok(Deployment {
+            id: fields.required("id")?,
+            name: fields.optional("name")?,
+            status: fields.required("status")?,
+            artifact_id: fields.optional("artifact_id")?,
+            artifact_name: fields.optional("artifact_name")?,
+            inference_url: fields.optional("inference_url")?,
+            satellite_parameters: fields.optional("satellite_parameters")?,
+            dynamic_attributes_secrets: fields.optional("dynamic_attributes_secrets")?,
+            env_variables_secrets: fields.optional("env_variables_secrets")?,
+            env_variables: fields.optional("env_variables")?,
+            schemas: fields.optional("schemas")?,
+            error_message: fields.optional("error_message")?,
+            tags: fields.optional("tags")?,
+            extra: fields.rest(),
+        })
+    }
 }
 
 /// The part of a deployment that a satellite may change. The platform replaces all
@@ -200,27 +227,33 @@ pub struct Artifact {
 /// assert!(info.paired);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SatelliteInfo {
     /// Its id.
     pub id: String,
     /// The orbit that it belongs to.
-    #[serde(default, deserialize_with = "or_default")]
     pub orbit_id: String,
     /// Its display name.
-    #[serde(default)]
     pub name: Option<String>,
     /// Whether it is registered.
-    #[serde(default)]
     pub paired: bool,
     /// Its status on the platform.
     pub status: SatelliteStatus,
     /// Other fields from the platform.
-    #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-fn pending() -> TaskStatus {
-    TaskStatus::Pending
+impl<'de> Deserialize<'de> for SatelliteInfo {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(from)?;
+        Ok(SatelliteInfo {
+            id: fields.required("id")?,
+            orbit_id: fields.optional("orbit_id")?,
+            name: fields.optional("name")?,
+            paired: fields.optional("paired")?,
+            status: fields.required("status")?,
+            extra: fields.rest(),
+        })
+    }
 }

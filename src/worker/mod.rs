@@ -8,6 +8,7 @@ mod diagnostics;
 #[cfg(feature = "state")]
 mod embedding;
 mod handler;
+mod handlers;
 mod journal;
 mod kill_point;
 mod loop_state;

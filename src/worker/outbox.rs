@@ -1,6 +1,6 @@
 //! Results to deliver, kept until the platform has accepted them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -61,7 +61,7 @@ impl Report {
 /// The reports that are not delivered yet, and the tasks with a deferred result.
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
-    deferred: BTreeSet<String>,
+    deferred: Vec<String>,
     max_backoff: Duration,
 }
 
@@ -77,7 +77,7 @@ impl Outbox {
     pub(super) fn new(max_backoff: Duration) -> Self {
         Outbox {
             waiting: VecDeque::new(),
-            deferred: BTreeSet::new(),
+            deferred: Vec::new(),
             max_backoff,
         }
     }
@@ -135,16 +135,17 @@ impl Outbox {
     }
 
     pub(super) fn defer(&mut self, task_id: &str) {
-        self.deferred.insert(task_id.to_owned());
+        self.deferred.push(task_id.to_owned());
     }
 
     pub(super) fn deferral_ended(&mut self, task_id: &str) {
-        self.deferred.remove(task_id);
+        self.deferred.retain(|deferred| deferred != task_id);
     }
 
     /// Whether this task has a deferred or undelivered result.
     pub(super) fn contains(&self, task_id: &str) -> bool {
-        self.deferred.contains(task_id) || self.waiting.iter().any(|w| w.report.task_id == task_id)
+        self.deferred.iter().any(|deferred| deferred == task_id)
+            || self.waiting.iter().any(|w| w.report.task_id == task_id)
     }
 
     pub(super) fn undelivered(&self) -> usize {

@@ -1,12 +1,11 @@
 //! The main loop: scheduling. Claiming, running and reporting tasks is in `work`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Polling, Shared};
-use super::handler::AnyHandler;
+use super::handlers::Handlers;
 use super::kill_point::kill_point;
 use super::loop_state::{LoopState, RunUntil};
 use super::metrics;
@@ -33,7 +32,7 @@ const MAY_ACT_POLL: Duration = Duration::from_millis(50);
 pub struct Satellite {
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
-    pub(super) handlers: BTreeMap<String, AnyHandler>,
+    pub(super) handlers: Handlers,
     pub(super) periodic: Vec<Periodic>,
     pub(super) on_report: Option<OnReport>,
     pub(super) on_stop: OnStop,
@@ -355,7 +354,7 @@ impl Satellite {
             self.polled_types(),
         );
         for task_type in &self.settings.supported_task_types {
-            if !self.handlers.contains_key(task_type) {
+            if !self.handlers.contains(task_type) {
                 log::warn!("no handler for task type {task_type}: its tasks will fail");
             }
         }
@@ -363,7 +362,7 @@ impl Satellite {
 
     fn polled_types(&self) -> String {
         let types = &self.settings.supported_task_types;
-        let handlers = join_names(self.handlers.keys());
+        let handlers = self.handlers.list();
         match types.is_empty() {
             true => format!("every type (handlers: {handlers})"),
             false => format!("type {} (handlers: {handlers})", types.join(", ")),
@@ -383,7 +382,7 @@ impl fmt::Debug for Satellite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Satellite")
             .field("settings", &self.settings)
-            .field("handlers", &self.handlers.keys())
+            .field("handlers", &self.handlers.list())
             .finish_non_exhaustive()
     }
 }
@@ -437,12 +436,4 @@ pub enum OnOrphan {
 /// `interval` ± 10 %, so that many satellites do not poll in sync.
 fn with_jitter(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + retry::random() / 5.0)
-}
-
-pub(super) fn join_names<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<_> = names.map(String::as_str).collect();
-    match names.is_empty() {
-        true => "no task type".to_owned(),
-        false => names.join(", "),
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 #[cfg(unix)]
@@ -10,6 +9,7 @@ use std::time::Instant;
 
 use super::context::Shared;
 use satellite_core::Result;
+use satellite_core::one_shot::OneShot;
 #[cfg(unix)]
 use satellite_core::wake::SIGNAL_DEBOUNCE;
 use satellite_core::wake::Stage;
@@ -45,7 +45,8 @@ const GRACE: Duration = Duration::from_millis(50);
 pub(super) struct Signals {
     #[cfg(unix)]
     handle: signal_hook::iterator::Handle,
-    _running: SyncSender<()>,
+    /// Filled when the loop has returned.
+    returned: OneShot<()>,
 }
 
 impl Signals {
@@ -55,12 +56,12 @@ impl Signals {
 
         let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
         let handle = signals.handle();
-        let (running, ended) = sync_channel(0);
+        let returned = OneShot::default();
+        let mut first = Some(returned.clone());
         let shared = Arc::clone(shared);
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                let mut first = Some(ended);
                 let mut asked = Instant::now();
                 for signal in signals.forever() {
                     let name = match signal {
@@ -68,45 +69,42 @@ impl Signals {
                         _ => "SIGTERM",
                     };
                     match first.take() {
-                        Some(ended) => {
+                        Some(returned) => {
                             asked = Instant::now();
-                            begin_stop(&shared, on_stop, ended, name);
+                            begin_stop(&shared, on_stop, returned, name);
                         }
                         None if asked.elapsed() < SIGNAL_DEBOUNCE => {}
                         None => end_process(&shared, &format!("a second signal ({name})")),
                     }
                 }
             })?;
-        Ok(Signals {
-            handle,
-            _running: running,
-        })
+        Ok(Signals { handle, returned })
     }
 
     #[cfg(not(unix))]
     pub(super) fn watch(shared: &Arc<Shared>, on_stop: OnStop) -> Result<Self> {
-        let (running, ended) = sync_channel(0);
+        let returned = OneShot::default();
+        let mut first = Some(returned.clone());
         let shared = Arc::clone(shared);
-        let mut first = Some(ended);
         ctrlc::set_handler(move || match first.take() {
-            Some(ended) => begin_stop(&shared, on_stop, ended, "Ctrl-C"),
+            Some(returned) => begin_stop(&shared, on_stop, returned, "Ctrl-C"),
             None => end_process(&shared, "a second Ctrl-C"),
         })
         .map_err(crate::Error::new)?;
-        Ok(Signals { _running: running })
+        Ok(Signals { returned })
     }
 }
 
-#[cfg(unix)]
 impl Drop for Signals {
     fn drop(&mut self) {
+        self.returned.put(());
+        #[cfg(unix)]
         self.handle.close();
     }
 }
 
-/// Tells the loop to stop, and ends the process if it does not. The sender of
-/// `ended` is dropped when the loop has returned.
-fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>, signal: &str) {
+/// Tells the loop to stop, and ends the process if it does not.
+fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, returned: OneShot<()>, signal: &str) {
     let (stage, grace) = match on_stop {
         OnStop::Now => (Stage::Stopping, GRACE),
         OnStop::Drain(limit) => (Stage::Draining, limit),
@@ -117,11 +115,11 @@ fn begin_stop(shared: &Arc<Shared>, on_stop: OnStop, ended: Receiver<()>, signal
     // On its own thread: the signal thread waits for a second signal.
     let watched = Arc::clone(shared);
     let watchdog = thread::Builder::new().spawn(move || {
-        if returned(&ended, grace) {
+        if returned.take_within(grace).is_some() {
             return;
         }
         stop(&watched, Stage::Stopping);
-        if !returned(&ended, GRACE) {
+        if returned.take_within(GRACE).is_none() {
             end_process(&watched, "the stop");
         }
     });
@@ -146,10 +144,6 @@ pub(super) fn stop(shared: &Shared, stage: Stage) {
     if shared.polling.load(Ordering::SeqCst) {
         shared.platform.interrupt();
     }
-}
-
-fn returned(ended: &Receiver<()>, within: Duration) -> bool {
-    ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
 }
 
 fn end_process(shared: &Shared, why: &str) -> ! {

@@ -9,7 +9,7 @@ use super::journal::Progress;
 use super::kill_point::kill_point;
 use super::metrics;
 use super::outbox::Report;
-use super::satellite::{OnOrphan, Satellite, join_names};
+use super::satellite::{OnOrphan, Satellite};
 use super::stopped::Stopped;
 use super::unclear_claims::UnclearClaim;
 use crate::luml::{Task, TaskStatus};
@@ -201,7 +201,7 @@ impl Satellite {
                 format_args!(
                     "this satellite has no handler for {:?}; it has {}",
                     running.task_type,
-                    join_names(self.handlers.keys())
+                    self.handlers.list()
                 ),
             )),
         };

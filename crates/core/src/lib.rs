@@ -5,6 +5,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod client;
+mod duration;
 mod ended;
 mod error;
 pub mod escaped_text;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod lenient;
 #[cfg(feature = "testing")]
 mod manual_clock;
+pub mod one_shot;
 pub mod private;
 mod spelling;
 mod task_log;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::duration;
 use crate::error::{Error, Result};
 use crate::http::{Trust, is_loopback};
 use crate::spelling::nearest;
@@ -159,7 +160,7 @@ impl Variables {
     /// A number of seconds from 10 ms to a day; fractions are allowed.
     pub fn seconds(&mut self, name: &str, default: Duration) -> Duration {
         self.value(name, default, SECONDS, |text| {
-            let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+            let duration = duration::parse_seconds(text)?;
             ALLOWED_SECONDS.contains(&duration).then_some(duration)
         })
     }
@@ -167,7 +168,7 @@ impl Variables {
     /// A duration with units, `90s`, `10m`, `1h30m`, `500ms`, or a plain number of
     /// seconds; more than zero.
     pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
-        self.value(name, default, DURATION, parse_duration)
+        self.value(name, default, DURATION, duration::parse)
     }
 
     /// The `explicit` value instead of the variable, with the same limits as
@@ -328,35 +329,6 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Parses a duration such as `1h30m`, or a plain number of seconds.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if let Ok(seconds) = rest.parse() {
-        return Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|d| !d.is_zero());
-    }
-    let mut whole = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        let tail = &rest[digits..];
-        let unit = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let seconds = match &tail[..unit] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 0.001,
-            _ => return None,
-        };
-        whole = whole.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = &tail[unit..];
-    }
-    (!whole.is_zero()).then_some(whole)
-}
-
 /// Checks an http(s) URL with a host and an optional path. Returns it without
 /// trailing slashes, or what was expected. The error does not contain the text,
 /// which may include a password.
@@ -379,34 +351,4 @@ fn parse_url(text: &str) -> Result<String, &'static str> {
         return Err("a URL without ? and #");
     }
     Ok(text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_has_units_or_is_in_seconds() {
-        let good = [
-            ("90", 90_000),
-            ("0.5", 500),
-            ("90s", 90_000),
-            ("10m", 600_000),
-            ("1h30m", 5_400_000),
-            ("1.5s", 1_500),
-            ("250ms", 250),
-        ];
-        for (text, ms) in good {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(ms)),
-                "{text}"
-            );
-        }
-        for wrong in [
-            "", "0", "0s", "-1", "soon", "5 m", "m", "1d", "1e400", "NaN", "inf", "9é",
-        ] {
-            assert_eq!(parse_duration(wrong), None, "{wrong}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ pub mod metrics;
 #[path = "no_metrics.rs"]
 pub mod metrics;
 mod probe;
+mod reasons;
 #[cfg(feature = "server")]
 mod server;
 
@@ -20,6 +21,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Metrics;
+use reasons::Reasons;
 
 /// The problems that keep this satellite from being ready, and its warnings. Clones
 /// share one state.
@@ -45,8 +47,8 @@ pub struct Health {
 
 #[derive(Default)]
 struct State {
-    problems: BTreeMap<String, String>,
-    warnings: BTreeMap<String, String>,
+    problems: Reasons,
+    warnings: Reasons,
     /// Names whose beginning was logged, so that the end is logged too.
     logged: Vec<String>,
 }
@@ -95,17 +97,17 @@ impl Health {
 
     /// Whether there is no problem.
     pub fn is_ready(&self) -> bool {
-        self.lock().problems.is_empty()
+        self.lock().problems.0.is_empty()
     }
 
     /// The current problems, by name.
     pub fn problems(&self) -> BTreeMap<String, String> {
-        self.lock().problems.clone()
+        self.lock().problems.0.iter().cloned().collect()
     }
 
     /// The current warnings, by name.
     pub fn warnings(&self) -> BTreeMap<String, String> {
-        self.lock().warnings.clone()
+        self.lock().warnings.0.iter().cloned().collect()
     }
 
     /// A state without problems.
@@ -121,14 +123,9 @@ impl Health {
     }
 
     /// Records this reason; true if its beginning was not logged yet.
-    fn insert(
-        &self,
-        name: &str,
-        reason: &str,
-        reasons: fn(&mut State) -> &mut BTreeMap<String, String>,
-    ) -> bool {
+    fn insert(&self, name: &str, reason: &str, reasons: fn(&mut State) -> &mut Reasons) -> bool {
         let mut state = self.lock();
-        reasons(&mut state).insert(name.to_owned(), reason.to_owned());
+        reasons(&mut state).set(name, reason);
         let is_new = !state.logged.iter().any(|logged| logged == name);
         if is_new {
             state.logged.push(name.to_owned());

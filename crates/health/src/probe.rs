@@ -1,10 +1,9 @@
 //! The responses of the health endpoints, independent of the HTTP server.
 
-use std::collections::BTreeMap;
-
 use miniserde::{Serialize, json};
 
 use crate::Health;
+use crate::reasons::Reasons;
 
 /// The response to a health probe: an HTTP status and a JSON body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +45,13 @@ impl Health {
         #[derive(Serialize)]
         struct Readiness {
             status: &'static str,
-            reasons: BTreeMap<String, String>,
-            warnings: BTreeMap<String, String>,
+            reasons: Reasons,
+            warnings: Reasons,
         }
-        let (reasons, warnings) = (self.problems(), self.warnings());
-        let (code, status) = match reasons.is_empty() {
+        let state = self.lock();
+        let (reasons, warnings) = (state.problems.clone(), state.warnings.clone());
+        drop(state);
+        let (code, status) = match reasons.0.is_empty() {
             true => (200, "ready"),
             false => (503, "not ready"),
         };

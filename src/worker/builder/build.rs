@@ -14,6 +14,7 @@ use crate::worker::diagnostics::{ErrorWithText, JsonPayload, JsonResult, Shape};
 #[cfg(feature = "state")]
 use crate::worker::embedding::Embedding;
 use crate::worker::handler::{self, Handler};
+use crate::worker::handlers::Handlers;
 use crate::worker::journal::Journal;
 use crate::worker::loop_state::LoopState;
 use crate::worker::metrics;
@@ -37,7 +38,7 @@ impl Builder {
             draft: Draft::default(),
             variables: None,
             settings: None,
-            handlers: BTreeMap::new(),
+            handlers: Handlers::default(),
             periodic: Vec::new(),
             on_report: None,
             on_stop: OnStop::default(),
@@ -328,7 +329,7 @@ impl Builder {
             return None;
         };
         let capabilities = match self.capabilities.is_empty() {
-            true => capabilities_of(self.handlers.keys().map(String::as_str)),
+            true => capabilities_of(self.handlers.types()),
             false => self.capabilities.clone(),
         };
         if capabilities.get("deploy").is_some_and(|d| !is_choosable(d)) {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::settings::{Draft, Settings};
 #[cfg(feature = "state")]
 use crate::worker::embedding::Embedding;
-use crate::worker::handler::AnyHandler;
+use crate::worker::handlers::Handlers;
 use crate::worker::outbox::OnReport;
 use crate::worker::periodic::Periodic;
 use crate::worker::satellite::OnOrphan;
@@ -38,7 +38,7 @@ pub struct Builder {
     draft: Draft,
     variables: Option<Variables>,
     settings: Option<Settings>,
-    handlers: BTreeMap<String, AnyHandler>,
+    handlers: Handlers,
     periodic: Vec<Periodic>,
     on_report: Option<OnReport>,
     on_stop: OnStop,
@@ -62,7 +62,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("settings", &self.draft)
-            .field("handlers", &self.handlers.keys())
+            .field("handlers", &self.handlers.list())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 //! the last known addresses while the name service is not available.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
+
+use crate::one_shot::OneShot;
 
 /// How long a cached address is valid.
 const TTL: Duration = Duration::from_secs(60);
@@ -117,14 +119,15 @@ fn query_system(name: &str) -> std::io::Result<Vec<SocketAddr>> {
     if let Ok(address) = name.parse::<SocketAddr>() {
         return Ok(vec![address]);
     }
-    let (answer, wait) = mpsc::sync_channel(1);
+    let answer = OneShot::default();
+    let sender = answer.clone();
     let owned = name.to_owned();
     thread::Builder::new()
         .name("resolver".into())
         .spawn(move || {
-            let found = owned.to_socket_addrs().map(Iterator::collect);
-            let _ = answer.send(found); // the caller may have timed out
+            sender.put(owned.to_socket_addrs().map(Iterator::collect));
         })?;
-    wait.recv_timeout(LOOKUP_TIMEOUT)
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    answer
+        .take_within(LOOKUP_TIMEOUT)
+        .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))
 }
