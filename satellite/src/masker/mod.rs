@@ -7,7 +7,6 @@ mod normalized;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use satellite_sdk::Secret;
@@ -65,20 +64,22 @@ const MAX_PASSES: usize = 6;
 impl Masker {
     /// Masks these secrets and the query of the artifact's presigned URL.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>, artifact_url: &str) -> Self {
-        let mut plain: BTreeSet<String> = BTreeSet::new();
+        let mut plain: Vec<String> = Vec::new();
         for secret in secrets {
             let value = secret.expose();
-            plain.insert(value.to_owned());
+            plain.push(value.to_owned());
             let lines = value.lines().map(str::trim);
             let own = lines.filter(|line| line.len() >= MIN_PART_BYTES);
             plain.extend(own.map(str::to_owned));
         }
         for part in presigned_query_parts(artifact_url) {
-            plain.insert(encodings::percent_decoded(&part));
-            plain.insert(part);
+            plain.push(encodings::percent_decoded(&part));
+            plain.push(part);
         }
-        let mut needles: BTreeSet<Vec<u8>> = plain.iter().flat_map(|p| encodings(p)).collect();
-        needles.remove(&Vec::new());
+        let mut needles: Vec<Vec<u8>> = plain.iter().flat_map(|p| encodings(p)).collect();
+        needles.retain(|needle| !needle.is_empty());
+        needles.sort_unstable();
+        needles.dedup();
         let shown = |replacement: &&&str| {
             let used = |c: char| {
                 let mut buffer = [0; 4];
