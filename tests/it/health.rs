@@ -47,10 +47,15 @@ fn beside(mut satellite: Satellite, look: impl FnOnce(SocketAddr)) {
 
 /// Polls until the status is `expected`: state changes take an iteration of the loop.
 fn becomes(address: SocketAddr, path: &str, expected: u16) -> String {
+    let status = format!("HTTP/1.1 {expected} ");
+    wait_for(address, path, |answer| answer.starts_with(&status))
+}
+
+fn wait_for(address: SocketAddr, path: &str, expected: impl Fn(&str) -> bool) -> String {
     let started = Instant::now();
     loop {
         let answer = ask(address, &format!("GET {path}"));
-        if answer.starts_with(&format!("HTTP/1.1 {expected} ")) {
+        if expected(&answer) {
             return answer;
         }
         assert!(
@@ -135,7 +140,9 @@ fn a_satellite_can_add_its_own_health_problems() {
         .build()
         .unwrap();
     beside(satellite, |address| {
-        let answer = becomes(address, "/readyz", 503);
+        // 503 already before the first poll, when the periodic work has not run yet.
+        let answer = wait_for(address, "/readyz", |answer| answer.contains("engine"));
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         let body: serde_json::Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
         assert_eq!(body["reasons"]["engine"], "docker is away: \"\n");
     });
