@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::memory::{Memory, State, StateGuard};
-use super::shutdown::StopReason;
+use super::progress::StopReason;
 use satellite_core::Result;
 use satellite_core::wake::Stage;
 use satellite_health::Health;

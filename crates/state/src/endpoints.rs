@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::core::Core;
 use super::ownership::{LAPSED, LEASE};
 use super::page;
-use super::shutdown::StopReason;
+use super::progress::StopReason;
 use super::time;
 use satellite_core::{Error, Result};
 use satellite_health::metrics;

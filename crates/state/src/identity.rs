@@ -142,7 +142,7 @@ fn place(in_cluster: bool) -> Option<String> {
         let namespace = std::fs::read_link(Path::new("/proc/self/ns").join(name)).ok()?;
         text.push_str(namespace.to_str()?);
     }
-    let mut sum = super::document::hex_sha256(text.as_bytes());
+    let mut sum = super::checksum::hex_sha256(text.as_bytes());
     sum.truncate(12);
     Some(sum)
 }
@@ -150,7 +150,7 @@ fn place(in_cluster: bool) -> Option<String> {
 /// A holder with its release: its configured revision, or the hash of the pod template
 /// from its pod's name.
 pub(super) fn release_of(holder: &str, revision: Option<u64>) -> String {
-    let pod = super::document::pod_of(holder);
+    let pod = super::snapshot::pod_of(holder);
     let template = || {
         let (rest, _) = pod.rsplit_once('-')?;
         of_pod(pod).filter(|id| id != pod)?;

@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::document::{Content, Snapshot, Stamp, hex_sha256};
+use super::checksum::hex_sha256;
+use super::snapshot::{Content, Snapshot, Stamp};
 use crate::error::corrupt;
 use satellite_core::Result;
 

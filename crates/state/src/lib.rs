@@ -138,28 +138,34 @@
 //! lost. A state of dory-sdk has schema version 0.
 
 mod app;
+mod checksum;
 mod config_file;
 mod context;
 mod core;
 mod document;
 mod endpoints;
 mod error;
-
 mod identity;
 mod import;
+mod last_save;
 mod lifecycle;
 mod logs;
 mod memory;
 mod metrics;
+mod opening;
 mod original;
+mod original_locations;
 mod outage;
 mod ownership;
 mod page;
 mod prepare;
 mod preset;
 mod processor;
+mod progress;
+mod saving;
 mod settings;
 mod shutdown;
+mod snapshot;
 mod store;
 mod threads;
 mod time;
@@ -168,13 +174,13 @@ mod unknown;
 
 pub use app::App;
 pub use context::{ExecutionContext, RunLoop};
-pub use document::{Content, Snapshot, Stamp};
 pub use error::{StateError, is_corrupt, is_fenced};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
 pub use processor::{Outcome, Processor, Remedy};
 pub use satellite_core::{Clock, Ended, Error, Exit, Failure, Result, Secret, Variables};
 pub use satellite_health::Health;
+pub use snapshot::{Content, Snapshot, Stamp};
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{

@@ -24,11 +24,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::context::ExecutionContext;
-use super::document::Snapshot;
 use super::endpoints;
 use super::metrics;
 use super::processor::{Outcome, Processor, Remedy};
-use super::shutdown::StopReason;
+use super::progress::StopReason;
+use super::snapshot::Snapshot;
 use super::store::Opened;
 use super::threads::{self, Threads};
 use crate::error::fenced;

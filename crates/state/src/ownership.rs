@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, PROCESSOR};
-use super::shutdown::StopReason;
-use super::store::{Opened, Status};
+use super::core::Core;
+use super::progress::StopReason;
+use super::store::Opened;
 use crate::error::is_fenced;
 use satellite_core::wake::Stage;
-use satellite_core::{Error, Result};
+use satellite_core::Result;
 
 /// The name and text of the health problem for a lapsed lease.
 pub(super) const LEASE: &str = "lease";
@@ -120,19 +120,5 @@ impl Core {
 
     pub(super) fn is_free(&self) -> Result<bool> {
         self.store().is_free()
-    }
-}
-
-impl Status for Core {
-    fn waiting(&self, reason: &str) {
-        self.health.starting(PROCESSOR, reason);
-    }
-
-    fn check_prepared(&self) -> Result<()> {
-        if self.is_prepared.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        self.has_to_prepare.store(true, Ordering::SeqCst);
-        Err(Error::new("the state is held by another process"))
     }
 }

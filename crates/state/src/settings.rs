@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::config_file::ConfigFile;
 use super::identity;
-use super::original::OriginalLocations;
+use super::original_locations::OriginalLocations;
 use super::preset::preset;
 use super::store::{ConfigMapStore, FileStore, Store};
 use satellite_core::Result;

@@ -11,7 +11,8 @@ use super::lease::LeaseObject;
 use super::lease_manager::{self, LeaseManager};
 use super::register::Register as _;
 use super::{LeaseRenewer, OpenRequest, Opened, Original, Store};
-use crate::document::{self, Content};
+use crate::document;
+use crate::snapshot::Content;
 use satellite_core::{Error, Result};
 
 /// How long after a takeover dory-sdk may still write its last state.

@@ -3,8 +3,8 @@
 use satellite_core::Result;
 
 use super::register::{Cell, Register};
-use crate::document::{Snapshot, Stamp};
 use crate::error::fenced;
+use crate::snapshot::{Snapshot, Stamp};
 
 /// Checks whether one writer still holds the state.
 #[derive(Debug)]

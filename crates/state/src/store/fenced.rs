@@ -12,9 +12,10 @@ use super::fence::{Fence, own, stamp_of};
 use super::lease_manager::{LeaseManager, LeaseRead, Renewer, Shared};
 use super::register::{Cell, Put, Register};
 use super::{LeaseRenewer, OpenRequest, Opened, check_owner};
-use crate::document::{self, Content, Snapshot, Stamp, pod_of};
+use crate::document;
 use crate::error::fenced;
 use crate::outage::Outage;
+use crate::snapshot::{Content, Snapshot, Stamp, pod_of};
 use satellite_core::{Error, Result};
 
 /// How many attempts one save makes after write conflicts.

@@ -14,8 +14,8 @@ use super::lease_manager::LeaseManager;
 use super::lease_validity::LeaseValidity;
 use super::register::{Cell, Lease, Put, Register};
 use super::{LeaseRenewer, OpenRequest, Opened, Status};
-use crate::document::{Content, Snapshot};
 use crate::error::is_fenced;
+use crate::snapshot::{Content, Snapshot};
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 

@@ -8,9 +8,10 @@ use super::folder_lock::{self, CANDIDATE, CLAIM, CandidateLog, LOCK};
 use super::generations::Generations;
 use super::lock::io_error;
 use super::{Claim, OpenRequest, Opened, Original, Store, check_owner, lock};
-use crate::document::{self, Content, Snapshot, Stamp};
+use crate::document;
 use crate::error::{corrupt, fenced, is_corrupt};
-use crate::original;
+use crate::original_locations;
+use crate::snapshot::{Content, Snapshot, Stamp};
 use satellite_core::{Error, Result};
 
 const DEFAULT_GENERATIONS: usize = 3;
@@ -223,8 +224,8 @@ impl Store for FileStore {
     }
 
     fn read_original(&mut self, _: &str, id: &str) -> Result<Option<Original>> {
-        let path = self.folder.join(original::file_name(id));
-        let found = original::read_file(&path);
+        let path = self.folder.join(original_locations::file_name(id));
+        let found = original_locations::read_file(&path);
         let document = found.map_err(|e| Error::new(format_args!("{}: {e}", path.display())))?;
         Ok(document.map(|document| Original {
             place: path.display().to_string(),

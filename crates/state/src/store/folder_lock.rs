@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::generations::Generations;
 use super::lock::io_error;
 use super::{OpenRequest, lock};
-use crate::document::{Snapshot, pod_of};
+use crate::snapshot::{Snapshot, pod_of};
 use satellite_core::Result;
 
 pub(super) const LOCK: &str = "lock";

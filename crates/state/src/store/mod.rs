@@ -29,8 +29,8 @@ use std::time::Duration;
 
 pub(super) use lease_validity::LeaseValidity;
 
-use super::document::{Content, Snapshot, Stamp};
 use super::identity;
+use super::snapshot::{Content, Snapshot, Stamp};
 use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 

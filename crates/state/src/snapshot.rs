@@ -1,0 +1,211 @@
+//! A stored state: its content, and the stamp that says who wrote it and when.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::time;
+
+/// The maximum number of remembered pods; those of the highest ranks are kept.
+const MAX_RANKS: usize = 256;
+
+/// What a processor passes to a [`Store`](super::Store).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The schema version of `state`.
+    pub schema: u32,
+    /// Consecutive starts that ended uncleanly, including the current one.
+    pub unclean_starts: u32,
+    /// The state, as JSON.
+    pub state: Vec<u8>,
+}
+
+/// Who wrote a state, and which version it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The id of the processor that the state belongs to.
+    pub processor: String,
+    /// The number of the save, from 1.
+    pub generation: u64,
+    /// The number of the writer: a writer that finds a higher epoch is fenced.
+    pub epoch: u64,
+    /// The process that holds the state; empty when it was released.
+    pub holder: String,
+    /// The previous holder; in a released state, the process that released it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub previous: String,
+    /// When it was saved, RFC 3339.
+    pub saved_at: String,
+    /// The revision of its writer (`DORY_REVISION`), if it is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The pods that have held the state, by name, with the epoch in which each held it
+    /// first: a pod never asks for the state while a pod of a higher rank holds it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks: BTreeMap<String, u64>,
+}
+
+/// A stored state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Who wrote it, and which version it is.
+    pub stamp: Stamp,
+    /// The stored content.
+    pub content: Content,
+}
+
+impl Stamp {
+    /// Whether no process holds the state.
+    pub fn is_released(&self) -> bool {
+        self.holder.is_empty()
+    }
+
+    /// The writer of the state; empty for the first and for an imported state.
+    pub fn writer(&self) -> &str {
+        match self.is_released() {
+            true => &self.previous,
+            false => &self.holder,
+        }
+    }
+
+    /// Whether its writer is newer than this pod, which then waits until no process
+    /// holds the state, and never asks for it. The revisions decide if both are known,
+    /// otherwise which of the two pods held the state first. A pod that never held the
+    /// state is newer than all that did.
+    pub(super) fn is_newer_than(&self, pod: &str, revision: Option<u64>) -> bool {
+        let writer = pod_of(self.writer());
+        if writer.is_empty() || writer == pod {
+            return false;
+        }
+        match (self.revision, revision) {
+            (Some(writers), Some(own)) if writers != own => writers > own,
+            _ => self
+                .rank(pod)
+                .is_some_and(|own| self.rank(writer) > Some(own)),
+        }
+    }
+
+    /// Older releases without ranks record only the last two writers.
+    fn rank(&self, pod: &str) -> Option<u64> {
+        let known = self.ranks.get(pod).copied();
+        known
+            .or_else(|| (pod == pod_of(self.writer())).then_some(self.epoch))
+            .or_else(|| (pod == pod_of(&self.previous)).then_some(self.epoch.saturating_sub(1)))
+    }
+
+    /// The stamp of the next writer, of this epoch, before its first save.
+    pub(super) fn succeeded_by(
+        &self,
+        processor: &str,
+        holder: &str,
+        revision: Option<u64>,
+        epoch: u64,
+    ) -> Self {
+        let (pod, writer) = (pod_of(holder), pod_of(self.writer()));
+        let mut ranks = self.ranks.clone();
+        if let Some(rank) = self.rank(writer).filter(|_| !writer.is_empty()) {
+            ranks.insert(writer.to_owned(), rank);
+        }
+        // A pod that takes the state of a newer pod that has ended remains older than it.
+        let rank = match self.is_newer_than(pod, revision) {
+            true => self.rank(pod).unwrap_or_else(|| {
+                let writers = ranks.get(writer).copied().unwrap_or(epoch);
+                writers.saturating_sub(1)
+            }),
+            false => match self.rank(pod) {
+                Some(own) if Some(own) >= ranks.get(writer).copied() => own,
+                _ => epoch,
+            },
+        };
+        ranks.insert(pod.to_owned(), rank);
+        while ranks.len() > MAX_RANKS {
+            let lowest = ranks.iter().filter(|(name, _)| *name != pod);
+            let lowest = lowest.min_by_key(|(_, rank)| **rank);
+            let Some(lowest) = lowest.map(|(name, _)| name.clone()) else {
+                break;
+            };
+            ranks.remove(&lowest);
+        }
+        Stamp {
+            processor: processor.to_owned(),
+            generation: self.generation,
+            epoch,
+            holder: holder.to_owned(),
+            previous: self.writer().to_owned(),
+            saved_at: time::now(),
+            revision,
+            ranks,
+        }
+    }
+
+    /// The stamp of the next save of the same writer.
+    pub(super) fn next(&self) -> Self {
+        Stamp {
+            generation: self.generation + 1,
+            saved_at: time::now(),
+            ..self.clone()
+        }
+    }
+
+    /// The stamp after its writer has released the state.
+    pub(super) fn released(mut self) -> Self {
+        self.previous = std::mem::take(&mut self.holder);
+        self
+    }
+}
+
+/// The name of the pod or host in a holder's name.
+pub(super) fn pod_of(holder: &str) -> &str {
+    holder.split(' ').next().unwrap_or(holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(stamp: &Stamp, pod: &str, revision: Option<u64>) -> Stamp {
+        let holder = format!("{pod} 1-1");
+        stamp.succeeded_by("orders", &holder, revision, stamp.epoch + 1)
+    }
+
+    #[test]
+    fn a_pod_remains_older_than_the_pods_that_followed_it() {
+        let mut stamp = taken(&Stamp::default(), "a", None);
+        for next in ["b", "c", "d", "e"] {
+            assert!(!stamp.is_newer_than(next, None), "{next} is new");
+            stamp = taken(&stamp, next, None);
+            assert!(stamp.is_newer_than("a", None));
+        }
+        // All newer pods have ended: it takes the state, and remains older.
+        stamp = taken(&stamp.released(), "a", None);
+        assert!(!stamp.is_newer_than("e", None));
+        assert!(!stamp.is_newer_than("b", None));
+        stamp = taken(&stamp, "b", None);
+        assert!(stamp.is_newer_than("a", None));
+        assert!(!stamp.is_newer_than("e", None));
+    }
+
+    #[test]
+    fn a_known_revision_takes_precedence_over_the_order_of_arrival() {
+        let stamp = taken(&Stamp::default(), "a", Some(2));
+        assert!(
+            stamp.is_newer_than("b", Some(1)),
+            "a new pod, an old release"
+        );
+        assert!(!stamp.is_newer_than("b", Some(2)));
+        let later = taken(&stamp, "b", Some(3));
+        assert!(later.is_newer_than("a", Some(2)));
+        assert!(!later.is_newer_than("a", Some(4)), "updated in place");
+        assert!(!taken(&later, "a", Some(4)).is_newer_than("c", None));
+    }
+
+    #[test]
+    fn the_number_of_remembered_pods_is_limited() {
+        let mut stamp = Stamp::default();
+        for n in 0..600 {
+            stamp = taken(&stamp, &format!("pod-{n}"), None);
+        }
+        assert_eq!(stamp.ranks.len(), MAX_RANKS);
+        assert!(stamp.is_newer_than("pod-400", None));
+    }
+}
