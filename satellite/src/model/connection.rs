@@ -2,11 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use super::pool::Pool;
-use super::response::{self, ModelResponse};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -111,27 +107,8 @@ impl Connection {
         Ok(true)
     }
 
-    /// Waits for the response.
-    pub fn response(mut self, pool: Arc<Pool>) -> io::Result<ModelResponse> {
-        loop {
-            let head = match response::parse(self.buffered()) {
-                Ok(Some(head)) => head,
-                Ok(None) => {
-                    self.fill_head()?;
-                    continue;
-                }
-                Err(text) => return Err(io::Error::new(io::ErrorKind::InvalidData, text)),
-            };
-            self.start += head.bytes;
-            // Skips interim responses, such as 100 or 103.
-            if head.status >= 200 {
-                self.keep_alive &= head.keep_alive;
-                return Ok(ModelResponse::new(head, self, pool));
-            }
-        }
-    }
-
-    fn fill_head(&mut self) -> io::Result<()> {
+    /// Waits for more of a response's head.
+    pub fn fill_head(&mut self) -> io::Result<()> {
         if self.end - self.start >= HEAD_BYTES {
             let text = "the head of its response is too large";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));

@@ -1,12 +1,13 @@
 //! The client for model servers.
 
 mod connection;
+mod fault;
 mod pool;
 mod response;
 
+pub use fault::Fault;
 pub use response::ModelResponse;
 
-use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,16 +40,6 @@ const CHUNK: usize = 16 * 1024;
 
 /// How often to check for an early response while the caller pauses within a body.
 const EARLY_RESPONSE_POLL: Duration = Duration::from_millis(50);
-
-/// Why a model server gave no response.
-#[derive(Debug)]
-pub enum Fault {
-    /// Nothing listens on the port.
-    Refused,
-    /// The caller disconnected, or its body could not be read: not the model's fault.
-    Caller(io::Error),
-    Model(io::Error),
-}
 
 /// The body of a request to a model.
 pub enum RequestBody<'a, 'b> {
@@ -101,7 +92,7 @@ impl Models {
         if !whole {
             connection.keep_alive = false;
         }
-        connection.response(self.0.clone()).map_err(Fault::Model)
+        ModelResponse::read(connection, self.0.clone()).map_err(Fault::Model)
     }
 
     fn get(&self, port: u16, path: &str) -> Result<(u16, Vec<u8>), Fault> {
@@ -110,7 +101,7 @@ impl Models {
         let mut out = head("GET", path, port);
         out.extend_from_slice(b"\r\n");
         connection.send(&out).map_err(Fault::Model)?;
-        let response = connection.response(self.0.clone()).map_err(Fault::Model)?;
+        let response = ModelResponse::read(connection, self.0.clone()).map_err(Fault::Model)?;
         let (mut body, mut reader) = (Vec::new(), response.body.take(DOCUMENT_LIMIT + 1));
         while reader
             .by_ref()
@@ -220,14 +211,4 @@ fn send_stream(
         }
     }
     connection.send(&out[..used]).map_err(Fault::Model)
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Refused => f.write_str("nothing listens on its port"),
-            Fault::Caller(error) => write!(f, "the client's body: {error}"),
-            Fault::Model(error) => error.fmt(f),
-        }
-    }
 }

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Fault;
 use super::connection::Connection;
+use super::fault::Fault;
 
 /// Maximum idle connections, for all models together.
 const MAX_IDLE: usize = 64;

@@ -37,86 +37,32 @@ enum Rest {
     ToTheEnd,
 }
 
-/// A status line and header fields.
-pub struct Head {
-    pub status: u16,
-    pub keep_alive: bool,
-    /// The length of the head.
-    pub bytes: usize,
-    fields: Vec<(String, Vec<u8>)>,
-    rest: Rest,
-}
-
-/// Parses the head; `None` if it is incomplete.
-pub fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    let mut parsed = httparse::Response::new(&mut fields);
-    let length = match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(format!("its response is not valid HTTP: {error}")),
-    };
-    let status = parsed.code.unwrap_or_default();
-    if status < 100 || status == 101 {
-        return Err(format!("it responded with status {status}"));
-    }
-    let (mut lengths, mut codings, mut closes) = (None, None, parsed.version == Some(0));
-    for field in parsed.headers.iter() {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        if is("content-length") {
-            if lengths
-                .replace(field.value)
-                .is_some_and(|before| before != field.value)
-            {
-                return Err("its response has two content lengths".into());
-            }
-        } else if is("transfer-encoding") {
-            if codings.replace(field.value).is_some() {
-                return Err("its response has two transfer codings".into());
-            }
-        } else if is("connection") {
-            let mut items = field.value.split(|&byte| byte == b',');
-            closes |= items.any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"));
-        }
-    }
-    let rest = match (codings, lengths) {
-        _ if status < 200 || matches!(status, 204 | 304) => Rest::Length(0),
-        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Rest::FirstChunk,
-        (Some(_), _) => return Err("its response has an unknown transfer coding".into()),
-        (None, Some(length)) => {
-            let text = std::str::from_utf8(length).ok();
-            let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let length = text.and_then(|text| text.parse().ok());
-            Rest::Length(length.ok_or("the content length of its response is not a number")?)
-        }
-        (None, None) => Rest::ToTheEnd,
-    };
-    let fields = parsed.headers.iter();
-    Ok(Some(Head {
-        status,
-        // A response with both framings is ambiguous: its connection is not reused.
-        keep_alive: !closes && rest != Rest::ToTheEnd && !(codings.is_some() && lengths.is_some()),
-        bytes: length,
-        fields: fields
-            .map(|field| (field.name.to_owned(), field.value.to_owned()))
-            .collect(),
-        rest,
-    }))
-}
-
 impl ModelResponse {
-    pub fn new(head: Head, connection: Connection, pool: Arc<Pool>) -> Self {
-        ModelResponse {
-            status: head.status,
-            fields: head.fields,
-            body: ResponseBody {
-                connection: Some(connection),
-                pool,
-                rest: head.rest,
-            },
+    /// Waits for the response to the request that was sent on `connection`.
+    pub fn read(mut connection: Connection, pool: Arc<Pool>) -> io::Result<Self> {
+        loop {
+            let head = match parse(connection.buffered()) {
+                Ok(Some(head)) => head,
+                Ok(None) => {
+                    connection.fill_head()?;
+                    continue;
+                }
+                Err(text) => return Err(io::Error::new(io::ErrorKind::InvalidData, text)),
+            };
+            connection.consume(head.bytes);
+            // Skips interim responses, such as 100 or 103.
+            if head.status >= 200 {
+                connection.keep_alive &= head.keep_alive;
+                return Ok(ModelResponse {
+                    status: head.status,
+                    fields: head.fields,
+                    body: ResponseBody {
+                        connection: Some(connection),
+                        pool,
+                        rest: head.rest,
+                    },
+                });
+            }
         }
     }
 }
@@ -223,6 +169,76 @@ impl Read for ResponseBody {
         }
         Ok(bytes)
     }
+}
+
+/// A status line and header fields.
+struct Head {
+    status: u16,
+    keep_alive: bool,
+    /// The length of the head.
+    bytes: usize,
+    fields: Vec<(String, Vec<u8>)>,
+    rest: Rest,
+}
+
+/// Parses the head; `None` if it is incomplete.
+fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let length = match parsed.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(format!("its response is not valid HTTP: {error}")),
+    };
+    let status = parsed.code.unwrap_or_default();
+    if status < 100 || status == 101 {
+        return Err(format!("it responded with status {status}"));
+    }
+    let (mut lengths, mut codings, mut closes) = (None, None, parsed.version == Some(0));
+    for field in parsed.headers.iter() {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            if lengths
+                .replace(field.value)
+                .is_some_and(|before| before != field.value)
+            {
+                return Err("its response has two content lengths".into());
+            }
+        } else if is("transfer-encoding") {
+            if codings.replace(field.value).is_some() {
+                return Err("its response has two transfer codings".into());
+            }
+        } else if is("connection") {
+            let mut items = field.value.split(|&byte| byte == b',');
+            closes |= items.any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"));
+        }
+    }
+    let rest = match (codings, lengths) {
+        _ if status < 200 || matches!(status, 204 | 304) => Rest::Length(0),
+        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Rest::FirstChunk,
+        (Some(_), _) => return Err("its response has an unknown transfer coding".into()),
+        (None, Some(length)) => {
+            let text = std::str::from_utf8(length).ok();
+            let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length = text.and_then(|text| text.parse().ok());
+            Rest::Length(length.ok_or("the content length of its response is not a number")?)
+        }
+        (None, None) => Rest::ToTheEnd,
+    };
+    let fields = parsed.headers.iter();
+    Ok(Some(Head {
+        status,
+        // A response with both framings is ambiguous: its connection is not reused.
+        keep_alive: !closes && rest != Rest::ToTheEnd && !(codings.is_some() && lengths.is_some()),
+        bytes: length,
+        fields: fields
+            .map(|field| (field.name.to_owned(), field.value.to_owned()))
+            .collect(),
+        rest,
+    }))
 }
 
 /// Reads one line, without its line ending.
