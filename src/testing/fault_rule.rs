@@ -1,6 +1,7 @@
-//! Rules for the faults that the mock platform injects.
+//! Builds a rule for a fault that the mock platform injects.
 
-use super::state::{PlatformState, Shared};
+use super::faults::Rule;
+use super::state::Shared;
 use satellite_serve::testing::Fault;
 use std::sync::Arc;
 
@@ -21,25 +22,11 @@ pub struct FaultRule {
     rule: Rule,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Rule {
-    fault: Fault,
-    method: String,
-    path: String,
-    left: Option<u32>,
-}
-
 impl FaultRule {
     pub(super) fn new(shared: Arc<Shared>, fault: Fault) -> FaultRule {
-        let (method, path) = (String::new(), String::new());
         FaultRule {
             shared,
-            rule: Rule {
-                fault,
-                method,
-                path,
-                left: Some(1),
-            },
+            rule: Rule::once(fault),
         }
     }
 
@@ -82,19 +69,6 @@ impl FaultRule {
 
 impl Drop for FaultRule {
     fn drop(&mut self) {
-        self.shared.state().faults.push(self.rule.clone());
-    }
-}
-
-impl PlatformState {
-    /// The fault for this request; the oldest matching rule applies.
-    pub(super) fn take_fault(&mut self, method: &str, target: &str) -> Option<Fault> {
-        let rule = self.faults.iter_mut().find(|rule| {
-            (rule.method.is_empty() || rule.method == method)
-                && target.contains(&rule.path)
-                && rule.left != Some(0)
-        })?;
-        rule.left = rule.left.map(|left| left - 1);
-        Some(rule.fault.clone())
+        self.shared.state().faults.add(self.rule.clone());
     }
 }

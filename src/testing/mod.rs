@@ -1,6 +1,7 @@
 //! A mock platform for tests: a real HTTP server in the process, with fault injection. With the
 //! feature of a compute client also the mock of its service.
 
+mod fault_rule;
 mod faults;
 mod fixtures;
 mod page;
@@ -11,7 +12,7 @@ mod state;
 mod validation;
 mod worker;
 
-pub use faults::FaultRule;
+pub use fault_rule::FaultRule;
 pub use platform::MockPlatform;
 #[cfg(feature = "basilica")]
 pub use satellite_basilica::MockBasilica;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::faults::FaultRule;
+use super::fault_rule::FaultRule;
 use super::service::listen;
 use super::state::{PlatformState, Shared};
 use satellite_serve::Server;

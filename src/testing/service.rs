@@ -33,7 +33,7 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         authorization.is_some(),
     );
 
-    let fault = shared.state().take_fault(method, target);
+    let fault = shared.state().faults.take(method, target);
     if fault != Some(Fault::Reset) {
         match request.read_body() {
             Ok(body) => seen.body = body,

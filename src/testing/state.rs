@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::faults::Rule;
+use super::faults::Faults;
 use satellite_core::wake::Clock;
 use satellite_serve::testing::Seen;
 
@@ -40,7 +40,7 @@ pub(super) struct PlatformState {
     pub(super) inference_keys: BTreeSet<String>,
     pub(super) user_keys: BTreeSet<String>,
     pub(super) pairing_codes: BTreeSet<String>,
-    pub(super) faults: Vec<Rule>,
+    pub(super) faults: Faults,
     seen: Vec<Seen>,
     /// The number of cleared requests.
     cleared: usize,
