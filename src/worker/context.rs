@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::journal::Journal;
-use super::outbox::{Outbox, Report};
+use super::outbox::Outbox;
+use super::report::Report;
+use super::running::{Running, dropped_without_result};
 use crate::luml::PlatformClient;
 use satellite_core::Failure;
 use satellite_core::wake::{Stage, Waiter};
@@ -79,26 +81,6 @@ impl Shared {
 pub struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) running: Option<Arc<Running>>,
-}
-
-/// A task whose handler runs, or whose result is deferred.
-pub(super) struct Running {
-    pub(super) task_id: String,
-    pub(super) task_type: String,
-    pub(super) started: Instant,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The handler has returned.
-    returned: bool,
-    /// The handler has taken a [`Later`].
-    deferred: bool,
-    /// The [`Later`] was dropped without a result.
-    dropped: bool,
-    /// There is a result; later ones are ignored.
-    answered: bool,
 }
 
 impl Context {
@@ -195,46 +177,6 @@ impl fmt::Debug for Context {
     }
 }
 
-impl Running {
-    pub(super) fn new(task_id: String, task_type: String, started: Instant) -> Self {
-        Running {
-            task_id,
-            task_type,
-            started,
-            state: Mutex::default(),
-        }
-    }
-
-    /// The handler has returned: the report to send now, if any. `already_reported`
-    /// says that the handler has reported to the platform itself.
-    pub(super) fn returned(
-        &self,
-        result: Result<serde_json::Value, Failure>,
-        already_reported: bool,
-    ) -> Option<Report> {
-        let mut state = self.state();
-        state.returned = true;
-        if already_reported {
-            state.answered = true;
-            return None;
-        }
-        let deferred = state.deferred && !state.dropped;
-        if state.answered || (deferred && result.is_ok()) {
-            return None;
-        }
-        state.answered = true;
-        Some(match result {
-            Ok(_) if state.dropped => Report::failed(self, &dropped_without_result()),
-            Ok(value) => Report::done(self, value),
-            Err(failure) => Report::failed(self, &failure),
-        })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Reports a deferred result: see [`Context::later`].
 ///
 /// Can be sent to another thread. Dropping it without a result fails the task, so
@@ -254,7 +196,7 @@ impl Later {
     /// Reports the task done with this result.
     pub fn done(self, result: impl Serialize) {
         match serde_json::to_value(result) {
-            Ok(value) => self.answer(|running| Report::done(running, value)),
+            Ok(value) => self.answer(|running| running.done(value)),
             Err(e) => self.fail(Failure::new("the result is not JSON", e)),
         }
     }
@@ -262,7 +204,7 @@ impl Later {
     /// Reports the task failed.
     pub fn fail(self, failure: impl Into<Failure>) {
         let failure = failure.into();
-        self.answer(|running| Report::failed(running, &failure));
+        self.answer(|running| running.failed(&failure));
     }
 
     /// Leaves the task running on the platform: this process is ending, and the
@@ -286,7 +228,7 @@ impl Drop for Later {
         let is_lost = state.returned && !state.answered;
         drop(state);
         if is_lost {
-            self.answer(|running| Report::failed(running, &dropped_without_result()));
+            self.answer(|running| running.failed(&dropped_without_result()));
         }
         self.shared.outbox().deferral_ended(&self.running.task_id);
         self.shared.waiter.wake.notify();
@@ -297,13 +239,6 @@ impl fmt::Debug for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Later").field(&self.task_id()).finish()
     }
-}
-
-fn dropped_without_result() -> Failure {
-    Failure::new(
-        "no answer",
-        "the result was deferred, but its `Later` was dropped without a result",
-    )
 }
 
 /// Marks a poll as in progress until dropped, so that a stop can interrupt it.

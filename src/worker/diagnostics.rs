@@ -1,6 +1,6 @@
 //! Compiler messages for common mistakes in handlers and periodic work.
 //!
-//! [`Handler`] only checks a closure's arguments and that it returns a `Result`.
+//! [`Handler`](super::Handler) only checks a closure's arguments and that it returns a `Result`.
 //! Every other requirement is a trait here, with its own message, and a bound of
 //! `Builder::handler` itself: an unmet bound of an impl would always be reported
 //! as "this is not a handler".
@@ -8,11 +8,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::Context;
-use super::handler::{Handler, Sealed};
-use crate::luml::Task;
 use satellite_core::Failure;
-use satellite_core::Result;
 
 /// `P` in `Task<P>`.
 #[diagnostic::on_unimplemented(
@@ -85,45 +81,3 @@ impl<C: IsReference> Shape for ByValue<C> {}
     note = "annotate the argument with its type, `&Context`"
 )]
 pub trait IsReference {}
-
-/// The body of an impl for a shape that `Builder::handler` rejects.
-macro_rules! rejected {
-    ($shape:ty) => {
-        type Payload = ();
-        type Output = ();
-        type Error = Failure;
-        type Shape = $shape;
-
-        fn call(&mut self, _: Task<()>, _: &Context, _: Sealed) -> Result<(), Failure> {
-            Ok(())
-        }
-    };
-}
-
-impl<F, A, R, E> Handler<ByValue<fn(A) -> Result<R, E>>> for F
-where
-    F: FnMut(A, Context) -> Result<R, E> + Send + 'static,
-{
-    rejected!(ByValue<Context>);
-}
-
-impl<F, A, O> Handler<Async<fn(A) -> O>> for F
-where
-    F: AsyncFnMut(A) -> O + Send + 'static,
-{
-    rejected!(Async<F>);
-}
-
-impl<F, A, O> Handler<Async<fn(A, &Context) -> O>> for F
-where
-    F: AsyncFnMut(A, &Context) -> O + Send + 'static,
-{
-    rejected!(Async<F>);
-}
-
-impl<F, A, O> Handler<Async<fn(A, Context) -> O>> for F
-where
-    F: AsyncFnMut(A, Context) -> O + Send + 'static,
-{
-    rejected!(Async<F>);
-}

@@ -3,60 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::context::Running;
+use super::report::Report;
 use super::retry_timer::RetryTimer;
-use crate::luml::{Task, TaskStatus, as_result, failure_result};
+use crate::luml::failure_result;
 use satellite_core::Error;
-use satellite_core::Failure;
-
-/// How a task ended, as it was reported to the platform.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Report {
-    /// The task's id.
-    pub task_id: String,
-    /// The task's type.
-    pub task_type: String,
-    /// [`TaskStatus::Done`] or [`TaskStatus::Failed`].
-    pub status: TaskStatus,
-    /// The result as it was sent: sanitised for the platform, possibly truncated.
-    pub result: Option<Value>,
-    /// From the claim to the result.
-    pub elapsed: Duration,
-}
-
-/// The callback of `Builder::on_report`.
-pub(super) type OnReport = Box<dyn FnMut(&Report) + Send>;
-
-impl Report {
-    pub(super) fn done(running: &Running, value: Value) -> Self {
-        let result = as_result(&running.task_id, value);
-        Self::new(running, TaskStatus::Done, result)
-    }
-
-    pub(super) fn failed(running: &Running, failure: &Failure) -> Self {
-        let result = failure_result(&running.task_id, failure.reason(), failure.error());
-        Self::new(running, TaskStatus::Failed, Some(result))
-    }
-
-    pub(super) fn orphan(task: Task) -> Self {
-        let running = Running::new(task.id, task.task_type, Instant::now());
-        let error = "the satellite ended while this task ran; whether its work was done is unknown";
-        Self::failed(&running, &Failure::new("the satellite was killed", error))
-    }
-
-    fn new(running: &Running, status: TaskStatus, result: Option<Value>) -> Self {
-        Report {
-            task_id: running.task_id.clone(),
-            task_type: running.task_type.clone(),
-            status,
-            result,
-            elapsed: running.started.elapsed(),
-        }
-    }
-}
 
 /// The reports that are not delivered yet, and the tasks with a deferred result.
 pub(super) struct Outbox {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::context::{Context, Polling, Running};
+use super::context::{Context, Polling};
 use super::handler;
 use super::journal::Progress;
 use super::kill_point::kill_point;
 use super::metrics;
-use super::outbox::Report;
+use super::report::Report;
+use super::running::{Running, orphan_report};
 use super::satellite::{OnOrphan, Satellite};
 use super::stopped::Stopped;
 use super::unclear_claims::UnclearClaim;
@@ -65,7 +66,7 @@ impl Satellite {
             match self.on_orphan {
                 _ if never_started => self.run_handler(task),
                 OnOrphan::Leave => self.shared.journal().over(&task.id),
-                OnOrphan::Fail => self.shared.finish(Report::orphan(task)),
+                OnOrphan::Fail => self.shared.finish(orphan_report(task)),
                 OnOrphan::Rerun => self.run_handler(task),
             }
             self.run_due_work()?;

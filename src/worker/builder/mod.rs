@@ -14,8 +14,8 @@ use crate::settings::{Draft, Settings};
 #[cfg(feature = "state")]
 use crate::worker::embedding::Embedding;
 use crate::worker::handlers::Handlers;
-use crate::worker::outbox::OnReport;
 use crate::worker::periodic::Periodic;
+use crate::worker::report::OnReport;
 use crate::worker::satellite::OnOrphan;
 use crate::worker::signals::OnStop;
 use satellite_core::Variables;

@@ -23,7 +23,7 @@ use std::path::Path;
 
 use crate::worker::kill_point::kill_point;
 use crate::worker::metrics;
-use crate::worker::outbox::Report;
+use crate::worker::report::Report;
 use file::JournalFile;
 pub(super) use file::check_folder;
 use record::Record;

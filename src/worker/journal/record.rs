@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::luml::TaskStatus;
-use crate::worker::outbox::Report;
+use crate::worker::report::Report;
 
 /// An event in the life of a task.
 #[derive(Debug, Serialize, Deserialize)]
