@@ -4,8 +4,10 @@
 
 mod child;
 mod client;
+mod client_calls;
 mod compiler_messages;
 mod extras;
+mod extras_resume;
 #[cfg(unix)]
 #[allow(dead_code)] // the tests of the state crate use all of it
 #[path = "../../crates/state/tests/it/fake_kubernetes.rs"]
@@ -25,6 +27,7 @@ mod kills;
 mod logs;
 mod mock_platform;
 mod other_server;
+mod outages;
 mod process;
 mod recorder;
 mod recovery;
@@ -32,6 +35,7 @@ mod recovery;
 #[allow(dead_code)]
 #[path = "../../crates/state/tests/it/relay.rs"]
 mod relay;
+mod results;
 mod secrecy;
 mod settings;
 #[cfg(target_os = "linux")]

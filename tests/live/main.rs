@@ -10,3 +10,4 @@ mod python;
 mod relay;
 mod server;
 mod skypilot;
+mod skypilot_jobs;

@@ -7,8 +7,8 @@ use super::core::Core;
 use super::progress::StopReason;
 use super::store::Opened;
 use crate::error::is_fenced;
-use satellite_core::wake::Stage;
 use satellite_core::Result;
+use satellite_core::wake::Stage;
 
 /// The name and text of the health problem for a lapsed lease.
 pub(super) const LEASE: &str = "lease";

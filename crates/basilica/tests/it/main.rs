@@ -5,6 +5,7 @@
 mod basilica;
 mod basilica_account;
 mod basilica_logs;
+mod basilica_retries;
 mod basilica_tokens;
 #[path = "../../../../tests/it/recorder.rs"]
 mod recorder;

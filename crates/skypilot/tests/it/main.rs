@@ -5,5 +5,7 @@
 mod skypilot_accounts;
 mod skypilot_calls;
 mod skypilot_errors;
+mod skypilot_exec;
+mod skypilot_prices;
 mod skypilot_server;
 mod skypilot_streams;

@@ -1,13 +1,10 @@
-//! The HTTP requests of every SkyPilot operation.
-
-use std::time::Duration;
+//! The HTTP requests for clusters and jobs, the settings, and the server's health.
 
 use satellite_core::Variables;
-use satellite_core::client::TimeLimits;
 use satellite_serve::Response;
 use satellite_skypilot::{
-    Accelerators, CloudCredentials, ClusterStatus, Clusters, Exec, JobStatus, Launch, Refresh,
-    RequestStatus, SkyPilotClient, Start, Task, Terminate,
+    CloudCredentials, ClusterStatus, Clusters, JobStatus, Launch, Refresh, RequestStatus,
+    SkyPilotClient, Start, Task, Terminate,
 };
 use serde_json::{Value, json};
 
@@ -247,164 +244,6 @@ fn jobs_are_listed_and_polled() {
     );
 }
 
-/// Runs the job locally and returns its log: each line after a coloured name.
-#[cfg(unix)]
-fn log_of(task: &str) -> String {
-    let task: Value = serde_json::from_str(task).unwrap();
-    let mut bash = std::process::Command::new("bash");
-    bash.arg("-c").arg(task["run"].as_str().unwrap());
-    for (name, value) in task["envs"].as_object().into_iter().flatten() {
-        bash.env(name, value.as_str().unwrap());
-    }
-    let output = String::from_utf8(bash.output().unwrap().stdout).unwrap();
-    let lines = output.lines();
-    let lines = lines.map(|line| format!("\u{1b}[36m(exec, pid=7)\u{1b}[0m {line}\r\n"));
-    let heartbeat = "<sky-payload type=\"h\">\"heartbeat\"</sky-payload>\n";
-    std::iter::once(heartbeat.to_owned()).chain(lines).collect()
-}
-
-#[cfg(unix)]
-#[test]
-fn exec_returns_the_exit_code_and_both_streams() {
-    let fake = std::sync::Arc::new(Fake::start());
-    fake.returns("/exec", json!({ "job_id": 9, "handle": null }));
-    let sent = std::sync::Arc::downgrade(&fake);
-    let (tell, task) = std::sync::mpsc::channel::<String>();
-    fake.streams(move || Response::text(200, log_of(&task.try_recv().unwrap_or_default())));
-    let sky = fake.client();
-    let run = std::thread::spawn(move || {
-        let exec = Exec::new("c", "echo \"$WHO\"; echo no >&2; exit 3").env("WHO", "it's é");
-        sky.exec(&exec.timeout(Duration::from_secs(20)))
-    });
-    let task = loop {
-        let fake = sent.upgrade().unwrap();
-        match fake.seen("POST /exec").first() {
-            Some(seen) => break seen.body["task"].as_str().unwrap().to_owned(),
-            None => std::thread::yield_now(),
-        }
-    };
-    tell.send(task).unwrap();
-    let output = run.join().unwrap().unwrap();
-    assert_eq!(output.exit_code, 3);
-    assert_eq!(
-        (output.stdout.as_str(), output.stderr.as_str()),
-        ("it's é\n", "no\n")
-    );
-    let log = &fake.seen("POST /logs")[0].body;
-    assert_eq!(
-        *log,
-        json!({ "cluster_name": "c", "job_id": 9, "follow": true, "tail": 0 })
-    );
-}
-
-#[test]
-fn a_command_without_an_exit_code_is_an_error_with_the_status_of_its_job() {
-    let fake = Fake::start();
-    fake.returns("/exec", json!({ "job_id": 9 }));
-    fake.returns("/job_status", json!({ "9": "FAILED_SETUP" }));
-    fake.streams(|| Response::text(200, "no bash here\n"));
-    let error = fake.client().exec(&Exec::new("c", "true")).unwrap_err();
-    assert!(error.to_string().contains("job 9 on c"), "{error}");
-    assert!(error.to_string().contains("FAILED_SETUP"), "{error}");
-}
-
-const TABLE: &str = "Considered resources (1 node):\n----\n \
-    INFRA            INSTANCE     vCPUs   Mem(GB)   GPUS     COST ($)   CHOSEN   \r\n----\n \
-    AWS (us-east-1)  g5.4xlarge   16      64        A10G:1   1.62       \u{1b}[32m   ✔\u{1b}[0m   \n";
-
-#[test]
-fn an_estimate_is_the_chosen_row_and_exact_if_the_catalogue_agrees() {
-    let fake = Fake::start();
-    fake.streams(|| Response::text(200, TABLE.repeat(3)));
-    let offer = json!([
-        "AWS",
-        "g5.4xlarge",
-        "A10G",
-        1,
-        16,
-        null,
-        64,
-        1.624,
-        0.65,
-        "us-east-1"
-    ]);
-    fake.returns("/list_accelerators", json!({ "A10G": [offer] }));
-    let sky = fake.client();
-    let estimate = sky.estimate_cost("run: x", 8.0).unwrap();
-    assert!(estimate.is_exact, "{estimate:?}");
-    assert_eq!((estimate.cost_per_hour, estimate.total), (1.624, 12.992));
-    assert_eq!(
-        (estimate.currency, estimate.printed_cost.as_str()),
-        ("USD", "1.62")
-    );
-    assert_eq!(estimate.region.as_deref(), Some("us-east-1"));
-    let query = &fake.seen("POST /list_accelerators")[0].body;
-    assert_eq!(
-        (&query["name_filter"], &query["clouds"]),
-        (&json!("A10G"), &json!(["aws"]))
-    );
-
-    let other = json!([
-        "AWS",
-        "g5.4xlarge",
-        "A10G",
-        1,
-        16,
-        null,
-        64,
-        1.70,
-        0.65,
-        "us-east-1"
-    ]);
-    fake.returns("/list_accelerators", json!({ "A10G": [other] }));
-    let estimate = sky.estimate_cost("run: x", 8.0).unwrap();
-    assert!(
-        !estimate.is_exact && estimate.cost_per_hour == 1.62,
-        "{estimate:?}"
-    );
-}
-
-#[test]
-fn prices_costs_and_clouds_are_parsed() {
-    let fake = Fake::start();
-    let row = json!([
-        "AWS",
-        "g5.4xlarge",
-        "A10G",
-        1,
-        16,
-        null,
-        64,
-        1.624,
-        0.65,
-        "us-east-1",
-        "more"
-    ]);
-    fake.returns("/list_accelerators", json!({ "A10G": [row] }));
-    fake.returns(
-        "/cost_report",
-        json!([{ "name": "c", "duration": 7200, "total_cost": 3.0, "x": 1 }]),
-    );
-    fake.returns("/check", json!({ "default": { "Slurm": ["compute"] } }));
-    fake.returns("/enabled_clouds", json!(["slurm"]));
-    let sky = fake.client();
-    let offers = sky.accelerators(&Accelerators::new().name("a10g")).unwrap();
-    let offer = &offers["A10G"][0];
-    assert_eq!(
-        (offer.cpus, offer.device_memory, offer.memory),
-        (Some(16.0), None, Some(64.0))
-    );
-    assert_eq!((offer.price, offer.spot_price), (Some(1.624), Some(0.65)));
-    assert_eq!(offer.currency, "USD");
-    let cost = sky.cost_report(7).unwrap().remove(0);
-    assert_eq!((cost.cost_per_hour(), cost.currency), (Some(1.5), "USD"));
-    assert_eq!(sky.check(&[]).unwrap()["default"]["Slurm"], ["compute"]);
-    assert_eq!(sky.enabled_clouds().unwrap(), ["slurm"]);
-    fake.returns("/check", Value::Null);
-    assert!(sky.check(&["slurm"]).unwrap().is_empty());
-    sky.validate("run: x").unwrap();
-}
-
 #[test]
 fn settings_are_read_from_variables_with_either_name() {
     let fake = Fake::start();
@@ -473,56 +312,5 @@ fn health_reports_the_version_and_rejects_one_that_is_too_old() {
             .list_clusters()
             .unwrap_err()
             .is_version_mismatch()
-    );
-}
-
-#[test]
-fn work_that_exceeds_its_limit_may_still_be_running() {
-    let fake = Fake::start();
-    fake.ends("/stop", "SUCCEEDED", Value::Null, Value::Null, u64::MAX);
-    let mut limits = TimeLimits::default();
-    limits.work = Duration::from_secs(60);
-    let sky = fake.builder().limits(limits).build().unwrap();
-    let error = sky.stop("c").unwrap().wait().unwrap_err();
-    assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
-    let asked = fake.seen("GET /api/status").len();
-    assert!((12..60).contains(&asked), "asked {asked} times in a minute");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_command_that_exceeds_its_limit_may_still_be_running() {
-    let fake = Fake::start();
-    fake.returns("/exec", json!({ "job_id": 9 }));
-    fake.streams(|| {
-        // Endless heartbeats and nothing else.
-        struct Heart;
-        impl std::io::Read for Heart {
-            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-                std::thread::sleep(Duration::from_millis(50));
-                let beat = b"<sky-payload>1</sky-payload>\n";
-                buffer[..beat.len()].copy_from_slice(beat);
-                Ok(beat.len())
-            }
-        }
-        Response::new(200).reader(Heart, None)
-    });
-    let mut limits = TimeLimits::default();
-    limits.work = Duration::from_millis(1500);
-    // Uses the real clock: only reading takes time here.
-    let sky = SkyPilotClient::builder()
-        .variables(Variables::from_lookup(|_| None))
-        .url(fake.url())
-        .limits(limits);
-    let sky = sky.build().unwrap();
-    let error = sky.exec(&Exec::new("c", "sleep 1000")).unwrap_err();
-    assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
-    assert!(
-        !error.is_retryable(),
-        "the command would run twice: {error}"
-    );
-    assert!(
-        error.to_string().contains("may still be running"),
-        "{error}"
     );
 }

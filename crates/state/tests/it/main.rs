@@ -5,6 +5,8 @@
 
 mod fake_kubernetes;
 mod kubernetes;
+mod kubernetes_api;
+mod kubernetes_start;
 #[path = "../../../../tests/it/process.rs"]
 mod process;
 mod relay;
@@ -17,4 +19,5 @@ mod state_migration;
 mod state_original;
 mod state_s3;
 mod state_settings;
+mod state_stops;
 mod state_volume;
