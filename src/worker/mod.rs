@@ -23,6 +23,7 @@ mod periodic;
 mod rejected_handlers;
 mod report;
 mod retry_timer;
+mod run_loop;
 mod running;
 mod satellite;
 mod signals;

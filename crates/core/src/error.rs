@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error_kind::Kind;
 use crate::http::{Class, Fault, Op, Outcome, Problem, Verdict};
 
 /// `Result` with this crate's [`Error`].
@@ -30,24 +31,6 @@ struct Inner {
     /// The effect of the call on the server: decides whether it may be retried.
     op: Op,
     kind: Kind,
-}
-
-enum Kind {
-    Settings(Vec<String>),
-    Status {
-        status: u16,
-        problem: Problem,
-        retry_after: Option<Duration>,
-    },
-    Fault(Fault, String),
-    /// The server accepted the work, and it failed there.
-    Failed(Problem),
-    Answer(String),
-    Stopped,
-    Unsupported(String),
-    Source(Box<dyn std::error::Error + Send + Sync>),
-    TooLarge(String),
-    Other(String),
 }
 
 impl Error {
@@ -201,13 +184,13 @@ impl Error {
 
     /// The server's own name for the problem, if it has one: `ClusterDoesNotExist`.
     pub fn server_type(&self) -> Option<&str> {
-        self.problem()?.kind.as_deref()
+        self.0.kind.problem()?.kind.as_deref()
     }
 
     /// The server's message with its line breaks and lists, up to 4000
     /// characters; without other control characters.
     pub fn server_message(&self) -> Option<&str> {
-        Some(&self.problem()?.message)
+        Some(&self.0.kind.problem()?.message)
     }
 
     /// How long the server asked the client to wait (`Retry-After`).
@@ -257,15 +240,7 @@ impl Error {
     }
 
     fn class(&self) -> Option<Class> {
-        Some(self.problem()?.class)
-    }
-
-    fn problem(&self) -> Option<&Problem> {
-        match &self.0.kind {
-            Kind::Status { problem, .. } => Some(problem),
-            Kind::Failed(problem) => Some(problem),
-            _ => None,
-        }
+        Some(self.0.kind.problem()?.class)
     }
 
     /// An error that lists settings problems; `is_settings()`.
@@ -346,48 +321,8 @@ impl fmt::Display for Error {
         if let Some(asked) = &self.0.asked {
             write!(f, "{asked}: ")?;
         }
-        match &self.0.kind {
-            Kind::Settings(problems) => {
-                match problems.len() {
-                    1 => f.write_str("1 setting is wrong:")?,
-                    n => write!(f, "{n} settings are wrong:")?,
-                }
-                problems.iter().try_for_each(|p| write!(f, "\n  {p}"))
-            }
-            Kind::Status {
-                status, problem, ..
-            } => {
-                write!(f, "answered {status}")?;
-                write_problem(f, problem)?;
-                if self.is_unsupported() && !problem.is_own {
-                    f.write_str(" (this server does not support the route)")?;
-                }
-                Ok(())
-            }
-            Kind::Failed(problem) => {
-                f.write_str("failed")?;
-                write_problem(f, problem)
-            }
-            Kind::Fault(_, text) | Kind::Answer(text) | Kind::Other(text) => f.write_str(text),
-            Kind::Unsupported(text) => f.write_str(text),
-            Kind::TooLarge(text) => f.write_str(text),
-            Kind::Source(source) => write!(f, "{source}"),
-            Kind::Stopped => f.write_str("aborted by a stop request"),
-        }
+        self.0.kind.fmt(f)
     }
-}
-
-/// Writes the server's name for a problem and its message on one line.
-fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
-    if let Some(kind) = &problem.kind {
-        write!(f, " {kind}")?;
-    }
-    let lines = problem.message.lines().map(str::trim);
-    let mut lines = lines.filter(|line| !line.is_empty());
-    if let Some(line) = lines.next() {
-        write!(f, ": {line}")?;
-    }
-    lines.try_for_each(|line| write!(f, "; {line}"))
 }
 
 impl fmt::Debug for Error {

@@ -8,6 +8,7 @@ pub mod client;
 mod duration;
 mod ended;
 mod error;
+mod error_kind;
 pub mod escaped_text;
 mod exit;
 mod failure;
@@ -19,6 +20,7 @@ pub mod one_shot;
 pub mod private;
 mod spelling;
 mod task_log;
+mod url;
 mod variables;
 pub mod wake;
 

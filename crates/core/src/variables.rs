@@ -5,13 +5,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::http::{Trust, is_loopback};
 use crate::spelling::nearest;
+use crate::url::parse_url;
 
 /// Reads settings from environment variables and collects the problems, so that
 /// one error reports all of them.
@@ -327,28 +327,4 @@ impl fmt::Debug for Variables {
             .field("problems", &self.problems)
             .finish_non_exhaustive()
     }
-}
-
-/// Checks an http(s) URL with a host and an optional path. Returns it without
-/// trailing slashes, or what was expected. The error does not contain the text,
-/// which may include a password.
-fn parse_url(text: &str) -> Result<String, &'static str> {
-    let text = text.trim().trim_end_matches('/');
-    let uri = ureq::http::Uri::from_str(text)
-        .map_err(|_| "an http or https URL such as https://api.luml.ai")?;
-    match uri.scheme_str() {
-        Some("http" | "https") => {}
-        _ => return Err("a URL that begins with https:// or http://"),
-    }
-    let authority = uri.authority().map_or("", |a| a.as_str());
-    if authority.contains('@') {
-        return Err("a URL without a user name or password");
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err("a URL with a host name");
-    }
-    if uri.query().is_some() || text.contains('#') {
-        return Err("a URL without ? and #");
-    }
-    Ok(text.to_owned())
 }

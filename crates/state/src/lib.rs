@@ -163,6 +163,7 @@ mod preset;
 mod processor;
 mod progress;
 mod saving;
+mod setting_values;
 mod settings;
 mod shutdown;
 mod snapshot;

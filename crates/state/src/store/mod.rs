@@ -18,6 +18,8 @@ mod lock;
 mod register;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "s3")]
+mod s3_object;
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
