@@ -19,5 +19,5 @@ pub use satellite_basilica::MockBasilica;
 pub use satellite_core::ManualClock;
 #[cfg(feature = "faas")]
 pub use satellite_faas::{FaasKind, MockFaas};
-pub use satellite_serve::testing::{Fault, Seen};
+pub use satellite_serve::testing::{Fault, RecordedRequest};
 pub use worker::mock_task;

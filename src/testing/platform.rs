@@ -11,7 +11,7 @@ use super::service::listen;
 use super::state::{PlatformState, Shared};
 use satellite_serve::Server;
 use satellite_serve::testing::Fault;
-use satellite_serve::testing::Seen;
+use satellite_serve::testing::RecordedRequest;
 
 /// A mock platform on loopback. It has all routes and statuses that a satellite uses, including
 /// the unexpected behaviour of the real platform.
@@ -184,8 +184,8 @@ impl MockPlatform {
     /// # use satellite_sdk::testing::MockPlatform;
     /// assert!(MockPlatform::start().requests().is_empty());
     /// ```
-    pub fn requests(&self) -> Vec<Seen> {
-        self.state().seen()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.state().requests()
     }
 
     /// Clears the recorded requests.
@@ -195,7 +195,7 @@ impl MockPlatform {
     /// MockPlatform::start().clear_requests();
     /// ```
     pub fn clear_requests(&self) {
-        self.state().clear_seen();
+        self.state().clear_requests();
     }
 
     /// The number of connections opened so far.

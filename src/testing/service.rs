@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::routes::{self, Call};
 use super::state::Shared;
 use satellite_serve::testing::Fault;
-use satellite_serve::testing::Seen;
+use satellite_serve::testing::RecordedRequest;
 use satellite_serve::{Limits, Request, Response, Server};
 
 /// Serves the platform on `addr`; connection numbers continue after `earlier`.
@@ -26,7 +26,7 @@ pub(super) fn listen(addr: SocketAddr, shared: &Arc<Shared>, earlier: u64) -> io
 fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
     let (method, target) = (request.method(), request.target());
     let authorization = request.header("authorization");
-    let mut seen = Seen::new(
+    let mut recorded = RecordedRequest::new(
         method,
         target,
         earlier + request.connection(),
@@ -36,12 +36,12 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
     let fault = shared.state().faults.take(method, target);
     if fault != Some(Fault::Reset) {
         match request.read_body() {
-            Ok(body) => seen.body = body,
+            Ok(body) => recorded.body = body,
             Err(_) => return Response::new(400),
         }
     }
-    let body = seen.body.clone();
-    let number = shared.state().record(seen);
+    let body = recorded.body.clone();
+    let number = shared.state().record(recorded);
     if let Some(Fault::Stall(time)) = fault {
         shared.wait_until(time, |state| state.is_paused);
     }
@@ -50,8 +50,8 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         return Response::raw("");
     }
     if let Some(response) = fault.as_ref().and_then(Fault::answer) {
-        let is_answered = !matches!(fault, Some(Fault::Reset | Fault::Drop));
-        state.answered(number, if is_answered { response.status() } else { 0 });
+        let has_response = !matches!(fault, Some(Fault::Reset | Fault::Drop));
+        state.responded(number, if has_response { response.status() } else { 0 });
         return response;
     }
     let call = Call {
@@ -71,6 +71,6 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         shared.wait_until(time, |state| state.is_paused);
         state = shared.state();
     }
-    state.answered(number, response.status());
+    state.responded(number, response.status());
     response
 }

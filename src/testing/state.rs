@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::faults::Faults;
 use satellite_core::wake::Clock;
-use satellite_serve::testing::Seen;
+use satellite_serve::testing::RecordedRequest;
 
 /// All tasks are scheduled at the same time, as on the real platform.
 const SCHEDULED_AT: &str = "2026-08-01T00:00:00Z";
@@ -41,7 +41,7 @@ pub(super) struct PlatformState {
     pub(super) user_keys: BTreeSet<String>,
     pub(super) pairing_codes: BTreeSet<String>,
     pub(super) faults: Faults,
-    seen: Vec<Seen>,
+    requests: Vec<RecordedRequest>,
     /// The number of cleared requests.
     cleared: usize,
     ticks: u64,
@@ -183,28 +183,28 @@ impl PlatformState {
             .find(|deployment| id_of(deployment) == id)
     }
 
-    /// Records a request; returns its number for [`answered`](Self::answered).
-    pub(super) fn record(&mut self, seen: Seen) -> usize {
-        self.seen.push(seen);
-        self.cleared + self.seen.len() - 1
+    /// Records a request; returns its number for [`responded`](Self::responded).
+    pub(super) fn record(&mut self, request: RecordedRequest) -> usize {
+        self.requests.push(request);
+        self.cleared + self.requests.len() - 1
     }
 
-    pub(super) fn answered(&mut self, number: usize, status: u16) {
-        let seen = number
+    pub(super) fn responded(&mut self, number: usize, status: u16) {
+        let request = number
             .checked_sub(self.cleared)
-            .and_then(|at| self.seen.get_mut(at));
-        if let Some(seen) = seen {
-            seen.status = status;
+            .and_then(|at| self.requests.get_mut(at));
+        if let Some(request) = request {
+            request.status = status;
         }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.clone()
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.clone()
     }
 
-    pub(super) fn clear_seen(&mut self) {
-        self.cleared += self.seen.len();
-        self.seen.clear();
+    pub(super) fn clear_requests(&mut self) {
+        self.cleared += self.requests.len();
+        self.requests.clear();
     }
 
     /// A timestamp later than all previous ones.

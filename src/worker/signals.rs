@@ -62,7 +62,7 @@ impl Signals {
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                let mut asked = Instant::now();
+                let mut first_signal_at = Instant::now();
                 for signal in signals.forever() {
                     let name = match signal {
                         SIGINT => "SIGINT",
@@ -70,10 +70,10 @@ impl Signals {
                     };
                     match first.take() {
                         Some(returned) => {
-                            asked = Instant::now();
+                            first_signal_at = Instant::now();
                             begin_stop(&shared, on_stop, returned, name);
                         }
-                        None if asked.elapsed() < SIGNAL_DEBOUNCE => {}
+                        None if first_signal_at.elapsed() < SIGNAL_DEBOUNCE => {}
                         None => end_process(&shared, &format!("a second signal ({name})")),
                     }
                 }

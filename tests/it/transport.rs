@@ -19,8 +19,8 @@ fn client(url: &str) -> PlatformClient {
 
 #[test]
 fn a_response_that_is_too_large_fails_without_a_retry() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
     let server = Server::bind("127.0.0.1:0", Limits::default(), move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
         Response::new(200).reader(std::io::repeat(b'x'), None)
@@ -31,7 +31,7 @@ fn a_response_that_is_too_large_fails_without_a_retry() {
         .unwrap_err();
     assert!(error.to_string().contains("larger than 32 MiB"), "{error}");
     assert!(!error.is_retryable());
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
 #[test]

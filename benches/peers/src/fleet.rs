@@ -46,7 +46,7 @@ struct Scenario {
     outage: Outage,
 }
 
-struct Seen {
+struct Measurements {
     /// Requests to the platform in each second.
     rate: Vec<u32>,
     /// Each satellite's first successful poll after the outage, in seconds after its end.
@@ -119,14 +119,14 @@ fn main() -> ExitCode {
     println!(
         "|-----------------------------------|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     );
-    let seen: Vec<Seen> = scenarios
+    let measured: Vec<Measurements> = scenarios
         .iter()
         .map(|scenario| simulate(scenario, seed))
         .collect();
-    for (scenario, seen) in scenarios.iter().zip(&seen) {
-        print_row(scenario, seen);
+    for (scenario, measured) in scenarios.iter().zip(&measured) {
+        print_row(scenario, measured);
     }
-    let lines = [0, 2, 4].map(|n| (scenarios[n].name, seen[n].rate.as_slice()));
+    let lines = [0, 2, 4].map(|n| (scenarios[n].name, measured[n].rate.as_slice()));
     match std::fs::write(&picture, picture::draw(&lines, AWAY, BACK)) {
         Ok(()) => println!("\nThe picture: {picture}"),
         Err(error) => {
@@ -137,9 +137,9 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn simulate(scenario: &Scenario, seed: u64) -> Seen {
+fn simulate(scenario: &Scenario, seed: u64) -> Measurements {
     let mut random = Random::new(seed);
-    let mut seen = Seen {
+    let mut measured = Measurements {
         rate: vec![0; END as usize],
         back: Vec::new(),
     };
@@ -162,7 +162,7 @@ fn simulate(scenario: &Scenario, seed: u64) -> Seen {
             failures[satellite] = 0;
             continue;
         }
-        seen.rate[now as usize] += 1;
+        measured.rate[now as usize] += 1;
         // When its response arrives, and whether it is successful.
         let (answered, good) = match scenario.outage {
             Outage::Hangs if away(now) && now + PATIENCE < BACK => (now + PATIENCE, false),
@@ -172,7 +172,7 @@ fn simulate(scenario: &Scenario, seed: u64) -> Seen {
         let wait = if good {
             failures[satellite] = 0;
             if answered >= BACK && !std::mem::replace(&mut is_back[satellite], true) {
-                seen.back.push(answered - BACK);
+                measured.back.push(answered - BACK);
             }
             scenario.rules.after_success(INTERVAL, &mut random)
         } else {
@@ -191,11 +191,11 @@ fn simulate(scenario: &Scenario, seed: u64) -> Seen {
         };
         due.push(Reverse((at(answered + wait), satellite)));
     }
-    seen.back.sort_by(f64::total_cmp);
-    seen
+    measured.back.sort_by(f64::total_cmp);
+    measured
 }
 
-fn print_row(scenario: &Scenario, seen: &Seen) {
+fn print_row(scenario: &Scenario, measured: &Measurements) {
     // Skips the first seconds, until the polls are spread evenly.
     let spans = [
         (10, AWAY as usize),
@@ -203,12 +203,12 @@ fn print_row(scenario: &Scenario, seen: &Seen) {
         (BACK as usize, END as usize),
     ];
     let mean = |(from, to): (usize, usize)| {
-        f64::from(seen.rate[from..to].iter().sum::<u32>()) / (to - from) as f64
+        f64::from(measured.rate[from..to].iter().sum::<u32>()) / (to - from) as f64
     };
     let before = mean(spans[0]);
     print!("| {:<33} ", scenario.name);
     for span in spans {
-        let peak = f64::from(*seen.rate[span.0..span.1].iter().max().unwrap_or(&0));
+        let peak = f64::from(*measured.rate[span.0..span.1].iter().max().unwrap_or(&0));
         print!(
             "| {:.0} (×{:.2}) | {peak:.0} (×{:.2}) ",
             mean(span),
@@ -216,9 +216,9 @@ fn print_row(scenario: &Scenario, seen: &Seen) {
             peak / before
         );
     }
-    let late = f64::from(*seen.rate[END as usize - 300..].iter().max().unwrap_or(&0));
+    let late = f64::from(*measured.rate[END as usize - 300..].iter().max().unwrap_or(&0));
     print!("| {late:.0} (×{:.2}) ", late / before);
-    let back = |share: f64| seen.back.get(((SATELLITES - 1) as f64 * share) as usize);
+    let back = |share: f64| measured.back.get(((SATELLITES - 1) as f64 * share) as usize);
     for share in [0.5, 0.99, 1.0] {
         match back(share) {
             Some(seconds) => print!("| {seconds:.1} "),

@@ -27,7 +27,7 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     /// `GET /path at http://host`, if a request was made.
-    asked: Option<String>,
+    request: Option<String>,
     /// The effect of the call on the server: decides whether it may be retried.
     op: Op,
     kind: Kind,
@@ -193,7 +193,7 @@ impl Error {
         Some(&self.0.kind.problem()?.message)
     }
 
-    /// How long the server asked the client to wait (`Retry-After`).
+    /// How long the server request the client to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             Kind::Status { retry_after, .. } => retry_after,
@@ -255,8 +255,8 @@ impl Error {
 
     /// An error for work that the server accepted and that failed there.
     #[allow(dead_code)] // not every server runs work after its response
-    pub fn failed(asked: String, problem: Problem) -> Self {
-        Self::of(Kind::Failed(problem)).asked(asked)
+    pub fn failed(request: String, problem: Problem) -> Self {
+        Self::of(Kind::Failed(problem)).of_request(request)
     }
 
     /// Sets the effect of the failed call on the server. The default is a call
@@ -277,14 +277,14 @@ impl Error {
         Self::of(Kind::TooLarge(message.to_string()))
     }
 
-    /// An error for a request that got no complete response. `asked` names method, path and server.
-    pub fn from_fault(asked: String, fault: Fault, text: String) -> Self {
-        Self::of(Kind::Fault(fault, text)).asked(asked)
+    /// An error for a request that got no complete response. `request` names method, path and server.
+    pub fn from_fault(request: String, fault: Fault, text: String) -> Self {
+        Self::of(Kind::Fault(fault, text)).of_request(request)
     }
 
-    /// An error for a response outside 2xx. `asked` names method, path and server.
+    /// An error for a response outside 2xx. `request` names method, path and server.
     pub fn from_status(
-        asked: String,
+        request: String,
         status: u16,
         problem: Problem,
         retry_after: Option<Duration>,
@@ -294,32 +294,32 @@ impl Error {
             problem,
             retry_after,
         })
-        .asked(asked)
+        .of_request(request)
     }
 
     /// An error for a successful response whose content is not as specified.
-    pub fn answer(asked: String, text: impl fmt::Display) -> Self {
-        Self::of(Kind::Answer(text.to_string())).asked(asked)
+    pub fn answer(request: String, text: impl fmt::Display) -> Self {
+        Self::of(Kind::Answer(text.to_string())).of_request(request)
     }
 
     fn of(kind: Kind) -> Self {
         Error(Box::new(Inner {
-            asked: None,
+            request: None,
             op: Op::Idempotent,
             kind,
         }))
     }
 
-    fn asked(mut self, asked: String) -> Self {
-        self.0.asked = Some(asked);
+    fn of_request(mut self, request: String) -> Self {
+        self.0.request = Some(request);
         self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(asked) = &self.0.asked {
-            write!(f, "{asked}: ")?;
+        if let Some(request) = &self.0.request {
+            write!(f, "{request}: ")?;
         }
         self.0.kind.fmt(f)
     }

@@ -5,22 +5,26 @@ use serde_json::{Value, json};
 use super::answers::{error, found};
 use super::server::{Deployed, ServerState, bearer};
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::{ReceivedRequest, query};
 
 const MAX_KEYS: usize = 10;
 
 /// `/api-keys`, only for a login: an API key is rejected.
-pub(super) fn api_keys(server: &mut ServerState, asked: &Asked<'_>, rest: &[&str]) -> Response {
-    if bearer(asked.authorization).is_some_and(|token| token.starts_with("basilica_")) {
+pub(super) fn api_keys(
+    server: &mut ServerState,
+    request: &ReceivedRequest<'_>,
+    rest: &[&str],
+) -> Response {
+    if bearer(request.authorization).is_some_and(|token| token.starts_with("basilica_")) {
         let text = "Authentication error: API key management requires human authentication (JWT)";
         return error(401, "AUTH_ERROR", text, false);
     }
-    match (asked.method, rest) {
+    match (request.method, rest) {
         ("GET", []) => {
             let keys: Vec<_> = server.keys.iter().map(|(key, _)| key).collect();
             found(&json!(keys))
         }
-        ("POST", []) => create(server, &asked.body),
+        ("POST", []) => create(server, &request.body),
         ("DELETE", [name]) => {
             if !is_name(name) {
                 let text = "Bad request: Invalid API key name";
@@ -41,8 +45,8 @@ pub(super) fn api_keys(server: &mut ServerState, asked: &Asked<'_>, rest: &[&str
 }
 
 fn create(server: &mut ServerState, body: &[u8]) -> Response {
-    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some(name) = asked["name"].as_str().filter(|name| is_name(name)) else {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some(name) = request["name"].as_str().filter(|name| is_name(name)) else {
         let text = "Failed to deserialize the JSON body into the target type";
         return Response::text(422, format!("{text}: name"));
     };
@@ -70,8 +74,8 @@ fn is_name(name: &str) -> bool {
 }
 
 /// `/ssh-keys`: one per account.
-pub(super) fn ssh_key(server: &mut ServerState, asked: &Asked<'_>) -> Response {
-    match asked.method {
+pub(super) fn ssh_key(server: &mut ServerState, request: &ReceivedRequest<'_>) -> Response {
+    match request.method {
         "GET" => found(&json!(server.ssh_key)),
         "POST" if server.ssh_key.is_some() => error(
             409,
@@ -80,16 +84,16 @@ pub(super) fn ssh_key(server: &mut ServerState, asked: &Asked<'_>) -> Response {
             false,
         ),
         "POST" => {
-            let asked: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+            let request: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             for name in ["name", "public_key"] {
-                if !asked[name].is_string() {
+                if !request[name].is_string() {
                     return Response::text(422, format!("missing field `{name}`"));
                 }
             }
             let now = server.now();
             let key = json!({
                 "id": format!("key-{}", server.number()), "user_id": "user-1",
-                "name": asked["name"], "public_key": asked["public_key"],
+                "name": request["name"], "public_key": request["public_key"],
                 "created_at": now, "updated_at": now,
             });
             server.ssh_key = Some(key.clone());
@@ -108,8 +112,9 @@ pub(super) fn balance(server: &ServerState) -> Response {
 }
 
 /// An entry for each deployment, as if it had run for an hour.
-pub(super) fn usage(server: &ServerState, asked: &str) -> Response {
-    let number = |name, default| query(asked, name).map_or(Some(default), |text| text.parse().ok());
+pub(super) fn usage(server: &ServerState, parameters: &str) -> Response {
+    let number =
+        |name, default| query(parameters, name).map_or(Some(default), |text| text.parse().ok());
     let (Some(limit), Some(offset)) = (number("limit", 50), number("offset", 0)) else {
         return Response::text(400, "Failed to deserialize query string: invalid digit");
     };

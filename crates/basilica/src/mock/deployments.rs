@@ -10,17 +10,17 @@ use super::log::log;
 use super::machines::available;
 use super::server::{Deployed, ServerState, Shared};
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::{ReceivedRequest, query};
 
 pub(super) fn answer(
     shared: &Arc<Shared>,
     server: &mut ServerState,
-    asked: &Asked<'_>,
+    request: &ReceivedRequest<'_>,
     segments: &[&str],
 ) -> Response {
-    match (asked.method, segments) {
-        ("GET", ["nodes"]) => available(&server.machines, asked.query, "node"),
-        ("POST", ["deployments"]) => deploy(shared, server, &asked.body),
+    match (request.method, segments) {
+        ("GET", ["nodes"]) => available(&server.machines, request.query, "node"),
+        ("POST", ["deployments"]) => deploy(shared, server, &request.body),
         ("GET", ["deployments"]) => {
             let all = server.deployments.iter();
             let all: Vec<_> = all.map(|one| service(shared, one)).collect();
@@ -28,11 +28,11 @@ pub(super) fn answer(
         }
         (_, ["nodes" | "deployments"]) => Response::new(405),
         (method, ["deployments", name, rest @ ..]) => {
-            one(shared, server, (method, name, rest), asked)
+            one(shared, server, (method, name, rest), request)
         }
-        (_, ["ssh-keys"]) => account::ssh_key(server, asked),
+        (_, ["ssh-keys"]) => account::ssh_key(server, request),
         ("GET", ["billing", "balance"]) => account::balance(server),
-        ("GET", ["billing", "usage"]) => account::usage(server, asked.query),
+        ("GET", ["billing", "usage"]) => account::usage(server, request.query),
         ("GET", ["v2", "secure-cloud", "cpu-prices"]) => account::cpu_offerings(),
         _ => Response::new(403),
     }
@@ -42,7 +42,7 @@ fn one(
     shared: &Arc<Shared>,
     server: &mut ServerState,
     (method, name, rest): (&str, &str, &[&str]),
-    asked: &Asked<'_>,
+    request: &ReceivedRequest<'_>,
 ) -> Response {
     let Some(deployed) = server.find(name) else {
         let text = format!("Deployment '{name}' not found");
@@ -64,18 +64,24 @@ fn one(
             deployed.state = "pending";
             found(&service(shared, deployed))
         }
-        ("GET", ["events"]) => events(deployed, asked.query),
+        ("GET", ["events"]) => events(deployed, request.query),
         ("GET", ["logs"]) => {
             let printed = deployed.log.len();
-            log(shared, name, asked.query, printed, server.cuts.pop_front())
+            log(
+                shared,
+                name,
+                request.query,
+                printed,
+                server.cuts.pop_front(),
+            )
         }
         (_, [] | ["logs" | "events" | "restart"]) => Response::new(405),
         _ => Response::new(403),
     }
 }
 
-fn events(deployed: &Deployed, asked: &str) -> Response {
-    let limit = query(asked, "limit").map_or(Some(usize::MAX), |text| text.parse().ok());
+fn events(deployed: &Deployed, parameters: &str) -> Response {
+    let limit = query(parameters, "limit").map_or(Some(usize::MAX), |text| text.parse().ok());
     let Some(limit) = limit else {
         return Response::text(400, "Failed to deserialize query string: invalid digit");
     };
@@ -85,7 +91,7 @@ fn events(deployed: &Deployed, asked: &str) -> Response {
             "last_timestamp": deployed.created_at,
         })
     };
-    let image = deployed.asked["image"].as_str().unwrap_or_default();
+    let image = deployed.request["image"].as_str().unwrap_or_default();
     let mut events = vec![
         event(
             "Normal",
@@ -113,31 +119,31 @@ fn events(deployed: &Deployed, asked: &str) -> Response {
 }
 
 fn deploy(shared: &Shared, server: &mut ServerState, body: &[u8]) -> Response {
-    let Ok(asked) = serde_json::from_slice::<Value>(body) else {
+    let Ok(request) = serde_json::from_slice::<Value>(body) else {
         return Response::text(400, "Failed to parse the request body as JSON");
     };
     for (name, is_fit) in [
-        ("instanceName", asked["instanceName"].is_string()),
-        ("image", asked["image"].is_string()),
-        ("replicas", asked["replicas"].is_u64()),
-        ("port", asked["port"].is_u64()),
+        ("instanceName", request["instanceName"].is_string()),
+        ("image", request["image"].is_string()),
+        ("replicas", request["replicas"].is_u64()),
+        ("port", request["port"].is_u64()),
     ] {
         if !is_fit {
             return Response::text(422, format!("missing field `{name}`"));
         }
     }
-    let name = asked["instanceName"]
+    let name = request["instanceName"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let deployed = server.deploy(&name, asked, Value::Null);
+    let deployed = server.deploy(&name, request, Value::Null);
     found(&service(shared, deployed))
 }
 
 fn service(shared: &Shared, deployed: &Deployed) -> Value {
     let (state, phase, ready) = match deployed.state {
         "pending" => ("Pending", "starting", json!(0)),
-        "active" => ("Active", "ready", deployed.asked["replicas"].clone()),
+        "active" => ("Active", "ready", deployed.request["replicas"].clone()),
         "failed" => ("Failed", "failed", json!(0)),
         _ => ("Terminated", "terminating", json!(0)),
     };
@@ -145,13 +151,13 @@ fn service(shared: &Shared, deployed: &Deployed) -> Value {
         "instanceName": deployed.id,
         "userId": "user-1",
         "namespace": "u-user-1",
-        "friendlyName": deployed.asked["instanceName"],
-        "image": deployed.asked["image"],
+        "friendlyName": deployed.request["instanceName"],
+        "image": deployed.request["image"],
         "state": state,
         "phase": phase,
         "url": format!("{}/apps/{}", shared.url(), deployed.id),
-        "public": deployed.asked["public"] == true,
-        "replicas": { "desired": deployed.asked["replicas"], "ready": ready },
+        "public": deployed.request["public"] == true,
+        "replicas": { "desired": deployed.request["replicas"], "ready": ready },
         "createdAt": deployed.created_at,
     });
     if deployed.state == "failed" {

@@ -16,13 +16,13 @@ const STREAM_ERROR: &str = concat!(
 pub(super) fn log(
     shared: &Arc<Shared>,
     id: &str,
-    asked: &str,
+    parameters: &str,
     printed: usize,
     cut: Option<Cut>,
 ) -> Response {
-    let tail = query(asked, "tail").map(|tail| tail.parse::<usize>().ok());
+    let tail = query(parameters, "tail").map(|tail| tail.parse::<usize>().ok());
     let (Some(follow), Some(tail)) = (
-        query(asked, "follow").unwrap_or("false").parse().ok(),
+        query(parameters, "follow").unwrap_or("false").parse().ok(),
         tail.unwrap_or(Some(printed)),
     ) else {
         return Response::text(400, "Failed to deserialize query string");

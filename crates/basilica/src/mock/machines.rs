@@ -44,14 +44,14 @@ pub(super) fn all() -> Vec<Value> {
 }
 
 /// The machines that match the query; `None` if a numeric value is invalid.
-fn matching(machines: &[Value], asked: &str) -> Option<Vec<Value>> {
-    let number = |name| match query(asked, name) {
+fn matching(machines: &[Value], parameters: &str) -> Option<Vec<Value>> {
+    let number = |name| match query(parameters, name) {
         Some(text) => text.parse().map(Some).map_err(drop),
         None => Ok(None),
     };
     let memory: Option<u64> = number("min_gpu_memory").ok()?;
     let count: Option<u64> = number("min_gpu_count").ok()?;
-    let word = |name| query(asked, name).map(|word| word.replace("%20", " ").to_lowercase());
+    let word = |name| query(parameters, name).map(|word| word.replace("%20", " ").to_lowercase());
     let kind = word("gpu_type");
     let places = ["location_city", "location_region", "location_country"].map(word);
     let meets = |machine: &&Value| {
@@ -79,8 +79,8 @@ fn matching(machines: &[Value], asked: &str) -> Option<Vec<Value>> {
     Some(machines.iter().filter(meets).cloned().collect())
 }
 
-pub(super) fn available(machines: &[Value], asked: &str, kind: &str) -> Response {
-    let Some(machines) = matching(machines, asked) else {
+pub(super) fn available(machines: &[Value], parameters: &str, kind: &str) -> Response {
+    let Some(machines) = matching(machines, parameters) else {
         return Response::text(400, "Failed to deserialize query string: invalid digit");
     };
     let availability = json!({

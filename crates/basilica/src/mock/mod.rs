@@ -20,7 +20,7 @@ use crate::client::{BasilicaBuilder, BasilicaClient};
 use satellite_core::Variables;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Host;
-use satellite_serve::testing::Seen;
+use satellite_serve::testing::RecordedRequest;
 
 /// A mock of Basilica: its gateway, with one of its two APIs, and its token endpoint,
 /// with the quirks of the real ones.
@@ -65,7 +65,7 @@ impl MockBasilica {
     pub fn speaking(version: ApiVersion) -> Self {
         let shared = Arc::<Shared>::default();
         let at = Arc::clone(&shared);
-        let host = Host::start(move |asked| routes::answer(&at, version, asked))
+        let host = Host::start(move |request| routes::answer(&at, version, request))
             .unwrap_or_else(|error| panic!("the mock of Basilica cannot listen: {error}"));
         shared.listens(host.url());
         MockBasilica {
@@ -188,7 +188,7 @@ impl MockBasilica {
         server
             .deployments
             .iter()
-            .map(|one| one.asked.clone())
+            .map(|one| one.request.clone())
             .collect()
     }
 
@@ -198,8 +198,8 @@ impl MockBasilica {
     }
 
     /// Every request so far.
-    pub fn requests(&self) -> Vec<Seen> {
-        self.host.seen()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.host.requests()
     }
 
     fn lock(&self) -> MutexGuard<'_, ServerState> {

@@ -9,18 +9,18 @@ use super::log::log;
 use super::machines::available;
 use super::server::{Deployed, ServerState, Shared};
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::{ReceivedRequest, query};
 
 pub(super) fn answer(
     shared: &Arc<Shared>,
     server: &mut ServerState,
-    asked: &Asked<'_>,
+    request: &ReceivedRequest<'_>,
     segments: &[&str],
 ) -> Response {
-    match (asked.method, segments) {
-        ("GET", ["executors"]) => available(&server.machines, asked.query, "executor"),
-        ("POST", ["rentals"]) => rent(server, &asked.body),
-        ("GET", ["rentals"]) => list(server, asked.query),
+    match (request.method, segments) {
+        ("GET", ["executors"]) => available(&server.machines, request.query, "executor"),
+        ("POST", ["rentals"]) => rent(server, &request.body),
+        ("GET", ["rentals"]) => list(server, request.query),
         (_, ["executors" | "rentals"]) => Response::new(405),
         (method, ["rentals", id, rest @ ..]) => {
             let Some(deployed) = server.find(id) else {
@@ -35,7 +35,7 @@ pub(super) fn answer(
                 }
                 ("GET", ["logs"]) => {
                     let printed = deployed.log.len();
-                    log(shared, id, asked.query, printed, server.cuts.pop_front())
+                    log(shared, id, request.query, printed, server.cuts.pop_front())
                 }
                 (_, [] | ["logs"]) => Response::new(405),
                 _ => Response::new(403),
@@ -46,7 +46,7 @@ pub(super) fn answer(
 }
 
 fn rent(server: &mut ServerState, body: &[u8]) -> Response {
-    let Ok(asked) = serde_json::from_slice::<Value>(body) else {
+    let Ok(request) = serde_json::from_slice::<Value>(body) else {
         return Response::text(400, "Failed to parse the request body as JSON");
     };
     let missing = |name: &str| {
@@ -54,39 +54,39 @@ fn rent(server: &mut ServerState, body: &[u8]) -> Response {
         Response::text(422, format!("{text}: missing field `{name}`"))
     };
     for name in ["container_image", "ssh_public_key"] {
-        if !asked[name].is_string() {
+        if !request[name].is_string() {
             return missing(name);
         }
     }
     for name in ["cpu_cores", "memory_mb", "storage_mb", "gpu_count"] {
-        if asked["resources"].is_object() && !asked["resources"][name].is_number() {
+        if request["resources"].is_object() && !request["resources"][name].is_number() {
             return missing(name);
         }
     }
     let bad = |what: &str| error(400, "BAD_REQUEST", &format!("Bad request: {what}"), false);
-    if !is_public_key(asked["ssh_public_key"].as_str().unwrap_or_default()) {
+    if !is_public_key(request["ssh_public_key"].as_str().unwrap_or_default()) {
         return bad("Invalid SSH public key");
     }
-    if !is_image(asked["container_image"].as_str().unwrap_or_default()) {
+    if !is_image(request["container_image"].as_str().unwrap_or_default()) {
         return bad("Invalid container image");
     }
-    let selection = &asked["executor_selection"];
+    let selection = &request["executor_selection"];
     let machine = match selection["type"].as_str() {
         Some("executor_id") => {
             let is_it = |machine: &&Value| machine["id"] == selection["executor_id"];
             server.machines.iter().find(is_it)
         }
         Some("gpu_requirements") => {
-            let asked = &selection["gpu_requirements"];
+            let request = &selection["gpu_requirements"];
             let is_fit = |machine: &&Value| {
                 let gpus = machine["gpu_specs"].as_array().map_or(0, Vec::len) as u64;
                 let gpu = &machine["gpu_specs"][0];
                 let name = gpu["name"].as_str().unwrap_or_default();
-                asked["gpu_count"]
+                request["gpu_count"]
                     .as_u64()
                     .is_some_and(|least| gpus >= least)
-                    && gpu["memory_gb"].as_u64() >= asked["min_memory_gb"].as_u64()
-                    && asked["gpu_type"]
+                    && gpu["memory_gb"].as_u64() >= request["min_memory_gb"].as_u64()
+                    && request["gpu_type"]
                         .as_str()
                         .is_none_or(|kind| name.to_lowercase().contains(&kind.to_lowercase()))
             };
@@ -106,9 +106,9 @@ fn rent(server: &mut ServerState, body: &[u8]) -> Response {
             }
         };
     };
-    let ssh = asked["no_ssh"] != true;
-    let ports = asked["ports"].clone();
-    let rental = server.deploy("rental", asked, machine);
+    let ssh = request["no_ssh"] != true;
+    let ports = request["ports"].clone();
+    let rental = server.deploy("rental", request, machine);
     let mut answer = json!({
         "rental_id": rental.id,
         "container_info": {
@@ -135,15 +135,15 @@ fn rental(deployed: &mut Deployed) -> Value {
         "created_at": deployed.created_at,
         "updated_at": deployed.created_at,
     });
-    if deployed.asked["no_ssh"] != true {
+    if deployed.request["no_ssh"] != true {
         rental["ssh_credentials"] = SSH.into();
     }
     rental
 }
 
 /// The list's states are capitalized and differ from those of a single rental.
-fn list(server: &ServerState, asked: &str) -> Response {
-    let state = match query(asked, "status") {
+fn list(server: &ServerState, parameters: &str) -> Response {
+    let state = match query(parameters, "status") {
         None => None,
         Some(state @ ("Provisioning" | "Active" | "Stopping" | "Stopped" | "Failed")) => {
             Some(state)
@@ -163,9 +163,9 @@ fn list(server: &ServerState, asked: &str) -> Response {
                 "state": listed_state(one),
                 "created_at": one.created_at,
                 "miner_id": "miner_1",
-                "container_image": one.asked["container_image"],
+                "container_image": one.request["container_image"],
                 "gpu_specs": one.machine["gpu_specs"],
-                "has_ssh": one.asked["no_ssh"] != true,
+                "has_ssh": one.request["no_ssh"] != true,
             })
         })
         .collect();

@@ -9,14 +9,18 @@ use super::server::{self, ServerState, Shared};
 use super::{account, deployments, oauth, rentals};
 use crate::api_version::ApiVersion;
 use satellite_serve::Response;
-use satellite_serve::testing::Asked;
+use satellite_serve::testing::ReceivedRequest;
 
-pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_>) -> Response {
+pub(super) fn answer(
+    shared: &Arc<Shared>,
+    version: ApiVersion,
+    request: &ReceivedRequest<'_>,
+) -> Response {
     let mut server = shared.lock();
-    let segments: Vec<_> = asked.path.trim_matches('/').split('/').collect();
-    match (asked.method, segments.as_slice()) {
+    let segments: Vec<_> = request.path.trim_matches('/').split('/').collect();
+    match (request.method, segments.as_slice()) {
         ("GET", ["health"]) => return health(),
-        ("POST", ["oauth", "token"]) => return oauth::renew(&mut server.tokens, &asked.body),
+        ("POST", ["oauth", "token"]) => return oauth::renew(&mut server.tokens, &request.body),
         // The response of a deployment of the newer service at its URL.
         ("GET" | "HEAD", ["apps", name, ..]) => {
             let status = if server.find(name).is_some() {
@@ -28,15 +32,15 @@ pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_
         }
         _ => {}
     }
-    if let Some(rejection) = rejected(&mut server, asked) {
+    if let Some(rejection) = rejected(&mut server, request) {
         return rejection;
     }
     let before = server.deployments.len();
     let answer = match segments.as_slice() {
-        ["api-keys", rest @ ..] => account::api_keys(&mut server, asked, rest),
+        ["api-keys", rest @ ..] => account::api_keys(&mut server, request, rest),
         _ => match version {
-            ApiVersion::Rentals => rentals::answer(shared, &mut server, asked, &segments),
-            _ => deployments::answer(shared, &mut server, asked, &segments),
+            ApiVersion::Rentals => rentals::answer(shared, &mut server, request, &segments),
+            _ => deployments::answer(shared, &mut server, request, &segments),
         },
     };
     if let (Some(made), Some((lines, pause))) = (server.deployments.get(before), &server.script) {
@@ -47,12 +51,12 @@ pub(super) fn answer(shared: &Arc<Shared>, version: ApiVersion, asked: &Asked<'_
 
 /// The error response for a token that is unknown or cannot be verified. API keys are
 /// in the service's own database, so they can always be verified.
-fn rejected(server: &mut ServerState, asked: &Asked<'_>) -> Option<Response> {
+fn rejected(server: &mut ServerState, request: &ReceivedRequest<'_>) -> Option<Response> {
     let reject = |status, message: &str| {
         let message = format!("Authentication error: {message}");
         Some(error(status, "AUTH_ERROR", &message, false))
     };
-    let Some(authorization) = asked.authorization else {
+    let Some(authorization) = request.authorization else {
         return reject(401, "Missing Authorization header");
     };
     let is_key = server::bearer(Some(authorization)).is_some_and(|t| t.starts_with("basilica_"));

@@ -40,7 +40,7 @@ pub(super) struct ServerState {
 pub(super) struct Deployed {
     pub(super) id: String,
     /// The body of the request that created it.
-    pub(super) asked: Value,
+    pub(super) request: Value,
     pub(super) machine: Value,
     pub(super) state: &'static str,
     pub(super) created_at: String,
@@ -133,11 +133,11 @@ impl ServerState {
     }
 
     /// A new deployment, with an id that starts with `name`.
-    pub(super) fn deploy(&mut self, name: &str, asked: Value, machine: Value) -> &Deployed {
+    pub(super) fn deploy(&mut self, name: &str, request: Value, machine: Value) -> &Deployed {
         let number = self.number();
         self.deployments.push(Deployed {
             id: format!("{name}-{:04x}", 0x7f30 + number),
-            asked,
+            request,
             machine,
             state: "pending",
             created_at: self.now(),

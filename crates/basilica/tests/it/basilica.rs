@@ -126,9 +126,9 @@ fn a_machine_is_selected_by_its_gpus() {
     assert!(made.ssh_access.is_none());
     assert_eq!(made.executor_id.as_deref(), Some("executor-2"));
     assert_eq!(count(&mock, "GET", "/rentals/"), 1, "looked up once");
-    let asked = &mock.deployed()[0];
+    let deployed = &mock.deployed()[0];
     assert_eq!(
-        asked["executor_selection"]["gpu_requirements"],
+        deployed["executor_selection"]["gpu_requirements"],
         json!({ "min_memory_gb": 40, "gpu_type": "H100", "gpu_count": 4 })
     );
     // A failed look-up does not fail the rental and is not retried.

@@ -24,9 +24,9 @@ fn without_ssh_a_random_public_key_is_sent() {
         .map(|n| {
             let config = bare().no_ssh(true).build().unwrap();
             basilica.deployments().deploy(&config).unwrap();
-            let asked = &mock.deployed()[n];
-            assert_eq!(asked["no_ssh"], true);
-            asked["ssh_public_key"].as_str().unwrap().to_owned()
+            let deployed = &mock.deployed()[n];
+            assert_eq!(deployed["no_ssh"], true);
+            deployed["ssh_public_key"].as_str().unwrap().to_owned()
         })
         .collect();
     assert_ne!(keys[0], keys[1], "each is random");

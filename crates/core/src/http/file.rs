@@ -54,10 +54,12 @@ impl FileAgent {
             200 => (0, number(&parts.headers, header::CONTENT_LENGTH)),
             206 => content_range(&parts.headers)
                 .filter(|(start, _)| *start == from)
-                .ok_or_else(|| Error::answer(asked(url), "answered 206 with another range"))?,
+                .ok_or_else(|| {
+                    Error::answer(request_text(url), "answered 206 with another range")
+                })?,
             _ => {
                 let problem = Problem::of_status(status, String::new(), true);
-                return Err(Error::from_status(asked(url), status, problem, None));
+                return Err(Error::from_status(request_text(url), status, problem, None));
             }
         };
         Ok(Part {
@@ -75,7 +77,7 @@ impl FileAgent {
     /// The error for a body that ended early: the connection was lost.
     pub fn cut_short(url: &str, bytes: u64, total: u64) -> Error {
         let text = format!("received {bytes} of {total} bytes");
-        Error::from_fault(asked(url), Fault::Broken, text)
+        Error::from_fault(request_text(url), Fault::Broken, text)
     }
 
     /// The error for a file over the size limit. `bytes` is the length of the file,
@@ -83,7 +85,7 @@ impl FileAgent {
     pub fn too_large(url: &str, bytes: u64, is_whole: bool, limit: u64) -> Error {
         let at_least = if is_whole { "" } else { "at least " };
         let text = format_args!("the file has {at_least}{bytes} bytes, the limit is {limit}");
-        Error::answer(asked(url), text)
+        Error::answer(request_text(url), text)
     }
 }
 
@@ -112,7 +114,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 }
 
 /// The request for error messages. The query of a presigned URL is a secret.
-fn asked(url: &str) -> String {
+fn request_text(url: &str) -> String {
     format!("GET {}", url.split(['?', '#']).next().unwrap_or(url))
 }
 
@@ -122,5 +124,5 @@ fn fault(url: &str, error: &ureq::Error) -> Error {
         other if is_plain(other) => no_tls_at(url),
         other => other.to_string(),
     };
-    Error::from_fault(asked(url), classify(error), text)
+    Error::from_fault(request_text(url), classify(error), text)
 }

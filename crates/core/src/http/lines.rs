@@ -13,7 +13,7 @@ const MAX_LINE: usize = 256 * 1024;
 /// The lines of a body, without line ends; invalid UTF-8 is replaced. A line that
 /// is incomplete because the connection was lost is dropped.
 pub struct Lines {
-    asked: String,
+    request: String,
     reader: Box<dyn Read + Send>,
     /// Bytes that were read; those from `begin` on were not returned yet.
     buffer: Vec<u8>,
@@ -32,14 +32,14 @@ impl Response {
             Some(stream) => Box::new(stream),
             None => Box::new(io::Cursor::new(answer.body)),
         };
-        Ok(Lines::new(answer.asked, reader))
+        Ok(Lines::new(answer.request, reader))
     }
 }
 
 impl Lines {
-    fn new(asked: String, reader: Box<dyn Read + Send>) -> Self {
+    fn new(request: String, reader: Box<dyn Read + Send>) -> Self {
         Lines {
-            asked,
+            request,
             reader,
             buffer: Vec::new(),
             begin: 0,
@@ -84,7 +84,7 @@ impl Lines {
                 ),
                 fault => (fault, format!("the stream was interrupted: {error}")),
             };
-            Error::from_fault(self.asked.clone(), fault, text)
+            Error::from_fault(self.request.clone(), fault, text)
         })?;
         self.buffer.extend_from_slice(&piece[..n]);
         Ok(n > 0)

@@ -57,12 +57,12 @@ impl Transport {
                 return Err(Error::stopped());
             }
             if wait >= left {
-                let asked = format!("{what} at {}", self.base());
+                let request = format!("{what} at {}", self.base());
                 let mut text = format!("not done after {limit:.1?}; it may still be running");
                 if let Some(fault) = fault {
                     text.push_str(&format!(" ({fault})"));
                 }
-                return Err(Error::from_fault(asked, Fault::TimedOut, text));
+                return Err(Error::from_fault(request, Fault::TimedOut, text));
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) struct CachingResolver(Arc<Mutex<Vec<Entry>>>);
 struct Entry {
     name: String,
     addresses: Vec<SocketAddr>,
-    asked: Instant,
+    resolved_at: Instant,
 }
 
 impl CachingResolver {
@@ -42,13 +42,13 @@ impl CachingResolver {
             known.clear(); // the host started less than a minute ago
             return;
         };
-        known.iter_mut().for_each(|k| k.asked = stale);
+        known.iter_mut().for_each(|k| k.resolved_at = stale);
     }
 
     fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ureq::Error> {
         let cached = self.cached(name);
         if let Some(known) = &cached {
-            if known.asked.elapsed() < TTL {
+            if known.resolved_at.elapsed() < TTL {
                 return Ok(known.addresses.clone());
             }
         }
@@ -75,11 +75,11 @@ impl CachingResolver {
 
     fn store(&self, name: &str, addresses: Vec<SocketAddr>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|k| k.name != name && k.asked.elapsed() < 60 * TTL);
+        known.retain(|k| k.name != name && k.resolved_at.elapsed() < 60 * TTL);
         known.push(Entry {
             name: name.to_owned(),
             addresses,
-            asked: Instant::now(),
+            resolved_at: Instant::now(),
         });
     }
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// # Ok(()) }
 /// ```
 pub struct Response {
-    pub(super) asked: String,
+    pub(super) request: String,
     pub(super) dialect: &'static Dialect,
     pub(super) op: Op,
     pub(super) status: u16,
@@ -69,7 +69,7 @@ impl Response {
                 true => {
                     let mismatch = mismatch(&e);
                     Error::answer(
-                        answer.asked,
+                        answer.request,
                         format_args!("answered {status}, but {mismatch}"),
                     )
                 }
@@ -77,7 +77,7 @@ impl Response {
                     let begins = excerpt(&answer.body);
                     let text =
                         format_args!("answered {status}, but {e}; it starts with {begins:?}");
-                    Error::answer(answer.asked, text)
+                    Error::answer(answer.request, text)
                 }
             }
         })
@@ -101,7 +101,7 @@ impl Response {
             }
         }
         Response {
-            asked: "GET /".into(),
+            request: "GET /".into(),
             dialect,
             op: Op::Read,
             status,
@@ -130,7 +130,7 @@ impl Response {
     /// Converts this response into an error.
     pub fn into_error(self) -> Error {
         let (problem, after) = (self.problem(), self.retry_after());
-        Error::from_status(self.asked, self.status, problem, after).for_op(self.op)
+        Error::from_status(self.request, self.status, problem, after).for_op(self.op)
     }
 
     fn problem(&self) -> Problem {
@@ -157,6 +157,6 @@ fn mismatch(error: &serde_json::Error) -> String {
 
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Response({}: {})", self.asked, self.status)
+        write!(f, "Response({}: {})", self.request, self.status)
     }
 }

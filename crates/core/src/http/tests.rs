@@ -133,8 +133,8 @@ fn an_empty_token_is_not_sent_but_the_headers_of_the_dialect_are() {
 #[test]
 fn a_create_is_retried_only_if_the_server_confirms_that_it_had_no_effect() {
     for gateways in [502, 503, 504] {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
         let server = http(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
             0 => Answer::new(429),
             1 => Answer::text(503, "shutting down"),
@@ -147,7 +147,7 @@ fn a_create_is_retried_only_if_the_server_confirms_that_it_had_no_effect() {
         assert_eq!(error.status(), Some(gateways));
         assert!(error.is_outcome_unknown(), "{error}");
         assert!(!error.is_retryable(), "{error}");
-        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        assert_eq!(requests.load(Ordering::SeqCst), 3);
     }
 }
 
@@ -252,13 +252,13 @@ fn the_idle_timeout_ends_a_stream_that_cannot_be_resumed() {
 
 #[test]
 fn an_interrupted_stream_resumes_without_lost_or_repeated_items() {
-    let asked = AtomicUsize::new(1);
+    let requests = AtomicUsize::new(1);
     let server = http(move |request| {
         let from: usize = request.query().unwrap()[5..].parse().unwrap();
         let text: String = (from..100).map(|n| format!("line {n} €\n")).collect();
         let cut = text
             .len()
-            .min(17 * asked.fetch_add(1, Ordering::SeqCst) % 61);
+            .min(17 * requests.fetch_add(1, Ordering::SeqCst) % 61);
         match cut == text.len() {
             true => Answer::text(200, text),
             false => {
@@ -287,7 +287,7 @@ fn a_stream_without_progress_ends_after_some_retries() {
 
 #[test]
 fn polling_retries_transient_errors_and_stops_at_others() {
-    let asked = AtomicUsize::new(0);
+    let requests = AtomicUsize::new(0);
     let server = http(|_| Answer::new(204));
     let transport = transport(&server, token("t"));
     let pace = Pace {
@@ -295,9 +295,9 @@ fn polling_retries_transient_errors_and_stops_at_others() {
         max: 5 * SECOND,
     };
     let wait = |last: fn() -> crate::Result<Option<u8>>| {
-        asked.store(0, Ordering::SeqCst);
+        requests.store(0, Ordering::SeqCst);
         transport.poll_until("work", 3600 * SECOND, pace, |_| {
-            match asked.fetch_add(1, Ordering::SeqCst) {
+            match requests.fetch_add(1, Ordering::SeqCst) {
                 0 => Ok(None),
                 1 => Err(Error::from_fault(
                     "GET /".into(),

@@ -92,7 +92,10 @@ impl Transport {
             let Some(delay) = again else {
                 return result.map_err(|failure| self.error(call, failure));
             };
-            log::debug!("{}: {outcome:?}, retrying in {delay:.1?}", self.asked(call));
+            log::debug!(
+                "{}: {outcome:?}, retrying in {delay:.1?}",
+                self.request_text(call)
+            );
             if !self.waiter.sleep(delay, Stage::Stopping) {
                 return Err(Error::stopped());
             }
@@ -208,7 +211,7 @@ impl Transport {
         let (parts, body) = answer.into_parts();
         let body = body.into_with_config();
         let mut response = Response {
-            asked: self.asked(call),
+            request: self.request_text(call),
             dialect: self.server.dialect,
             op: call.op,
             status: parts.status.as_u16(),
@@ -224,14 +227,14 @@ impl Transport {
         Ok(response)
     }
 
-    fn asked(&self, call: &Call<'_>) -> String {
+    fn request_text(&self, call: &Call<'_>) -> String {
         let path = self.server.credentials.redact(call.display_path());
         format!("{} {path} at {}", call.method, self.server.base)
     }
 
     fn error(&self, call: &Call<'_>, failure: Failure) -> Error {
         let text = self.server.credentials.redact(&failure.text);
-        Error::from_fault(self.asked(call), failure.fault, text).for_op(call.op)
+        Error::from_fault(self.request_text(call), failure.fault, text).for_op(call.op)
     }
 
     /// Whether a [`Cancel`](super::Cancel) cancelled this transport.

@@ -15,7 +15,7 @@ use super::runner::{self, End, Job};
 use super::server::{Execution, Shared};
 use super::{files, output};
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::{ReceivedRequest, query};
 
 /// A parsed and validated request.
 struct Command {
@@ -29,8 +29,12 @@ struct Command {
 }
 
 /// `POST …/execute`, and routes with the same format.
-pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str>) -> Response {
-    let command = match parse(shared, &asked.body, from) {
+pub(super) fn execute(
+    shared: &Arc<Shared>,
+    request: &ReceivedRequest<'_>,
+    from: Option<&str>,
+) -> Response {
+    let command = match parse(shared, &request.body, from) {
         Ok(command) => command,
         Err(error) => return error,
     };
@@ -43,12 +47,12 @@ pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str
             return Response::json(200, known.to_string());
         }
     }
-    if let Some(response) = fake_checkpoint(shared, &asked.body) {
+    if let Some(response) = fake_checkpoint(shared, &request.body) {
         return response;
     }
     let (id, is_cancelled) = start(shared, &command);
     let is_streamed =
-        shared.kind != FaasKind::Gateway && query(asked.query, "stream") == Some("true");
+        shared.kind != FaasKind::Gateway && query(request.query, "stream") == Some("true");
     if !is_streamed {
         let result = run(shared, &command, &id, &is_cancelled);
         return Response::json(200, result.to_string());
@@ -60,8 +64,8 @@ pub(super) fn execute(shared: &Arc<Shared>, asked: &Asked<'_>, from: Option<&str
 
 /// `POST …/fork` of the gateway: both variants lack a parent and so fail, and the
 /// response omits failed variants.
-pub(super) fn fork(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
-    match parse(shared, &asked.body, None) {
+pub(super) fn fork(shared: &Arc<Shared>, request: &ReceivedRequest<'_>) -> Response {
+    match parse(shared, &request.body, None) {
         Err(error) if error.status() != 500 => error,
         _ => Response::json(200, "[]"),
     }

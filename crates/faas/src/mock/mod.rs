@@ -19,7 +19,7 @@ use crate::dialect::FaasDialect;
 use satellite_core::Variables;
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::Host;
-use satellite_serve::testing::Seen;
+use satellite_serve::testing::RecordedRequest;
 
 /// A FaaS server in this process. It runs each command with `sh` in its own child
 /// process and directory, with limits on its time and output.
@@ -55,7 +55,7 @@ impl MockFaas {
             .map(Arc::new)
             .unwrap_or_else(|error| panic!("the mock of FaaS cannot create a directory: {error}"));
         let at = Arc::clone(&shared);
-        let host = Host::start(move |asked| routes::answer(&at, asked))
+        let host = Host::start(move |request| routes::answer(&at, request))
             .unwrap_or_else(|error| panic!("the mock of FaaS cannot listen: {error}"));
         MockFaas { host, shared, kind }
     }
@@ -129,8 +129,8 @@ impl MockFaas {
     }
 
     /// Every request so far.
-    pub fn requests(&self) -> Vec<Seen> {
-        self.host.seen()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.host.requests()
     }
 
     fn lock(&self) -> MutexGuard<'_, ServerState> {

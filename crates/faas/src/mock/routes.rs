@@ -10,10 +10,10 @@ use super::kind::FaasKind;
 use super::server::{KEY, ServerState, Shared};
 use super::{executions, files, output};
 use satellite_serve::Response;
-use satellite_serve::testing::{Asked, query};
+use satellite_serve::testing::{ReceivedRequest, query};
 
-pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
-    if (asked.method, asked.path) == ("GET", "/health") {
+pub(super) fn answer(shared: &Arc<Shared>, request: &ReceivedRequest<'_>) -> Response {
+    if (request.method, request.path) == ("GET", "/health") {
         let uptime = u64::try_from(shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // The gateway reports this on any Linux, whether it has microVMs or not.
         let firecracker = shared.kind == FaasKind::Gateway && cfg!(target_os = "linux");
@@ -21,36 +21,36 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked<'_>) -> Response {
             "status": "healthy", "docker": true, "firecracker": firecracker, "uptime_ms": uptime,
         }));
     }
-    let Some(path) = asked.path.strip_prefix("/api/v1/") else {
+    let Some(path) = request.path.strip_prefix("/api/v1/") else {
         return Response::new(404);
     };
-    if let Some(rejection) = rejected(shared, asked) {
+    if let Some(rejection) = rejected(shared, request) {
         return rejection;
     }
     let segments: Vec<_> = path.split('/').collect();
-    let both = |shared: &Arc<Shared>| match (asked.method, segments.as_slice()) {
+    let both = |shared: &Arc<Shared>| match (request.method, segments.as_slice()) {
         ("POST", ["execute"]) => {
             shared.lock().total_requests += 1;
-            Some(executions::execute(shared, asked, None))
+            Some(executions::execute(shared, request, None))
         }
-        ("POST", ["snapshots"]) => Some(snapshot(shared, &asked.body)),
+        ("POST", ["snapshots"]) => Some(snapshot(shared, &request.body)),
         ("GET", ["snapshots"]) => Some(found(&json!(shared.lock().snapshots))),
         ("POST", ["snapshots", id, "restore"]) => Some(restore(shared, id)),
         _ => None,
     };
     let answer = both(shared).or_else(|| match shared.kind {
-        FaasKind::Gateway => gateway(shared, asked, &segments),
-        _ => contract(shared, asked, &segments),
+        FaasKind::Gateway => gateway(shared, request, &segments),
+        _ => contract(shared, request, &segments),
     });
     answer.unwrap_or_else(|| Response::new(404))
 }
 
 /// Rejects an unknown key or too many requests. The gateway requires no key.
-fn rejected(shared: &Shared, asked: &Asked<'_>) -> Option<Response> {
+fn rejected(shared: &Shared, request: &ReceivedRequest<'_>) -> Option<Response> {
     let key = match shared.kind {
         FaasKind::Gateway => return None,
-        FaasKind::Contract => asked.authorization?.strip_prefix("Bearer "),
-        FaasKind::Server => asked.api_key,
+        FaasKind::Contract => request.authorization?.strip_prefix("Bearer "),
+        FaasKind::Server => request.api_key,
     };
     if key != Some(KEY) {
         return Some(error_response(shared, 401, "UNAUTHORIZED", "unknown key"));
@@ -63,10 +63,14 @@ fn rejected(shared: &Shared, asked: &Asked<'_>) -> Option<Response> {
 }
 
 /// Routes of the contract that the gateway lacks.
-fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Option<Response> {
+fn contract(
+    shared: &Arc<Shared>,
+    request: &ReceivedRequest<'_>,
+    segments: &[&str],
+) -> Option<Response> {
     let mut server = shared.lock();
     let absent = || error_response(shared, 404, "NOT_FOUND", "it does not exist");
-    Some(match (asked.method, segments) {
+    Some(match (request.method, segments) {
         ("GET", ["executions"]) => {
             let all: Vec<_> = server.executions.iter().map(|one| one.to_json()).collect();
             found(&json!(all))
@@ -83,13 +87,13 @@ fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Optio
                 }
                 ("GET", ["logs"]) => {
                     drop(server);
-                    output::stream(shared, id, query(asked.query, "follow") == Some("true"))
+                    output::stream(shared, id, query(request.query, "follow") == Some("true"))
                 }
                 _ => return None,
             }
         }
         ("GET", ["environments"]) => found(&json!(server.environments)),
-        ("POST", ["environments"]) => create_environment(shared, &mut server, &asked.body),
+        ("POST", ["environments"]) => create_environment(shared, &mut server, &request.body),
         (method, ["environments", name]) => {
             let at = server
                 .environments
@@ -99,7 +103,7 @@ fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Optio
             match method {
                 "GET" => found(&server.environments[at]),
                 "PUT" => {
-                    let change: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+                    let change: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                     merge(&mut server.environments[at], &change);
                     found(&server.environments[at])
                 }
@@ -121,7 +125,7 @@ fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Optio
                 }
                 ("POST", ["branch"]) => {
                     drop(server);
-                    branch(shared, id, &asked.body)
+                    branch(shared, id, &request.body)
                 }
                 _ => return None,
             }
@@ -131,11 +135,15 @@ fn contract(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Optio
 }
 
 /// Routes of the gateway that are not in the contract.
-fn gateway(shared: &Arc<Shared>, asked: &Asked<'_>, segments: &[&str]) -> Option<Response> {
-    let fields: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-    Some(match (asked.method, segments) {
-        ("POST", ["fork"]) => executions::fork(shared, asked),
-        ("POST", ["executions", id, "fork"]) => executions::execute(shared, asked, Some(id)),
+fn gateway(
+    shared: &Arc<Shared>,
+    request: &ReceivedRequest<'_>,
+    segments: &[&str],
+) -> Option<Response> {
+    let fields: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    Some(match (request.method, segments) {
+        ("POST", ["fork"]) => executions::fork(shared, request),
+        ("POST", ["executions", id, "fork"]) => executions::execute(shared, request, Some(id)),
         ("POST", ["instances"]) => {
             let mut server = shared.lock();
             let made = json!({

@@ -14,7 +14,7 @@ use satellite_serve::testing::Fault;
 pub fn count(mock: &MockFaas, method: &str, path: &str) -> usize {
     let all = mock.requests();
     let is_it = |r: &&_| {
-        let r: &satellite_serve::testing::Seen = r;
+        let r: &satellite_serve::testing::RecordedRequest = r;
         r.method == method && r.path.contains(path)
     };
     all.iter().filter(is_it).count()

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Fault, Seen};
+use super::{Fault, RecordedRequest};
 use crate::{Limits, Request, Response, Server};
 
 /// A mock server on loopback.
@@ -18,13 +18,13 @@ pub struct Host {
 /// The recorded requests and the pending faults.
 #[derive(Debug, Default)]
 struct State {
-    seen: Mutex<Vec<Seen>>,
+    requests: Mutex<Vec<RecordedRequest>>,
     /// Method, a part of the path, and the fault for the next matching request.
     faults: Mutex<VecDeque<(String, String, Fault)>>,
 }
 
-/// A received request.
-pub struct Asked<'a> {
+/// A request as the mock service receives it.
+pub struct ReceivedRequest<'a> {
     /// The request method.
     pub method: &'a str,
     /// The path without the query.
@@ -46,7 +46,7 @@ impl Host {
     /// # Errors
     /// If the socket cannot be opened.
     pub fn start(
-        answer: impl Fn(&Asked<'_>) -> Response + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest<'_>) -> Response + Send + Sync + 'static,
     ) -> io::Result<Host> {
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
@@ -66,8 +66,8 @@ impl Host {
     }
 
     /// All requests received so far, oldest first.
-    pub fn seen(&self) -> Vec<Seen> {
-        locked(&self.state.seen).clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        locked(&self.state.requests).clone()
     }
 
     /// Injects `fault` into the next request with this method and with `path` in its target.
@@ -80,16 +80,16 @@ impl State {
     fn serve(
         &self,
         request: &mut Request<'_>,
-        answer: &dyn Fn(&Asked<'_>) -> Response,
+        answer: &dyn Fn(&ReceivedRequest<'_>) -> Response,
     ) -> Response {
         let authorization = request.header("authorization");
-        let mut seen = Seen::new(
+        let mut recorded = RecordedRequest::new(
             request.method(),
             request.target(),
             request.connection(),
             authorization.is_some(),
         );
-        let asked = Asked {
+        let received = ReceivedRequest {
             method: request.method(),
             path: request.path(),
             query: request.query().unwrap_or_default(),
@@ -100,19 +100,19 @@ impl State {
                 Err(_) => return Response::new(400),
             },
         };
-        seen.body = asked.body.clone();
+        recorded.body = received.body.clone();
         let number = {
-            let mut all = locked(&self.seen);
-            all.push(seen);
-            all.len() - 1
+            let mut requests = locked(&self.requests);
+            requests.push(recorded);
+            requests.len() - 1
         };
-        let fault = self.fault_for(asked.method, request.target());
+        let fault = self.fault_for(received.method, request.target());
         if let Some(Fault::Stall(time)) = fault {
             thread::sleep(time);
         }
         let response = match fault.as_ref().and_then(Fault::answer) {
             Some(response) => response,
-            None => answer(&asked),
+            None => answer(&received),
         };
         if let Some(Fault::SlowAnswer(time)) = fault {
             thread::sleep(time);
@@ -121,7 +121,7 @@ impl State {
             fault,
             Some(Fault::Reset | Fault::Drop | Fault::DoneButNoAnswer)
         );
-        locked(&self.seen)[number].status = if is_lost { 0 } else { response.status() };
+        locked(&self.requests)[number].status = if is_lost { 0 } else { response.status() };
         match fault {
             Some(Fault::DoneButNoAnswer) => Response::raw(""),
             _ => response,

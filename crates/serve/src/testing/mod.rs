@@ -2,8 +2,8 @@
 
 mod fault;
 mod host;
-mod seen;
+mod recorded_request;
 
 pub use fault::Fault;
-pub use host::{Asked, Host, locked, query};
-pub use seen::Seen;
+pub use host::{Host, ReceivedRequest, locked, query};
+pub use recorded_request::RecordedRequest;

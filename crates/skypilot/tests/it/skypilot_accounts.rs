@@ -58,10 +58,10 @@ fn the_credentials_of_a_client_are_sent_with_every_operation() {
         "api/cancel",
     ];
     for path in posts {
-        let seen = fake.seen(&format!("POST /{path}"));
-        assert!(!seen.is_empty(), "{path}");
-        for seen in seen {
-            let variables = &seen.body["env_vars"];
+        let calls = fake.calls(&format!("POST /{path}"));
+        assert!(!calls.is_empty(), "{path}");
+        for call in calls {
+            let variables = &call.body["env_vars"];
             assert_eq!(variables["AWS_SECRET_ACCESS_KEY"], "hush-hush", "{path}");
             assert!(variables["SKYPILOT_USER_ID"].is_string(), "{path}");
         }
@@ -74,7 +74,7 @@ fn the_credentials_of_a_client_are_sent_with_every_operation() {
 
     // The original client does not send them.
     let _ = sky.terminate("c").unwrap();
-    assert_eq!(fake.seen("POST /down")[1].body["env_vars"], Value::Null);
+    assert_eq!(fake.calls("POST /down")[1].body["env_vars"], Value::Null);
 }
 
 #[test]
@@ -99,11 +99,11 @@ fn credentials_can_be_sent_with_one_call() {
         .for_each(drop);
     for (path, call) in sky_calls {
         call.unwrap().wait().unwrap();
-        let sent = &fake.seen(&format!("POST /{path}"))[0].body["env_vars"];
+        let sent = &fake.calls(&format!("POST /{path}"))[0].body["env_vars"];
         assert_eq!(sent["AWS_SECRET_ACCESS_KEY"], "hush-hush", "{path}");
     }
     for path in ["exec", "logs"] {
-        let sent = &fake.seen(&format!("POST /{path}"))[0].body["env_vars"];
+        let sent = &fake.calls(&format!("POST /{path}"))[0].body["env_vars"];
         assert_eq!(sent["AWS_SECRET_ACCESS_KEY"], "hush-hush", "{path}");
     }
     let gcp = Terminate::new("c").credentials(CloudCredentials::gcp("{}"));
@@ -117,9 +117,9 @@ fn a_client_without_a_token_sends_the_same_user_in_every_call() {
     let sky = fake.builder().build().unwrap();
     let _ = sky.launch(&Launch::new("c", "run: x")).unwrap();
     sky.list_clusters().unwrap();
-    let launched = &fake.seen("POST /launch")[0].body["env_vars"];
+    let launched = &fake.calls("POST /launch")[0].body["env_vars"];
     assert!(launched["SKYPILOT_USER_ID"].is_string());
-    assert_eq!(fake.seen("POST /status")[0].body["env_vars"], *launched);
+    assert_eq!(fake.calls("POST /status")[0].body["env_vars"], *launched);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_price_of_a_cluster_is_that_of_its_latest_launch() {
     fake.returns("/cost_report", json!([life(9, 0.812), life(3, 7.0)]));
     let sky = fake.client();
     assert_eq!(sky.cost_per_hour("c").unwrap(), Some(1.624));
-    let sent = &fake.seen("POST /cost_report")[0].body;
+    let sent = &fake.calls("POST /cost_report")[0].body;
     assert_eq!(sent["cluster_names"], json!(["c"]));
     fake.returns("/cost_report", json!([]));
     assert!(sky.cost_per_hour("c").unwrap_err().is_not_found());
@@ -207,12 +207,12 @@ fn a_cancelled_exec_cancels_its_job() {
     let cancel = Cancel::new();
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| running.wait_cancelled_by(&cancel));
-        while fake.seen("POST /logs").is_empty() {
+        while fake.calls("POST /logs").is_empty() {
             std::thread::yield_now();
         }
         cancel.cancel();
         assert!(waits.join().unwrap().unwrap_err().is_stopped());
     });
     running.cancel().unwrap();
-    assert_eq!(fake.seen("POST /cancel")[0].body["job_ids"], json!([9]));
+    assert_eq!(fake.calls("POST /cancel")[0].body["job_ids"], json!([9]));
 }

@@ -31,7 +31,7 @@ fn a_launch_sends_all_options_and_reports_progress() {
     // It was polled three times; only changes are reported.
     assert_eq!(seen, [RequestStatus::Running, RequestStatus::Succeeded]);
 
-    let sent = &fake.seen("POST /launch")[0];
+    let sent = &fake.calls("POST /launch")[0];
     assert_eq!(sent.headers["authorization"], "Bearer sky_token");
     assert_eq!(sent.headers["x-skypilot-api-version"], "62");
     let mut body = sent.body.clone();
@@ -72,20 +72,20 @@ fn credentials_are_sent_as_variables_and_never_printed() {
         "SKYPILOT_USER_ID": "00c0ffee",
         "SKYPILOT_USER": "ada",
     });
-    let sent = &fake.seen("POST /launch")[0];
+    let sent = &fake.calls("POST /launch")[0];
     assert_eq!(sent.body["env_vars"], expected);
     assert!(!sent.headers.contains_key("authorization"));
 
     sky.queue("c", false).unwrap_err(); // it returns null here
     let expected = json!({ "SKYPILOT_USER_ID": "00c0ffee", "SKYPILOT_USER": "ada" });
-    assert_eq!(fake.seen("POST /queue")[0].body["env_vars"], expected);
+    assert_eq!(fake.calls("POST /queue")[0].body["env_vars"], expected);
 
     let azure = CloudCredentials::azure("t", "c", "s", "sub");
     let _ = fake
         .client()
         .launch(&Launch::new("c", "run: x").credentials(azure))
         .unwrap();
-    let variables = &fake.seen("POST /launch")[1].body["env_vars"];
+    let variables = &fake.calls("POST /launch")[1].body["env_vars"];
     assert_eq!(variables["AZURE_CLIENT_SECRET"], "s");
     assert_eq!(variables["SKYPILOT_USER_ID"].as_str().unwrap().len(), 8);
 }
@@ -97,7 +97,7 @@ fn gcp_credentials_are_rejected_with_a_reason_before_anything_is_sent() {
     let error = fake.client().launch(&launch).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
     assert!(error.to_string().contains("file of its own"), "{error}");
-    assert!(fake.seen("POST /launch").is_empty());
+    assert!(fake.calls("POST /launch").is_empty());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn clusters_are_listed_without_private_keys_and_with_unknown_fields() {
         .unwrap();
     sky.list_clusters().unwrap();
     sky.clusters(&Clusters::new().all_users(true)).unwrap();
-    let sent = fake.seen("POST /status");
+    let sent = fake.calls("POST /status");
     let expected = json!({
         "cluster_names": ["c"],
         "refresh": "NONE",
@@ -157,7 +157,7 @@ fn start_stop_terminate_and_autostop_send_their_options() {
     sky.autostop("c", Some(5), true).unwrap().wait().unwrap();
     sky.autostop("c", None, false).unwrap().wait().unwrap();
     let start: Vec<_> = fake
-        .seen("POST /start")
+        .calls("POST /start")
         .into_iter()
         .map(|s| s.body)
         .collect();
@@ -175,14 +175,14 @@ fn start_stop_terminate_and_autostop_send_their_options() {
         ),
         (&json!(false), &Value::Null)
     );
-    assert_eq!(fake.seen("POST /stop").len(), 1);
+    assert_eq!(fake.calls("POST /stop").len(), 1);
     let purge: Vec<_> = fake
-        .seen("POST /down")
+        .calls("POST /down")
         .iter()
         .map(|s| s.body["purge"].clone())
         .collect();
     assert_eq!(purge, [json!(false), json!(true)]);
-    let idle = fake.seen("POST /autostop");
+    let idle = fake.calls("POST /autostop");
     assert_eq!(
         (&idle[0].body["idle_minutes"], &idle[0].body["down"]),
         (&5.into(), &true.into())
@@ -197,14 +197,14 @@ fn a_cancel_always_names_what_to_cancel() {
     let sky = fake.client();
     assert_eq!(sky.cancel_request("r-1").unwrap(), ["r-1"]);
     assert_eq!(
-        fake.seen("POST /api/cancel")[0].body,
+        fake.calls("POST /api/cancel")[0].body,
         json!({ "request_ids": ["r-1"] })
     );
 
     assert!(sky.cancel_jobs("c", &[]).is_err());
     sky.cancel_jobs("c", &[7]).unwrap().wait().unwrap();
     sky.cancel_all_jobs("c").unwrap().wait().unwrap();
-    let sent = fake.seen("POST /cancel");
+    let sent = fake.calls("POST /cancel");
     assert_eq!(sent.len(), 2);
     assert_eq!(
         (&sent[0].body["job_ids"], &sent[0].body["all"]),
@@ -231,7 +231,7 @@ fn jobs_are_listed_and_polled() {
         (1, &JobStatus::SettingUp)
     );
     assert_eq!(
-        fake.seen("POST /queue")[0].body,
+        fake.calls("POST /queue")[0].body,
         json!({ "cluster_name": "c", "all_users": true })
     );
     let statuses = sky.job_status("c", &[1, 2]).unwrap();
@@ -239,7 +239,7 @@ fn jobs_are_listed_and_polled() {
     assert_eq!(statuses[&2], None);
     sky.job_status("c", &[]).unwrap();
     assert_eq!(
-        fake.seen("POST /job_status")[1].body["job_ids"],
+        fake.calls("POST /job_status")[1].body["job_ids"],
         Value::Null
     );
 }
@@ -267,7 +267,7 @@ fn settings_are_read_from_variables_with_either_name() {
     ]);
     sky.unwrap().list_clusters().unwrap();
     assert_eq!(
-        fake.seen("POST /status")[0].headers["authorization"],
+        fake.calls("POST /status")[0].headers["authorization"],
         "Bearer sky_env"
     );
 
@@ -275,7 +275,7 @@ fn settings_are_read_from_variables_with_either_name() {
     let sky = build(&[("SKYPILOT_API_SERVER_URL", with_password)]).unwrap();
     assert!(!format!("{sky:?}").contains("pa%40ss"));
     sky.list_clusters().unwrap();
-    let basic = &fake.seen("POST /status")[1].headers["authorization"];
+    let basic = &fake.calls("POST /status")[1].headers["authorization"];
     assert_eq!(basic, "Basic c2t5cGlsb3Q6cGFAc3M="); // skypilot:pa@ss
 
     let error = build(&[

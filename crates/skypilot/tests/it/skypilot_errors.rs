@@ -48,7 +48,7 @@ fn a_failed_request_has_the_servers_error_and_is_never_retried() {
             "{error}"
         );
         assert!(!error.to_string().contains("pickle"), "{error}");
-        assert_eq!(fake.seen("GET /api/get").len(), 1, "{kind}");
+        assert_eq!(fake.calls("GET /api/get").len(), 1, "{kind}");
     }
 }
 
@@ -118,7 +118,7 @@ fn every_form_of_error_response_is_parsed() {
             !error.is_retryable() && !error.to_string().contains("hush"),
             "{error}"
         );
-        assert_eq!(fake.seen("POST /launch").len(), 1);
+        assert_eq!(fake.calls("POST /launch").len(), 1);
     }
 }
 
@@ -134,7 +134,7 @@ fn a_crash_reports_the_last_line_of_its_traceback_and_is_retried_if_safe() {
     fake.returns("/status", json!([]));
     fake.once("POST /status", crash);
     assert!(fake.client().list_clusters().unwrap().is_empty());
-    assert_eq!(fake.seen("POST /status").len(), 2);
+    assert_eq!(fake.calls("POST /status").len(), 2);
 
     fake.once("POST /launch", crash);
     let error = fake.client().launch(&launch()).unwrap_err();
@@ -143,7 +143,7 @@ fn a_crash_reports_the_last_line_of_its_traceback_and_is_retried_if_safe() {
         error.is_outcome_unknown() && !error.is_retryable(),
         "{error}"
     );
-    assert_eq!(fake.seen("POST /launch").len(), 1);
+    assert_eq!(fake.calls("POST /launch").len(), 1);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_launch_is_sent_again_after_the_servers_own_503_and_429_and_only_so_often() 
         Response::new(429).header("retry-after", "7")
     });
     let _ = fake.client().launch(&launch()).unwrap();
-    assert_eq!(fake.seen("POST /launch").len(), 3);
+    assert_eq!(fake.calls("POST /launch").len(), 3);
 
     for _ in 0..3 {
         fake.once("POST /launch", || {
@@ -170,7 +170,7 @@ fn a_launch_is_sent_again_after_the_servers_own_503_and_429_and_only_so_often() 
         .unwrap_err();
     assert!(error.is_rate_limited(), "{error}");
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-    assert_eq!(fake.seen("POST /launch").len(), 6);
+    assert_eq!(fake.calls("POST /launch").len(), 6);
 }
 
 #[test]
@@ -183,8 +183,8 @@ fn a_launch_with_a_lost_response_is_not_sent_again() {
         let error = fake.client().launch(&launch()).unwrap_err();
         assert!(error.is_outcome_unknown() && !error.is_connect(), "{error}");
         assert!(!error.is_retryable(), "{error}");
-        assert_eq!(fake.seen("POST /launch").len(), 1);
-        let looked = &fake.seen("GET /api/status")[0].query;
+        assert_eq!(fake.calls("POST /launch").len(), 1);
+        let looked = &fake.calls("GET /api/status")[0].query;
         assert!(
             looked.contains("cluster_name=c") && looked.contains("all_status=true"),
             "{looked}"
@@ -202,8 +202,8 @@ fn a_gateway_error_leaves_the_outcome_of_a_launch_unknown() {
         assert!(error.is_outcome_unknown(), "{status}: {error}");
         assert!(!error.is_retryable(), "{status}: {error}");
         assert_eq!(error.status(), Some(status));
-        assert_eq!(fake.seen("POST /launch").len(), 1, "{status}");
-        assert!(!fake.seen("GET /api/status").is_empty(), "not looked for");
+        assert_eq!(fake.calls("POST /launch").len(), 1, "{status}");
+        assert!(!fake.calls("GET /api/status").is_empty(), "not looked for");
     }
 }
 
@@ -216,7 +216,7 @@ fn a_launch_is_found_on_the_server_after_a_gateway_error() {
         fake.once("GET /api/status", move || Response::new(status));
         let request = fake.client().launch(&launch()).unwrap();
         assert_eq!(request.record().unwrap().status, RequestStatus::Succeeded);
-        assert_eq!(fake.seen("POST /launch").len(), 1, "{status}");
+        assert_eq!(fake.calls("POST /launch").len(), 1, "{status}");
     }
 }
 
@@ -256,7 +256,7 @@ fn waiting_survives_transient_errors() {
     fake.once("GET /api/status", Response::reset);
     fake.once("GET /api/get", || Response::text(504, "gateway timeout"));
     request.wait().unwrap();
-    assert_eq!(fake.seen("POST /stop").len(), 1);
+    assert_eq!(fake.calls("POST /stop").len(), 1);
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn exec_returns_the_exit_code_and_both_streams() {
     });
     let task = loop {
         let fake = sent.upgrade().unwrap();
-        match fake.seen("POST /exec").first() {
-            Some(seen) => break seen.body["task"].as_str().unwrap().to_owned(),
+        match fake.calls("POST /exec").first() {
+            Some(call) => break call.body["task"].as_str().unwrap().to_owned(),
             None => std::thread::yield_now(),
         }
     };
@@ -53,7 +53,7 @@ fn exec_returns_the_exit_code_and_both_streams() {
         (output.stdout.as_str(), output.stderr.as_str()),
         ("it's é\n", "no\n")
     );
-    let log = &fake.seen("POST /logs")[0].body;
+    let log = &fake.calls("POST /logs")[0].body;
     assert_eq!(
         *log,
         json!({ "cluster_name": "c", "job_id": 9, "follow": true, "tail": 0 })
@@ -80,8 +80,8 @@ fn work_that_exceeds_its_limit_may_still_be_running() {
     let sky = fake.builder().limits(limits).build().unwrap();
     let error = sky.stop("c").unwrap().wait().unwrap_err();
     assert!(error.is_timeout() && error.is_outcome_unknown(), "{error}");
-    let asked = fake.seen("GET /api/status").len();
-    assert!((12..60).contains(&asked), "asked {asked} times in a minute");
+    let polls = fake.calls("GET /api/status").len();
+    assert!((12..60).contains(&polls), "{polls} polls in a minute");
 }
 
 #[cfg(unix)]

@@ -36,7 +36,7 @@ fn an_estimate_is_the_chosen_row_and_exact_if_the_catalogue_agrees() {
         ("USD", "1.62")
     );
     assert_eq!(estimate.region.as_deref(), Some("us-east-1"));
-    let query = &fake.seen("POST /list_accelerators")[0].body;
+    let query = &fake.calls("POST /list_accelerators")[0].body;
     assert_eq!(
         (&query["name_filter"], &query["clouds"]),
         (&json!("A10G"), &json!(["aws"]))

@@ -22,7 +22,7 @@ struct ServerState {
     faults: Vec<(String, When, Answer)>,
     streams: Vec<Answer>,
     records: Vec<Value>,
-    seen: Vec<Seen>,
+    calls: Vec<RecordedCall>,
 }
 
 /// The scripted outcome of the requests of a path.
@@ -47,7 +47,7 @@ enum When {
 }
 
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct RecordedCall {
     pub call: String,
     pub query: String,
     pub headers: HashMap<String, String>,
@@ -124,10 +124,10 @@ impl Fake {
     }
 
     /// The calls so far.
-    pub fn seen(&self, call: &str) -> Vec<Seen> {
+    pub fn calls(&self, call: &str) -> Vec<RecordedCall> {
         let state = self.lock();
-        let is_it = |seen: &&Seen| seen.call == call;
-        state.seen.iter().filter(is_it).cloned().collect()
+        let is_it = |recorded: &&RecordedCall| recorded.call == call;
+        state.calls.iter().filter(is_it).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, ServerState> {
@@ -140,7 +140,7 @@ fn answer(state: &Mutex<ServerState>, request: &mut Request<'_>) -> Response {
     let call = format!("{} {}", request.method(), request.path());
     let query = request.query().unwrap_or_default().to_owned();
     let fields = request.headers();
-    let seen = Seen {
+    let recorded = RecordedCall {
         call: call.clone(),
         query: query.clone(),
         headers: fields
@@ -149,24 +149,24 @@ fn answer(state: &Mutex<ServerState>, request: &mut Request<'_>) -> Response {
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     let mut state = state.lock().unwrap();
-    state.seen.push(seen.clone());
+    state.calls.push(recorded.clone());
     let at = state.faults.iter().position(|(of, ..)| *of == call);
     let fault = at.map(|at| state.faults.remove(at));
     if let Some((_, When::Before, fault)) = &fault {
         return fault();
     }
-    let asked = query
+    let request_id = query
         .split('&')
         .find_map(|pair| pair.split_once("request_id"));
-    let asked = asked.map(|(_, id)| id.rsplit('=').next().unwrap().to_owned());
+    let request_id = request_id.map(|(_, id)| id.rsplit('=').next().unwrap().to_owned());
     let response = match call.as_str() {
         "GET /api/health" => Response::json(200, health("62")),
-        "GET /api/status" => status(&mut state, asked, &query),
-        "GET /api/get" => get_result(&state, &asked.unwrap()),
+        "GET /api/status" => status(&mut state, request_id, &query),
+        "GET /api/get" => get_result(&state, &request_id.unwrap()),
         "GET /api/stream" => stream(&mut state),
         "POST /validate" => Response::json(200, "null"),
         _ => {
-            let id = submit(&mut state, request.path(), &seen.body);
+            let id = submit(&mut state, request.path(), &recorded.body);
             let response = match request.path() {
                 "/logs" => stream(&mut state),
                 _ => Response::json(200, "null"),
@@ -220,8 +220,8 @@ fn submit(state: &mut ServerState, path: &str, body: &Value) -> String {
     id
 }
 
-fn status(state: &mut ServerState, asked: Option<String>, query: &str) -> Response {
-    let Some(id) = asked else {
+fn status(state: &mut ServerState, request_id: Option<String>, query: &str) -> Response {
+    let Some(id) = request_id else {
         let cluster = query.rsplit('=').next().unwrap();
         let records = state.records.iter();
         let about: Vec<_> = records.filter(|r| r["cluster_name"] == cluster).collect();

@@ -43,11 +43,11 @@ fn a_log_is_requested_with_its_options_and_cleaned() {
     assert_eq!(all(&mut log), ["(t, pid=1) hé", "99%", "end"]);
     assert_eq!(log.ended(), Some(Ended::Complete));
     let expected = json!({ "cluster_name": "c", "job_id": 4, "follow": false, "tail": 100 });
-    assert_eq!(fake.seen("POST /logs")[0].body, expected);
+    assert_eq!(fake.calls("POST /logs")[0].body, expected);
 
     let mut raw = sky.logs(&Logs::new("c").raw(true)).unwrap();
     assert_eq!(all(&mut raw)[0], "\u{1b}[36m(t, pid=1)\u{1b}[0m hé");
-    assert_eq!(fake.seen("POST /logs")[1].body["job_id"], json!(null));
+    assert_eq!(fake.calls("POST /logs")[1].body["job_id"], json!(null));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_log_with_a_tail_is_not_resumed() {
     assert_eq!(items.len(), 3);
     assert!(items[2].as_ref().unwrap_err().is_retryable());
     assert_eq!(log.ended(), Some(Ended::Cut));
-    assert_eq!(fake.seen("POST /logs").len(), 1);
+    assert_eq!(fake.calls("POST /logs").len(), 1);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_tail_is_reopened_before_its_first_line() {
     fake.streams(|| Response::text(200, "two\nthree\n"));
     let mut log = fake.client().logs(&Logs::new("c").tail(2)).unwrap();
     assert_eq!(all(&mut log), ["two", "three"]);
-    assert_eq!(fake.seen("POST /logs")[1].body["tail"], 2);
+    assert_eq!(fake.calls("POST /logs")[1].body["tail"], 2);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn since_is_rejected_before_anything_is_sent() {
     let fake = Fake::start();
     let error = fake.client().logs(&Logs::new("c").since("1h")).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
-    assert!(fake.seen("POST /logs").is_empty());
+    assert!(fake.calls("POST /logs").is_empty());
 }
 
 #[test]
@@ -209,6 +209,6 @@ fn the_log_of_a_request_omits_waiting_messages() {
     fake.streams(|| Response::text(200, "one\ntwo\n"));
     let mut log = fake.client().request_log("id-7", true).unwrap();
     assert_eq!(all(&mut log), ["one", "two"]);
-    let query = &fake.seen("GET /api/stream")[0].query;
+    let query = &fake.calls("GET /api/stream")[0].query;
     assert_eq!(query, "request_id=id-7&format=plain&follow=true");
 }

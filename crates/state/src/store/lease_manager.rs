@@ -226,7 +226,7 @@ impl<L: Register> LeaseManager<L> {
             Some((lease, _)) if lease.seconds > 0 => Duration::from_secs(lease.seconds),
             _ => self.duration(),
         };
-        let seen = Seen {
+        let activity = Activity {
             state_version: state_version.to_owned(),
             // Not its version: processes that claim the state change that as well.
             renewal: current.as_ref().map(|(lease, _)| {
@@ -234,7 +234,9 @@ impl<L: Register> LeaseManager<L> {
                 (lease.holder.clone(), lease.epoch, renewed)
             }),
         };
-        self.watch.unchanged_for(seen, self.lease_validity.now()) >= others_limit(length)
+        self.watch
+            .unchanged_for(activity, self.lease_validity.now())
+            >= others_limit(length)
     }
 
     fn duration(&self) -> Duration {
@@ -300,20 +302,21 @@ impl<L> Clone for Shared<L> {
 
 /// Since when something has not changed, measured with the own clock.
 #[derive(Debug, Default)]
-struct Watch(Option<(Seen, Duration)>);
+struct Watch(Option<(Activity, Duration)>);
 
+/// What the holder changes while it is alive.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct Activity {
     state_version: String,
     renewal: Option<(String, u64, String)>,
 }
 
 impl Watch {
-    fn unchanged_for(&mut self, seen: Seen, now: Duration) -> Duration {
+    fn unchanged_for(&mut self, activity: Activity, now: Duration) -> Duration {
         match &self.0 {
-            Some((before, since)) if *before == seen => now.saturating_sub(*since),
+            Some((before, since)) if *before == activity => now.saturating_sub(*since),
             _ => {
-                self.0 = Some((seen, now));
+                self.0 = Some((activity, now));
                 Duration::ZERO
             }
         }

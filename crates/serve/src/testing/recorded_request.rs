@@ -5,7 +5,7 @@ use std::time::Instant;
 /// A request that a mock server received.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Seen {
+pub struct RecordedRequest {
     /// The method: `POST`.
     pub method: String,
     /// The path with its query: `/satellites/v1/tasks?status=pending`.
@@ -22,10 +22,15 @@ pub struct Seen {
     pub authorization: bool,
 }
 
-impl Seen {
+impl RecordedRequest {
     /// A request without a response so far.
-    pub fn new(method: &str, target: &str, connection: u64, authorization: bool) -> Seen {
-        Seen {
+    pub fn new(
+        method: &str,
+        target: &str,
+        connection: u64,
+        authorization: bool,
+    ) -> RecordedRequest {
+        RecordedRequest {
             method: method.into(),
             path: target.into(),
             status: 0,
