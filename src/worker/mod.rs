@@ -20,6 +20,7 @@ mod notify;
 mod notify;
 mod outbox;
 mod periodic;
+mod problems;
 mod rejected_handlers;
 mod report;
 mod retry_timer;

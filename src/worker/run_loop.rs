@@ -7,13 +7,13 @@ use super::kill_point::kill_point;
 use super::loop_state::{LoopState, RunUntil};
 use super::metrics;
 use super::periodic::Periodic;
+use super::problems;
 use super::satellite::Satellite;
 use super::signals::{OnStop, Signals};
 use super::stopped::Stopped;
 use satellite_core::Result;
 use satellite_core::http::retry;
 use satellite_core::wake::Stage;
-use satellite_health as health;
 
 /// How often a worker polls its processor for permission to act.
 const MAY_ACT_POLL: Duration = Duration::from_millis(50);
@@ -164,7 +164,7 @@ impl Satellite {
                 let wait = self.loop_state.poll.failed(self.now(), &e);
                 self.count_poll("failed", wait);
                 log::warn!("{e}; polling again in {wait:.1?}");
-                self.shared.health.set_problem(health::PLATFORM, &e);
+                self.shared.health.set_problem(problems::PLATFORM, &e);
                 self.notifier.status(format_args!("not connected: {e}"));
             }
         }
@@ -198,7 +198,7 @@ impl Satellite {
                     info.id,
                     info.orbit_id
                 );
-                self.shared.health.clear(health::REGISTRATION);
+                self.shared.health.clear(problems::REGISTRATION);
                 self.registration = None;
             }
             Err(e) if e.is_refused_token() => return Err(e),
@@ -206,7 +206,7 @@ impl Satellite {
             Err(e) => {
                 let wait = self.loop_state.registration.failed(self.now(), &e);
                 log::warn!("{e}; registering again in {wait:.1?}");
-                self.shared.health.set_problem(health::REGISTRATION, &e);
+                self.shared.health.set_problem(problems::REGISTRATION, &e);
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::handler;
 use super::journal::Progress;
 use super::kill_point::kill_point;
 use super::metrics;
+use super::problems;
 use super::report::Report;
 use super::running::{Running, orphan_report};
 use super::satellite::{OnOrphan, Satellite};
@@ -18,7 +19,6 @@ use satellite_core::Failure;
 use satellite_core::TaskScope;
 use satellite_core::wake::Stage;
 use satellite_core::{Error, Result};
-use satellite_health as health;
 
 impl Satellite {
     /// Handles the tasks that an earlier process left running. Runs once, before
@@ -85,7 +85,7 @@ impl Satellite {
         };
         let tasks = self.note_poll_answer(tasks)?;
         self.loop_state.poll.succeeded(self.now());
-        self.shared.health.clear(health::PLATFORM);
+        self.shared.health.clear(problems::PLATFORM);
         let Stopped { done, failed, .. } = self.stopped;
         self.notifier
             .poll_succeeded(format_args!("polling; {done} tasks done, {failed} failed"));

@@ -147,10 +147,10 @@ impl State {
 }
 
 impl Default for Health {
-    /// Not ready: the platform has not been polled yet.
+    /// The state of a worker before its first poll: not ready because of `platform`.
     fn default() -> Self {
         let health = Health::new();
-        health.starting(PLATFORM, "not polled yet");
+        health.starting("platform", "not polled yet");
         health
     }
 }
@@ -160,15 +160,6 @@ impl fmt::Debug for Health {
         f.debug_tuple("Health").field(&self.problems()).finish()
     }
 }
-
-/// The name under which the worker reports a failed poll.
-pub const PLATFORM: &str = "platform";
-
-/// The name under which the worker reports a problem with its journal.
-pub const JOURNAL: &str = "journal";
-
-/// The name under which the worker reports that it is not registered.
-pub const REGISTRATION: &str = "registration";
 
 /// Runs the examples of the README as doctests.
 #[cfg(doctest)]

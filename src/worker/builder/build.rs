@@ -21,6 +21,7 @@ use crate::worker::metrics;
 use crate::worker::notify::Notifier;
 use crate::worker::outbox::Outbox;
 use crate::worker::periodic::Periodic;
+use crate::worker::problems;
 use crate::worker::report::Report;
 use crate::worker::satellite::{OnOrphan, Satellite};
 use crate::worker::signals::OnStop;
@@ -29,7 +30,7 @@ use satellite_core::Ended;
 use satellite_core::Exit;
 use satellite_core::Result;
 use satellite_core::wake::Waiter;
-use satellite_health::{self as health, Health};
+use satellite_health::Health;
 
 /// Handlers and running.
 impl Builder {
@@ -142,11 +143,11 @@ impl Builder {
         let may_act = processor.as_ref().map(|p| Arc::clone(&p.may_act));
         #[cfg(not(feature = "state"))]
         let (health, may_act) = (Health::new(), None);
-        health.starting(health::PLATFORM, "not polled yet");
+        health.starting(problems::PLATFORM, "not polled yet");
         health.metrics().show(metrics::ALL);
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
-            health.starting(health::REGISTRATION, "not registered yet");
+            health.starting(problems::REGISTRATION, "not registered yet");
         }
         let (journal, undelivered) = match &settings.state_dir {
             Some(folder) => Journal::open(folder, health.clone())?,
@@ -166,7 +167,10 @@ impl Builder {
         let satellite = Satellite {
             #[cfg(feature = "health")]
             health_server: match settings.health {
-                Some(address) => Some(health::HealthServer::start(address, health.clone())?),
+                Some(address) => Some(satellite_health::HealthServer::start(
+                    address,
+                    health.clone(),
+                )?),
                 None => None,
             },
             shared: Arc::new(Shared {

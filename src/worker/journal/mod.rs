@@ -23,12 +23,13 @@ use std::path::Path;
 
 use crate::worker::kill_point::kill_point;
 use crate::worker::metrics;
+use crate::worker::problems;
 use crate::worker::report::Report;
 use file::JournalFile;
 pub(super) use file::check_folder;
 use record::Record;
 use satellite_core::{Error, Result};
-use satellite_health::{self as health, Health};
+use satellite_health::Health;
 
 /// Above this size in bytes the file is compacted, if at least half of it is obsolete.
 const COMPACT_ABOVE: u64 = 1024 * 1024;
@@ -81,7 +82,7 @@ impl Journal {
                 let problem = format!(
                     "no journal in {place}: {e}; results are lost if the process is killed"
                 );
-                health.warning(health::JOURNAL, problem);
+                health.warning(problems::JOURNAL, problem);
                 health.metrics().add(&metrics::JOURNAL_FAILURES, &[], 1);
                 return Ok(Default::default());
             }
@@ -270,10 +271,10 @@ impl Journal {
                     "cannot write the journal in {place}: {e}; \
                      results are lost if the process is killed"
                 );
-                health.warning(health::JOURNAL, problem);
+                health.warning(problems::JOURNAL, problem);
                 health.metrics().add(&metrics::JOURNAL_FAILURES, &[], 1);
             }
-            Ok(()) if was_broken => health.clear(health::JOURNAL),
+            Ok(()) if was_broken => health.clear(problems::JOURNAL),
             Ok(()) => {}
         }
     }

@@ -1,5 +1,5 @@
 //! When a satellite polls again: the SDK's private rules (`crates/core/src/http/retry.rs`, and
-//! the interval's jitter in `src/worker/satellite.rs`), restated in one place. `check.rs`
+//! the interval's jitter in `src/worker/run_loop.rs`), restated in one place. `check.rs`
 //! compares them with a real worker at each run.
 
 /// The rules that a fleet follows.
