@@ -60,7 +60,7 @@ apt_install() {
     "$@" || { "${as_root[@]}" apt-get update && "$@"; }
 }
 
-install_zig_way() {
+install_zig() {
     apt_install "${DEBIAN_PACKAGES[@]}"
     python3 -m venv "$TOOLS"
     "$TOOLS/bin/pip" install --quiet "${PIP_PACKAGES[@]}"
@@ -92,10 +92,10 @@ alone() {
 # Copies a consistent snapshot of the workspace, even if it is edited meanwhile: repeats until
 # nothing differs after the last file was copied.
 copy_source() {
-    local new=$SOURCE.new tries=5 said=''
-    until said=$(copy_to "$new" 2>&1) && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
+    local new=$SOURCE.new tries=5 output=''
+    until output=$(copy_to "$new" 2>&1) && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
         tries=$((tries - 1))
-        [ $tries -gt 0 ] || fail "the sources cannot be copied, or change faster than that" "$said"
+        [ $tries -gt 0 ] || fail "the sources cannot be copied, or change faster than that" "$output"
         sleep 1
     done
     without_dev_dependencies "$new"

@@ -25,7 +25,7 @@ async def mark(client: httpx.AsyncClient, task: str, body: dict) -> None:
     answer.raise_for_status()
 
 
-async def turn(client: httpx.AsyncClient) -> bool:
+async def poll_once(client: httpx.AsyncClient) -> bool:
     answer = await client.get("/satellites/v1/tasks", params={"status": "pending"})
     tasks = answer.raise_for_status().json()
     for task in tasks:
@@ -44,7 +44,7 @@ async def main(platform: str, interval: float, clients: str) -> None:
         worked = False
         try:
             async with contextlib.nullcontext(kept) if kept else new_client(platform) as client:
-                worked = await turn(client)
+                worked = await poll_once(client)
         except httpx.HTTPError as error:
             print(error, file=sys.stderr)
         if not worked:

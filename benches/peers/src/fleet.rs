@@ -3,10 +3,10 @@
 //! `fleet CHART [SEED]`: checks the rules below against a real worker, simulates, prints a table
 //! and draws a chart.
 
+#[path = "fleet/chart.rs"]
+mod chart;
 #[path = "fleet/check.rs"]
 mod check;
-#[path = "fleet/picture.rs"]
-mod picture;
 #[path = "fleet/rules.rs"]
 mod rules;
 
@@ -20,11 +20,11 @@ const SATELLITES: usize = 10_000;
 const INTERVAL: f64 = 2.0;
 const MAX_BACKOFF: f64 = 60.0;
 /// The SDK's timeout for the head of a response.
-const PATIENCE: f64 = 30.0;
+const RESPONSE_TIMEOUT: f64 = 30.0;
 
 /// Seconds of virtual time: start of the outage, its end, and end of the simulation.
-const AWAY: f64 = 300.0;
-const BACK: f64 = 900.0;
+const OUTAGE_START: f64 = 300.0;
+const OUTAGE_END: f64 = 900.0;
 const END: f64 = 1500.0;
 
 /// How the platform is unavailable.
@@ -50,19 +50,19 @@ struct Measurements {
     /// Requests to the platform in each second.
     rate: Vec<u32>,
     /// Each satellite's first successful poll after the outage, in seconds after its end.
-    back: Vec<f64>,
+    recovered: Vec<f64>,
 }
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let picture = arguments.next().unwrap_or("fleet.svg".to_owned());
+    let chart = arguments.next().unwrap_or("fleet.svg".to_owned());
     let seed = arguments
         .next()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or(20_260_801);
 
     if !check::agrees() {
-        eprintln!("The rules restated in fleet/rules.rs are not the crate's any more.");
+        eprintln!("The rules in fleet/rules.rs differ from those of the crate.");
         return ExitCode::FAILURE;
     }
     let kit = Rules::KIT;
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
             outage: Outage::RetryAfter(60.0),
         },
         Scenario {
-            name: "the kit; no answer for 30 s",
+            name: "the kit; no response for 30 s",
             rules: kit,
             outage: Outage::Hangs,
         },
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
             outage: Outage::Refuses,
         },
         Scenario {
-            name: "no jitter; no answer for 30 s",
+            name: "no jitter; no response for 30 s",
             rules: Rules::NO_JITTER,
             outage: Outage::Hangs,
         },
@@ -109,11 +109,11 @@ fn main() -> ExitCode {
         },
     ];
     println!(
-        "\n{SATELLITES} satellites, a poll every {INTERVAL} s, an outage from {AWAY} s to {BACK} s, seed {seed}."
+        "\n{SATELLITES} satellites, a poll every {INTERVAL} s, an outage from {OUTAGE_START} s to {OUTAGE_END} s, seed {seed}."
     );
     println!("Requests per second, in bins of 1 s; ×: over the mean before the outage.\n");
     println!(
-        "| {:<33} | before: mean | peak | during: mean | peak | after: mean | peak | last 5 min: peak | s until 50 % | 99 % | all are back |",
+        "| {:<33} | before: mean | peak | during: mean | peak | after: mean | peak | last 5 min: peak | s until 50 % | 99 % | 100 % |",
         "scenario"
     );
     println!(
@@ -127,10 +127,10 @@ fn main() -> ExitCode {
         print_row(scenario, measured);
     }
     let lines = [0, 2, 4].map(|n| (scenarios[n].name, measured[n].rate.as_slice()));
-    match std::fs::write(&picture, picture::draw(&lines, AWAY, BACK)) {
-        Ok(()) => println!("\nThe picture: {picture}"),
+    match std::fs::write(&chart, chart::draw(&lines, OUTAGE_START, OUTAGE_END)) {
+        Ok(()) => println!("\nChart: {chart}"),
         Err(error) => {
-            eprintln!("{picture}: {error}");
+            eprintln!("{chart}: {error}");
             return ExitCode::FAILURE;
         }
     }
@@ -141,38 +141,40 @@ fn simulate(scenario: &Scenario, seed: u64) -> Measurements {
     let mut random = Random::new(seed);
     let mut measured = Measurements {
         rate: vec![0; END as usize],
-        back: Vec::new(),
+        recovered: Vec::new(),
     };
     let mut failures = vec![0_u32; SATELLITES];
-    let mut is_back = vec![false; SATELLITES];
+    let mut has_recovered = vec![false; SATELLITES];
     // Times as nanoseconds, since floats have no total order.
     let mut due: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let at = |seconds: f64| (seconds * 1e9) as u64;
     for satellite in 0..SATELLITES {
         due.push(Reverse((at(random.next() * INTERVAL), satellite)));
     }
-    let away = |now: f64| (AWAY..BACK).contains(&now);
+    let is_down = |now: f64| (OUTAGE_START..OUTAGE_END).contains(&now);
     while let Some(Reverse((when, satellite))) = due.pop() {
         let now = when as f64 / 1e9;
         if now >= END {
             break;
         }
-        if scenario.outage == Outage::PowerCut && away(now) {
-            due.push(Reverse((at(BACK + random.next()), satellite)));
+        if scenario.outage == Outage::PowerCut && is_down(now) {
+            due.push(Reverse((at(OUTAGE_END + random.next()), satellite)));
             failures[satellite] = 0;
             continue;
         }
         measured.rate[now as usize] += 1;
         // When its response arrives, and whether it is successful.
-        let (answered, good) = match scenario.outage {
-            Outage::Hangs if away(now) && now + PATIENCE < BACK => (now + PATIENCE, false),
-            Outage::Hangs if away(now) => (BACK, true),
-            _ => (now, !away(now)),
+        let (responded, is_success) = match scenario.outage {
+            Outage::Hangs if is_down(now) && now + RESPONSE_TIMEOUT < OUTAGE_END => {
+                (now + RESPONSE_TIMEOUT, false)
+            }
+            Outage::Hangs if is_down(now) => (OUTAGE_END, true),
+            _ => (now, !is_down(now)),
         };
-        let wait = if good {
+        let wait = if is_success {
             failures[satellite] = 0;
-            if answered >= BACK && !std::mem::replace(&mut is_back[satellite], true) {
-                measured.back.push(answered - BACK);
+            if responded >= OUTAGE_END && !std::mem::replace(&mut has_recovered[satellite], true) {
+                measured.recovered.push(responded - OUTAGE_END);
             }
             scenario.rules.after_success(INTERVAL, &mut random)
         } else {
@@ -189,18 +191,18 @@ fn simulate(scenario: &Scenario, seed: u64) -> Measurements {
                 &mut random,
             )
         };
-        due.push(Reverse((at(answered + wait), satellite)));
+        due.push(Reverse((at(responded + wait), satellite)));
     }
-    measured.back.sort_by(f64::total_cmp);
+    measured.recovered.sort_by(f64::total_cmp);
     measured
 }
 
 fn print_row(scenario: &Scenario, measured: &Measurements) {
     // Skips the first seconds, until the polls are spread evenly.
     let spans = [
-        (10, AWAY as usize),
-        (AWAY as usize, BACK as usize),
-        (BACK as usize, END as usize),
+        (10, OUTAGE_START as usize),
+        (OUTAGE_START as usize, OUTAGE_END as usize),
+        (OUTAGE_END as usize, END as usize),
     ];
     let mean = |(from, to): (usize, usize)| {
         f64::from(measured.rate[from..to].iter().sum::<u32>()) / (to - from) as f64
@@ -216,11 +218,20 @@ fn print_row(scenario: &Scenario, measured: &Measurements) {
             peak / before
         );
     }
-    let late = f64::from(*measured.rate[END as usize - 300..].iter().max().unwrap_or(&0));
+    let late = f64::from(
+        *measured.rate[END as usize - 300..]
+            .iter()
+            .max()
+            .unwrap_or(&0),
+    );
     print!("| {late:.0} (×{:.2}) ", late / before);
-    let back = |share: f64| measured.back.get(((SATELLITES - 1) as f64 * share) as usize);
+    let recovered_after = |share: f64| {
+        measured
+            .recovered
+            .get(((SATELLITES - 1) as f64 * share) as usize)
+    };
     for share in [0.5, 0.99, 1.0] {
-        match back(share) {
+        match recovered_after(share) {
             Some(seconds) => print!("| {seconds:.1} "),
             None => print!("| never "),
         }

@@ -21,7 +21,7 @@ use host::{Host, KEY, Result};
 /// No engine: `EX_UNAVAILABLE` of sysexits.h.
 const UNAVAILABLE: u8 = 69;
 
-/// How often the two ways take turns, so that changes of the machine's load affect both.
+/// How often the two routes take turns, so that changes of the machine's load affect both.
 const ROUNDS: usize = 10;
 
 /// The request that is sent, and how often in total.
@@ -33,7 +33,7 @@ struct Load {
 }
 
 /// A direct call to the model, or one through the gateway.
-struct Way<'a> {
+struct Route<'a> {
     address: &'a str,
     path: String,
     key: Option<&'a str>,
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         return ExitCode::from(64);
     };
     if !host::has_engine() {
-        eprintln!("no container engine answers `docker info`: the gateway cannot be measured here");
+        eprintln!("`docker info` fails: the gateway cannot be measured without a container engine");
         return ExitCode::from(UNAVAILABLE);
     }
     let share = match arguments.next().as_deref() {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     };
     let measured = Host::start(&satellite).and_then(|host| {
         measure(&host, share)?;
-        nginx::beside(&host, share > 1)
+        nginx::compare(&host, share > 1)
     });
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +70,7 @@ fn measure(host: &Host, share: usize) -> Result<()> {
     let small = br#"{"inputs": {"x": [1, 2, 3]}}"#.to_vec();
     // The model ignores unknown fields: its own work stays small.
     let large = format!(
-        r#"{{"inputs": {{"x": [1]}}, "ballast": "{}"}}"#,
+        r#"{{"inputs": {{"x": [1]}}, "ignored": "{}"}}"#,
         "a".repeat(1 << 20)
     );
     // The response is as long as the request, and all of it is the model's work.
@@ -92,13 +92,13 @@ fn measure(host: &Host, share: usize) -> Result<()> {
             calls: 4000 / share,
         },
         Load {
-            name: "1 MB there",
+            name: "1 MB request",
             body: large.clone().into(),
             connections: 1,
             calls: 500 / share,
         },
         Load {
-            name: "1 MB there",
+            name: "1 MB request",
             body: large.into(),
             connections: 8,
             calls: 800 / share,
@@ -110,34 +110,34 @@ fn measure(host: &Host, share: usize) -> Result<()> {
             calls: 200 / share,
         },
     ];
-    let direct = Way {
+    let direct = Route {
         address: &host.model,
         path: "/compute".into(),
         key: None,
     };
-    let gateway = Way {
+    let gateway = Route {
         address: &host.gateway,
         path: host.compute_path(),
         key: Some(KEY),
     };
-    for way in [&direct, &gateway] {
-        calls(way, &loads[0], 50)?; // warm: the key is known, connections are kept
+    for route in [&direct, &gateway] {
+        calls(route, &loads[0], 50)?; // warm-up: caches the key, opens connections
     }
-    println!("Latency of a call on a kept connection, ms; ×: over the direct call.\n");
+    println!("Latency of a call on a keep-alive connection, ms; ×: ratio to the direct call.\n");
     println!(
-        "| load | connections | calls | direct: median | p95 | gateway: median | p95 | added: median | p95 | CPU of the satellite per call, µs |"
+        "| load | connections | calls | direct: median | p95 | gateway: median | p95 | added: median | p95 | satellite's CPU per call, µs |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for load in &loads {
-        let (mut straight, mut passed) = (Vec::new(), Vec::new());
+        let (mut direct_times, mut gateway_times) = (Vec::new(), Vec::new());
         let mut cpu = Duration::ZERO;
         for _ in 0..ROUNDS {
-            straight.extend(calls(&direct, load, load.calls / ROUNDS)?.0);
-            let (times, used) = calls_watched(&gateway, load, load.calls / ROUNDS, host)?;
-            passed.extend(times);
+            direct_times.extend(calls(&direct, load, load.calls / ROUNDS)?.0);
+            let (times, used) = calls_with_cpu(&gateway, load, load.calls / ROUNDS, host)?;
+            gateway_times.extend(times);
             cpu += used;
         }
-        print_row(load, straight, passed, cpu);
+        print_row(load, direct_times, gateway_times, cpu);
     }
     let (threads, resident) = host.size();
     println!("\nThe satellite afterwards: {threads} threads, {resident} kB resident.");
@@ -145,31 +145,31 @@ fn measure(host: &Host, share: usize) -> Result<()> {
 }
 
 /// Sends this many calls over the load's connections: the duration of each.
-fn calls(way: &Way<'_>, load: &Load, count: usize) -> Result<(Vec<Duration>, Duration)> {
-    run(way, load, count, || Ok(Duration::ZERO))
+fn calls(route: &Route<'_>, load: &Load, count: usize) -> Result<(Vec<Duration>, Duration)> {
+    run(route, load, count, || Ok(Duration::ZERO))
 }
 
 /// The same, with the satellite's CPU time for all of them.
-fn calls_watched(
-    way: &Way<'_>,
+fn calls_with_cpu(
+    route: &Route<'_>,
     load: &Load,
     count: usize,
     host: &Host,
 ) -> Result<(Vec<Duration>, Duration)> {
-    run(way, load, count, || host.cpu())
+    run(route, load, count, || host.cpu())
 }
 
 fn run(
-    way: &Way<'_>,
+    route: &Route<'_>,
     load: &Load,
     count: usize,
     clock: impl Fn() -> Result<Duration>,
 ) -> Result<(Vec<Duration>, Duration)> {
-    let request = client::request(&way.path, way.key, &load.body);
+    let request = client::request(&route.path, route.key, &load.body);
     let mut clients = Vec::new();
     for _ in 0..load.connections {
-        let mut client = Client::connect(way.address)?;
-        client.call(&request)?; // opens what is behind it as well
+        let mut client = Client::connect(route.address)?;
+        client.call(&request)?; // also opens the connection behind it
         clients.push(client);
     }
     let before = clock()?;

@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const TASKS_PER_POLL: usize = 50;
 
 #[derive(Default)]
-struct World {
+struct State {
     connections: u64,
     requests: u64,
     polls: u64,
@@ -32,18 +32,18 @@ fn main() -> io::Result<()> {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(0);
     });
-    let world: Arc<Mutex<World>> = Arc::default();
+    let state: Arc<Mutex<State>> = Arc::default();
     for stream in listener.incoming().flatten() {
-        let world = Arc::clone(&world);
+        let state = Arc::clone(&state);
         thread::Builder::new()
             .stack_size(128 * 1024)
-            .spawn(move || serve(stream, &world))?;
+            .spawn(move || serve(stream, &state))?;
     }
     Ok(())
 }
 
 /// Serves one connection to its end. Errors of the client are ignored.
-fn serve(mut stream: TcpStream, world: &Mutex<World>) -> Option<()> {
+fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut counted = false;
     let mut bytes = Vec::with_capacity(4096);
@@ -53,12 +53,12 @@ fn serve(mut stream: TcpStream, world: &Mutex<World>) -> Option<()> {
         let mut words = request.split(' ');
         let (method, path) = (words.next()?, words.next()?);
         let answer = {
-            let mut world = world.lock().ok()?;
+            let mut state = state.lock().ok()?;
             if !path.starts_with("/control/") {
-                world.requests += 1;
-                world.connections += u64::from(!std::mem::replace(&mut counted, true));
+                state.requests += 1;
+                state.connections += u64::from(!std::mem::replace(&mut counted, true));
             }
-            world.answer(method, path, &bytes[head..head + body])
+            state.answer(method, path, &bytes[head..head + body])
         };
         bytes.drain(..head + body);
         let (status, body) = match &answer {
@@ -96,7 +96,7 @@ fn receive(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(usize, usize)
     }
 }
 
-impl World {
+impl State {
     fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> Option<String> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         match (method, path) {
@@ -155,7 +155,7 @@ fn contains(body: &[u8], text: &[u8]) -> bool {
 /// A task with the fields that the platform sends.
 fn task(id: u64, status: &str) -> String {
     format!(
-        r#"{{"id":"task-{id}","satellite_id":"0198c0de-0000-7000-8000-000000000001","orbit_id":"0198c0de-0000-7000-8000-000000000002","type":"echo","payload":{{"n":{id},"text":"something to give back"}},"status":"{status}","result":{{}},"scheduled_at":"2026-08-01T00:00:00Z","started_at":null,"finished_at":null,"created_at":"2026-08-01T00:00:00.{id:06}Z","updated_at":"2026-08-01T00:00:00Z"}}"#
+        r#"{{"id":"task-{id}","satellite_id":"0198c0de-0000-7000-8000-000000000001","orbit_id":"0198c0de-0000-7000-8000-000000000002","type":"echo","payload":{{"n":{id},"text":"text to return"}},"status":"{status}","result":{{}},"scheduled_at":"2026-08-01T00:00:00Z","started_at":null,"finished_at":null,"created_at":"2026-08-01T00:00:00.{id:06}Z","updated_at":"2026-08-01T00:00:00Z"}}"#
     )
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | line | what it does |
 //! |---|---|
-//! | `away`, `back` | refuses connections; listens again |
+//! | `pause`, `resume` | refuses connections; listens again |
 //! | `run ID SCRIPT` | offers a task of the type `sh`; its result goes to the folder, as `ID` |
 
 use std::env;
@@ -20,39 +20,39 @@ use serde_json::json;
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(env::args().nth(1).ok_or("usage: platform FOLDER")?);
     let platform = MockPlatform::start();
-    put(&folder, "url", &platform.url())?;
-    put(&folder, "token", &platform.token())?;
+    write(&folder, "url", &platform.url())?;
+    write(&folder, "token", &platform.token())?;
     for line in io::stdin().lines() {
         let line = line?;
         let mut words = line.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
-            (Some("away"), None, None) => platform.pause(),
-            (Some("back"), None, None) => platform.resume(),
+            (Some("pause"), None, None) => platform.pause(),
+            (Some("resume"), None, None) => platform.resume(),
             (Some("run"), Some(id), Some(script)) => {
                 platform.add_task(mock_task(id, "sh", json!({ "script": script })));
                 let (platform, folder, id) = (platform.clone(), folder.clone(), id.to_owned());
-                thread::spawn(move || tell_result(&platform, &folder, &id));
+                thread::spawn(move || write_result(&platform, &folder, &id));
             }
-            _ => eprintln!("not understood: {line}"),
+            _ => eprintln!("unknown command: {line}"),
         }
     }
     Ok(())
 }
 
-fn tell_result(platform: &MockPlatform, folder: &Path, id: &str) {
+fn write_result(platform: &MockPlatform, folder: &Path, id: &str) {
     while !matches!(platform.status(id).as_str(), "done" | "failed") {
         thread::sleep(Duration::from_millis(50));
     }
     let result = platform.result(id);
-    let said = match &result["said"] {
+    let output = match &result["output"] {
         serde_json::Value::String(text) => text.clone(),
         _ => result.to_string(),
     };
-    put(folder, id, &said).expect("the folder can be written to");
+    write(folder, id, &output).expect("the folder can be written to");
 }
 
 /// By rename: a reader that waits for the file never sees a partial one.
-fn put(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+fn write(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let new = folder.join(format!(".{name}"));
     fs::write(&new, text)?;
     fs::rename(new, folder.join(name))

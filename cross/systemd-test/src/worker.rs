@@ -15,6 +15,6 @@ fn main() -> Exit {
 fn sh(task: Task, _: &Context) -> Result<serde_json::Value, Failure> {
     let script = task.payload["script"].as_str().unwrap_or_default();
     let output = Command::new("/bin/sh").args(["-c", script]).output()?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok(json!({ "said": String::from_utf8_lossy(&said).trim() }))
+    let text = [output.stdout, output.stderr].concat();
+    Ok(json!({ "output": String::from_utf8_lossy(&text).trim() }))
 }

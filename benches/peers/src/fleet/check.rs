@@ -20,9 +20,9 @@ const POLLS: usize = 1000;
 const LEVEL: f64 = 2.47;
 
 pub fn agrees() -> bool {
-    println!("The rules held against real workers, whose clock is driven by hand:\n");
+    println!("The rules compared with real workers on a simulated clock:\n");
     println!(
-        "| wait | samples | crate: least | median | most | rules: median | distance | at most |"
+        "| delay | samples | crate: minimum | median | maximum | rules: median | distance | limit |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     let (kit, mut random) = (Rules::KIT, Random::new(1));
@@ -40,17 +40,17 @@ pub fn agrees() -> bool {
             rules.collect(),
         );
     }
-    let asked = Fault::RetryAfter {
+    let overloaded = Fault::RetryAfter {
         status: 503,
         seconds: 60,
     };
-    let real = waits(20, 5, Some(asked)).concat();
+    let real = waits(20, 5, Some(overloaded)).concat();
     let rules =
         (0..real.len()).map(|_| kit.after_failure(1, 60.0, MAX_BACKOFF, INTERVAL, &mut random));
     all &= compare("after 503, Retry-After: 60", real, rules.collect());
     let real = waits(1, POLLS, None).concat();
     let rules = (0..POLLS).map(|_| kit.after_success(INTERVAL, &mut random));
-    all & compare("after a good poll", real, rules.collect())
+    all & compare("after a successful poll", real, rules.collect())
 }
 
 /// The first `count` delays of this many workers.
@@ -66,9 +66,11 @@ fn waits(workers: usize, count: usize, fault: Option<Fault>) -> Vec<Vec<f64>> {
             .poll_interval(Duration::from_secs_f64(INTERVAL))
             .max_backoff(Duration::from_secs_f64(MAX_BACKOFF))
             .clock(clock.clone())
-            .handler("echo", |task: satellite_sdk::Task| satellite_sdk::done(task.payload))
+            .handler("echo", |task: satellite_sdk::Task| {
+                satellite_sdk::done(task.payload)
+            })
             .build()
-            .expect("the mock platform's settings are right");
+            .expect("the mock platform's settings are valid");
         let stop = satellite.stop_handle();
         stop_after(count, clock.clone(), move || stop.stop());
         let _ = satellite.run();
@@ -96,11 +98,14 @@ fn stop_after(count: usize, clock: ManualClock, stop: impl FnOnce() + Send + 'st
 fn compare(what: &str, mut real: Vec<f64>, mut rules: Vec<f64>) -> bool {
     real.sort_by(f64::total_cmp);
     rules.sort_by(f64::total_cmp);
-    let (distance, most) = (distance(&real, &rules), limit(real.len(), rules.len()));
-    let holds = !real.is_empty() && distance <= most;
+    let (distance, limit) = (
+        distance(&real, &rules),
+        max_distance(real.len(), rules.len()),
+    );
+    let holds = !real.is_empty() && distance <= limit;
     let median = |values: &[f64]| values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
     println!(
-        "| {what} | {} | {:.2} s | {:.2} s | {:.2} s | {:.2} s | {distance:.3} | {most:.3}{} |",
+        "| {what} | {} | {:.2} s | {:.2} s | {:.2} s | {:.2} s | {distance:.3} | {limit:.3}{} |",
         real.len(),
         real.first().unwrap_or(&f64::NAN),
         median(&real),
@@ -121,7 +126,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
         .fold(0.0, f64::max)
 }
 
-fn limit(a: usize, b: usize) -> f64 {
+fn max_distance(a: usize, b: usize) -> f64 {
     let (a, b) = (a as f64, b as f64);
     LEVEL * ((a + b) / (a * b)).sqrt()
 }

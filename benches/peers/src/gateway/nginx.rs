@@ -36,7 +36,7 @@ struct Nginx {
 }
 
 /// Prints the table. The peers take turns in each round.
-pub fn beside(host: &Host, is_quick: bool) -> Result<()> {
+pub fn compare(host: &Host, is_quick: bool) -> Result<()> {
     let (rounds, seconds) = if is_quick { (3, 1) } else { (5, 3) };
     let nginx = Nginx::start(&host.model)?;
     let workers = nginx.workers()?;
@@ -79,20 +79,20 @@ pub fn beside(host: &Host, is_quick: bool) -> Result<()> {
         ],
     ];
     println!(
-        "\n## Beside nginx\n\nCPU per request: the median of {rounds} rounds of {seconds} s, user and \
-         system, of the server alone. Latencies: the best round. ×: over nginx.\n"
+        "\n## Compared with nginx\n\nCPU per request: the median of {rounds} rounds of {seconds} s, user and \
+         system, of the server alone. Latencies: the best round. ×: ratio to nginx.\n"
     );
     println!("| server | connections | CPU per request, µs | p50, µs | p99, µs | requests/s |");
     println!("|---|---:|---:|---:|---:|---:|");
     for pair in &pairs {
         for connections in CONNECTIONS {
-            let mut seen: [Vec<Round>; 2] = [Vec::new(), Vec::new()];
+            let mut results: [Vec<Round>; 2] = [Vec::new(), Vec::new()];
             for _ in 0..rounds {
-                for (peer, seen) in pair.iter().zip(&mut seen) {
-                    seen.push(peer.round(connections, seconds, &script)?);
+                for (peer, rounds) in pair.iter().zip(&mut results) {
+                    rounds.push(peer.round(connections, seconds, &script)?);
                 }
             }
-            let [base, own] = seen.each_ref().map(|rounds| best(rounds));
+            let [base, own] = results.each_ref().map(|rounds| best(rounds));
             print_row(pair[0].name, connections, &base, &base);
             print_row(pair[1].name, connections, &own, &base);
         }
@@ -153,7 +153,7 @@ impl Peer {
         let line = |what: &str| text.lines().map(str::trim).find(|line| line.contains(what));
         let requests = line(" requests in ").and_then(|line| line.split(' ').next());
         let requests: f64 = requests
-            .ok_or_else(|| format!("wrk said: {text}"))?
+            .ok_or_else(|| format!("wrk printed: {text}"))?
             .parse()?;
         let latency = |share: &str| {
             let found = text
@@ -162,7 +162,7 @@ impl Peer {
                 .find_map(|line| line.strip_prefix(share));
             found
                 .and_then(|time| micros(time.trim()))
-                .ok_or_else(|| format!("wrk said: {text}"))
+                .ok_or_else(|| format!("wrk printed: {text}"))
         };
         Ok(Round {
             cpu_us: used * 1e6 / requests,
@@ -253,7 +253,7 @@ http {{
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Err("nginx did not come up".into())
+        Err("nginx did not start".into())
     }
 }
 

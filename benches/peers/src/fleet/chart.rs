@@ -7,47 +7,47 @@ const TOP: f64 = 64.0;
 const GAP: f64 = 46.0;
 const RIGHT: f64 = 20.0;
 
-/// One panel for each line, all with the same axes. `away` and `back` in seconds.
-pub fn draw(lines: &[(&str, &[u32])], away: f64, back: f64) -> String {
+/// One panel for each line, all with the same axes. The outage lasts from `start` to `end`, in seconds.
+pub fn draw(lines: &[(&str, &[u32])], start: f64, end: f64) -> String {
     let seconds = lines.iter().map(|(_, rate)| rate.len()).max().unwrap_or(1) as f64;
     let peak = lines.iter().flat_map(|(_, rate)| rate.iter()).max();
     let top = (f64::from(*peak.unwrap_or(&1)) / 1000.0).ceil() * 1000.0;
     let height = TOP + lines.len() as f64 * (PANEL + GAP) + 8.0;
     let x = |second: f64| LEFT + second / seconds * (WIDTH - LEFT - RIGHT);
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Requests per second of a fleet through an outage">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Requests per second of a fleet during an outage">
 <style>
   text {{ font: 12px system-ui, sans-serif; fill: #59636e; }}
   .title {{ font-size: 16px; font-weight: 600; fill: #1f2328; }}
   .name {{ font-size: 13px; font-weight: 600; fill: #1f2328; }}
   .paper {{ fill: #ffffff; }}
   .grid {{ stroke: #d1d9e0; stroke-width: 1; }}
-  .away {{ fill: #d1242f; opacity: .1; }}
+  .outage {{ fill: #d1242f; opacity: .1; }}
   .rate {{ fill: none; stroke: #0969da; stroke-width: 1.25; stroke-linejoin: round; }}
   @media (prefers-color-scheme: dark) {{
     text {{ fill: #9198a1; }}
     .title, .name {{ fill: #f0f6fc; }}
     .paper {{ fill: #0d1117; }}
     .grid {{ stroke: #3d444d; }}
-    .away {{ fill: #f85149; opacity: .2; }}
+    .outage {{ fill: #f85149; opacity: .2; }}
     .rate {{ stroke: #4493f8; }}
   }}
 </style>
 <rect class="paper" width="{WIDTH}" height="{height}"/>
-<text class="title" x="{LEFT}" y="24">Requests per second of 10,000 satellites through an outage of ten minutes</text>
-<text x="{LEFT}" y="42">in bins of one second; shaded: the platform is away</text>
+<text class="title" x="{LEFT}" y="24">Requests per second of 10,000 satellites during an outage of ten minutes</text>
+<text x="{LEFT}" y="42">in bins of one second; shaded: the platform is down</text>
 "#
     );
     for (n, (name, rate)) in lines.iter().enumerate() {
         let above = TOP + n as f64 * (PANEL + GAP) + 16.0;
         let y = |value: f64| above + PANEL * (1.0 - value / top);
-        let (begin, wide) = (x(away), x(back) - x(away));
+        let (begin, wide) = (x(start), x(end) - x(start));
         svg += &format!(
             "<text class=\"name\" x=\"{LEFT}\" y=\"{:.1}\">{name}</text>\n",
             above - 6.0
         );
         svg += &format!(
-            "<rect class=\"away\" x=\"{begin:.1}\" y=\"{above:.1}\" width=\"{wide:.1}\" height=\"{PANEL}\"/>\n"
+            "<rect class=\"outage\" x=\"{begin:.1}\" y=\"{above:.1}\" width=\"{wide:.1}\" height=\"{PANEL}\"/>\n"
         );
         for step in 0..=2 {
             let value = top * f64::from(step) / 2.0;
