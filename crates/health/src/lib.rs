@@ -32,14 +32,13 @@ use reasons::Reasons;
 /// ```
 /// use satellite_health::Health;
 ///
-/// let health = Health::default();
+/// let health = Health::new();
 /// health.problem("engine", "docker does not answer");
 /// assert!(!health.is_ready());
 /// health.clear("engine");
-/// # health.clear("platform");
 /// assert!(health.is_ready());
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Health {
     state: Arc<Mutex<State>>,
     metrics: Metrics,
@@ -112,9 +111,7 @@ impl Health {
 
     /// A state without problems.
     pub fn new() -> Self {
-        let metrics = Default::default();
-        let state = Arc::default();
-        Health { state, metrics }
+        Health::default()
     }
 
     /// The metrics of this process.
@@ -143,15 +140,6 @@ impl State {
     fn forget(&mut self, name: &str) -> bool {
         let at = self.logged.iter().position(|logged| logged == name);
         at.map(|at| self.logged.swap_remove(at)).is_some()
-    }
-}
-
-impl Default for Health {
-    /// The state of a worker before its first poll: not ready because of `platform`.
-    fn default() -> Self {
-        let health = Health::new();
-        health.starting("platform", "not polled yet");
-        health
     }
 }
 

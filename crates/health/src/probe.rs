@@ -19,7 +19,7 @@ impl Health {
     /// The response for `/healthz`: 200 as long as the process can respond at all.
     ///
     /// ```
-    /// let probe = satellite_health::Health::default().liveness();
+    /// let probe = satellite_health::Health::new().liveness();
     /// assert_eq!((probe.status, probe.body.as_str()), (200, r#"{"status":"ok"}"#));
     /// ```
     pub fn liveness(&self) -> Probe {
@@ -35,7 +35,7 @@ impl Health {
     /// problems and warnings by name.
     ///
     /// ```
-    /// let health = satellite_health::Health::default();
+    /// let health = satellite_health::Health::new();
     /// health.problem("model", "still loading");
     /// let probe = health.readiness();
     /// assert_eq!(probe.status, 503);
