@@ -1,6 +1,7 @@
 //! A failed download is resumed by a later call or process.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,6 +225,27 @@ fn downloading_process() {
     println!("sha256 {}", file.sha256);
 }
 
+/// Sends some bytes, and then nothing until the process that reads them has been killed.
+#[cfg(unix)]
+struct UntilKilled {
+    left: usize,
+    killed: Arc<AtomicBool>,
+}
+
+#[cfg(unix)]
+impl Read for UntilKilled {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = Instant::now() + Duration::from_secs(120);
+        while self.left == 0 && !self.killed.load(Ordering::SeqCst) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let length = buffer.len().min(self.left);
+        buffer[..length].fill(b'x');
+        self.left -= length;
+        Ok(length)
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_download_is_resumed_after_its_process_is_killed() {
@@ -233,25 +255,25 @@ fn a_download_is_resumed_after_its_process_is_killed() {
     let (seen, killed) = (Arc::clone(&starts), Arc::clone(&is_killed));
     let (_server, url, _) = server(move |n, start| {
         seen.lock().unwrap().push(start);
-        // The first process receives less than the declared length, and then nothing.
-        let promised = match (n, killed.load(Ordering::SeqCst)) {
-            (0, _) => LENGTH + 1,
-            (_, true) => LENGTH,
-            (_, false) => return Response::new(503),
-        };
+        if n == 0 {
+            let body = UntilKilled {
+                left: 20 << 20,
+                killed: Arc::clone(&killed),
+            };
+            return Response::new(200)
+                .header("ETag", "\"v1\"")
+                .reader(body, Some(LENGTH as u64));
+        }
         let from = start.unwrap_or(0);
         let status = match start {
-            Some(_) => "206 Partial Content",
-            None => "200 OK",
+            Some(_) => 206,
+            None => 200,
         };
-        let head = format!(
-            "HTTP/1.1 {status}\r\nETag: \"v1\"\r\nContent-Range: bytes {from}-{}/{LENGTH}\r\nContent-Length: {}\r\n\r\n",
-            LENGTH - 1,
-            promised - from
-        );
-        let mut bytes = head.into_bytes();
-        bytes.resize(bytes.len() + LENGTH - from, b'x');
-        Response::raw(bytes)
+        let range = format!("bytes {from}-{}/{LENGTH}", LENGTH - 1);
+        Response::new(status)
+            .header("ETag", "\"v1\"")
+            .header("Content-Range", range)
+            .body(vec![b'x'; LENGTH - from])
     });
     let state = temp_directory().unwrap();
     let process = |url: &str| {
@@ -288,8 +310,12 @@ fn a_download_is_resumed_after_its_process_is_killed() {
         fs::read(state.path().join("model.bin")).unwrap(),
         vec![b'x'; LENGTH]
     );
-    let from = starts.lock().unwrap().last().copied().flatten();
-    assert!(from.is_some_and(|from| from >= 16 << 20), "{from:?}");
+    let starts = starts.lock().unwrap();
+    let from = starts.last().copied().flatten();
+    assert!(
+        from.is_some_and(|from| from >= 16 << 20),
+        "requests from {starts:?}; {stdout}"
+    );
 }
 
 #[cfg(unix)]
