@@ -78,7 +78,12 @@ impl Engine {
 }
 
 impl Drop for Engine {
+    /// Removes its networks first: the host keeps a bridge, and its range of addresses, of every
+    /// network that a daemon leaves behind.
     fn drop(&mut self) {
+        let program = self.program();
+        engine::run(&program, &["container", "prune", "--force"]);
+        engine::run(&program, &["network", "prune", "--force"]);
         self.stop_daemon();
     }
 }
