@@ -27,7 +27,8 @@ const options = {
 // alternative required fields as a union of types.
 const definitions = Object.fromEntries(
     Object.entries(schema.$defs).map(([name, definition]) => {
-        const { allOf, ...rest } = definition;
+        const rest = { ...definition };
+        delete rest.allOf;
         const isUnion = rest.anyOf?.every((one) => "$ref" in one);
         if (!isUnion) delete rest.anyOf;
         return [name, withUnknown(rest)];

@@ -7,7 +7,11 @@ const MAX_TIMER = 2 ** 31 - 1;
 function after(ms: number, end: () => void): () => void {
     let timer: ReturnType<typeof setTimeout>;
     const arm = (left: number): void => {
-        timer = setTimeout(() => (left > MAX_TIMER ? arm(left - MAX_TIMER) : end()), Math.min(left, MAX_TIMER));
+        const next = (): void => {
+            if (left > MAX_TIMER) arm(left - MAX_TIMER);
+            else end();
+        };
+        timer = setTimeout(next, Math.min(left, MAX_TIMER));
     };
     arm(ms);
     return () => {

@@ -66,6 +66,7 @@ export class Fields<Wire extends object> {
         return Object.fromEntries(Object.entries(this.#document).filter(([name]) => !this.#read.has(name)));
     }
 
+    // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- `isIt` checks it
     #typed<T>(names: readonly string[], expected: string, isIt: (value: unknown) => boolean): T | undefined {
         for (const name of names) this.#read.add(name);
         const name = names.find((one) => this.#own(one) !== undefined && this.#own(one) !== null);

@@ -92,7 +92,7 @@ async function* resumed(
     let delivered = 0;
     let breaks = 0;
     try {
-        while (source !== undefined) {
+        for (;;) {
             let error: FaaSError | undefined;
             const item = await source.next().catch((cause: unknown) => {
                 error = asFaaSError(cause);

@@ -69,7 +69,7 @@ export function withoutOwnTimeLimits(): object {
 /** The program's own dispatcher, which may be a proxy. Node loads it with the first request. */
 function undiciDispatcher(): Dispatcher | undefined {
     if (processLike()?.versions?.node === undefined) return undefined;
-    void new Headers();
+    new Headers();
     const globals = globalThis as Record<symbol, unknown>;
     for (const name of ["undici.globalDispatcher.2", "undici.globalDispatcher.1"]) {
         const dispatcher = globals[Symbol.for(name)] as Dispatcher | undefined;

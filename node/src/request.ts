@@ -138,6 +138,7 @@ type Loose<T> = { [K in keyof T]: T[K] | undefined };
  * The JSON text of a body, with sorted fields: the same bytes as the Rust client sends. It accepts
  * the types of the schema only.
  */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- callers name the type
 export function jsonText<T extends object>(body: T): string {
     const sorted = Object.entries(body).sort(([a], [b]) => (a < b ? -1 : 1));
     return JSON.stringify(Object.fromEntries(sorted));
