@@ -66,6 +66,16 @@ export function withoutOwnTimeLimits(): object {
     };
 }
 
+/**
+ * Options of `fetch` for a request whose effect must not happen twice. Deno sends a request again
+ * if a connection that it reuses closes before the response, also a POST: such a request gets a
+ * connection of its own. A browser does the same and has no option against it.
+ */
+export function withoutResending(): object {
+    const { Deno } = globalThis as { Deno?: { createHttpClient?: (options: object) => unknown } };
+    return Deno?.createHttpClient === undefined ? {} : { client: Deno.createHttpClient({ poolMaxIdlePerHost: 0 }) };
+}
+
 /** The program's own dispatcher, which may be a proxy. Node loads it with the first request. */
 function undiciDispatcher(): Dispatcher | undefined {
     if (processLike()?.versions?.node === undefined) return undefined;

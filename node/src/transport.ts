@@ -3,7 +3,7 @@
 import { Attempt, sleep } from "./abort.js";
 import { keyHeader } from "./dialect.js";
 import { AbortedError, type FaaSError, NetworkError, TimeoutError } from "./errors.js";
-import { classify, hasOwnUserAgent, withoutOwnTimeLimits } from "./platform.js";
+import { classify, hasOwnUserAgent, withoutOwnTimeLimits, withoutResending } from "./platform.js";
 import { Failure, readBody, Reply } from "./response.js";
 import { delay, jittered, type Op } from "./retry.js";
 import type { Settings } from "./settings.js";
@@ -40,10 +40,13 @@ export interface Call {
 export class Transport {
     readonly settings: Settings;
     readonly #platformOptions: object;
+    readonly #createOptions: object;
 
     constructor(settings: Settings) {
         this.settings = settings;
-        this.#platformOptions = settings.fetch === undefined ? withoutOwnTimeLimits() : {};
+        const isPlatforms = settings.fetch === undefined;
+        this.#platformOptions = isPlatforms ? withoutOwnTimeLimits() : {};
+        this.#createOptions = isPlatforms ? withoutResending() : {};
     }
 
     /** The signals that abort a call: the client's and the call's. */
@@ -93,6 +96,7 @@ export class Transport {
             const send = this.settings.fetch ?? globalThis.fetch;
             const response = await send(`${this.settings.endpoint}${call.path}`, {
                 ...this.#platformOptions,
+                ...(op === "create" && this.#createOptions),
                 method: call.method,
                 headers: this.#headers(call),
                 body: call.body ?? null,

@@ -57,7 +57,7 @@ test("a signal ends each call while the server does not respond", async () => {
             assert.ok(error.isAborted && error.name === "AbortError", `${String(call)}: ${error.message}`);
             assert.ok(error.isOutcomeUnknown && !error.isRetryable, String(call));
             assert.equal((error.cause as Error).message, "the user left", String(call));
-            await until(() => stub.closedEarly === 1);
+            await until(() => stub.closedEarly >= 1);
             assert.deepEqual(getEventListeners(abort.signal, "abort"), [], `${String(call)} keeps listening`);
         });
     }
@@ -105,7 +105,7 @@ test("a stream can be aborted, or left, and closes its connection", async () => 
         abort.abort();
         const error = await pending;
         assert.ok(error.isAborted && !error.isRetryable, error.message);
-        await until(() => stub.closedEarly === 1);
+        await until(() => stub.closedEarly >= 1);
         assert.deepEqual(getEventListeners(abort.signal, "abort"), []);
         assert.deepEqual(await stream.next(), { done: true, value: undefined });
     });
@@ -114,7 +114,7 @@ test("a stream can be aborted, or left, and closes its connection", async () => 
             assert.equal(text, "one\n");
             break;
         }
-        await until(() => stub.closedEarly === 1);
+        await until(() => stub.closedEarly >= 1);
         assert.equal(stub.requests.length, 1);
     });
 });

@@ -57,17 +57,17 @@ test("every option is sent", withMock("contract", async (mock) => {
         },
     );
     const wrong = [
-        mock.client().execute("  "),
-        mock.client().execute("true", { envVars: { "A=B": "" } }),
-        mock.client().execute("true", { timeout: 0 }),
-        mock.client().execute("true", { timeout: NaN }),
-        mock.client().execute("a\0b"),
-        mock.client().execute("true", { stdin: new Uint8Array(30_000).fill(255) }),
-        mock.client().execute("true", { resources: { cpuCores: 1.5 } }),
-        mock.client().executions.get(".."),
-        mock.client().environments.delete(""),
+        () => mock.client().execute("  "),
+        () => mock.client().execute("true", { envVars: { "A=B": "" } }),
+        () => mock.client().execute("true", { timeout: 0 }),
+        () => mock.client().execute("true", { timeout: NaN }),
+        () => mock.client().execute("a\0b"),
+        () => mock.client().execute("true", { stdin: new Uint8Array(30_000).fill(255) }),
+        () => mock.client().execute("true", { resources: { cpuCores: 1.5 } }),
+        () => mock.client().executions.get(".."),
+        () => mock.client().environments.delete(""),
     ];
-    for (const call of wrong) assert.ok((await errorOf(call)).isSettings);
+    for (const call of wrong) assert.ok((await errorOf(call())).isSettings);
     assert.equal((await mock.report()).requests.length, 1, "an invalid request was sent");
 }));
 
@@ -151,8 +151,8 @@ test("environments are created, updated and deleted", withMock("contract", async
     await mock.fault("DELETE", "my-env", "done_but_no_answer");
     assert.equal(await environments.delete("my-env"), true, "deleted, and the response was lost");
     assert.equal(await environments.delete("my-env"), false, "there is none");
-    for (const call of [environments.get("my-env"), environments.update("my-env", { features: { a: true } })]) {
-        const error = await errorOf(call);
+    for (const call of [() => environments.get("my-env"), () => environments.update("my-env", { features: { a: true } })]) {
+        const error = await errorOf(call());
         assert.ok(error.isNotFound && !error.isUnsupported, error.message);
         assert.equal(error.code, "NOT_FOUND");
     }
@@ -180,8 +180,8 @@ test("branches of a snapshot have separate state", withMock("contract", async (m
     assert.equal((await snapshots.list()).length, 1);
     assert.equal(await snapshots.delete(base.id), true);
     assert.equal(await snapshots.delete(base.id), false);
-    for (const call of [snapshots.get(base.id), snapshots.restore(base.id), snapshots.create("exec-9")]) {
-        assert.ok((await errorOf(call)).isNotFound);
+    for (const call of [() => snapshots.get(base.id), () => snapshots.restore(base.id), () => snapshots.create("exec-9")]) {
+        assert.ok((await errorOf(call())).isNotFound);
     }
     assert.match((await errorOf(snapshots.createFromScript("exit 3", "bad"))).message, /exit code 3/);
 }));
