@@ -25,7 +25,11 @@ export default defineConfig(
         },
     },
     {
-        files: ["scripts/*.mjs"],
-        languageOptions: { globals: { URL: "readonly", console: "readonly", process: "readonly" } },
+        files: ["scripts/*.mjs", "tests/*.mjs"],
+        languageOptions: {
+            globals: Object.fromEntries(
+                ["AbortController", "File", "URL", "console", "fetch", "process", "setTimeout"].map((name) => [name, "readonly"]),
+            ),
+        },
     },
 );
