@@ -54,7 +54,7 @@ try {
     for (const name of ["types.mts", "types.cts", "types.ts"]) writeFileSync(join(fresh, name), use);
     const tsc = join(folder, "node_modules/typescript/bin/tsc");
     for (const options of [["--module", "nodenext", "types.mts", "types.cts"], ["--module", "esnext", "--moduleResolution", "bundler", "types.ts"]]) {
-        execFileSync(process.execPath, [tsc, "--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom", "--types", "", ...options], { cwd: fresh, stdio: ["ignore", "inherit", "inherit"] });
+        execFileSync(process.execPath, [tsc, "--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom", ...options], { cwd: fresh, stdio: ["ignore", "inherit", "inherit"] });
     }
 } finally {
     rmSync(fresh, { recursive: true });
