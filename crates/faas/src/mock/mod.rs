@@ -65,6 +65,11 @@ impl MockFaas {
         self.host.url()
     }
 
+    /// The key that it accepts, for clients in other languages.
+    pub fn key(&self) -> &'static str {
+        KEY
+    }
+
     /// A builder for a client of this server.
     pub fn builder(&self) -> FaasBuilder {
         let dialect = match self.kind {

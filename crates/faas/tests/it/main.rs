@@ -7,3 +7,4 @@ mod faas;
 mod faas_gateway;
 mod faas_sdks;
 mod faas_streams;
+mod faas_wire;

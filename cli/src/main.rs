@@ -1,0 +1,47 @@
+//! The command `satellite`: projects and manifests, a sidecar, the state of processors, and
+//! work on other machines.
+
+mod basilica;
+mod faas;
+mod project;
+mod sidecar;
+mod sky;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs satellites and processors, and starts work on other machines.
+#[derive(Parser)]
+#[command(name = "satellite", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Project(project::Command),
+    Sidecar(sidecar::Sidecar),
+    #[command(subcommand)]
+    State(state::Command),
+    #[command(subcommand)]
+    Sky(sky::Command),
+    #[command(subcommand)]
+    Basilica(basilica::Command),
+    #[command(subcommand)]
+    Faas(faas::Command),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Project(command) => command.run(),
+        Command::Sidecar(sidecar) => sidecar.run(),
+        Command::State(command) => command.run(),
+        Command::Sky(command) => command.run(),
+        Command::Basilica(command) => command.run(),
+        Command::Faas(command) => command.run(),
+    }
+}
