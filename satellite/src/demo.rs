@@ -10,7 +10,7 @@ use satellite_sdk::testing::{MockPlatform, mock_task};
 use satellite_sdk::{Result, Variables};
 use serde_json::json;
 
-use crate::engine::Engine;
+use crate::engine::{Docker, Engine};
 use crate::run;
 use crate::settings::Settings;
 
@@ -30,13 +30,15 @@ pub fn demo() -> ExitCode {
         log::set_max_level(log::LevelFilter::Warn); // the demo reports on stdout
     }
     let settings = Settings {
-        image: IMAGE.into(),
         network: NETWORK.into(),
         gateway: ([127, 0, 0, 1], 0).into(),
         reconcile_interval: Duration::from_secs(2),
-        ..Settings::read(&mut Variables::from_env())
+        ..Settings::read(&mut Variables::from_lookup(|name| match name {
+            "LUML_MODEL_IMAGE" => Some(IMAGE.into()),
+            other => std::env::var(other).ok(),
+        }))
     };
-    let engine = Engine::new(&settings);
+    let engine = Docker::new(&settings);
     match engine.version() {
         Ok(version) => print_line("engine", &format!("{} {version}", settings.docker)),
         Err(fault) => {
@@ -82,7 +84,7 @@ fn wait_for_other_demos() {}
 
 /// Deploys a model, queries it, undeploys it.
 fn run_scenario(settings: Settings) -> Result<()> {
-    let engine = Engine::new(&settings);
+    let engine = Docker::new(&settings);
     let platform = MockPlatform::start();
     platform.add_artifact(
         ARTIFACT,
@@ -95,7 +97,8 @@ fn run_scenario(settings: Settings) -> Result<()> {
     platform.add_task(mock_task("deploy-1", "deploy", payload));
     print_line("platform", &platform.url());
 
-    let (mut satellite, gateway) = run::build(platform.worker(), settings)?;
+    let built = run::build(platform.worker(), settings)?;
+    let (mut satellite, gateway) = (built.satellite, built.gateway);
     let stop = satellite.stop_handle();
     let worker = thread::spawn(move || satellite.run());
     let result = (|| {
@@ -159,7 +162,7 @@ fn wait_for(platform: &MockPlatform, task: &str) -> Result<()> {
 
 /// Builds an image from this program: no registry is needed. If the program is not static,
 /// the image contains the libraries that it has loaded.
-pub fn make_image(engine: &Engine) -> Result<()> {
+pub fn make_image(engine: &Docker) -> Result<()> {
     let program = std::env::current_exe()?;
     let archive = Command::new("tar")
         .args([

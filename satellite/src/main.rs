@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod deploy;
 mod engine;
+mod environment;
 mod gateway;
 mod image;
 mod instance_id;
@@ -15,6 +16,7 @@ mod ls;
 mod masker;
 mod model;
 #[cfg(feature = "demo")]
+#[path = "../tests/model/server.rs"]
 mod model_server;
 mod parameters;
 mod queue;
@@ -25,6 +27,7 @@ mod secrets;
 mod settings;
 mod shared;
 mod undeploy;
+mod variants;
 
 use std::process::ExitCode;
 
@@ -47,6 +50,10 @@ Exit codes: 0 success, 64 unknown command, 69 no engine (demo), 77 token rejecte
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let command = arguments.first().map_or("run", String::as_str);
+    #[cfg(target_os = "linux")]
+    if command == engine::LAUNCH {
+        return engine::launch(&arguments[1..]);
+    }
     if arguments.len() > 1 {
         return unknown(&arguments[1]);
     }

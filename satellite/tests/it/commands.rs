@@ -7,8 +7,10 @@ use satellite_sdk::serve::{Limits, Response, Server};
 use satellite_sdk::testing::Fault;
 use serde_json::{Value, json};
 
+use crate::engine::IMAGE;
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite};
+use crate::on_each_engine;
 use crate::outages::Script;
 
 fn run_command(command: &mut Command, word: &str) -> (i32, String) {
@@ -145,9 +147,13 @@ fn check_passes_on_a_correct_setup() {
     let host = Host::new(docker);
     let (code, text) = run_command(&mut host.command(), "check");
     assert_eq!(code, 0, "{text}");
-    assert_eq!(text.matches('✓').count(), 6, "{text}");
+    assert_eq!(text.matches('✓').count(), 7, "{text}");
+    for variant in ["pipeline", "pyfunc"] {
+        let line = format!("✓ image     {variant}: {IMAGE}");
+        assert!(text.contains(&line), "{text}");
+    }
     assert!(
-        text.contains("selectable for pyfunc, pipeline models"),
+        text.contains("selectable for pipeline, pyfunc models"),
         "{text}"
     );
 }
@@ -201,7 +207,7 @@ fn check_evaluates_the_platforms_record_and_not_its_own_request() {
 }
 
 #[test]
-fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
+fn check_and_deploy_explain_how_to_make_the_default_image_and_do_not_pull() {
     let docker = engine_or_skip!();
     let script = Script::new("");
     let mut host = Host::new(docker);
@@ -211,7 +217,7 @@ fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
         command.env_remove("LUML_MODEL_IMAGE");
         command
     };
-    let sentence = "build --tag luml-random-svc:latest model_servers/default`";
+    let sentence = "make it with `luml-model-server image`";
     let (code, text) = run_command(&mut command(), "check");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(sentence) && !text.contains("pull"), "{text}");
@@ -232,10 +238,12 @@ fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
     );
 }
 
-#[test]
-fn ls_lists_deployments_as_a_table() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+on_each_engine! {
+    ls_lists_deployments_as_a_table,
+}
+
+fn ls_lists_deployments_as_a_table(engine: &str) {
+    let host = Host::new(engine);
     let task = host.deploy();
     let _satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done");
