@@ -32,8 +32,6 @@ pub struct ProcessSettings {
     pub state_dir: PathBuf,
     /// `LUML_MODEL_USER`: the user and group id of model servers, if not the satellite's.
     pub user: Option<(u32, u32)>,
-    /// `LUML_MODEL_CGROUP`: the folder of a delegated cgroup, if not the satellite's own.
-    pub cgroup: Option<PathBuf>,
     /// Arguments of the model server's program; only the demo has any.
     pub arguments: Vec<String>,
 }
@@ -154,7 +152,6 @@ fn process_settings(variables: &mut Variables, engine: EngineKind) -> ProcessSet
             )
             .map(Some)
         }),
-        cgroup: variables.text("LUML_MODEL_CGROUP").map(PathBuf::from),
         arguments: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap fails the test
 
+mod cgroups;
 mod commands;
 mod deploy;
 mod engine;

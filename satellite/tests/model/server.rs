@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 use signal_hook::consts::SIGTERM;
 
 /// Serves on `LUML_MODEL_HOST` and `LUML_MODEL_PORT`, by default on port 8080, until it is
-/// stopped. Tests inject faults with `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`, and
-/// `MODEL_PRINTS`, which lists the variables whose values it writes to its output.
+/// stopped. Tests inject faults with `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`,
+/// `MODEL_ALLOCATES_MB`, and `MODEL_PRINTS`, which lists the variables whose values it writes
+/// to its output.
 pub fn serve() -> ExitCode {
     let started = Instant::now();
     let healthy_after = milliseconds("MODEL_HEALTHY_AFTER_MS").unwrap_or_default();
@@ -40,6 +41,7 @@ pub fn serve() -> ExitCode {
     }
     println!("the model server is up");
     print_variables();
+    let _memory = vec![1_u8; number("MODEL_ALLOCATES_MB").unwrap_or(0) << 20];
     match milliseconds("MODEL_EXIT_AFTER_MS") {
         Some(after) => {
             thread::sleep(after);
@@ -68,8 +70,11 @@ fn print_variables() {
 }
 
 fn milliseconds(name: &str) -> Option<Duration> {
-    let text = std::env::var(name).ok()?;
-    text.parse().ok().map(Duration::from_millis)
+    number(name).map(|number| Duration::from_millis(number as u64))
+}
+
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 fn answer(request: &mut Request<'_>, healthy: bool) -> Response {

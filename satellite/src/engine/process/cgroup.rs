@@ -23,33 +23,19 @@ pub(super) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Prepares the configured folder, or the satellite's own group if systemd has delegated
-    /// it: the satellite then moves into a subgroup.
+    /// Prepares the satellite's own group, if systemd has delegated it: the satellite moves
+    /// into a subgroup.
     ///
     /// # Errors
     /// Why there can be no limits.
-    pub fn open(configured: Option<&Path>) -> Result<Self, String> {
-        let group = match configured {
-            Some(folder) => Cgroup {
-                folder: folder.to_owned(),
-            },
-            None => Cgroup::delegated()?,
-        };
-        let folder = group.folder.display();
-        group
-            .enable()
-            .map_err(|error| format!("the cgroup {folder} cannot be used: {error}"))?;
-        Ok(group)
-    }
-
-    fn delegated() -> Result<Self, String> {
+    pub fn open() -> Result<Self, String> {
         if !Path::new(MOUNT).join("cgroup.controllers").exists() {
             return Err("this host does not use cgroup version 2".into());
         }
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
         let own = Path::new(MOUNT).join(own.unwrap_or_default());
-        // A process that replaced itself is already in the subgroup.
+        // A satellite that was started again there is already in the subgroup.
         let folder = match own.ends_with(OWN) {
             true => own.parent().map(Path::to_owned).unwrap_or_default(),
             false => own,
@@ -58,19 +44,22 @@ impl Cgroup {
         let mut value = [0; 1];
         match rustix::fs::getxattr(&folder, "user.delegate", &mut value) {
             Ok(1) if value == *b"1" => {}
-            _ => {
-                return Err(
-                    "no cgroup is delegated to this satellite (systemd: Delegate=yes)".into(),
-                );
-            }
+            _ => return Err("no cgroup is delegated to it (systemd: Delegate=yes)".into()),
         }
-        let own = folder.join(OWN);
-        let moved = make(&own).and_then(|()| fs::write(own.join("cgroup.procs"), "0"));
-        moved.map_err(|error| format!("cannot use the cgroup {}: {error}", own.display()))?;
-        Ok(Cgroup { folder })
+        let group = Cgroup { folder };
+        group.enable().map_err(|error| {
+            format!(
+                "the cgroup {} cannot be used: {error}",
+                group.folder.display()
+            )
+        })?;
+        Ok(group)
     }
 
     fn enable(&self) -> io::Result<()> {
+        let own = self.folder.join(OWN);
+        make(&own)?;
+        fs::write(own.join("cgroup.procs"), "0")?;
         fs::write(self.folder.join("cgroup.subtree_control"), "+memory +cpu")
     }
 

@@ -228,7 +228,7 @@ impl Engine for Processes {
             Err(error) => log::error!("{}: {error}", self.0.folder.display()),
         }
         remove_incomplete(&self.0.folder, &state.models);
-        state.cgroup = match Cgroup::open(settings.cgroup.as_deref()) {
+        state.cgroup = match Cgroup::open() {
             Ok(group) => Some(group),
             Err(why) => {
                 log::warn!("memory and CPU limits of deployments are not enforced: {why}");
