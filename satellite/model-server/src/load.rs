@@ -40,7 +40,12 @@ pub fn model(place: &str, settings: &Settings) -> Result<(Artifact, Pipeline)> {
 }
 
 fn downloaded(url: &str, settings: &Settings) -> Result<Files> {
-    let system = |e| Failure::new(Kind::System, format_args!("no folder for the download: {e}"));
+    let system = |e| {
+        Failure::new(
+            Kind::System,
+            format_args!("no folder for the download: {e}"),
+        )
+    };
     // Removed once the file is open, which needs no name any more.
     let folder = temp_directory().map_err(system)?;
     let path = folder.path().join("artifact");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tract_onnx::prelude::{IntoTValue, TVec, TValue, Tensor};
+use tract_onnx::prelude::{IntoTValue, TValue, TVec, Tensor};
 
 use crate::artifact::{Artifact, Dim, PipelineConfig, Shape, Variant};
 use crate::failure::{Failure, Kind, Result};
@@ -76,7 +76,9 @@ impl Pipeline {
         let mut labels = BTreeMap::new();
         let mut steps = Vec::new();
         for node in &config.nodes {
-            let found = models.iter().position(|model| model.id == node.op_instance_id);
+            let found = models
+                .iter()
+                .position(|model| model.id == node.op_instance_id);
             let model = found.ok_or_else(|| Failure::invalid("a node without an op instance"))?;
             let mut numbers = |names: &[String]| -> Vec<usize> {
                 names.iter().map(|name| values.number(name)).collect()

@@ -10,9 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use archive::Files;
-pub use format::{
-    Dim, Manifest, OnnxAttributes, OpInstance, OpPort, PipelineConfig, Port, Shape,
-};
+pub use format::{Dim, Manifest, OnnxAttributes, OpInstance, OpPort, PipelineConfig, Port, Shape};
 use format::{MetaEntry, PyFuncConfig};
 use patch::Operation;
 
@@ -193,9 +191,14 @@ impl Documents<'_> {
         for name in names {
             match self.optional(name) {
                 Ok(Some(Value::Array(entries))) => {
-                    let entries = entries.into_iter().filter_map(|e| serde_json::from_value(e).ok());
+                    let entries = entries
+                        .into_iter()
+                        .filter_map(|e| serde_json::from_value(e).ok());
                     lines.extend(entries.map(|entry: MetaEntry| {
-                        format!("{} {} ({})", entry.producer, entry.producer_version, entry.id)
+                        format!(
+                            "{} {} ({})",
+                            entry.producer, entry.producer_version, entry.id
+                        )
                     }));
                 }
                 Ok(_) => log::warn!("{name} is not a list; it is ignored"),
@@ -209,7 +212,11 @@ impl Documents<'_> {
 fn typed<T: DeserializeOwned>(name: &str, document: Value) -> Result<T> {
     serde_path_to_error::deserialize(document).map_err(|e| {
         let path = e.path().to_string();
-        let path = if path == "." { String::new() } else { format!(" {path}:") };
+        let path = if path == "." {
+            String::new()
+        } else {
+            format!(" {path}:")
+        };
         Failure::invalid(format_args!("{name}:{path} {}", e.inner()))
     })
 }
@@ -269,7 +276,11 @@ fn check_pipeline(manifest: &Manifest, ops: &[OpInstance], config: &PipelineConf
                 )));
             }
         }
-        if let Some(name) = node.inputs.iter().find(|name| !bound.contains(name.as_str())) {
+        if let Some(name) = node
+            .inputs
+            .iter()
+            .find(|name| !bound.contains(name.as_str()))
+        {
             return Err(Failure::invalid(format_args!(
                 "{place}: needs {name:?}, which no input and no earlier node provides"
             )));
@@ -282,7 +293,11 @@ fn check_pipeline(manifest: &Manifest, ops: &[OpInstance], config: &PipelineConf
             }
         }
     }
-    match manifest.outputs.iter().find(|port| !bound.contains(port.name())) {
+    match manifest
+        .outputs
+        .iter()
+        .find(|port| !bound.contains(port.name()))
+    {
         Some(port) => Err(Failure::invalid(format_args!(
             "manifest.json: nothing provides the output {:?}",
             port.name()

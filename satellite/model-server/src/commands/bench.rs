@@ -51,7 +51,10 @@ pub fn bench(place: &str, settings: &Settings, load: &Load) -> Result<()> {
             times
         };
         let threads: Vec<_> = (0..load.threads).map(|_| scope.spawn(run)).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .collect()
     });
     let took = began.elapsed();
     let mut times: Vec<Duration> = times.into_iter().flatten().collect();
@@ -59,12 +62,23 @@ pub fn bench(place: &str, settings: &Settings, load: &Load) -> Result<()> {
     let row = |what: &str, value: String| println!("{what:<22} {value}");
     row("model", artifact.title());
     row("loaded in", milliseconds(loaded));
-    row("request, response", format!("{} and {} bytes", body.len(), outputs.len()));
-    row("threads, batch", format!("{} and {}", load.threads, load.batch));
+    row(
+        "request, response",
+        format!("{} and {} bytes", body.len(), outputs.len()),
+    );
+    row(
+        "threads, batch",
+        format!("{} and {}", load.threads, load.batch),
+    );
     row("requests", times.len().to_string());
     for (name, part) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("longest", 1.0)] {
         let at = (times.len().saturating_sub(1) as f64 * part).round() as usize;
-        row(name, times.get(at).map_or("none".into(), |time| milliseconds(*time)));
+        row(
+            name,
+            times
+                .get(at)
+                .map_or("none".into(), |time| milliseconds(*time)),
+        );
     }
     let rate = times.len() as f64 / took.as_secs_f64();
     row("requests a second", format!("{rate:.0}"));

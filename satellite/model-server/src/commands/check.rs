@@ -37,7 +37,10 @@ pub fn check(place: &str, settings: &Settings) -> Result<()> {
         operators(&artifact)?;
     }
     let has = |present| if present { "yes" } else { "no" };
-    row("reference profile", has(artifact.reference_profile.is_some()));
+    row(
+        "reference profile",
+        has(artifact.reference_profile.is_some()),
+    );
     let pipeline = Pipeline::build(&artifact, settings.plans)?;
     pipeline.warm_up()?;
     row("result", "supported: the model was built and computed once");
@@ -62,7 +65,11 @@ fn ports(what: &str, ports: &[Port]) {
 fn operators(artifact: &Artifact) -> Result<()> {
     for op in &artifact.ops {
         let survey = Parsed::read(op, &artifact.files)?.survey;
-        println!("{:<22} {}", format!("op {}", op.id), survey.opsets.join(", "));
+        println!(
+            "{:<22} {}",
+            format!("op {}", op.id),
+            survey.opsets.join(", ")
+        );
         for (name, count) in &survey.operators {
             println!("{:<22} {name:<20} {count}", "  operator");
         }

@@ -34,8 +34,16 @@ pub fn platform(bytes: &[u8]) -> Result<Platform, String> {
         other => return Err(format!("is for an unknown processor ({other})")),
     };
     let (table, size, count) = match wide {
-        true => (number(bytes, 32, 8), number(bytes, 54, 2), number(bytes, 56, 2)),
-        false => (number(bytes, 28, 4), number(bytes, 42, 2), number(bytes, 44, 2)),
+        true => (
+            number(bytes, 32, 8),
+            number(bytes, 54, 2),
+            number(bytes, 56, 2),
+        ),
+        false => (
+            number(bytes, 28, 4),
+            number(bytes, 42, 2),
+            number(bytes, 44, 2),
+        ),
     };
     let (table, size, count) = (
         table.ok_or_else(truncated)?,
@@ -84,7 +92,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        assert!(platform(&header(62, 3)).unwrap_err().contains("dynamic linker"));
+        assert!(
+            platform(&header(62, 3))
+                .unwrap_err()
+                .contains("dynamic linker")
+        );
         assert!(platform(&header(1, 1)).is_err());
         assert!(platform(b"#!/bin/sh").is_err());
         for length in 0..header(62, 1).len() {

@@ -54,7 +54,9 @@ fn build(program: &[u8], tag: &str) -> Result<Vec<u8>> {
     let platform = elf::platform(program).map_err(Failure::unsupported)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     if tag.is_empty() || !tag.chars().all(is_plain) {
-        return Err(super::usage(format_args!("{tag:?} cannot be the name of an image")));
+        return Err(super::usage(format_args!(
+            "{tag:?} cannot be the name of an image"
+        )));
     }
     let tag = match tag.rsplit('/').next() {
         Some(last) if last.contains(':') => tag.to_owned(),
@@ -140,7 +142,11 @@ fn hex(bytes: &[u8]) -> String {
 
 fn load(image: &[u8]) -> Result<()> {
     let engine = std::env::var("LUML_DOCKER").unwrap_or_default();
-    let engine = if engine.trim().is_empty() { "docker" } else { engine.trim() };
+    let engine = if engine.trim().is_empty() {
+        "docker"
+    } else {
+        engine.trim()
+    };
     let failed = |text: String| Failure::new(Kind::Output, format_args!("{engine} load: {text}"));
     let mut child = Command::new(engine)
         .arg("load")

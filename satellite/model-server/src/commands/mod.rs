@@ -159,7 +159,9 @@ impl<'a> Options<'a> {
 
     fn get(&self, name: &str) -> Option<&'a str> {
         let mut values = self.values.iter().rev();
-        values.find(|(own, _)| *own == name).map(|(_, value)| *value)
+        values
+            .find(|(own, _)| *own == name)
+            .map(|(_, value)| *value)
     }
 
     fn number(&self, name: &str, default: usize) -> Result<usize> {
@@ -173,7 +175,11 @@ impl<'a> Options<'a> {
 
     fn listen(&self, settings: &mut Settings) -> Result<()> {
         if let Some(text) = self.get("--host") {
-            let text = if text == "localhost" { "127.0.0.1" } else { text };
+            let text = if text == "localhost" {
+                "127.0.0.1"
+            } else {
+                text
+            };
             let ip = text.trim_matches(['[', ']']).parse();
             let ip = ip.map_err(|_| usage("--host: expected an IP address"))?;
             settings.listen.set_ip(ip);

@@ -29,8 +29,7 @@ pub fn serve(place: &str, settings: &Settings) -> Result<()> {
         Failure::new(Kind::System, format_args!("cannot {what}: {e}"))
     };
     // First: the kernel delivers no signal to a container's first process without a handler.
-    let mut signals =
-        Signals::new([SIGTERM, SIGINT]).map_err(|e| system("handle signals", e))?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|e| system("handle signals", e))?;
     let signalled = sender.clone();
     thread::Builder::new()
         .name("signals".into())

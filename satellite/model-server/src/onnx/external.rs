@@ -39,17 +39,23 @@ fn embed_tensor(tensor: &mut TensorProto, files: &Files, folder: &str) -> Result
     let place = format!("the tensor {:?} with external data", tensor.name);
     let value = |key: &str| {
         let mut entries = tensor.external_data.iter();
-        entries.find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+        entries
+            .find(|entry| entry.key == key)
+            .map(|entry| entry.value.as_str())
     };
     let number = |key: &str| match value(key) {
         None => Ok(None),
-        Some(text) => text.parse::<u64>().map(Some).map_err(|_| {
-            Failure::invalid(format_args!("{key} is {text:?}")).within(&place)
-        }),
+        Some(text) => text
+            .parse::<u64>()
+            .map(Some)
+            .map_err(|_| Failure::invalid(format_args!("{key} is {text:?}")).within(&place)),
     };
-    let location = value("location")
-        .ok_or_else(|| Failure::invalid("has no location").within(&place))?;
-    let name = format!("{folder}/{}", location.strip_prefix("./").unwrap_or(location));
+    let location =
+        value("location").ok_or_else(|| Failure::invalid("has no location").within(&place))?;
+    let name = format!(
+        "{folder}/{}",
+        location.strip_prefix("./").unwrap_or(location)
+    );
     let bytes = files.bytes(&name).ok_or_else(|| {
         Failure::invalid(format_args!("the artifact has no file {name:?}")).within(&place)
     })?;

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
-use tract_onnx::prelude::{Framework, InferenceModel, TVec, TValue, TractError};
+use tract_onnx::prelude::{Framework, InferenceModel, TValue, TVec, TractError};
 use tract_onnx::tract_hir::internal::{DimLike, Factoid};
 
 pub use plans::{PlanError, Plans};
@@ -49,8 +49,10 @@ impl<'a> Parsed<'a> {
     /// Reads `model.onnx` of an op instance, and lists what it needs.
     pub fn read(op: &'a OpInstance, files: &'a Files) -> Result<Parsed<'a>> {
         let name = format!("{}/model.onnx", folder(op));
-        let attributes: OnnxAttributes = serde_path_to_error::deserialize(&op.attributes)
-            .map_err(|e| Failure::invalid(format_args!("ops.json: attributes of {}: {e}", op.id)))?;
+        let attributes: OnnxAttributes =
+            serde_path_to_error::deserialize(&op.attributes).map_err(|e| {
+                Failure::invalid(format_args!("ops.json: attributes of {}: {e}", op.id))
+            })?;
         let bytes = files
             .read(&name, u64::MAX)?
             .ok_or_else(|| Failure::invalid(format_args!("the artifact has no file {name}")))?;
@@ -94,7 +96,10 @@ impl<'a> Parsed<'a> {
             .as_mut()
             .ok_or_else(|| Failure::invalid("model.onnx has no graph"))?;
         external::embed(graph, files, &folder(op))?;
-        let labels = graph.output.iter().map(|output| zip_labels(graph, &output.name));
+        let labels = graph
+            .output
+            .iter()
+            .map(|output| zip_labels(graph, &output.name));
         let labels: Vec<_> = labels.collect();
         for (output, labels) in graph.output.iter().zip(&labels) {
             let value = output.r#type.as_ref().and_then(|kind| kind.value.as_ref());

@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tract_onnx::prelude::{
-    InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TVec, TValue,
-    TypedSimplePlan,
+    InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue, TVec, TypedSimplePlan,
 };
 
 use super::catching;

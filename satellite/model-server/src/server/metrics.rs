@@ -56,14 +56,20 @@ impl Metrics {
 
     fn write(&self, text: &mut String, gauges: &[Gauge]) -> std::fmt::Result {
         let name = "luml_model_requests_total";
-        writeln!(text, "# HELP {name} Responses of POST /compute by their status.")?;
+        writeln!(
+            text,
+            "# HELP {name} Responses of POST /compute by their status."
+        )?;
         writeln!(text, "# TYPE {name} counter")?;
         for (status, count) in STATUSES.iter().zip(&self.responses) {
             let count = count.load(Ordering::Relaxed);
             writeln!(text, "{name}{{status=\"{status}\"}} {count}")?;
         }
         let name = "luml_model_compute_seconds";
-        writeln!(text, "# HELP {name} Time to compute a request, without waiting.")?;
+        writeln!(
+            text,
+            "# HELP {name} Time to compute a request, without waiting."
+        )?;
         writeln!(text, "# TYPE {name} histogram")?;
         let mut sum = 0;
         for (end, count) in BUCKETS.iter().zip(&self.buckets) {
@@ -76,7 +82,10 @@ impl Metrics {
         writeln!(text, "{name}_sum {}", seconds(micros))?;
         writeln!(text, "{name}_count {computed}")?;
         for Gauge { name, help, value } in gauges {
-            writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
+            writeln!(
+                text,
+                "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
+            )?;
         }
         Ok(())
     }
@@ -89,7 +98,9 @@ fn seconds(micros: u64) -> f64 {
 /// The resident memory of this process in bytes, if the system tells.
 pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes << 10)
 }

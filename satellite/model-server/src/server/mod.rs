@@ -5,6 +5,9 @@ mod gate;
 mod metrics;
 mod openapi;
 
+#[cfg(fuzzing)]
+pub use openapi::document as openapi;
+
 use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -88,7 +91,9 @@ impl ModelServer {
     pub fn serve(&self, artifact: Artifact, pipeline: Pipeline) {
         let served = Served {
             manifest: artifact.manifest_json.to_string().into_bytes(),
-            openapi: openapi::document(&artifact.manifest).to_string().into_bytes(),
+            openapi: openapi::document(&artifact.manifest)
+                .to_string()
+                .into_bytes(),
             reference_profile: artifact.reference_profile,
             pipeline,
         };
@@ -199,11 +204,31 @@ impl Shared {
         let (plans, built) = model.map_or((0, 0), |model| model.pipeline.plans());
         let gauge = |name, help, value| Gauge { name, help, value };
         let mut gauges = vec![
-            gauge("luml_model_ready", "1 once the model is loaded.", model.is_some().into()),
-            gauge("luml_model_computing", "Requests that compute now.", counts.running as u64),
-            gauge("luml_model_waiting", "Requests that wait to compute.", counts.waiting as u64),
-            gauge("luml_model_plans", "Plans in memory, one for each size of inputs.", plans as u64),
-            gauge("luml_model_plans_built", "Plans built since the start.", built),
+            gauge(
+                "luml_model_ready",
+                "1 once the model is loaded.",
+                model.is_some().into(),
+            ),
+            gauge(
+                "luml_model_computing",
+                "Requests that compute now.",
+                counts.running as u64,
+            ),
+            gauge(
+                "luml_model_waiting",
+                "Requests that wait to compute.",
+                counts.waiting as u64,
+            ),
+            gauge(
+                "luml_model_plans",
+                "Plans in memory, one for each size of inputs.",
+                plans as u64,
+            ),
+            gauge(
+                "luml_model_plans_built",
+                "Plans built since the start.",
+                built,
+            ),
         ];
         if let Some(bytes) = resident_bytes() {
             let help = "Resident memory of the process.";

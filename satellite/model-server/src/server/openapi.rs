@@ -14,13 +14,18 @@ pub fn document(manifest: &Manifest) -> Value {
         let error = json!({ "application/json": { "schema": reference("Error") } });
         let response = |text: &str| json!({ "description": text, "content": error });
         let codes = codes.iter();
-        codes.map(|(code, text)| ((*code).to_owned(), response(text))).collect()
+        codes
+            .map(|(code, text)| ((*code).to_owned(), response(text)))
+            .collect()
     };
     let mut compute = errors(&[
         ("400", "The inputs are invalid; the error has their path."),
         ("413", "The body is too large."),
         ("500", "The model failed."),
-        ("503", "Overloaded, loading or stopping; Retry-After says when to try again."),
+        (
+            "503",
+            "Overloaded, loading or stopping; Retry-After says when to try again.",
+        ),
     ]);
     let outputs = json!({ "anyOf": [
         reference("ComputeResponse"),
@@ -104,7 +109,9 @@ fn reference(name: &str) -> Value {
 }
 
 fn object_of(ports: &[Port]) -> Value {
-    let properties = ports.iter().map(|port| (port.name().to_owned(), tensor(port)));
+    let properties = ports
+        .iter()
+        .map(|port| (port.name().to_owned(), tensor(port)));
     let properties: Map<String, Value> = properties.collect();
     let required: Vec<_> = ports.iter().map(Port::name).collect();
     json!({ "type": "object", "properties": properties, "required": required })
@@ -128,7 +135,8 @@ fn tensor(port: &Port) -> Value {
 
 fn element(dtype: &str) -> Value {
     let not_finite = json!({ "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] });
-    let range = |least: i64, most: u64| json!({ "type": "integer", "minimum": least, "maximum": most });
+    let range =
+        |least: i64, most: u64| json!({ "type": "integer", "minimum": least, "maximum": most });
     match Dtype::parse(dtype) {
         Ok(Dtype::Bool) => json!({ "type": "boolean" }),
         Ok(Dtype::String) => json!({ "type": "string" }),
@@ -148,7 +156,9 @@ fn element(dtype: &str) -> Value {
 }
 
 fn example(ports: &[Port]) -> Value {
-    let samples = ports.iter().map(|port| (port.name().to_owned(), sample(port)));
+    let samples = ports
+        .iter()
+        .map(|port| (port.name().to_owned(), sample(port)));
     Value::Object(samples.collect())
 }
 
@@ -165,9 +175,15 @@ fn sample(port: &Port) -> Value {
         Dim::Named(_) => 1,
     });
     let sizes: Vec<usize> = sizes.collect();
-    let elements = sizes.iter().try_fold(1_usize, |all, size| all.checked_mul(*size));
+    let elements = sizes
+        .iter()
+        .try_fold(1_usize, |all, size| all.checked_mul(*size));
     // An image is no example that anybody reads.
-    let most = if elements.is_some_and(|all| all <= 64) { 64 } else { 2 };
+    let most = if elements.is_some_and(|all| all <= 64) {
+        64
+    } else {
+        2
+    };
     for size in sizes.iter().rev() {
         value = Value::Array(vec![value; (*size).min(most)]);
     }

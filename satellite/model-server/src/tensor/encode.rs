@@ -35,7 +35,10 @@ pub fn encode(tensor: &Tensor, labels: Option<&Labels>, to: &mut Vec<u8>) -> Tra
         DatumType::U16 => with!(u16, write_u16),
         DatumType::U32 => with!(u32, write_u32),
         DatumType::U64 => with!(u64, write_u64),
-        DatumType::F16 => all!(f16, |value: &f16, to: &mut Vec<u8>| float32(value.to_f32(), to)),
+        DatumType::F16 => all!(f16, |value: &f16, to: &mut Vec<u8>| float32(
+            value.to_f32(),
+            to
+        )),
         DatumType::F32 => all!(f32, |value: &f32, to: &mut Vec<u8>| float32(*value, to)),
         DatumType::F64 => all!(f64, |value: &f64, to: &mut Vec<u8>| {
             match value.is_finite() {
@@ -78,7 +81,13 @@ fn nested<T>(
             string(&labels[at], to);
             to.push(b':');
         }
-        nested(inner, &elements[at * step..(at + 1) * step], labels, to, write);
+        nested(
+            inner,
+            &elements[at * step..(at + 1) * step],
+            labels,
+            to,
+            write,
+        );
     }
     to.push(if labels_here.is_some() { b'}' } else { b']' });
 }

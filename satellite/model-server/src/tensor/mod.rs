@@ -1,6 +1,7 @@
 //! Tensors: their element types, and their conversion from and to JSON.
 
 mod decode;
+mod element;
 mod encode;
 
 pub use decode::{Input, InputError, Inputs, decode_body};
@@ -49,7 +50,9 @@ impl Dtype {
     /// # Errors
     /// Says why an operator of this server cannot take it.
     pub fn parse(text: &str) -> Result<Dtype, String> {
-        let inner = text.strip_prefix("Array[").and_then(|t| t.strip_suffix(']'));
+        let inner = text
+            .strip_prefix("Array[")
+            .and_then(|t| t.strip_suffix(']'));
         let Some(inner) = inner else {
             return Err(format!("{text} is not an Array[…], which ONNX needs"));
         };
