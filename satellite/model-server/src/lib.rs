@@ -6,13 +6,15 @@
 mod artifact;
 mod commands;
 mod failure;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod load;
 mod onnx;
 mod onnx_ml;
 mod pipeline;
+#[cfg(test)]
+mod properties;
 mod server;
 mod settings;
 mod tensor;

@@ -5,7 +5,7 @@ mod gate;
 mod metrics;
 mod openapi;
 
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub use openapi::document as openapi;
 
 use std::fmt;

@@ -288,6 +288,27 @@ def external():
     answers("external", {"x": [[1, 2, 3], [-1, 0.5, 0]]})
 
 
+def slow():
+    """As slow as its input is long: the product of two matrices of that size."""
+    model = onnx(
+        [
+            helper.make_node("Unsqueeze", ["x", "one"], ["column"]),
+            helper.make_node("Unsqueeze", ["x", "zero"], ["row"]),
+            helper.make_node("Mul", ["column", "row"], ["square"]),
+            helper.make_node("MatMul", ["square", "square"], ["product"]),
+            helper.make_node("ReduceSum", ["product"], ["y"], keepdims=0),
+        ],
+        [value("x", "float32", ["n"])],
+        [value("y", "float32", [])],
+        [
+            numpy_helper.from_array(np.array([0]), "zero"),
+            numpy_helper.from_array(np.array([1]), "one"),
+        ],
+    )
+    single("slow", model, [("x", "float32", ["n"])], [("y", "float32", [])])
+    answers("slow", {"x": [1, 2, 3]})
+
+
 def refused():
     """Artifacts that must not be served."""
     shape = [("x", "float32", ["n"])], [("y", "float32", ["n"])]
@@ -324,4 +345,5 @@ every_dtype()
 two_steps()
 convolution()
 external()
+slow()
 refused()
