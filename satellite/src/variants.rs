@@ -27,7 +27,7 @@ pub static TABLE: [Variant; 2] = [
         name: "pipeline",
         models: "a graph of ONNX models, which needs no Python",
         local_image: concat!("luml-model-server:", env!("CARGO_PKG_VERSION")),
-        make: "luml-model-server image",
+        make: "luml-model-server image --load",
         is_native: true,
     },
     Variant {
@@ -355,7 +355,7 @@ mod tests {
     fn local_images_are_known_by_name_whatever_their_tag() {
         assert_eq!(
             make_command("luml-model-server:9"),
-            Some("luml-model-server image")
+            Some("luml-model-server image --load")
         );
         assert!(make_command("luml-random-svc").is_some());
         assert_eq!(make_command("registry/luml-model-server:9"), None);

@@ -75,6 +75,24 @@ impl Docker {
             .map(drop)
     }
 
+    /// The address of this host in the network, if the engine runs on this host.
+    #[cfg(feature = "demo")]
+    pub fn gateway_of_network(&self) -> Option<std::net::IpAddr> {
+        let format = "{{(index .IPAM.Config 0).Gateway}}";
+        let inspect = [
+            "network",
+            "inspect",
+            "--format",
+            format,
+            "--",
+            &self.network,
+        ];
+        let answer = self.call(inspect).run(QUERY_TIMEOUT).ok()?;
+        let address = answer.trim().parse().ok()?;
+        let is_local = std::net::TcpListener::bind((address, 0)).is_ok();
+        is_local.then_some(address)
+    }
+
     #[cfg(feature = "demo")]
     pub fn remove_image(&self, name: &str) -> Result<(), Fault> {
         self.call(["image", "rm", "--force", name])

@@ -217,7 +217,7 @@ fn check_and_deploy_explain_how_to_make_the_default_image_and_do_not_pull() {
         command.env_remove("LUML_MODEL_IMAGE");
         command
     };
-    let sentence = "make it with `luml-model-server image`";
+    let sentence = "make it with `luml-model-server image --load`";
     let (code, text) = run_command(&mut command(), "check");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(sentence) && !text.contains("pull"), "{text}");
@@ -265,39 +265,69 @@ fn ls_lists_deployments_as_a_table(engine: &str) {
     assert!(text.contains("another"));
 }
 
-#[test]
-fn the_demo_succeeds_and_cleans_up() {
-    let _docker = engine_or_skip!();
+/// Runs the demo; returns its output and, as a check, the label that it predicted.
+fn demo(arguments: &[&str], docker: Option<&str>) -> (i32, String) {
     let mut command = command_without_settings();
-    command.env("HOME", "/tmp");
-    let (code, text) = run_command(&mut command, "demo");
+    command.env("HOME", "/tmp").arg("demo");
+    if let Some(program) = docker {
+        command.env("LUML_DOCKER", program);
+    }
+    let output = command.args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+/// The demo's model is the model server's own fixture: the class of its first example is 1.
+fn has_predicted(text: &str) -> bool {
+    text.contains(r#""label":[1]"#) && text.contains("0 model servers left")
+}
+
+#[test]
+fn the_demo_serves_an_onnx_model_in_a_container_and_cleans_up() {
+    let _docker = engine_or_skip!();
+    let (code, text) = demo(&[], None);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains(r#""y":[3.0,5.0,7.0]"#), "{text}");
-    assert!(text.contains("0 containers left"), "{text}");
+    assert!(has_predicted(&text), "{text}");
+    assert!(text.contains("removed"), "{text}");
+}
+
+#[test]
+fn the_demo_serves_an_onnx_model_as_a_process() {
+    let (code, text) = demo(&["--engine", "process"], None);
+    assert_eq!(code, 0, "{text}");
+    assert!(has_predicted(&text), "{text}");
+}
+
+#[test]
+fn without_an_engine_the_demo_runs_the_model_as_a_process_and_says_so() {
+    let (code, text) = demo(&[], Some("/nowhere/docker"));
+    assert_eq!(code, 0, "{text}");
+    assert!(has_predicted(&text), "{text}");
+    assert!(text.contains("engine     none: /nowhere/docker"), "{text}");
+    assert!(
+        text.contains("process: the model server is a child"),
+        "{text}"
+    );
 }
 
 #[test]
 fn two_demos_on_one_host_do_not_disturb_each_other() {
     let _docker = engine_or_skip!();
-    let demos = [(); 2].map(|()| {
-        std::thread::spawn(|| {
-            let mut command = command_without_settings();
-            command.env("HOME", "/tmp");
-            run_command(&mut command, "demo")
-        })
-    });
+    let demos = [(); 2].map(|()| std::thread::spawn(|| demo(&[], None)));
     for demo in demos {
         let (code, text) = demo.join().unwrap();
         assert_eq!(code, 0, "{text}");
-        assert!(text.contains("0 containers left"), "{text}");
+        assert!(has_predicted(&text), "{text}");
     }
 }
 
 #[test]
-fn without_an_engine_the_demo_exits_with_69_and_prints_one_line() {
-    let mut command = command_without_settings();
-    command.env("LUML_DOCKER", "/nowhere/docker");
-    let (code, text) = run_command(&mut command, "demo");
+fn a_demo_that_requires_an_engine_exits_with_69_and_prints_one_line() {
+    let (code, text) = demo(&["--engine", "docker"], Some("/nowhere/docker"));
     assert_eq!(code, 69);
     assert_eq!(text.lines().count(), 1, "{text}");
+    let (code, text) = demo(&["--engine", "podman"], None);
+    assert_eq!(code, 64);
+    assert!(text.contains("--engine docker|process"), "{text}");
 }
