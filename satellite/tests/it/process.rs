@@ -142,7 +142,9 @@ fn a_stop_of_the_satellite_ends_its_models_and_the_next_start_restarts_them() {
     assert_eq!(host.wait_for_task(task), "done");
     terminate(&mut satellite);
     // If the loop is blocked, the SDK ends the process without waiting for its descendants.
-    eventually("the model's end", || processes_of(&host.deployment).is_empty());
+    eventually("the model's end", || {
+        processes_of(&host.deployment).is_empty()
+    });
     assert_eq!(host.containers().len(), 1, "its record is kept");
 
     // Its variables were only in memory: they are fetched again.
@@ -168,7 +170,9 @@ fn a_stop_while_a_model_starts_leaves_the_task_to_the_next_process() {
     });
     terminate(&mut satellite);
     // If the loop is blocked, the SDK ends the process without waiting for its descendants.
-    eventually("the model's end", || processes_of(&host.deployment).is_empty());
+    eventually("the model's end", || {
+        processes_of(&host.deployment).is_empty()
+    });
     assert_eq!(host.platform.status(task), "running");
     let satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done", "{}", satellite.log());
