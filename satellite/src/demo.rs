@@ -28,7 +28,7 @@ const ARTIFACT: &str = "0198c0de-0000-7000-8000-00000000a27f";
 const KEY: &str = "dfs_demo_key";
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A classifier with three classes, which scikit-learn could have made; see `make.py` there.
+/// A small classifier with three classes; `make.py` beside it made it.
 const MODEL: &[u8] = include_bytes!("../model-server/tests/models/classifier.fnnx");
 const QUESTION: &str = r#"{"inputs": {"x": [[1.1, -1.3, -0.8, 0.6]]}}"#;
 
@@ -100,6 +100,9 @@ fn settings(own: &[(&'static str, &str)]) -> Settings {
 /// The model server is this program, as a child process.
 fn process() -> Result<()> {
     print_line("engine", "process: the model server is a child process");
+    if std::env::var_os("RUST_LOG").is_none() {
+        log::set_max_level(log::LevelFilter::Error); // a demo needs no limits and no user
+    }
     let state = temp_directory()?;
     let program = std::env::current_exe()?.display().to_string();
     let mut settings = settings(&[
