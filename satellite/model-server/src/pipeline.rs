@@ -131,7 +131,10 @@ impl Pipeline {
             *value = Some(tensor.into_tvalue());
         }
         for step in &self.steps {
-            self.run(step, &mut values)?;
+            self.run(step, &mut values).map_err(|error| match error {
+                ComputeError::Model(text) => self.blame(text, &values),
+                error => error,
+            })?;
         }
         to.push(b'{');
         for (at, output) in self.outputs.iter().enumerate() {
@@ -246,6 +249,29 @@ impl Pipeline {
             values[value] = Some(tensor);
         }
         Ok(())
+    }
+
+    /// The inputs are at fault if a size with a name differs between them. That alone is no error:
+    /// some models broadcast.
+    fn blame(&self, text: String, values: &[Option<TValue>]) -> ComputeError {
+        let mut sizes: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        for (input, value) in self.inputs.iter().zip(values) {
+            let Some(value) = value else { continue };
+            for (dim, &size) in input.shape.iter().zip(value.shape()) {
+                let Dim::Named(name) = dim else { continue };
+                let (first, expected) = *sizes.entry(name).or_insert((&input.name, size));
+                if expected != size {
+                    let own = &input.name;
+                    return ComputeError::Input(InputError {
+                        path: "inputs".into(),
+                        text: format!(
+                            "{name} is {expected} in {first} and {size} in {own}: {text}"
+                        ),
+                    });
+                }
+            }
+        }
+        ComputeError::Model(text)
     }
 
     /// The types of the inputs are those that the operators take.

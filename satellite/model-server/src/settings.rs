@@ -77,8 +77,14 @@ impl Settings {
                 document_bytes: megabytes(v, "LUML_MODEL_DOCUMENT_MB", 16),
             },
         };
-        // The satellite's own setting, which a message of this program names.
-        v.knows("LUML_MODEL_IMAGE");
+        // The satellite's own settings, of which one is named in a message of this program.
+        for name in [
+            "LUML_MODEL_IMAGE",
+            "LUML_MODEL_IMAGES",
+            "LUML_MODEL_VARIANTS",
+        ] {
+            v.knows(name);
+        }
         for warning in v.misspelt() {
             log::warn!("{warning}");
         }

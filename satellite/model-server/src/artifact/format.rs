@@ -29,35 +29,34 @@ pub struct Manifest {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "content_type")]
 pub enum Port {
-    NDJSON {
+    #[serde(rename = "NDJSON")]
+    Tensor {
         name: String,
         dtype: String,
         shape: Vec<Dim>,
     },
-    JSON {
-        name: String,
-        dtype: String,
-    },
+    #[serde(rename = "JSON")]
+    Json { name: String, dtype: String },
 }
 
 impl Port {
     pub fn name(&self) -> &str {
         match self {
-            Port::NDJSON { name, .. } | Port::JSON { name, .. } => name,
+            Port::Tensor { name, .. } | Port::Json { name, .. } => name,
         }
     }
 
     pub fn dtype(&self) -> &str {
         match self {
-            Port::NDJSON { dtype, .. } | Port::JSON { dtype, .. } => dtype,
+            Port::Tensor { dtype, .. } | Port::Json { dtype, .. } => dtype,
         }
     }
 
     /// Empty for JSON.
     pub fn shape(&self) -> &[Dim] {
         match self {
-            Port::NDJSON { shape, .. } => shape,
-            Port::JSON { .. } => &[],
+            Port::Tensor { shape, .. } => shape,
+            Port::Json { .. } => &[],
         }
     }
 }

@@ -101,10 +101,9 @@ impl Artifact {
         let python = env["python3::conda_pip"]["python_version"].as_str();
         let python = python.map(str::to_owned);
         let meta = documents.meta();
-        let reference_profile = match documents.optional("reference_profile.json")? {
-            Some(profile) => Some(profile.to_string().into_bytes()),
-            None => None,
-        };
+        let reference_profile = documents
+            .optional("reference_profile.json")?
+            .map(|profile| profile.to_string().into_bytes());
         Ok(Artifact {
             files,
             manifest,
@@ -253,7 +252,7 @@ fn check_ops(ops: &[OpInstance]) -> Result<()> {
 fn check_pipeline(manifest: &Manifest, ops: &[OpInstance], config: &PipelineConfig) -> Result<()> {
     let ports = manifest.inputs.iter().chain(&manifest.outputs);
     for port in ports {
-        if let Port::JSON { name, .. } = port {
+        if let Port::Json { name, .. } = port {
             return Err(Failure::invalid(format_args!(
                 "{name} has the content type JSON, which a pipeline cannot use"
             )));

@@ -67,8 +67,8 @@ fn explain(error: &serde_json::Error, path: &[Step], body: &[u8]) -> InputError 
         text.truncate(text.strip_suffix(&position).map_or(text.len(), str::len));
     } else {
         text = format!("the body is not valid JSON: {text}");
-        let lines = body.split(|byte| *byte == b'\n');
-        let line = lines.skip(error.line().saturating_sub(1)).next();
+        let mut lines = body.split(|byte| *byte == b'\n');
+        let line = lines.nth(error.line().saturating_sub(1));
         let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
         let has = |word: &[u8]| rest.is_some_and(|rest| rest.starts_with(word));
         if has(b"NaN") || has(b"Infinity") || has(b"I") {

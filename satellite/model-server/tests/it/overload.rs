@@ -61,16 +61,3 @@ fn requests_in_the_queue_are_answered() {
     assert_eq!(server.figure("luml_model_computing"), 0.0);
     assert_eq!(server.figure("luml_model_waiting"), 0.0);
 }
-
-#[test]
-fn a_model_that_fails_is_an_error_and_not_the_end() {
-    // The product overflows the memory that a request may describe: sizes are limited by the body.
-    let server = Running::serving("convolution.fnnx", &[]);
-    let answer = server.compute(&json!({ "inputs": { "x": [[[[1]], [[1]]]] } }));
-    assert!(
-        answer
-            .error(400)
-            .starts_with("inputs.x[0]: has 2 items, expected 3")
-    );
-    assert_eq!(server.get("/healthz").status, 200);
-}

@@ -19,10 +19,14 @@ pub fn model(name: &str) -> PathBuf {
     folder.join("tests/models").join(name)
 }
 
-/// The program with these arguments, and no settings of this machine.
+/// The program with these arguments, and no settings of this machine. `SATELLITE_MODEL_SERVER`
+/// names another binary, and may begin with an emulator.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_luml-model-server"));
-    command.args(arguments).env_clear();
+    let own = env!("CARGO_BIN_EXE_luml-model-server").to_owned();
+    let program = std::env::var("SATELLITE_MODEL_SERVER").unwrap_or(own);
+    let mut words = program.split_whitespace();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(arguments).env_clear();
     command
 }
 
