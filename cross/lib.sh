@@ -5,7 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 OUT=$ROOT/target/cross
 TOOLS=$OUT/tools
 SOURCE=$OUT/source
-BINARIES=(worker worker-tls luml-satellite)
+BINARIES=(worker worker-tls luml-satellite luml-model-server)
 TARGETS=(
     x86_64-unknown-linux-musl
     aarch64-unknown-linux-musl
@@ -41,6 +41,14 @@ host_target() {
     'Linux armv6l') say arm-unknown-linux-musleabihf ;;
     'Linux riscv64') say riscv64gc-unknown-linux-musl ;;
     *) say none ;;
+    esac
+}
+
+# The binaries for a target. The model server needs a machine with some memory.
+binaries_of() {
+    case $1 in
+    arm-* | riscv64gc-*) say worker worker-tls luml-satellite ;;
+    *) say "${BINARIES[@]}" ;;
     esac
 }
 
@@ -113,7 +121,7 @@ copy_to() {
 # Cargo would build them for an example. The tree's own manifests and lock file stay unchanged.
 without_dev_dependencies() {
     local manifest
-    for manifest in "$1"/Cargo.toml "$1"/satellite/Cargo.toml "$1"/crates/*/Cargo.toml; do
+    for manifest in "$1"/Cargo.toml "$1"/satellite/Cargo.toml "$1"/satellite/*/Cargo.toml "$1"/crates/*/Cargo.toml; do
         awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$manifest" >"$1/manifest"
         touch -r "$manifest" "$1/manifest"
         mv "$1/manifest" "$manifest"

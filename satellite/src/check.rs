@@ -7,7 +7,7 @@ use std::time::Duration;
 use satellite_sdk::{Builder, PlatformClient, SatelliteStatus, Variables};
 use serde_json::Value;
 
-use crate::engine::{Engine, Fault};
+use crate::engine::{self, Docker, Engine, Fault};
 use crate::settings::Settings;
 use crate::{image, registration};
 
@@ -21,7 +21,7 @@ pub fn check() -> ExitCode {
 
     let platform = check_settings(Builder::new().variables(variables), &mut report);
     let are_settings_invalid = platform.is_none();
-    check_engine(&Engine::new(&settings), &settings, &mut report);
+    check_engine(&settings, &mut report);
     match platform {
         Some(platform) => {
             check_token(&platform, &mut report);
@@ -84,30 +84,59 @@ fn check_token(platform: &PlatformClient, report: &mut Report) {
     }
 }
 
-fn check_engine(engine: &Engine, settings: &Settings, report: &mut Report) {
+fn check_engine(settings: &Settings, report: &mut Report) {
+    let engine = engine::open(settings);
+    let is_process = settings.engine.is_process();
     match engine.version() {
+        Ok(version) if is_process => report.pass("engine", version),
         Ok(version) => report.pass("engine", format_args!("{} {version}", settings.docker)),
         Err(fault) => {
-            let remedy = "start it, check DOCKER_HOST, and add this user to the group docker";
+            let remedy = match is_process {
+                true => "check LUML_STATE_DIR",
+                false => {
+                    "start it, check DOCKER_HOST, and add this user to the group docker; or set \
+                     LUML_ENGINE=process to run models without containers"
+                }
+            };
             report.fail("engine", &fault, remedy);
             report.skipped("network", "the engine");
             return report.skipped("image", "the engine");
         }
     }
-    let network = &settings.network;
-    match engine.has_network(network) {
-        Ok(true) => report.pass("network", network),
-        Ok(false) => report.pass("network", format_args!("{network}, created on first use")),
-        Err(fault) => report.fail("network", &fault, "check LUML_NETWORK"),
-    }
-    let image = &settings.image;
-    match engine.has_image(image) {
-        Ok(true) => report.pass("image", image),
-        Ok(false) => {
-            let fault = Fault::NoImage(format!("{image} is not on this host"));
-            report.fail("image", &fault, &image::remedy(image, settings));
+    if !is_process {
+        let network = &settings.network;
+        match Docker::new(settings).has_network(network) {
+            Ok(true) => report.pass("network", network),
+            Ok(false) => report.pass("network", format_args!("{network}, created on first use")),
+            Err(fault) => report.fail("network", &fault, "check LUML_NETWORK"),
         }
-        Err(fault) => report.fail("image", &fault, "check LUML_MODEL_IMAGE"),
+    }
+    check_images(&*engine, settings, report);
+}
+
+/// A line for each variant: the image, or why the satellite does not serve it.
+fn check_images(engine: &dyn Engine, settings: &Settings, report: &mut Report) {
+    for (variant, image) in settings.images.iter() {
+        let name = variant.name;
+        let image = match image {
+            Ok(image) => image,
+            Err(why) => {
+                report.info("image", format_args!("{name}: not served: {why}"));
+                continue;
+            }
+        };
+        match engine.has_image(image) {
+            Ok(true) => report.pass("image", format_args!("{name}: {image}")),
+            Ok(false) => {
+                let fault = Fault::NoImage(format!("{name}: {image} is not on this host"));
+                report.fail("image", &fault, &image::remedy(image, settings));
+            }
+            Err(fault) => report.fail("image", &fault, "check LUML_MODEL_IMAGES"),
+        }
+    }
+    if settings.images.served().is_empty() {
+        let remedy = "users cannot select this satellite for any model";
+        report.fail("image", &"no variant is served", remedy);
     }
 }
 
@@ -144,7 +173,7 @@ fn check_registration(platform: &PlatformClient, settings: &Settings, report: &m
     }
     let status = record.status.as_str();
     let seen = format!("on the platform {id} ({slug}) is {status}, with no model variant");
-    let remedy = "users cannot select it on the platform's page: check LUML_MODEL_VARIANTS, \
+    let remedy = "users cannot select it on the platform's page: check LUML_MODEL_IMAGES, \
                   and whether the platform is older than this satellite";
     report.fail(WHAT, &seen, remedy);
 }
@@ -170,6 +199,10 @@ impl Report {
     }
 
     fn skipped(&mut self, what: &str, needs: &str) {
-        println!("- {what:<9} skipped: needs {needs}");
+        self.info(what, format_args!("skipped: needs {needs}"));
+    }
+
+    fn info(&mut self, what: &str, seen: impl fmt::Display) {
+        println!("- {what:<9} {seen}");
     }
 }

@@ -1,18 +1,25 @@
-//! `luml-satellite demo`: deploys, queries and undeploys a model; needs only an engine.
+//! `luml-satellite demo`: deploys, queries and undeploys a real ONNX model, with the model server
+//! in a container or as a process.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use satellite_sdk::extras::temp_directory;
+use satellite_sdk::serve::{Limits, Response, Server};
 use satellite_sdk::testing::{MockPlatform, mock_task};
 use satellite_sdk::{Result, Variables};
 use serde_json::json;
 
-use crate::engine::Engine;
+use crate::engine::{Docker, Engine};
 use crate::run;
 use crate::settings::Settings;
+
+/// The command of this program that is the model server.
+pub const MODEL_SERVER: &str = "model-server";
 
 const IMAGE: &str = "luml-satellite-demo:latest";
 const NETWORK: &str = "luml-satellite-demo";
@@ -21,44 +28,115 @@ const ARTIFACT: &str = "0198c0de-0000-7000-8000-00000000a27f";
 const KEY: &str = "dfs_demo_key";
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A small classifier with three classes; `make.py` beside it made it.
+const MODEL: &[u8] = include_bytes!("../model-server/tests/models/classifier.fnnx");
+const QUESTION: &str = r#"{"inputs": {"x": [[1.1, -1.3, -0.8, 0.6]]}}"#;
+
 /// `EX_UNAVAILABLE` of `sysexits.h`.
 const UNAVAILABLE: u8 = 69;
 
-pub fn demo() -> ExitCode {
+pub fn demo(arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let wants_process = match words[..] {
+        [] => None,
+        ["--engine", "docker"] | ["--engine=docker"] => Some(false),
+        ["--engine", "process"] | ["--engine=process"] if cfg!(target_os = "linux") => Some(true),
+        _ => {
+            eprintln!("usage: luml-satellite demo [--engine docker|process]");
+            return ExitCode::from(64);
+        }
+    };
     satellite_sdk::log_to_stderr();
     if std::env::var_os("RUST_LOG").is_none() {
         log::set_max_level(log::LevelFilter::Warn); // the demo reports on stdout
     }
-    let settings = Settings {
-        image: IMAGE.into(),
-        network: NETWORK.into(),
-        gateway: ([127, 0, 0, 1], 0).into(),
-        reconcile_interval: Duration::from_secs(2),
-        ..Settings::read(&mut Variables::from_env())
-    };
-    let engine = Engine::new(&settings);
-    match engine.version() {
-        Ok(version) => print_line("engine", &format!("{} {version}", settings.docker)),
-        Err(fault) => {
+    let settings = settings(&[("LUML_MODEL_IMAGE", IMAGE)]);
+    let docker = Docker::new(&settings);
+    let end = match (wants_process, docker.version()) {
+        (Some(true), _) => process(),
+        (_, Ok(version)) => {
+            print_line("engine", &format!("{} {version}", settings.docker));
+            containers(&docker, settings)
+        }
+        (None, Err(fault)) if cfg!(target_os = "linux") => {
+            print_line("engine", &format!("none: {fault}"));
+            process()
+        }
+        (_, Err(fault)) => {
             eprintln!("no container engine: {fault}");
             return ExitCode::from(UNAVAILABLE);
         }
-    }
-    // All demos on a host use the same image, network and container names.
-    let _lock = wait_for_other_demos();
-    let end = make_image(&engine).and_then(|()| run_scenario(settings));
-    let _ = engine.remove_image(IMAGE);
-    let _ = engine.remove_network(NETWORK);
+    };
     match end {
-        Ok(()) => {
-            print_line("removed", "image and network");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the demo failed: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The settings of the demo: these, and which engine to use. No setting of a real satellite.
+fn settings(own: &[(&'static str, &str)]) -> Settings {
+    let own: Vec<_> = own
+        .iter()
+        .map(|(n, value)| (*n, (*value).to_owned()))
+        .collect();
+    let mut variables = Variables::from_lookup(move |name| match name {
+        "LUML_DOCKER" | "DOCKER_HOST" | "PATH" => std::env::var(name).ok(),
+        _ => own
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value.clone()),
+    });
+    Settings {
+        network: NETWORK.into(),
+        gateway: ([127, 0, 0, 1], 0).into(),
+        reconcile_interval: Duration::from_secs(2),
+        ..Settings::read(&mut variables)
+    }
+}
+
+/// The model server is this program, as a child process.
+fn process() -> Result<()> {
+    print_line("engine", "process: the model server is a child process");
+    if std::env::var_os("RUST_LOG").is_none() {
+        log::set_max_level(log::LevelFilter::Error); // a demo needs no limits and no user
+    }
+    let state = temp_directory()?;
+    let program = std::env::current_exe()?.display().to_string();
+    let mut settings = settings(&[
+        ("LUML_ENGINE", "process"),
+        ("LUML_STATE_DIR", &state.path().display().to_string()),
+        ("LUML_MODEL_SERVER", &program),
+    ]);
+    settings.process.arguments = vec![MODEL_SERVER.to_owned()];
+    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    run_scenario(settings, host, "127.0.0.1")
+}
+
+/// The model server is this program, in a container.
+fn containers(docker: &Docker, settings: Settings) -> Result<()> {
+    // All demos on a host use the same image, network and container names.
+    let _lock = wait_for_other_demos();
+    let end = (|| {
+        make_image(docker)?;
+        docker.ensure_network().map_err(satellite_sdk::Error::new)?;
+        // The host's own address in the network: not reachable from elsewhere.
+        match docker.gateway_of_network() {
+            Some(host) => run_scenario(settings, host, &host.to_string()),
+            None => run_scenario(
+                settings,
+                Ipv4Addr::UNSPECIFIED.into(),
+                "host.docker.internal",
+            ),
+        }
+    })();
+    let _ = docker.remove_image(IMAGE);
+    let _ = docker.remove_network(NETWORK);
+    end?;
+    print_line("removed", "image and network");
+    Ok(())
 }
 
 /// Returns a lock that the system releases when this process ends for any reason. Without a
@@ -80,22 +158,30 @@ fn wait_for_other_demos() -> Option<rustix::fd::OwnedFd> {
 #[cfg(not(target_os = "linux"))]
 fn wait_for_other_demos() {}
 
-/// Deploys a model, queries it, undeploys it.
-fn run_scenario(settings: Settings) -> Result<()> {
-    let engine = Engine::new(&settings);
+/// Deploys a model, queries it, undeploys it. The file of the model is served on `listen`,
+/// which model servers reach by the name `host`.
+fn run_scenario(settings: Settings, listen: IpAddr, host: &str) -> Result<()> {
     let platform = MockPlatform::start();
-    platform.add_artifact(
-        ARTIFACT,
-        json!({ "name": "line" }),
-        "http://127.0.0.1:9/line?sig=s",
+    let files = Server::bind((listen, 0), Limits::default(), |request| {
+        match request.path() {
+            "/classifier.fnnx" => Response::new(200).body(MODEL),
+            _ => Response::text(404, "not found"),
+        }
+    })?;
+    let url = format!(
+        "http://{host}:{}/classifier.fnnx?signature=demo",
+        files.addr().port()
     );
+    let record = json!({ "name": "classifier", "manifest": { "variant": "pipeline" } });
+    platform.add_artifact(ARTIFACT, record, &url);
     platform.add_deployment(json!({ "id": DEPLOYMENT, "name": "demo", "artifact_id": ARTIFACT }));
     platform.add_inference_key(KEY);
     let payload = json!({ "deployment_id": DEPLOYMENT });
     platform.add_task(mock_task("deploy-1", "deploy", payload));
     print_line("platform", &platform.url());
 
-    let (mut satellite, gateway) = run::build(platform.worker(), settings)?;
+    let built = run::build(platform.worker(), settings)?;
+    let (mut satellite, gateway, shared) = (built.satellite, built.gateway, built.shared);
     let stop = satellite.stop_handle();
     let worker = thread::spawn(move || satellite.run());
     let result = (|| {
@@ -107,14 +193,13 @@ fn run_scenario(settings: Settings) -> Result<()> {
         );
 
         let url = format!("http://{}/deployments/{DEPLOYMENT}/compute", gateway.addr());
-        let question = r#"{"inputs": {"x": [1, 2, 3]}}"#;
         let begun = Instant::now();
         let mut answer = ureq::post(&url)
             .header("authorization", format!("Bearer {KEY}"))
-            .send(question)
+            .send(QUESTION)
             .map_err(satellite_sdk::Error::new)?;
         let text = answer.body_mut().read_to_string();
-        print_line("asked", question);
+        print_line("asked", QUESTION);
         print_line(
             "predicted",
             &format!(
@@ -126,17 +211,20 @@ fn run_scenario(settings: Settings) -> Result<()> {
 
         platform.request_deletion(DEPLOYMENT, "undeploy-1");
         wait_for(&platform, "undeploy-1")?;
-        let left = engine
+        let left = shared
+            .engine()
             .containers_of(DEPLOYMENT)
             .map_err(satellite_sdk::Error::new)?;
-        print_line("undeployed", &format!("{} containers left", left.len()));
+        print_line("undeployed", &format!("{} model servers left", left.len()));
         match left.is_empty() && platform.deployment(DEPLOYMENT).is_none() {
             true => Ok(()),
             false => Err("the deployment was not removed completely".into()),
         }
     })();
     stop.stop();
-    worker.join().map_err(|_| "the worker panicked")??;
+    let end = worker.join();
+    shared.engine().end();
+    end.map_err(|_| "the worker panicked")??;
     result
 }
 
@@ -159,7 +247,7 @@ fn wait_for(platform: &MockPlatform, task: &str) -> Result<()> {
 
 /// Builds an image from this program: no registry is needed. If the program is not static,
 /// the image contains the libraries that it has loaded.
-pub fn make_image(engine: &Engine) -> Result<()> {
+pub fn make_image(engine: &Docker) -> Result<()> {
     let program = std::env::current_exe()?;
     let archive = Command::new("tar")
         .args([
@@ -181,6 +269,8 @@ pub fn make_image(engine: &Engine) -> Result<()> {
     }
     let changes = [
         r#"ENTRYPOINT ["/luml-satellite", "model-server"]"#,
+        // The image has no folder for temporary files.
+        "ENV TMPDIR=/",
         "EXPOSE 8080",
     ];
     engine

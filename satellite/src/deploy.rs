@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use satellite_sdk::{
-    Context, Deployment, DeploymentStatus, Failure, Later, PlatformClient, Secret, Task,
+    Artifact, Context, Deployment, DeploymentStatus, Failure, Later, PlatformClient, Task,
 };
 use serde_json::json;
 
-use crate::engine::{self, Container, ContainerSpec, Fault};
+use crate::engine::{self, Container, ContainerSpec, Environment, Fault};
+use crate::environment::environment;
 use crate::gateway::Route;
 use crate::image;
 use crate::job::{self, Job, JobError, Target, failed};
@@ -17,9 +18,13 @@ use crate::model::Models;
 use crate::parameters::Parameters;
 use crate::queue::{Cancelled, DesiredState};
 use crate::shared::Shared;
+use crate::variants;
 
 /// How often the health of a starting model is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The failure's reason if no image, or with the process engine no program, serves the model.
+const NO_IMAGE: &str = "Docker image not found";
 
 /// The handler.
 pub fn handler(shared: Shared) -> impl Fn(Task<Target>, &Context) -> Result<(), Failure> {
@@ -28,25 +33,25 @@ pub fn handler(shared: Shared) -> impl Fn(Task<Target>, &Context) -> Result<(), 
 
 impl Job {
     fn deploy(&self, task_id: &str) -> Result<String, JobError> {
-        let (deployment, artifact_url) = self.artifact()?;
-        let parameters = Parameters::of(&deployment, self.shared.settings())?;
-        let mut environment = self.environment(&deployment, &artifact_url)?;
+        let settings = self.shared.settings();
+        let (deployment, artifact) = self.artifact()?;
+        let artifact_url = artifact.url.clone();
+        let parameters = Parameters::of(&deployment, settings)?;
+        let image = self.select_image(&parameters, &artifact)?;
         let secrets = self.secrets(&deployment)?;
-        environment.extend(secrets.iter().cloned());
-        // The deployment's own variables take precedence.
-        let own = deployment.env_variables.iter();
-        environment.extend(own.map(|(name, value)| (name.clone(), Secret::new(value))));
+        let environment = environment(settings, &deployment, &artifact_url, &secrets);
 
         self.network()?;
-        self.image(&parameters.image)?;
-        let container = self.container(task_id, &artifact_url, &parameters, &environment)?;
+        self.image(&image)?;
+        let container =
+            self.container(task_id, &artifact_url, &image, &parameters, &environment)?;
         let last_lines = || self.last_lines(&container, &deployment, &secrets, &artifact_url);
         let timeout = parameters.health_check_timeout;
-        let port = self.wait_until_healthy(&container, timeout, last_lines)?;
+        let port = self.wait_until_healthy(&container, timeout, &environment, last_lines)?;
         self.finalize(&deployment, port)
     }
 
-    fn artifact(&self) -> Result<(Deployment, String), JobError> {
+    fn artifact(&self) -> Result<(Deployment, Artifact), JobError> {
         const REASON: &str = "failed to get model artifact details";
         let deployment = self
             .platform(|platform| platform.get_deployment(&self.deployment_id))?
@@ -54,61 +59,60 @@ impl Job {
         if deployment.status == DeploymentStatus::DeletionPending {
             return Err(JobError::Cancelled(Cancelled::Deleted));
         }
-        let url = self
-            .platform(|platform| platform.artifact_download_url(&deployment.artifact_id))?
+        let artifact = self
+            .platform(|platform| platform.get_artifact(&deployment.artifact_id))?
             .map_err(|e| failed(REASON, e))?;
-        Ok((deployment, url))
+        Ok((deployment, artifact))
     }
 
-    fn environment(
+    /// The image that the deployment requests, or that of its artifact's variant.
+    fn select_image(
         &self,
-        deployment: &Deployment,
-        artifact_url: &str,
-    ) -> Result<BTreeMap<String, Secret>, JobError> {
-        let settings = self.shared.settings();
-        let mut environment = BTreeMap::from([
-            (
-                "SATELLITE_AGENT_URL".to_owned(),
-                Secret::new(&*settings.agent_url),
-            ),
-            ("MODEL_ARTIFACT_URL".to_owned(), Secret::new(artifact_url)),
-            (
-                "DEPLOYMENT_ID".to_owned(),
-                Secret::new(&*self.deployment_id),
-            ),
-            (
-                "MODEL_NAME".to_owned(),
-                Secret::new(&*deployment.artifact_name),
-            ),
-        ]);
-        if let Some(endpoint) = &settings.otel_endpoint {
-            let name = "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned();
-            environment.insert(name, Secret::new(&**endpoint));
+        parameters: &Parameters,
+        artifact: &Artifact,
+    ) -> Result<String, JobError> {
+        if let Some(image) = &parameters.image {
+            return Ok(image.clone());
         }
-        Ok(environment)
+        let images = &self.shared.settings().images;
+        let variant = variants::of(&artifact.artifact).unwrap_or_else(|| {
+            let variant = images.fallback();
+            log::info!(
+                "deployment {}: the artifact's record has no manifest.variant; using the image \
+                 for {variant} models",
+                self.deployment_id
+            );
+            variant
+        });
+        let image = images.select(variant);
+        image
+            .map(str::to_owned)
+            .map_err(|why| failed(NO_IMAGE, why))
     }
 
     fn network(&self) -> Result<(), JobError> {
-        let name = &self.shared.settings().network;
-        self.engine(|engine| engine.ensure_network(name))?
+        self.engine(|engine| engine.ensure_network())?
             .map_err(|fault| failed("Failed to create container", fault))
     }
 
     fn image(&self, image: &str) -> Result<(), JobError> {
-        const REASON: &str = "Docker image not found";
         let exists = self.engine(|engine| engine.has_image(image))?;
-        if exists.map_err(|fault| failed(REASON, fault))? {
+        if exists.map_err(|fault| failed(NO_IMAGE, fault))? {
             return Ok(());
         }
-        if !image::can_be_pulled(image) {
-            let remedy = image::remedy(image, self.shared.settings());
-            return Err(failed(REASON, format!("it is not on this host; {remedy}")));
+        let settings = self.shared.settings();
+        if !image::can_be_pulled(image, settings) {
+            let remedy = image::remedy(image, settings);
+            return Err(failed(
+                NO_IMAGE,
+                format!("it is not on this host; {remedy}"),
+            ));
         }
         let id = &self.deployment_id;
         log::info!("deployment {id}: pulling {image}");
-        let log_line = |line: &str| log::info!("deployment {id}: {line}");
-        self.engine(|engine| engine.pull(image, log_line))?
-            .map_err(|fault| failed(REASON, fault))
+        let mut log_line = |line: &str| log::info!("deployment {id}: {line}");
+        self.engine(|engine| engine.pull(image, &mut log_line))?
+            .map_err(|fault| failed(NO_IMAGE, fault))
     }
 
     /// The container for this task: the one that an earlier process of this satellite
@@ -117,8 +121,9 @@ impl Job {
         &self,
         task_id: &str,
         artifact_url: &str,
+        image: &str,
         parameters: &Parameters,
-        environment: &BTreeMap<String, Secret>,
+        environment: &Environment,
     ) -> Result<String, JobError> {
         const REASON: &str = "Failed to create container";
         let name = container_name(&self.deployment_id);
@@ -126,8 +131,7 @@ impl Job {
         let gpus = parameters.gpus();
         let spec = ContainerSpec {
             name: &name,
-            image: &parameters.image,
-            network: &settings.network,
+            image,
             port: settings.model_port,
             labels: BTreeMap::from([
                 (engine::DEPLOYMENT, self.deployment_id.clone()),
@@ -135,7 +139,7 @@ impl Job {
                 (engine::INSTANCE, self.shared.instance_id().to_owned()),
                 (engine::TASK, task_id.to_owned()),
             ]),
-            environment: environment.clone(),
+            environment,
             restart_policy: &parameters.restart_policy,
             memory_limit: parameters.memory_limit.as_deref(),
             cpu_limit: parameters.cpu_limit.as_deref(),
@@ -143,6 +147,7 @@ impl Job {
         };
         for attempt in 1.. {
             if let Some(earlier) = self.earlier_container(task_id)? {
+                self.shared.engine().adopt(&earlier.id, environment);
                 return Ok(earlier.id);
             }
             // Not `self.engine`: an engine that becomes unavailable during the call may
@@ -157,7 +162,7 @@ impl Job {
                     self.shared.set_engine_unavailable(&self.cx, &fault);
                     self.pause(Duration::from_secs(1))?;
                 }
-                Fault::NoImage(_) => return Err(failed("Docker image not found", fault)),
+                Fault::NoImage(_) => return Err(failed(NO_IMAGE, fault)),
                 Fault::NoNetwork(_) if attempt < 4 => self.network()?,
                 Fault::TimedOut(_) if attempt < 4 => {}
                 Fault::Other(_) if self.is_engine_unavailable(&fault) => {
@@ -204,6 +209,7 @@ impl Job {
         &self,
         id: &str,
         timeout: Duration,
+        environment: &Environment,
         last_lines: impl Fn() -> String,
     ) -> Result<u16, JobError> {
         let models = Models::new();
@@ -219,7 +225,7 @@ impl Job {
                 Some(container) if container.was_stopped() && may_restart => {
                     may_restart = false;
                     log::info!("container {} was stopped; restarting it", container.name);
-                    self.engine(|engine| engine.restart(id))?
+                    self.engine(|engine| engine.restart(id, &|| Ok(environment.clone())))?
                         .map_err(|fault| failed("Container stopped or not found", fault))?;
                 }
                 Some(container) if container.is_failing() => {

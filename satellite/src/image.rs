@@ -1,24 +1,30 @@
 //! The source of the model server's image.
 
-use crate::settings::{DEFAULT_IMAGE, Settings};
+use crate::settings::Settings;
+use crate::variants;
 
-/// Whether the image may be pulled. The default image is in no registry: anyone could
-/// register its name there and would decide what runs.
-pub fn can_be_pulled(image: &str) -> bool {
-    image != DEFAULT_IMAGE
+/// Whether the engine may pull the image. With `LUML_ENGINE=process` it is a program.
+pub fn can_be_pulled(image: &str, settings: &Settings) -> bool {
+    !settings.engine.is_process() && variants::make_command(image).is_none()
 }
 
 /// Instructions for an image that is not on this host.
 pub fn remedy(image: &str, settings: &Settings) -> String {
-    let port = settings.model_port;
-    if can_be_pulled(image) {
-        let program = &settings.docker;
-        return format!("{program} pull {image}, or set LUML_MODEL_IMAGE");
+    if settings.engine.is_process() {
+        return format!(
+            "install {image}, or set LUML_MODEL_SERVER to the path of luml-model-server"
+        );
     }
-    format!(
-        "no registry has {image}: build it in a checkout of https://github.com/luml-ai/luml with \
-         `{} build --tag {image} model_servers/default`, or set LUML_MODEL_IMAGE to an image \
-         of a model server that answers GET /healthz and POST /compute on port {port}",
-        settings.docker
-    )
+    match variants::make_command(image) {
+        Some(command) => {
+            let source = match command.starts_with("docker") {
+                true => " in a checkout of https://github.com/luml-ai/luml",
+                false => "",
+            };
+            format!(
+                "no registry has {image}: make it with `{command}`{source}, or set LUML_MODEL_IMAGES"
+            )
+        }
+        None => format!("{} pull {image}, or set LUML_MODEL_IMAGES", settings.docker),
+    }
 }

@@ -114,7 +114,7 @@ impl Job {
     /// Calls the engine; retries while it is unavailable.
     pub fn engine<T>(
         &self,
-        mut work: impl FnMut(&Engine) -> Result<T, Fault>,
+        mut work: impl FnMut(&dyn Engine) -> Result<T, Fault>,
     ) -> Result<Result<T, Fault>, JobError> {
         let result = self.retry_while_unavailable(
             || work(self.shared.engine()),

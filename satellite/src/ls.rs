@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use satellite_sdk::{Builder, Deployment, DeploymentStatus, Error, Exit, Result, Variables};
 
-use crate::engine::{Container, Engine, State};
+use crate::engine::{self, Container, State};
 use crate::model::Models;
 use crate::settings::Settings;
 
@@ -25,7 +25,7 @@ pub fn ls() -> ExitCode {
 }
 
 fn print(deployments: &[Deployment], settings: &Settings) -> Result<()> {
-    let containers = Engine::new(settings).containers().map_err(Error::new)?;
+    let containers = engine::open(settings).containers().map_err(Error::new)?;
     let models = Models::new();
     let mut rows = vec![
         [

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod deploy;
 mod engine;
+mod environment;
 mod gateway;
 mod image;
 mod instance_id;
@@ -14,8 +15,6 @@ mod job;
 mod ls;
 mod masker;
 mod model;
-#[cfg(feature = "demo")]
-mod model_server;
 mod parameters;
 mod queue;
 mod reconcile;
@@ -25,6 +24,7 @@ mod secrets;
 mod settings;
 mod shared;
 mod undeploy;
+mod variants;
 
 use std::process::ExitCode;
 
@@ -36,17 +36,29 @@ usage: luml-satellite [COMMAND]
   run      polls the platform for tasks and runs them (the default)
   check    checks settings, engine, network, image, token and registration
   ls       lists this satellite's deployments as a table
-  demo     deploys and queries a model with a built-in mock platform; needs only an engine
+  demo [--engine docker|process]
+           deploys and queries a model with a built-in mock platform; without an engine as
+           a process
   --help, --version
 
 The settings come from the environment; LUML_SATELLITE_TOKEN is required.
-Exit codes: 0 success, 64 unknown command, 69 no engine (demo), 77 token rejected
+Exit codes: 0 success, 64 unknown command, 69 no engine (demo --engine docker), 77 token rejected
 (run, ls), 78 invalid settings, 1 any other error.
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let command = arguments.first().map_or("run", String::as_str);
+    match command {
+        #[cfg(target_os = "linux")]
+        engine::LAUNCH => return engine::launch(&arguments[1..]),
+        #[cfg(feature = "demo")]
+        "demo" => return demo::demo(&arguments[1..]),
+        // The model server of the demo, in a container or as a process.
+        #[cfg(feature = "demo")]
+        demo::MODEL_SERVER => return luml_model_server::run(arguments[1..].to_vec()),
+        _ => {}
+    }
     if arguments.len() > 1 {
         return unknown(&arguments[1]);
     }
@@ -54,10 +66,6 @@ fn main() -> ExitCode {
         "run" => run::run(),
         "check" => check::check(),
         "ls" => ls::ls(),
-        #[cfg(feature = "demo")]
-        "demo" => demo::demo(),
-        #[cfg(feature = "demo")]
-        "model-server" => model_server::serve(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -8,12 +8,15 @@ use satellite_sdk::{Deployment, Failure, FormField};
 use serde_json::Value;
 
 use crate::settings::Settings;
+use crate::variants::is_image;
 
 /// One of the `satellite_parameters` that this satellite supports.
 pub struct Parameter {
     pub name: &'static str,
     /// The expected value, for the README and for error messages.
     pub expected: &'static str,
+    /// Whether only a container engine supports it.
+    is_for_containers: bool,
     /// Its field in the platform's form; `None` if the settings do not allow it.
     field: fn(&'static str, &Settings) -> Option<FormField>,
     /// Parses a value; `None` if it is invalid.
@@ -25,6 +28,7 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "health_check_timeout",
         expected: "seconds until the model must answer, 1 to 86400; `LUML_HEALTH_CHECK_TIMEOUT_SEC` by default",
+        is_for_containers: false,
         field: |name, _| Some(FormField::number(name).min(1).max(86_400)),
         parse: |parameters, value, _| {
             let seconds = number(value).filter(|s| (1.0..=86_400.0).contains(s))?;
@@ -35,6 +39,7 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "memory_limit",
         expected: "bytes, or such as `512m` or `2g`",
+        is_for_containers: false,
         field: |name, _| {
             let pattern = "^[0-9]{1,15}[bkmgBKMG]{0,2}$";
             Some(FormField::text(name).regex(pattern, "bytes, or such as 512m or 2g"))
@@ -48,6 +53,7 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "cpu_limit",
         expected: "processors, such as `2`, `1.5`, or `500m` for half of one",
+        is_for_containers: false,
         // No fractions: the page sends 1.5 as a number, and the platform accepts integers.
         field: |name, _| {
             let pattern = "^([1-9][0-9]{0,2}|[1-9][0-9]{0,5}m)$";
@@ -63,6 +69,7 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "use_gpu",
         expected: "`true` for all GPUs, unless `gpu_count` is given, or `false`",
+        is_for_containers: true,
         field: |name, _| Some(FormField::boolean(name)),
         parse: |parameters, value, _| {
             parameters.use_gpu = Some(match text(value).as_str() {
@@ -76,6 +83,7 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "gpu_count",
         expected: "a number of GPUs, 0 to 64",
+        is_for_containers: true,
         field: |name, _| {
             let count = FormField::number(name).min(1).max(64);
             Some(count.shown_if("use_gpu", true))
@@ -89,6 +97,7 @@ pub const TABLE: [Parameter; 7] = [
     Parameter {
         name: "restart_policy",
         expected: "`no`, `always`, `unless-stopped`, or `on-failure[:times]`; `on-failure:3` by default",
+        is_for_containers: false,
         field: |name, _| {
             let policies = ["on-failure:3", "no", "always", "unless-stopped"];
             Some(FormField::dropdown(name, policies))
@@ -101,7 +110,8 @@ pub const TABLE: [Parameter; 7] = [
     },
     Parameter {
         name: "image",
-        expected: "one that `LUML_ALLOWED_IMAGES` lists, in place of `LUML_MODEL_IMAGE`",
+        expected: "one that `LUML_ALLOWED_IMAGES` lists, in place of the variant's",
+        is_for_containers: true,
         field: |name, settings| {
             let is_open = !settings.allowed_images.is_empty();
             is_open.then(|| FormField::text(name))
@@ -109,7 +119,7 @@ pub const TABLE: [Parameter; 7] = [
         parse: |parameters, value, settings| {
             let image = text(value);
             let is_allowed = is_image(&image) && settings.allows_image(&image);
-            parameters.image = is_allowed.then_some(image)?;
+            parameters.image = Some(is_allowed.then_some(image)?);
             Some(())
         },
     },
@@ -118,14 +128,16 @@ pub const TABLE: [Parameter; 7] = [
 impl Parameter {
     /// Its field in the platform's form for a new deployment.
     pub fn field(&self, settings: &Settings) -> Option<FormField> {
-        (self.field)(self.name, settings)
+        let is_supported = !(self.is_for_containers && settings.engine.is_process());
+        is_supported.then(|| (self.field)(self.name, settings))?
     }
 }
 
 /// A deployment's parameters, validated for use as arguments of the engine's program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
-    pub image: String,
+    /// In place of the image of the artifact's variant.
+    pub image: Option<String>,
     pub health_check_timeout: Duration,
     /// Bytes, or a number with a suffix, as the engine expects it.
     pub memory_limit: Option<String>,
@@ -139,7 +151,7 @@ impl Parameters {
     /// Parses and validates all supported parameters.
     pub fn of(deployment: &Deployment, settings: &Settings) -> Result<Self, Failure> {
         let mut parameters = Parameters {
-            image: settings.image.clone(),
+            image: None,
             health_check_timeout: settings.health_check_timeout,
             memory_limit: None,
             cpu_limit: None,
@@ -154,6 +166,13 @@ impl Parameters {
                 (parameter.parse)(&mut parameters, value, settings)
                     .ok_or_else(|| invalid(parameter, value))?;
             }
+        }
+        if settings.engine.is_process()
+            && (parameters.gpus().is_some() || parameters.image.is_some())
+        {
+            let text = "satellite_parameters: a GPU or an image needs a container engine, and \
+                        this satellite runs with LUML_ENGINE=process";
+            return Err(Failure::new("Failed to deploy model", text));
         }
         Ok(parameters)
     }
@@ -214,16 +233,6 @@ fn is_restart_policy(policy: &str) -> bool {
         Some(_) => false,
         None => matches!(policy, "no" | "always" | "unless-stopped" | "on-failure"),
     }
-}
-
-/// Rejects everything that the engine's program could parse as an option.
-fn is_image(image: &str) -> bool {
-    !image.is_empty()
-        && !image.starts_with('-')
-        && image.len() <= 512
-        && image
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b))
 }
 
 #[cfg(test)]
@@ -294,7 +303,7 @@ mod tests {
     #[test]
     fn defaults_apply_without_parameters() {
         let parameters = parameters(json!({})).unwrap();
-        assert_eq!(parameters.image, "luml-random-svc:latest");
+        assert_eq!(parameters.image, None, "that of the variant");
         assert_eq!(parameters.health_check_timeout, Duration::from_secs(1800));
         assert_eq!(parameters.restart_policy, "on-failure:3");
         assert_eq!(parameters.gpus(), None);
@@ -307,7 +316,7 @@ mod tests {
             "cpu_limit": "1500m", "use_gpu": true, "gpu_count": 2, "restart_policy": "always",
         }))
         .unwrap();
-        assert_eq!(parameters.image, "own/model:2");
+        assert_eq!(parameters.image.as_deref(), Some("own/model:2"));
         assert_eq!(parameters.health_check_timeout, Duration::from_secs(30));
         assert_eq!(parameters.memory_limit.as_deref(), Some("512m"));
         assert_eq!(parameters.cpu_limit.as_deref(), Some("1.5"));

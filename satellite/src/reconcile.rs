@@ -9,6 +9,7 @@ use satellite_sdk::{Context, Deployment, DeploymentStatus, Failure, PlatformClie
 
 use crate::deploy::set_status;
 use crate::engine::{Container, Fault, State};
+use crate::environment;
 use crate::gateway::Route;
 use crate::model::Models;
 use crate::shared::Shared;
@@ -146,7 +147,7 @@ impl Reconciler {
             return self.mark_healthy(platform, deployment, &container.id, port);
         }
         if let Some(container) = container {
-            self.restart_once(container);
+            self.restart_once(platform, deployment, container);
         }
         let failed_checks = self.failed_checks.entry(id.clone()).or_default();
         *failed_checks += 1;
@@ -198,12 +199,21 @@ impl Reconciler {
     }
 
     /// After a reboot of the host, containers exist but do not run.
-    fn restart_once(&mut self, container: &Container) {
+    fn restart_once(
+        &mut self,
+        platform: &PlatformClient,
+        deployment: &Deployment,
+        container: &Container,
+    ) {
         let exited = container.state == State::Exited && self.shared.owns(container);
         if exited && self.restarted.insert(container.id.clone()) {
             log::info!("container {} exited; restarting it", container.name);
-            if let Err(fault) = self.shared.engine().restart(&container.id) {
+            let settings = self.shared.settings();
+            let environment = || environment::fetch(platform, settings, deployment);
+            if let Err(fault) = self.shared.engine().restart(&container.id, &environment) {
                 log::warn!("cannot restart container {}: {fault}", container.name);
+                // It was not started: the next run tries again.
+                self.restarted.remove(&container.id);
             }
         }
     }

@@ -26,6 +26,6 @@ pub fn registration(settings: &Settings) -> Registration {
 /// The model variants and deployment parameters that this satellite supports.
 fn deploy(settings: &Settings) -> DeployCapability {
     let fields = parameters::TABLE.iter().filter_map(|p| p.field(settings));
-    let deploy = DeployCapability::new(&settings.model_variants);
+    let deploy = DeployCapability::new(settings.images.served());
     fields.fold(deploy, DeployCapability::field)
 }

@@ -16,13 +16,25 @@ pub fn run() -> ExitCode {
     satellite_sdk::log_to_stderr();
     let mut variables = Variables::from_env();
     let settings = Settings::read(&mut variables);
-    let end = build(Builder::new().variables(variables), settings)
-        .and_then(|(mut satellite, _gateway)| satellite.run());
+    let end = build(Builder::new().variables(variables), settings).and_then(|mut built| {
+        let end = built.satellite.run();
+        drop(built.gateway);
+        built.shared.engine().end();
+        end
+    });
     Exit::from(end).report()
 }
 
-/// Builds the satellite, ready to run, and starts its gateway.
-pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)> {
+/// A satellite that is ready to run.
+pub struct Built {
+    pub satellite: Satellite,
+    pub shared: Shared,
+    /// Serves until it is dropped.
+    pub gateway: Server,
+}
+
+/// Builds the satellite and starts its gateway.
+pub fn build(builder: Builder, settings: Settings) -> Result<Built> {
     let mut builder = registration::with_registration(builder, &settings);
     let sdk = builder.settings()?;
     let instance_id = instance_id::load(sdk.token.expose(), sdk.state_dir.as_deref());
@@ -32,7 +44,7 @@ pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)
     let reconciler = Reconciler::new(shared.clone());
     let satellite = builder
         .handler("deploy", deploy::handler(shared.clone()))
-        .handler("undeploy", undeploy::handler(shared))
+        .handler("undeploy", undeploy::handler(shared.clone()))
         // Deploy and undeploy are idempotent.
         .on_orphan(OnOrphan::Rerun)
         .build()?;
@@ -43,10 +55,16 @@ pub fn build(builder: Builder, settings: Settings) -> Result<(Satellite, Server)
                 "the gateway cannot listen on {address}: {error}; {hint}"
             ))
         })?;
+    // The state folder is locked: no other process changes the containers.
+    shared.engine().begin();
     let cx = satellite.context();
     thread::Builder::new()
         .name("reconcile".into())
         .spawn(move || reconciler.run(&cx))?;
     log::info!("gateway: http://{}/deployments/ID/compute", gateway.addr());
-    Ok((satellite, gateway))
+    Ok(Built {
+        satellite,
+        shared,
+        gateway,
+    })
 }

@@ -1,21 +1,47 @@
 //! The settings of the Docker satellite, in addition to the SDK's own.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use satellite_sdk::Variables;
 
-/// The model server image unless `LUML_MODEL_IMAGE` sets another.
-pub const DEFAULT_IMAGE: &str = "luml-random-svc:latest";
+use crate::variants::Images;
 
 const BASE_URL: &str = "http://localhost";
 
-/// The model variants that the platform knows.
-const VARIANTS: [&str; 2] = ["pyfunc", "pipeline"];
+/// What runs the model servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// A container engine, through its command line program.
+    Docker,
+    /// This satellite: as its child processes.
+    Process,
+}
+
+impl EngineKind {
+    pub fn is_process(self) -> bool {
+        self == EngineKind::Process
+    }
+}
+
+/// Settings for `LUML_ENGINE=process`.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessSettings {
+    /// `LUML_STATE_DIR`: the folder of the model servers' records and logs.
+    pub state_dir: PathBuf,
+    /// `LUML_MODEL_USER`: the user and group id of model servers, if not the satellite's.
+    pub user: Option<(u32, u32)>,
+    /// Arguments of the model server's program; only the demo has any.
+    pub arguments: Vec<String>,
+}
 
 /// Validated settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// `LUML_ENGINE`: what runs the model servers.
+    pub engine: EngineKind,
+    pub process: ProcessSettings,
     /// `LUML_DOCKER`: the engine's command line program.
     pub docker: String,
     /// `DOCKER_HOST`: the engine's address, if it is not the program's default.
@@ -24,10 +50,9 @@ pub struct Settings {
     pub network: String,
     /// `LUML_BASE_URL`: the address of this satellite that is registered with the platform.
     pub base_url: String,
-    /// `LUML_MODEL_IMAGE`: the model server image.
-    pub image: String,
-    /// `LUML_MODEL_VARIANTS`: the model variants that the image can serve.
-    pub model_variants: Vec<String>,
+    /// `LUML_MODEL_IMAGES`, `LUML_MODEL_IMAGE`, `LUML_MODEL_VARIANTS`, `LUML_MODEL_SERVER`:
+    /// what serves each variant of models.
+    pub images: Images,
     /// `LUML_ALLOWED_IMAGES`: images that a deployment may request instead.
     pub allowed_images: Vec<String>,
     /// `LUML_MODEL_PORT`: the port of a model server in its container.
@@ -55,7 +80,23 @@ impl Settings {
         let host: IpAddr = variables.host("LUML_GATEWAY_HOST");
         let port = variables.port("LUML_GATEWAY_PORT", 8000);
         let seconds = Duration::from_secs;
+        let engine = variables.value(
+            "LUML_ENGINE",
+            EngineKind::Docker,
+            "docker or process",
+            |text| match text {
+                "docker" => Some(EngineKind::Docker),
+                "process" if cfg!(target_os = "linux") => Some(EngineKind::Process),
+                _ => None,
+            },
+        );
+        let agent = match engine {
+            EngineKind::Docker => "host.docker.internal",
+            EngineKind::Process => "127.0.0.1",
+        };
         Settings {
+            engine,
+            process: process_settings(variables, engine),
             docker: variables.text("LUML_DOCKER").unwrap_or("docker".into()),
             docker_host: variables.text("DOCKER_HOST"),
             network: variables
@@ -65,22 +106,14 @@ impl Settings {
             base_url: variables
                 .url("LUML_BASE_URL", Some(BASE_URL))
                 .unwrap_or_else(|| BASE_URL.to_owned()),
-            image: variables
-                .text("LUML_MODEL_IMAGE")
-                .unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
-            model_variants: variables.value(
-                "LUML_MODEL_VARIANTS",
-                VARIANTS.map(str::to_owned).to_vec(),
-                "a comma separated list of pyfunc and pipeline",
-                variants,
-            ),
+            images: Images::read(variables, engine),
             allowed_images: variables.list("LUML_ALLOWED_IMAGES"),
             model_port: variables.port("LUML_MODEL_PORT", 8080),
             gateway: SocketAddr::new(host, port),
             gateway_memory: megabytes(variables, "LUML_GATEWAY_BODY_MEMORY_MB", 256),
             agent_url: variables
                 .url("LUML_AGENT_URL", None)
-                .unwrap_or_else(|| format!("http://host.docker.internal:{port}")),
+                .unwrap_or_else(|| format!("http://{agent}:{port}")),
             otel_endpoint: variables.text("OTEL_EXPORTER_OTLP_ENDPOINT"),
             health_check_timeout: variables.seconds("LUML_HEALTH_CHECK_TIMEOUT_SEC", seconds(1800)),
             reconcile_interval: variables.seconds("LUML_RECONCILE_INTERVAL_SEC", seconds(15)),
@@ -88,10 +121,10 @@ impl Settings {
         }
     }
 
-    /// Whether a deployment may use this image: the default image, or one from the
+    /// Whether a deployment may use this image: one that serves a variant, or one from the
     /// operator's list, in which a trailing `*` matches anything.
     pub fn allows_image(&self, image: &str) -> bool {
-        image == self.image
+        self.images.contains(image)
             || self
                 .allowed_images
                 .iter()
@@ -102,18 +135,39 @@ impl Settings {
     }
 }
 
-/// Parses the list; drops duplicates and keeps the order.
-fn variants(text: &str) -> Option<Vec<String>> {
-    let mut variants: Vec<String> = Vec::new();
-    for word in text.split(',').map(str::trim) {
-        if !VARIANTS.contains(&word) {
-            return None;
-        }
-        if !variants.iter().any(|variant| variant == word) {
-            variants.push(word.to_owned());
-        }
+/// Reads the settings of the process engine; it keeps its records in the state folder.
+fn process_settings(variables: &mut Variables, engine: EngineKind) -> ProcessSettings {
+    let state_dir = variables.text("LUML_STATE_DIR");
+    let state_dir = state_dir.or_else(|| variables.systemd_state_dir());
+    if engine.is_process() && state_dir.is_none() {
+        variables.problem("LUML_ENGINE", "process needs a folder: set LUML_STATE_DIR");
     }
-    Some(variants)
+    let expected = "a user of this host, or user and group id such as 1000:1000";
+    ProcessSettings {
+        state_dir: state_dir.unwrap_or_default().into(),
+        user: variables.value("LUML_MODEL_USER", None, expected, |text| {
+            user(
+                text,
+                &std::fs::read_to_string("/etc/passwd").unwrap_or_default(),
+            )
+            .map(Some)
+        }),
+        arguments: Vec::new(),
+    }
+}
+
+/// The user and group id of a user in `/etc/passwd`, or of `UID:GID`.
+fn user(text: &str, passwd: &str) -> Option<(u32, u32)> {
+    let ids = |user: &str, group: &str| Some((user.parse().ok()?, group.parse().ok()?));
+    if let Some((user, group)) = text.split_once(':') {
+        return ids(user, group);
+    }
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_user = fields.next() == Some(text);
+        let (user, group) = (fields.nth(1)?, fields.next()?);
+        is_user.then(|| ids(user, group)).flatten()
+    })
 }
 
 /// Reads a setting in MB (1 MB is 1024 * 1024 bytes) and returns bytes.
@@ -126,4 +180,24 @@ fn megabytes(variables: &mut Variables, name: &str, default: u64) -> u64 {
             .map(u64::from)
     });
     megabytes << 20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_name_of_this_host_or_two_ids() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nmodel:x:998:997::/:/bin/false\n";
+        for (text, expected) in [
+            ("model", Some((998, 997))),
+            ("1000:1001", Some((1000, 1001))),
+            ("nobody", None),
+            ("1000", None),
+            ("1000:", None),
+            ("broken", None),
+        ] {
+            assert_eq!(user(text, passwd), expected, "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use satellite_sdk::Context;
 
-use crate::engine::{Container, Engine, Fault};
+use crate::engine::{self, Container, Engine, Fault};
 use crate::gateway::Routes;
 use crate::queue::Queue;
 use crate::settings::Settings;
@@ -20,7 +20,7 @@ pub struct Shared(Arc<State>);
 
 struct State {
     settings: Settings,
-    engine: Engine,
+    engine: Box<dyn Engine>,
     instance_id: String,
     routes: Routes,
     queue: Queue,
@@ -29,7 +29,7 @@ struct State {
 impl Shared {
     pub fn new(settings: Settings, instance_id: String, routes: Routes) -> Self {
         Shared(Arc::new(State {
-            engine: Engine::new(&settings),
+            engine: engine::open(&settings),
             settings,
             instance_id,
             routes,
@@ -41,8 +41,8 @@ impl Shared {
         &self.0.settings
     }
 
-    pub fn engine(&self) -> &Engine {
-        &self.0.engine
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
     }
 
     /// The gateway's routes to the models.

@@ -23,7 +23,7 @@ pub struct Container {
     pub created: String,
     pub started: String,
     /// Pairs of container port and published port on loopback.
-    ports: Vec<(u16, u16)>,
+    pub(super) ports: Vec<(u16, u16)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,23 @@
-//! The container engine, used through its command line program: docker, podman or nerdctl.
+//! The engine that runs model servers: a container engine, or the satellite itself, which
+//! runs them as its child processes. A "container" is a model server of either.
 
 mod call;
 mod container;
+mod docker;
 mod fault;
+#[cfg(target_os = "linux")]
+mod process;
 
 pub use container::{Container, State};
+pub use docker::Docker;
 pub use fault::Fault;
+#[cfg(target_os = "linux")]
+pub use process::{LAUNCH, launch};
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use satellite_sdk::Secret;
+use satellite_sdk::{Failure, Secret};
 
-use self::call::Call;
 use crate::masker::Output;
 use crate::settings::Settings;
 
@@ -28,236 +33,81 @@ pub const INSTANCE: &str = "df.satellite";
 /// The label with the id of the task that the container was created for.
 pub const TASK: &str = "df.task_id";
 
-/// Timeout for calls that only read.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
-/// Timeout for calls that create, start or remove.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The variables of a container.
+pub type Environment = BTreeMap<String, Secret>;
 
-/// An image may be large and the network slow.
-const PULL_TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// One engine. Each method runs its program once, unless documented otherwise.
-#[derive(Debug, Clone)]
-pub struct Engine {
-    program: String,
-    host: Option<String>,
-}
+/// Gets a container's variables from the platform. Only an engine that does not keep them
+/// calls it: the process engine writes no secret to a file.
+pub type EnvironmentSource<'a> = &'a dyn Fn() -> Result<Environment, Failure>;
 
 /// The specification of a container to create.
 pub struct ContainerSpec<'a> {
     pub name: &'a str,
+    /// With the process engine the path of a program.
     pub image: &'a str,
-    pub network: &'a str,
     /// The port in the container; published on loopback on a port that the engine chooses.
     pub port: u16,
     pub labels: BTreeMap<&'a str, String>,
-    pub environment: BTreeMap<String, Secret>,
+    pub environment: &'a Environment,
     pub restart_policy: &'a str,
     pub memory_limit: Option<&'a str>,
     pub cpu_limit: Option<&'a str>,
     pub gpus: Option<&'a str>,
 }
 
-impl Engine {
-    pub fn new(settings: &Settings) -> Self {
-        Engine {
-            program: settings.docker.clone(),
-            host: settings.docker_host.clone(),
-        }
-    }
+/// What deploy, undeploy and reconcile need of an engine.
+pub trait Engine: Send + Sync {
+    /// Begins to supervise the containers of an earlier process of this satellite. Call it
+    /// once, in the one process that may change containers.
+    fn begin(&self) {}
+
+    /// Ends the containers that cannot outlive this satellite.
+    fn end(&self) {}
 
     /// The engine's version. Succeeds only if the engine is available.
-    pub fn version(&self) -> Result<String, Fault> {
-        let format = match self.is_podman() {
-            true => "{{.Client.Version}}",
-            false => "{{.Server.Version}}",
-        };
-        let answer = self
-            .call(["version", "--format", format])
-            .run(QUERY_TIMEOUT)?;
-        Ok(answer.trim().to_owned())
-    }
+    fn version(&self) -> Result<String, Fault>;
 
-    /// All containers that serve a deployment, of any satellite. Two calls.
-    pub fn containers(&self) -> Result<Vec<Container>, Fault> {
-        self.listed(&format!("label={DEPLOYMENT}"))
-    }
+    /// All containers that serve a deployment, of any satellite.
+    fn containers(&self) -> Result<Vec<Container>, Fault>;
 
-    /// The containers that serve this deployment. Two calls.
-    pub fn containers_of(&self, deployment_id: &str) -> Result<Vec<Container>, Fault> {
-        let mut found = self.listed(&format!("label={DEPLOYMENT}={deployment_id}"))?;
-        found.retain(|container| container.deployment_id == deployment_id);
-        Ok(found)
-    }
+    /// The containers that serve this deployment.
+    fn containers_of(&self, deployment_id: &str) -> Result<Vec<Container>, Fault>;
 
-    fn listed(&self, filter: &str) -> Result<Vec<Container>, Fault> {
-        let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", filter];
-        let ids = self.call(list).run(QUERY_TIMEOUT)?;
-        let ids: Vec<&str> = ids.split_whitespace().collect();
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let inspected = self
-            .call(["container", "inspect"])
-            .arguments(&ids)
-            .run(QUERY_TIMEOUT);
-        match inspected {
-            // One of them was removed between the two calls: inspect each.
-            Err(Fault::NoContainer) => ids.iter().filter_map(|id| self.container(id)).collect(),
-            answer => container::parse(&answer?),
-        }
-    }
-
-    /// One container; `None` if it does not exist.
-    pub fn container(&self, id: &str) -> Option<Result<Container, Fault>> {
-        match self.call(["container", "inspect", id]).run(QUERY_TIMEOUT) {
-            Err(Fault::NoContainer) => None,
-            answer => answer
-                .and_then(|json| container::parse(&json))
-                .map(|mut found| found.pop())
-                .transpose(),
-        }
-    }
-
-    /// Creates and starts a container; returns its id.
-    pub fn start(&self, spec: &ContainerSpec<'_>) -> Result<String, Fault> {
-        let port = format!("127.0.0.1::{}", spec.port);
-        let mut call = self.call(["run", "--detach", "--name", spec.name]);
-        call = call
-            .arguments(&["--network", spec.network, "--publish", &port])
-            .arguments(&["--restart", spec.restart_policy]);
-        if !self.is_podman() {
-            // Podman adds this host name by default.
-            call = call.arguments(&["--add-host", "host.docker.internal:host-gateway"]);
-        }
-        for (name, value) in &spec.labels {
-            call = call.arguments(&["--label", &format!("{name}={value}")]);
-        }
-        let limits = [
-            ("--memory", spec.memory_limit),
-            ("--cpus", spec.cpu_limit),
-            ("--gpus", spec.gpus),
-        ];
-        for (option, limit) in limits {
-            if let Some(limit) = limit {
-                call = call.arguments(&[option, limit]);
-            }
-        }
-        call = call.environment(&spec.environment)?;
-        let answer = call.arguments(&["--", spec.image]).run(CHANGE_TIMEOUT)?;
-        Ok(answer.lines().last().unwrap_or_default().trim().to_owned())
-    }
-
-    /// Starts a container that has exited.
-    pub fn restart(&self, id: &str) -> Result<(), Fault> {
-        self.call(["start", id]).run(CHANGE_TIMEOUT).map(drop)
-    }
-
-    /// Stops a container gracefully and removes it. False if it did not exist. Two calls.
-    pub fn remove(&self, id: &str) -> Result<bool, Fault> {
-        match self.call(["stop", "--time", "5", id]).run(CHANGE_TIMEOUT) {
-            Err(Fault::NoContainer) => return Ok(false),
-            Err(fault @ Fault::NoEngine(_)) => return Err(fault),
-            _ => {} // the result of the next call decides
-        }
-        match self
-            .call(["rm", "--force", "--volumes", id])
-            .run(CHANGE_TIMEOUT)
-        {
-            Err(Fault::NoContainer) => Ok(false),
-            answer => answer.map(|_| true),
-        }
-    }
-
-    /// The last lines of a container's log. Only a masker can read them.
-    pub fn last_lines(&self, id: &str) -> Output {
-        let call = self.call(["logs", "--tail", "30", id]);
-        let lines = call.run_with_stderr(QUERY_TIMEOUT);
-        Output::new(lines.unwrap_or_else(|fault| format!("(no logs: {fault})")))
-    }
+    /// One container, by its id or name; `None` if it does not exist.
+    fn container(&self, id: &str) -> Option<Result<Container, Fault>>;
 
     /// Creates the network unless it exists.
-    pub fn ensure_network(&self, name: &str) -> Result<(), Fault> {
-        match self
-            .call(["network", "inspect", "--", name])
-            .run(QUERY_TIMEOUT)
-        {
-            Err(Fault::NoNetwork(_)) => {}
-            answer => return answer.map(drop),
-        }
-        let label = format!("{INSTANCE}=satellite");
-        let create = ["network", "create", "--driver", "bridge", "--label", &label];
-        match self
-            .call(create)
-            .arguments(&["--", name])
-            .run(QUERY_TIMEOUT)
-        {
-            Ok(_) => {
-                log::info!("created the network {name}");
-                Ok(())
-            }
-            // Another process created it in the meantime.
-            Err(Fault::Other(text)) if text.contains("already exists") => Ok(()),
-            Err(fault) => Err(fault),
-        }
+    fn ensure_network(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
-    pub fn has_network(&self, name: &str) -> Result<bool, Fault> {
-        match self
-            .call(["network", "inspect", "--", name])
-            .run(QUERY_TIMEOUT)
-        {
-            Err(Fault::NoNetwork(_)) => Ok(false),
-            answer => answer.map(|_| true),
-        }
-    }
-
-    pub fn has_image(&self, image: &str) -> Result<bool, Fault> {
-        let id = ["image", "inspect", "--format", "{{.Id}}", "--", image];
-        match self.call(id).run(QUERY_TIMEOUT) {
-            Err(Fault::NoImage(_)) => Ok(false),
-            answer => answer.map(|_| true),
-        }
-    }
+    fn has_image(&self, image: &str) -> Result<bool, Fault>;
 
     /// Pulls an image; each line of the program's progress output is passed to `on_line`.
-    pub fn pull(&self, image: &str, on_line: impl FnMut(&str)) -> Result<(), Fault> {
-        self.call(["pull", "--", image])
-            .run_streaming(PULL_TIMEOUT, on_line)
-    }
+    fn pull(&self, image: &str, on_line: &mut dyn FnMut(&str)) -> Result<(), Fault>;
 
-    /// Creates an image from a tar archive.
-    #[cfg(feature = "demo")]
-    pub fn import(&self, archive: &[u8], name: &str, changes: &[&str]) -> Result<(), Fault> {
-        let mut call = self.call(["import"]);
-        for change in changes {
-            call = call.arguments(&["--change", change]);
-        }
-        call.arguments(&["-", name])
-            .input(archive)
-            .run(CHANGE_TIMEOUT)
-            .map(drop)
-    }
+    /// Creates and starts a container; returns its id.
+    fn start(&self, spec: &ContainerSpec<'_>) -> Result<String, Fault>;
 
-    #[cfg(feature = "demo")]
-    pub fn remove_image(&self, name: &str) -> Result<(), Fault> {
-        self.call(["image", "rm", "--force", name])
-            .run(CHANGE_TIMEOUT)
-            .map(drop)
-    }
+    /// Starts a container that has exited.
+    fn restart(&self, id: &str, environment: EnvironmentSource<'_>) -> Result<(), Fault>;
 
-    #[cfg(feature = "demo")]
-    pub fn remove_network(&self, name: &str) -> Result<(), Fault> {
-        self.call(["network", "rm", name])
-            .run(CHANGE_TIMEOUT)
-            .map(drop)
-    }
+    /// Gives an engine that does not keep the variables of a running container those with
+    /// which it may restart it.
+    fn adopt(&self, _id: &str, _environment: &Environment) {}
 
-    fn is_podman(&self) -> bool {
-        self.program.ends_with("podman")
-    }
+    /// Stops a container gracefully and removes it. False if it did not exist.
+    fn remove(&self, id: &str) -> Result<bool, Fault>;
 
-    fn call<const N: usize>(&self, arguments: [&str; N]) -> Call {
-        Call::new(&self.program, self.host.as_deref()).arguments(&arguments)
+    /// The last lines of a container's log. Only a masker can read them.
+    fn last_lines(&self, id: &str) -> Output;
+}
+
+/// The engine that the settings select.
+pub fn open(settings: &Settings) -> Box<dyn Engine> {
+    #[cfg(target_os = "linux")]
+    if settings.engine.is_process() {
+        return Box::new(process::Processes::new(settings));
     }
+    Box::new(Docker::new(settings))
 }

@@ -7,8 +7,10 @@ use satellite_sdk::serve::{Limits, Response, Server};
 use satellite_sdk::testing::Fault;
 use serde_json::{Value, json};
 
+use crate::engine::IMAGE;
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite};
+use crate::on_each_engine;
 use crate::outages::Script;
 
 fn run_command(command: &mut Command, word: &str) -> (i32, String) {
@@ -145,9 +147,13 @@ fn check_passes_on_a_correct_setup() {
     let host = Host::new(docker);
     let (code, text) = run_command(&mut host.command(), "check");
     assert_eq!(code, 0, "{text}");
-    assert_eq!(text.matches('✓').count(), 6, "{text}");
+    assert_eq!(text.matches('✓').count(), 7, "{text}");
+    for variant in ["pipeline", "pyfunc"] {
+        let line = format!("✓ image     {variant}: {IMAGE}");
+        assert!(text.contains(&line), "{text}");
+    }
     assert!(
-        text.contains("selectable for pyfunc, pipeline models"),
+        text.contains("selectable for pipeline, pyfunc models"),
         "{text}"
     );
 }
@@ -201,7 +207,7 @@ fn check_evaluates_the_platforms_record_and_not_its_own_request() {
 }
 
 #[test]
-fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
+fn check_and_deploy_explain_how_to_make_the_default_image_and_do_not_pull() {
     let docker = engine_or_skip!();
     let script = Script::new("");
     let mut host = Host::new(docker);
@@ -211,7 +217,7 @@ fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
         command.env_remove("LUML_MODEL_IMAGE");
         command
     };
-    let sentence = "build --tag luml-random-svc:latest model_servers/default`";
+    let sentence = "make it with `luml-model-server image --load`";
     let (code, text) = run_command(&mut command(), "check");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(sentence) && !text.contains("pull"), "{text}");
@@ -232,10 +238,12 @@ fn check_and_deploy_explain_how_to_build_the_default_image_and_do_not_pull() {
     );
 }
 
-#[test]
-fn ls_lists_deployments_as_a_table() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+on_each_engine! {
+    ls_lists_deployments_as_a_table,
+}
+
+fn ls_lists_deployments_as_a_table(engine: &str) {
+    let host = Host::new(engine);
     let task = host.deploy();
     let _satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done");
@@ -257,39 +265,69 @@ fn ls_lists_deployments_as_a_table() {
     assert!(text.contains("another"));
 }
 
-#[test]
-fn the_demo_succeeds_and_cleans_up() {
-    let _docker = engine_or_skip!();
+/// Runs the demo; returns its output and, as a check, the label that it predicted.
+fn demo(arguments: &[&str], docker: Option<&str>) -> (i32, String) {
     let mut command = command_without_settings();
-    command.env("HOME", "/tmp");
-    let (code, text) = run_command(&mut command, "demo");
+    command.env("HOME", "/tmp").arg("demo");
+    if let Some(program) = docker {
+        command.env("LUML_DOCKER", program);
+    }
+    let output = command.args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+/// The demo's model is the model server's own fixture: the class of its first example is 1.
+fn has_predicted(text: &str) -> bool {
+    text.contains(r#""label":[1]"#) && text.contains("0 model servers left")
+}
+
+#[test]
+fn the_demo_serves_an_onnx_model_in_a_container_and_cleans_up() {
+    let _docker = engine_or_skip!();
+    let (code, text) = demo(&[], None);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains(r#""y":[3.0,5.0,7.0]"#), "{text}");
-    assert!(text.contains("0 containers left"), "{text}");
+    assert!(has_predicted(&text), "{text}");
+    assert!(text.contains("removed"), "{text}");
+}
+
+#[test]
+fn the_demo_serves_an_onnx_model_as_a_process() {
+    let (code, text) = demo(&["--engine", "process"], None);
+    assert_eq!(code, 0, "{text}");
+    assert!(has_predicted(&text), "{text}");
+}
+
+#[test]
+fn without_an_engine_the_demo_runs_the_model_as_a_process_and_says_so() {
+    let (code, text) = demo(&[], Some("/nowhere/docker"));
+    assert_eq!(code, 0, "{text}");
+    assert!(has_predicted(&text), "{text}");
+    assert!(text.contains("engine     none: /nowhere/docker"), "{text}");
+    assert!(
+        text.contains("process: the model server is a child"),
+        "{text}"
+    );
 }
 
 #[test]
 fn two_demos_on_one_host_do_not_disturb_each_other() {
     let _docker = engine_or_skip!();
-    let demos = [(); 2].map(|()| {
-        std::thread::spawn(|| {
-            let mut command = command_without_settings();
-            command.env("HOME", "/tmp");
-            run_command(&mut command, "demo")
-        })
-    });
+    let demos = [(); 2].map(|()| std::thread::spawn(|| demo(&[], None)));
     for demo in demos {
         let (code, text) = demo.join().unwrap();
         assert_eq!(code, 0, "{text}");
-        assert!(text.contains("0 containers left"), "{text}");
+        assert!(has_predicted(&text), "{text}");
     }
 }
 
 #[test]
-fn without_an_engine_the_demo_exits_with_69_and_prints_one_line() {
-    let mut command = command_without_settings();
-    command.env("LUML_DOCKER", "/nowhere/docker");
-    let (code, text) = run_command(&mut command, "demo");
+fn a_demo_that_requires_an_engine_exits_with_69_and_prints_one_line() {
+    let (code, text) = demo(&["--engine", "docker"], Some("/nowhere/docker"));
     assert_eq!(code, 69);
     assert_eq!(text.lines().count(), 1, "{text}");
+    let (code, text) = demo(&["--engine", "podman"], None);
+    assert_eq!(code, 64);
+    assert!(text.contains("--engine docker|process"), "{text}");
 }

@@ -3,19 +3,25 @@
 use std::time::Instant;
 
 use satellite_sdk::testing::mock_task;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::engine::{NETWORK, inspect};
-use crate::engine_or_skip;
 use crate::gateway::send;
 use crate::host::{Host, KEY, eventually, uuid};
+use crate::on_each_engine;
 
-#[test]
-fn a_model_is_deployed_queried_and_undeployed() {
-    let docker = engine_or_skip!();
+on_each_engine! {
+    a_model_is_deployed_queried_and_undeployed,
+    undeploy_succeeds_without_a_container_or_deployment,
+    a_model_that_never_becomes_healthy_does_not_block_other_tasks,
+    a_deletion_while_the_model_starts_cancels_the_deploy,
+    a_second_deploy_replaces_the_container,
+}
+
+fn a_model_is_deployed_queried_and_undeployed(engine: &str) {
     let secret = uuid();
     let host = Host::with(
-        docker,
+        engine,
         json!({
             "env_variables": { "PLAIN": "a\nb", "WINS": "own" },
             "env_variables_secrets": { "WINS": secret, "DOCKER_HOST": secret, "API_KEY": secret },
@@ -58,24 +64,15 @@ fn a_model_is_deployed_queried_and_undeployed() {
     let [id] = &host.containers()[..] else {
         panic!("one container")
     };
-    let container = inspect(docker, id);
-    assert_eq!(
-        container["Name"],
-        json!(format!("/sat-{}", host.deployment))
-    );
-    let labels = &container["Config"]["Labels"];
+    let labels = host.labels(id);
     assert_eq!(labels["df.deployment_id"], json!(host.deployment));
+    assert_eq!(labels["df.task_id"], json!(task));
     assert_eq!(
         labels["df.model_id"].as_str().map(str::len),
         Some(32),
         "an MD5"
     );
-    let environment: Vec<&str> = container["Config"]["Env"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let environment = host.variables(id);
     for expected in [
         "PLAIN=a\nb",
         "WINS=own",
@@ -86,23 +83,14 @@ fn a_model_is_deployed_queried_and_undeployed() {
         &format!("DEPLOYMENT_ID={}", host.deployment),
     ] {
         assert!(
-            environment.contains(&expected),
+            environment.iter().any(|one| one == expected),
             "{expected:?} in {environment:?}"
         );
     }
-    let limits = &container["HostConfig"];
-    assert_eq!(limits["Memory"], 64 << 20);
-    assert_eq!(limits["NanoCpus"], 500_000_000);
-    assert_eq!(
-        limits["RestartPolicy"],
-        json!({ "Name": "on-failure", "MaximumRetryCount": 3 })
-    );
-    assert!(container["NetworkSettings"]["Networks"][NETWORK].is_object());
-    let published = &container["NetworkSettings"]["Ports"]["8080/tcp"][0];
-    assert_eq!(
-        published["HostIp"], "127.0.0.1",
-        "the model is reachable only from this host"
-    );
+    match host.is_process() {
+        true => is_reachable_only_from_this_host(&host, id),
+        false => is_limited_as_requested(engine, &host, id),
+    }
 
     let gateway = satellite.gateway();
     let path = format!("/deployments/{}/compute", host.deployment);
@@ -130,10 +118,46 @@ fn a_model_is_deployed_queried_and_undeployed() {
     assert_eq!(status, 404);
 }
 
-#[test]
-fn undeploy_succeeds_without_a_container_or_deployment() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn is_limited_as_requested(docker: &str, host: &Host, id: &str) {
+    let container = inspect(docker, id);
+    assert_eq!(
+        container["Name"],
+        json!(format!("/sat-{}", host.deployment))
+    );
+    let limits = &container["HostConfig"];
+    assert_eq!(limits["Memory"], 64 << 20);
+    assert_eq!(limits["NanoCpus"], 500_000_000);
+    assert_eq!(
+        limits["RestartPolicy"],
+        json!({ "Name": "on-failure", "MaximumRetryCount": 3 })
+    );
+    assert!(container["NetworkSettings"]["Networks"][NETWORK].is_object());
+    let published = &container["NetworkSettings"]["Ports"]["8080/tcp"][0];
+    assert_eq!(
+        published["HostIp"], "127.0.0.1",
+        "the model is reachable only from this host"
+    );
+}
+
+/// The kernel's table of sockets has addresses in hexadecimal, least significant byte first.
+fn is_reachable_only_from_this_host(host: &Host, id: &str) {
+    let port = host.record(id)["port"].as_u64().unwrap();
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let listening: Vec<&str> = sockets
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (local, state) = (words.nth(1)?, words.nth(1)?);
+            let (address, local_port) = local.split_once(':')?;
+            let is_this = u64::from_str_radix(local_port, 16) == Ok(port) && state == "0A";
+            is_this.then_some(address)
+        })
+        .collect();
+    assert_eq!(listening, ["0100007F"], "port {port} in {sockets}");
+}
+
+fn undeploy_succeeds_without_a_container_or_deployment(engine: &str) {
+    let host = Host::new(engine);
     host.platform.request_deletion(&host.deployment, "undeploy");
     let _satellite = host.start();
     assert_eq!(host.wait_for_task("undeploy"), "done");
@@ -147,11 +171,9 @@ fn undeploy_succeeds_without_a_container_or_deployment() {
     assert_eq!(host.wait_for_task("again"), "done");
 }
 
-#[test]
-fn a_model_that_never_becomes_healthy_does_not_block_other_tasks() {
-    let docker = engine_or_skip!();
+fn a_model_that_never_becomes_healthy_does_not_block_other_tasks(engine: &str) {
     let host = Host::with(
-        docker,
+        engine,
         json!({ "env_variables": { "MODEL_HEALTHY_AFTER_MS": "600000" } }),
     );
     host.deploy();
@@ -167,12 +189,10 @@ fn a_model_that_never_becomes_healthy_does_not_block_other_tasks() {
     assert_eq!(host.platform.status("deploy"), "running");
 }
 
-#[test]
-fn a_deletion_while_the_model_starts_cancels_the_deploy() {
-    let docker = engine_or_skip!();
+fn a_deletion_while_the_model_starts_cancels_the_deploy(engine: &str) {
     for wait_for_container in [false, true] {
         let warm_up = json!({ "env_variables": { "MODEL_HEALTHY_AFTER_MS": "2500" } });
-        let host = Host::with(docker, warm_up);
+        let host = Host::with(engine, warm_up);
         let task = host.deploy();
         let _satellite = host.start();
         if wait_for_container {
@@ -186,10 +206,8 @@ fn a_deletion_while_the_model_starts_cancels_the_deploy() {
     }
 }
 
-#[test]
-fn a_second_deploy_replaces_the_container() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn a_second_deploy_replaces_the_container(engine: &str) {
+    let host = Host::new(engine);
     let task = host.deploy();
     let _satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done");

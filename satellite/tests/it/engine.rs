@@ -7,6 +7,12 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub const IMAGE: &str = "luml-satellite-it:latest";
+/// In place of an engine's program: the satellite runs model servers as its processes.
+pub const PROCESS: &str = "process";
+
+/// The model server, as a program.
+pub const MODEL: &str = env!("CARGO_BIN_EXE_luml-satellite-test-model");
+
 pub const NETWORK: &str = "luml-satellite-it-network";
 
 /// The engine's program, if the engine is available.
@@ -42,6 +48,26 @@ macro_rules! engine_or_skip {
     };
 }
 
+/// Runs each of these functions as a test with each engine.
+#[macro_export]
+macro_rules! on_each_engine {
+    ($($name:ident),* $(,)?) => {
+        mod docker {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::engine_or_skip!());
+            })*
+        }
+
+        mod process {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::engine::PROCESS);
+            })*
+        }
+    };
+}
+
 pub fn skipped(program: &str) {
     let required = std::env::var("SATELLITE_REQUIRE_ENGINE").is_ok_and(|v| v == "1");
     assert!(
@@ -56,10 +82,9 @@ pub fn is_available(program: &str) -> bool {
     info.is_ok_and(|output| output.status.success())
 }
 
-/// Builds an image from the satellite's program, which also contains the model server.
+/// Builds an image of the model server.
 pub fn make_image(program: &str) {
-    let satellite = env!("CARGO_BIN_EXE_luml-satellite");
-    let listed = Command::new("ldd").arg(satellite).output().unwrap();
+    let listed = Command::new("ldd").arg(MODEL).output().unwrap();
     let libraries: BTreeSet<String> = String::from_utf8_lossy(&listed.stdout)
         .split_whitespace()
         .filter(|word| word.starts_with('/'))
@@ -73,15 +98,15 @@ pub fn make_image(program: &str) {
             "--file",
             "-",
         ])
-        .arg(format!("--transform=s|^{satellite}$|/model|"))
-        .arg(satellite)
+        .arg(format!("--transform=s|^{MODEL}$|/model|"))
+        .arg(MODEL)
         .args(libraries)
         .output()
         .unwrap();
     assert!(archive.status.success(), "{archive:?}");
     let file = std::env::temp_dir().join(format!("luml-satellite-it-{}.tar", std::process::id()));
     std::fs::write(&file, archive.stdout).unwrap();
-    let entry = r#"ENTRYPOINT ["/model", "model-server"]"#;
+    let entry = r#"ENTRYPOINT ["/model"]"#;
     let imported = run(
         program,
         &["import", "--change", entry, file.to_str().unwrap(), IMAGE],

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::engine::{IMAGE, run};
 use crate::engine_or_skip;
 use crate::host::{Host, uuid};
+use crate::on_each_engine;
 
 /// Deploys; returns reason and error of the failure, which task and deployment must report.
 fn failure(host: &Host) -> (String, String) {
@@ -23,19 +24,26 @@ fn failure(host: &Host) -> (String, String) {
     (text("reason"), text("error"))
 }
 
-#[test]
-fn a_missing_artifact_fails_the_deployment() {
-    let docker = engine_or_skip!();
-    let host = Host::with(docker, json!({ "artifact_id": uuid() }));
+on_each_engine! {
+    a_missing_artifact_fails_the_deployment,
+    a_missing_deployment_fails_the_task,
+    a_missing_secret_is_named_in_the_error,
+    a_model_that_exits_is_reported_with_its_last_log_lines,
+    a_model_in_a_restart_loop_fails_the_deployment,
+    a_model_that_is_not_healthy_in_time_fails_the_deployment,
+    a_rejected_status_update_fails_the_deployment,
+    a_failed_deletion_is_reported,
+}
+
+fn a_missing_artifact_fails_the_deployment(engine: &str) {
+    let host = Host::with(engine, json!({ "artifact_id": uuid() }));
     let (reason, error) = failure(&host);
     assert_eq!(reason, "failed to get model artifact details");
     assert!(error.contains("Artifact not found"), "{error}");
 }
 
-#[test]
-fn a_missing_deployment_fails_the_task() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn a_missing_deployment_fails_the_task(engine: &str) {
+    let host = Host::new(engine);
     let payload = json!({ "deployment_id": uuid() });
     host.platform.add_task(mock_task("gone", "deploy", payload));
     let _satellite = host.start();
@@ -69,11 +77,9 @@ fn an_image_that_is_not_allowed_fails_the_deployment() {
     assert!(error.contains("LUML_ALLOWED_IMAGES"), "{error}");
 }
 
-#[test]
-fn a_missing_secret_is_named_in_the_error() {
-    let docker = engine_or_skip!();
+fn a_missing_secret_is_named_in_the_error(engine: &str) {
     let host = Host::with(
-        docker,
+        engine,
         json!({ "env_variables_secrets": { "API_KEY": uuid() } }),
     );
     let (reason, error) = failure(&host);
@@ -98,12 +104,10 @@ fn a_container_name_in_use_fails_the_deployment() {
     );
 }
 
-#[test]
-fn a_model_that_exits_is_reported_with_its_last_log_lines() {
-    let docker = engine_or_skip!();
+fn a_model_that_exits_is_reported_with_its_last_log_lines(engine: &str) {
     for after in ["0", "700"] {
         let host = Host::with(
-            docker,
+            engine,
             json!({ "env_variables": {
                 "MODEL_EXIT_AFTER_MS": after, "MODEL_HEALTHY_AFTER_MS": "600000",
             } }),
@@ -123,11 +127,9 @@ fn a_model_that_exits_is_reported_with_its_last_log_lines() {
     }
 }
 
-#[test]
-fn a_model_in_a_restart_loop_fails_the_deployment() {
-    let docker = engine_or_skip!();
+fn a_model_in_a_restart_loop_fails_the_deployment(engine: &str) {
     let host = Host::with(
-        docker,
+        engine,
         json!({
             "env_variables": { "MODEL_EXIT_AFTER_MS": "0", "MODEL_HEALTHY_AFTER_MS": "600000" },
             "satellite_parameters": { "restart_policy": "always" },
@@ -137,11 +139,9 @@ fn a_model_in_a_restart_loop_fails_the_deployment() {
     assert_eq!(reason, "Container stopped or not found");
 }
 
-#[test]
-fn a_model_that_is_not_healthy_in_time_fails_the_deployment() {
-    let docker = engine_or_skip!();
+fn a_model_that_is_not_healthy_in_time_fails_the_deployment(engine: &str) {
     let host = Host::with(
-        docker,
+        engine,
         json!({
             "env_variables": { "MODEL_HEALTHY_AFTER_MS": "600000" },
             "satellite_parameters": { "health_check_timeout": 2 },
@@ -202,10 +202,8 @@ fn container_output_cannot_forge_log_lines() {
     host.program = docker.to_owned();
 }
 
-#[test]
-fn a_rejected_status_update_fails_the_deployment() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn a_rejected_status_update_fails_the_deployment(engine: &str) {
+    let host = Host::new(engine);
     host.platform
         .fault(Fault::Status(422))
         .on("PATCH", "/deployments")
@@ -214,10 +212,8 @@ fn a_rejected_status_update_fails_the_deployment() {
     assert_eq!(reason, "failed to finalize deployment");
 }
 
-#[test]
-fn a_failed_deletion_is_reported() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn a_failed_deletion_is_reported(engine: &str) {
+    let host = Host::new(engine);
     host.platform
         .fault(Fault::Status(403))
         .on("DELETE", "/deployments")

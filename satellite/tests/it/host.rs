@@ -1,16 +1,19 @@
 //! A host for tests: the satellite's process, its mock platform, its gateway.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use satellite_sdk::extras::{TempDirectory, temp_directory};
 use satellite_sdk::testing::{MockPlatform, mock_task};
 use serde_json::{Map, Value, json};
 
-use crate::engine::{IMAGE, NETWORK, containers, run};
+use crate::engine::{IMAGE, MODEL, NETWORK, PROCESS, containers, inspect, run};
 
 pub const KEY: &str = "dfs_it_key";
 pub const TIMEOUT: Duration = Duration::from_secs(40);
@@ -19,7 +22,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(40);
 pub struct Host {
     pub platform: MockPlatform,
     pub deployment: String,
+    /// The engine's program, or [`PROCESS`].
     pub program: String,
+    state: TempDirectory,
 }
 
 impl Host {
@@ -51,7 +56,17 @@ impl Host {
             platform,
             deployment,
             program: program.to_owned(),
+            state: temp_directory().unwrap(),
         }
+    }
+
+    pub fn is_process(&self) -> bool {
+        self.program == PROCESS
+    }
+
+    /// The state folder, which only the process engine uses unless a test sets it.
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     pub fn deploy(&self) -> &'static str {
@@ -75,6 +90,14 @@ impl Host {
             .env("LUML_MODEL_IMAGE", IMAGE)
             .env("LUML_NETWORK", NETWORK)
             .env_remove("RUST_LOG");
+        if self.is_process() {
+            command
+                .env("LUML_ENGINE", "process")
+                .env("LUML_STATE_DIR", self.state())
+                .env("LUML_MODEL_SERVER", MODEL)
+                .env("LUML_DOCKER", "/nowhere/docker")
+                .env_remove("LUML_MODEL_IMAGE");
+        }
         command
     }
 
@@ -108,13 +131,80 @@ impl Host {
         });
     }
 
+    /// The ids of all containers of the deployment.
     pub fn containers(&self) -> Vec<String> {
-        containers(&self.program, &self.deployment)
+        if !self.is_process() {
+            return containers(&self.program, &self.deployment);
+        }
+        let folders = fs::read_dir(self.state().join("models"));
+        let folders = folders.into_iter().flatten().flatten();
+        folders
+            .filter(|folder| folder.path().join("record").exists())
+            .map(|folder| folder.file_name().into_string().unwrap())
+            .filter(|id| id.starts_with(&self.deployment))
+            .collect()
     }
+
+    /// Sends a signal to a container, such as `STOP`.
+    pub fn signal(&self, id: &str, signal: &str) {
+        let sent = match self.is_process() {
+            false => run(&self.program, &["kill", "--signal", signal, id]),
+            true => run("kill", &["-s", signal, &self.pid(id).to_string()]),
+        };
+        assert!(sent.status.success(), "{sent:?}");
+    }
+
+    /// The process of a container of the process engine.
+    pub fn pid(&self, id: &str) -> u64 {
+        self.record(id)["process"]["pid"].as_u64().unwrap()
+    }
+
+    pub fn record(&self, id: &str) -> Value {
+        let path = self.state().join("models").join(id).join("record");
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    /// The variables of a container, as `NAME=value`.
+    pub fn variables(&self, id: &str) -> Vec<String> {
+        if self.is_process() {
+            let text = fs::read(format!("/proc/{}/environ", self.pid(id))).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            return text.split_terminator('\0').map(str::to_owned).collect();
+        }
+        let environment = inspect(&self.program, id)["Config"]["Env"].take();
+        serde_json::from_value(environment).unwrap()
+    }
+
+    pub fn labels(&self, id: &str) -> Value {
+        match self.is_process() {
+            true => self.record(id)["labels"].take(),
+            false => inspect(&self.program, id)["Config"]["Labels"].take(),
+        }
+    }
+}
+
+/// The processes of this deployment that serve, or that are about to.
+pub fn processes_of(deployment: &str) -> Vec<u32> {
+    let variable = format!("DEPLOYMENT_ID={deployment}");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|one| one == variable.as_bytes())
+    })
+    .collect()
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if self.is_process() {
+            for pid in processes_of(&self.deployment) {
+                run("kill", &["-KILL", &pid.to_string()]);
+            }
+            return;
+        }
         if self.program.starts_with('/') && !std::path::Path::new(&self.program).exists() {
             self.program = "docker".to_owned(); // the script was already removed
         }

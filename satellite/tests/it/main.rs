@@ -4,15 +4,18 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap fails the test
 
+mod cgroups;
 mod commands;
 mod deploy;
 mod engine;
 mod failures;
 mod gateway;
 mod host;
+mod images;
 mod kills;
 mod outages;
 mod podman;
+mod process;
 mod reconcile;
 mod registration;
 mod restarts;

@@ -10,6 +10,7 @@ use satellite_sdk::extras::{TempDirectory, temp_directory};
 
 use crate::engine_or_skip;
 use crate::host::Host;
+use crate::on_each_engine;
 
 /// A script in place of the docker program: runs injected commands, then docker.
 pub struct Script(TempDirectory);
@@ -196,12 +197,14 @@ fn a_pull_in_progress_ends_with_the_satellite() {
     host.program = docker.to_owned();
 }
 
-#[test]
-fn a_program_that_cannot_be_started_fails_the_deployment_without_retries() {
-    let docker = engine_or_skip!();
+on_each_engine! {
+    a_program_that_cannot_be_started_fails_the_deployment_without_retries,
+}
+
+fn a_program_that_cannot_be_started_fails_the_deployment_without_retries(engine: &str) {
     let large = "x".repeat(200_000);
     let host = Host::with(
-        docker,
+        engine,
         serde_json::json!({ "env_variables": { "LARGE": large } }),
     );
     let task = host.deploy();

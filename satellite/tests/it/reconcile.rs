@@ -3,6 +3,7 @@
 use crate::engine::{IMAGE, run};
 use crate::engine_or_skip;
 use crate::host::{Host, Satellite, eventually, uuid};
+use crate::on_each_engine;
 
 #[test]
 fn an_active_deployment_without_a_container_becomes_not_responding() {
@@ -19,42 +20,42 @@ fn an_active_deployment_without_a_container_becomes_not_responding() {
     assert!(["container not found", "container is not running"].contains(&reason));
 }
 
-#[test]
-fn a_model_that_hangs_and_recovers_becomes_active_again() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+on_each_engine! {
+    a_model_that_hangs_and_recovers_becomes_active_again,
+    a_stopped_container_is_restarted_each_time,
+    a_new_process_adopts_running_containers,
+}
+
+fn a_model_that_hangs_and_recovers_becomes_active_again(engine: &str) {
+    let host = Host::new(engine);
     let task = host.deploy();
     let _satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done");
     let id = &host.containers()[0];
-    run(docker, &["kill", "--signal", "STOP", id]);
+    host.signal(id, "STOP");
     host.wait_for_status("not_responding");
-    run(docker, &["kill", "--signal", "CONT", id]);
+    host.signal(id, "CONT");
     host.wait_for_status("active");
     let record = host.platform.deployment(&host.deployment).unwrap();
     assert!(record["error_message"].is_null());
     assert_eq!(record["tags"], serde_json::json!(["mine"]));
 }
 
-#[test]
-fn a_stopped_container_is_restarted_each_time() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn a_stopped_container_is_restarted_each_time(engine: &str) {
+    let host = Host::new(engine);
     let task = host.deploy();
     let satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done");
     for _ in 0..2 {
-        run(docker, &["stop", &host.containers()[0]]);
+        host.signal(&host.containers()[0], "TERM");
         host.wait_for_status("not_responding");
         host.wait_for_status("active");
     }
     satellite.wait_for_line("restarting it");
 }
 
-#[test]
-fn a_new_process_adopts_running_containers() {
-    let docker = engine_or_skip!();
-    let host = Host::new(docker);
+fn a_new_process_adopts_running_containers(engine: &str) {
+    let host = Host::new(engine);
     let task = host.deploy();
     let mut satellite = host.start();
     assert_eq!(host.wait_for_task(task), "done");

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::engine::PROCESS;
 use crate::host::{Host, Satellite, eventually};
 
 #[test]
@@ -49,6 +50,8 @@ fn the_operator_sets_variants_base_url_and_images() {
     let host = Host::new("true");
     let mut command = host.command();
     command
+        .env_remove("LUML_MODEL_IMAGE")
+        .env("LUML_MODEL_IMAGES", "pyfunc=python:1")
         .env("LUML_MODEL_VARIANTS", "pyfunc")
         .env("LUML_BASE_URL", "https://edge-7.example")
         .env("LUML_ALLOWED_IMAGES", "own/*");
@@ -74,4 +77,42 @@ fn an_unknown_or_empty_variant_is_an_invalid_setting() {
         satellite.wait_for_line("LUML_MODEL_VARIANTS");
         assert!(host.platform.requests().is_empty());
     }
+}
+
+#[test]
+fn it_registers_exactly_the_variants_that_have_an_image() {
+    for (name, value, variants) in [
+        ("LUML_MODEL_PORT", "8080", json!(["pipeline"])),
+        (
+            "LUML_MODEL_IMAGES",
+            "pyfunc=python:1",
+            json!(["pipeline", "pyfunc"]),
+        ),
+        ("LUML_MODEL_IMAGE", "both:1", json!(["pipeline", "pyfunc"])),
+        ("LUML_MODEL_VARIANTS", "pipeline", json!(["pipeline"])),
+    ] {
+        let host = Host::new("true");
+        let mut command = host.command();
+        command.env_remove("LUML_MODEL_IMAGE").env(name, value);
+        let _satellite = Satellite::start(command);
+        eventually("a registration", || host.platform.choosable_for("pipeline"));
+        let deploy = &host.platform.satellite()["capabilities"]["deploy"];
+        assert_eq!(deploy["supported_variants"], variants, "{name}={value}");
+    }
+}
+
+#[test]
+fn with_the_process_engine_it_registers_only_what_a_process_can_serve() {
+    let host = Host::new(PROCESS);
+    let _satellite = host.start();
+    eventually("a registration", || host.platform.choosable_for("pipeline"));
+    assert!(!host.platform.choosable_for("pyfunc"));
+    let fields =
+        host.platform.satellite()["capabilities"]["deploy"]["extra_fields_form_spec"].take();
+    let fields = fields.to_string();
+    assert!(fields.contains("memory_limit"), "{fields}");
+    assert!(
+        !fields.contains("gpu") && !fields.contains("image"),
+        "{fields}"
+    );
 }

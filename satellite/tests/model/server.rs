@@ -1,5 +1,5 @@
-//! A model server for the demo and the tests: this program, in an image built from itself.
-//! It implements the API of model servers. The model is `y = 2x + 1`.
+//! A model server for the tests, in an image or as a process. It implements the API of model
+//! servers. The model is `y = 2x + 1`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,13 +12,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use signal_hook::consts::SIGTERM;
 
-/// Serves on port 8080 until the container stops. Tests inject faults with
-/// `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`, and `MODEL_PRINTS`, which lists the
-/// variables whose values it writes to its output.
+/// Serves on `LUML_MODEL_HOST` and `LUML_MODEL_PORT`, by default on port 8080, until it is
+/// stopped. Tests inject faults with `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`,
+/// `MODEL_ALLOCATES_MB`, and `MODEL_PRINTS`, which lists the variables whose values it writes
+/// to its output.
 pub fn serve() -> ExitCode {
     let started = Instant::now();
     let healthy_after = milliseconds("MODEL_HEALTHY_AFTER_MS").unwrap_or_default();
-    let server = Server::bind("0.0.0.0:8080", Limits::default(), move |request| {
+    let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let host = variable("LUML_MODEL_HOST", "0.0.0.0");
+    let address = format!("{host}:{}", variable("LUML_MODEL_PORT", "8080"));
+    let server = Server::bind(&*address, Limits::default(), move |request| {
         let healthy = started.elapsed() >= healthy_after;
         answer(request, healthy)
     });
@@ -37,6 +41,7 @@ pub fn serve() -> ExitCode {
     }
     println!("the model server is up");
     print_variables();
+    let _memory = vec![1_u8; number("MODEL_ALLOCATES_MB").unwrap_or(0) << 20];
     match milliseconds("MODEL_EXIT_AFTER_MS") {
         Some(after) => {
             thread::sleep(after);
@@ -65,8 +70,11 @@ fn print_variables() {
 }
 
 fn milliseconds(name: &str) -> Option<Duration> {
-    let text = std::env::var(name).ok()?;
-    text.parse().ok().map(Duration::from_millis)
+    number(name).map(|number| Duration::from_millis(number as u64))
+}
+
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 fn answer(request: &mut Request<'_>, healthy: bool) -> Response {

@@ -1,0 +1,51 @@
+//! The variables of a deployment's container.
+
+use satellite_sdk::{Deployment, Failure, PlatformClient, Secret};
+
+use crate::engine::Environment;
+use crate::settings::Settings;
+
+/// What the model server needs, then the deployment's secrets, then its own variables; the
+/// last of the same name wins.
+pub fn environment(
+    settings: &Settings,
+    deployment: &Deployment,
+    artifact_url: &str,
+    secrets: &[(String, Secret)],
+) -> Environment {
+    let given = [
+        ("SATELLITE_AGENT_URL", Some(&*settings.agent_url)),
+        ("MODEL_ARTIFACT_URL", Some(artifact_url)),
+        ("DEPLOYMENT_ID", Some(&*deployment.id)),
+        ("MODEL_NAME", Some(&*deployment.artifact_name)),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            settings.otel_endpoint.as_deref(),
+        ),
+    ];
+    let given = given
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), Secret::new(value?))));
+    let own = deployment.env_variables.iter();
+    given
+        .chain(secrets.iter().cloned())
+        .chain(own.map(|(name, value)| (name.clone(), Secret::new(value))))
+        .collect()
+}
+
+/// Gets everything from the platform, for a container that is started again.
+///
+/// # Errors
+/// The platform cannot be reached, or the artifact or a secret no longer exists.
+pub fn fetch(
+    platform: &PlatformClient,
+    settings: &Settings,
+    deployment: &Deployment,
+) -> Result<Environment, Failure> {
+    let url = platform.artifact_download_url(&deployment.artifact_id)?;
+    let wanted = deployment.env_variables_secrets.iter();
+    let secrets: Result<Vec<_>, Failure> = wanted
+        .map(|(name, id)| Ok((name.clone(), platform.get_secret(id)?.value)))
+        .collect();
+    Ok(environment(settings, deployment, &url, &secrets?))
+}

@@ -1,0 +1,8 @@
+//! Archives of models: tar, plain or compressed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    luml_model_server::fuzzing::archive(bytes);
+});
