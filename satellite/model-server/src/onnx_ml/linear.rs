@@ -218,11 +218,8 @@ impl Kernel for Classifier {
             if let [score] = row {
                 chosen.push(usize::from(*score > 0.0));
                 if self.is_pair {
-                    let pair = match self.transform {
-                        PostTransform::Logistic => Pair::Negation,
-                        _ => Pair::Complement,
-                    };
-                    all.extend(pair.of(*score, self.transform).map(|score| score as f32));
+                    let pair = Pair::Complement.of(*score, self.transform);
+                    all.extend(pair.map(|score| score as f32));
                 } else {
                     all.push(self.transform.apply_to_one(*score) as f32);
                 }

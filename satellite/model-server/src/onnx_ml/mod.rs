@@ -1,8 +1,7 @@
 //! Operators that tract lacks or has in part: those of the domain `ai.onnx.ml`, of which
 //! models of tabular data are made, and some of the standard domain that such models need.
 //!
-//! [`register`] adds them to tract. [`unsupported`] tells before a model is built which of its
-//! operators cannot run. [`zip_map_keys`] tells which outputs stand for maps.
+//! [`register`] adds them to tract. [`supports`] tells whether an operator can run.
 //!
 //! The operators answer as onnxruntime does, also where the specification leaves room. Each
 //! is a [`kernel::Kernel`]: a function from tensors to tensors.
@@ -25,7 +24,6 @@ mod svm;
 mod svm_probability;
 mod tree_ensemble;
 mod trees;
-mod unsupported;
 mod values;
 mod zip_map;
 
@@ -35,9 +33,6 @@ mod tests;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
-
-pub use unsupported::unsupported;
-pub use zip_map::zip_map_keys;
 
 /// The domain of the operators of machine learning other than neural networks.
 const ML: &str = "ai.onnx.ml";
@@ -72,9 +67,22 @@ const STANDARD_OPERATORS: &[(&str, Builder)] = &[
 
 /// Gives tract the operators of this module, in place of those of the same name that it has.
 ///
-/// tract finds operators by name, whatever their domain; ask [`unsupported`] first.
+/// tract finds operators by name, whatever their domain; ask [`supports`] first.
 pub fn register(onnx: &mut Onnx) {
     for (name, builder) in ML_OPERATORS.iter().chain(STANDARD_OPERATORS) {
         onnx.op_register.insert(name, *builder);
+    }
+}
+
+/// Whether an operator can run, once [`register`] has added those of this module. The domain of
+/// ONNX's own operators is empty or `ai.onnx`.
+///
+/// An operator of a domain is not taken for one of another domain that has the same name.
+pub fn supports(onnx: &Onnx, domain: &str, name: &str) -> bool {
+    let is_of_ml = ML_OPERATORS.iter().any(|(own, _)| *own == name);
+    match domain {
+        ML => is_of_ml,
+        "" | "ai.onnx" => !is_of_ml && onnx.op_register.0.contains_key(name),
+        _ => false,
     }
 }

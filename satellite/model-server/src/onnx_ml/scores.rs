@@ -33,12 +33,13 @@ impl PostTransform {
         )
     }
 
-    /// The numbers that `TreeEnsemble` uses in place of names.
+    /// The numbers that `TreeEnsemble` uses in place of names, as onnxruntime reads them; the
+    /// specification has 1 and 2 the other way round.
     pub(super) fn from_number(number: i64) -> TractResult<PostTransform> {
         Ok(match number {
             0 => PostTransform::None,
-            1 => PostTransform::Softmax,
-            2 => PostTransform::Logistic,
+            1 => PostTransform::Logistic,
+            2 => PostTransform::Softmax,
             3 => PostTransform::SoftmaxZero,
             4 => PostTransform::Probit,
             other => bail!("post_transform is {other}, which ONNX does not define"),
@@ -76,10 +77,11 @@ pub(super) enum Pair {
 }
 
 impl Pair {
-    /// The two scores. `LOGISTIC` makes them probabilities of either sort.
+    /// The two scores. `LOGISTIC` makes probabilities of either sort; the other transforms have
+    /// no effect.
     pub(super) fn of(self, score: f64, transform: PostTransform) -> [f64; 2] {
         match (self, transform) {
-            (Pair::Negation, PostTransform::Logistic) => [logistic(-score), logistic(score)],
+            (_, PostTransform::Logistic) => [logistic(-score), logistic(score)],
             (Pair::Negation, _) => [-score, score],
             (Pair::Complement, _) => [1.0 - score, score],
         }

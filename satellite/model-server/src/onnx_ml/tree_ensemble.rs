@@ -263,8 +263,11 @@ impl Kernel for Regressor {
             .for_each_row(&inputs[0], self.aggregate, self.targets, |votes| {
                 let start = all.len();
                 for (at, vote) in votes.iter().enumerate() {
-                    all.push(vote.value / divisor + self.base.get(at).copied().unwrap_or(0.0));
-                }
+                    // Like onnxruntime: among several targets, one without a vote has no base value.
+                let has_base = vote.any || self.targets == 1;
+                let base = self.base.get(at).copied().filter(|_| has_base);
+                all.push(vote.value / divisor + base.unwrap_or(0.0));
+            }
                 match &mut all[start..] {
                     [one] => *one = self.transform.apply_to_one(*one),
                     row => self.transform.apply(row),

@@ -172,6 +172,8 @@ def tree_ensembles():
         classifier(f"three_{short}", *three, x=ROWS.astype(kind))
     classifier("three_strings", *three, labels=("a", "b", "c"), base_values=[0.5, -0.25, 0.125])
     classifier("three_sparse", *trees(leq, weights(3, -1, 1, every=False)), post_transform="SOFTMAX")
+    classifier("three_sparse_base", *trees(leq, weights(3, -1, 1, every=False)),
+               base_values=[0.5, -0.25, 0.125])
     classifier("modes", *trees(every_mode, weights(3, -1, 1)), x=np.round(ROWS))
     classifier("missing", *trees(every_mode, weights(3, -1, 1), missing=[1, 0]), x=nan)
     classifier("missing_default", *three, x=nan)
@@ -493,7 +495,7 @@ def standard():
     case("string_normalizer/row", "StringNormalizer", [np.array([["The", "end"]], object)],
          [STRING], case_change_action="LOWER", first=1, **plain_text)
     case("string_concat/broadcast", "StringConcat",
-         [np.array([["a"], ["b"]], object), np.array([["x", "y"]], object)], [STRING], domain="",
+         [np.array([["a"], ["b"]], object), np.array([["x", "y"], ["z", ""]], object)], [STRING], domain="",
          base=20)
     strings = np.array([["1.5", "-2"], ["NaN", "1e3"], ["+INF", "-inf"]], object)
     for short, kind in [("f32", FLOAT), ("f64", DOUBLE)]:
