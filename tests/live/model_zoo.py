@@ -27,6 +27,7 @@ def scikit_learn():
                          neighbors, neural_network, pipeline, preprocessing, svm, tree)
 
     warnings.filterwarnings("ignore")
+    accept_numpy_attributes()
     x, three = data()
     two = (three > 0).astype(np.int64)
     words = np.array(["setosa", "versicolor", "virginica"])[three]
@@ -59,7 +60,7 @@ def scikit_learn():
         ("BaggingClassifier", ensemble.BaggingClassifier(n_estimators=4), three),
         ("VotingClassifier", ensemble.VotingClassifier(
             [("a", linear_model.LogisticRegression()), ("b", tree.DecisionTreeClassifier(max_depth=3))],
-            voting="soft"), three),
+            voting="soft", flatten_transform=False), three),
         ("StackingClassifier", ensemble.StackingClassifier(
             [("a", linear_model.LogisticRegression()), ("b", tree.DecisionTreeClassifier(max_depth=3))]),
          two),
@@ -90,7 +91,7 @@ def scikit_learn():
         ("HistGradientBoostingRegressor", ensemble.HistGradientBoostingRegressor(max_iter=10)),
         ("SVR", svm.SVR()),
         ("KNeighborsRegressor", neighbors.KNeighborsRegressor(3)),
-        ("MLPRegressor", neural_network.MLPRegressor((8,), max_iter=60)),
+        ("MLPRegressor", neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=60)),
     ]:
         target = np.stack([y, -y], axis=1) if "2 targets" in name else np.abs(y) if "Poisson" in name else y
         yield sk(name, model, x, target)
@@ -131,6 +132,21 @@ def scikit_learn():
     yield from mixed()
 
 
+def accept_numpy_attributes():
+    """skl2onnx 1.20 passes numbers of NumPy, which make_attribute of onnx 1.23 rejects."""
+    original = onnx.helper.make_attribute
+
+    def plain(key, value, *more, **named):
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        elif isinstance(value, (list, tuple)):
+            value = [int(v) if isinstance(v, (np.integer, np.bool_, bool)) else
+                     float(v) if isinstance(v, np.floating) else v for v in value]
+        return original(key, value, *more, **named)
+
+    onnx.helper.make_attribute = plain
+
+
 def forest(kind):
     return kind(n_estimators=10, max_depth=5, random_state=0)
 
@@ -141,7 +157,8 @@ def sk(name, model, x, y, zipmap=False, kind="float", target_opset=None):
 
         sample = {"float": x, "double": x.astype(np.float64), "int64": x}[kind]
         model.fit(sample) if y is None else model.fit(sample, y)
-        options = {id(model): {"zipmap": zipmap}} if hasattr(model, "classes_") else None
+        maps = hasattr(model, "classes_") and type(model).__name__ not in ["LinearSVC", "RidgeClassifier"]
+        options = {id(model): {"zipmap": zipmap}} if maps else None
         converted = to_onnx(model, sample[:1], options=options, target_opset=target_opset)
         return converted, {converted.graph.input[0].name: sample[:ROWS]}
 

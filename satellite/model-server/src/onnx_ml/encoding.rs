@@ -136,8 +136,9 @@ impl Keys {
     fn new(keys: &Tensor) -> TractResult<Keys> {
         fn places<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
             let mut places = HashMap::new();
-            keys.enumerate()
-                .for_each(|(at, key)| drop(places.entry(key).or_insert(at)));
+            keys.enumerate().for_each(|(at, key)| {
+                places.entry(key).or_insert(at);
+            });
             places
         }
         Ok(if keys.datum_type() == String::datum_type() {

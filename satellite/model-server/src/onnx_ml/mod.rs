@@ -19,6 +19,7 @@ mod labels;
 mod linear;
 mod scaling;
 mod scores;
+mod sigmoid;
 mod strings;
 mod svm;
 mod svm_probability;
@@ -61,6 +62,7 @@ const ML_OPERATORS: &[(&str, Builder)] = &[
 
 const STANDARD_OPERATORS: &[(&str, Builder)] = &[
     ("Cast", cast::cast),
+    ("Sigmoid", sigmoid::sigmoid),
     ("StringConcat", strings::concat),
     ("StringNormalizer", strings::normalizer),
 ];

@@ -7,7 +7,7 @@ use tract_onnx::tract_hir::internal::*;
 use super::forest::{Aggregate, Score};
 use super::kernel::{Built, Form, Kernel, build};
 use super::labels::Labels;
-use super::scores::{Pair, PostTransform, reject_probit_of_one_score};
+use super::scores::{Pair, PostTransform, position_of_largest, reject_probit_of_one_score};
 use super::trees::{Trees, aggregate, base_values};
 use super::values::{attribute_tensor, floats, indices, rows_and_columns, slice, tensor};
 
@@ -136,7 +136,11 @@ impl Classifier {
             *score = self.transform.apply_to_one(*score);
             return class.min(self.labels.len() - 1);
         }
-        let class = largest_of_voted(votes, scores);
+        // With base values every class has a score.
+        let class = match self.base.is_empty() {
+            true => largest_of_voted(votes, scores),
+            false => position_of_largest(scores),
+        };
         self.transform.apply(scores);
         class
     }
@@ -264,10 +268,10 @@ impl Kernel for Regressor {
                 let start = all.len();
                 for (at, vote) in votes.iter().enumerate() {
                     // Like onnxruntime: among several targets, one without a vote has no base value.
-                let has_base = vote.any || self.targets == 1;
-                let base = self.base.get(at).copied().filter(|_| has_base);
-                all.push(vote.value / divisor + base.unwrap_or(0.0));
-            }
+                    let has_base = vote.any || self.targets == 1;
+                    let base = self.base.get(at).copied().filter(|_| has_base);
+                    all.push(vote.value / divisor + base.unwrap_or(0.0));
+                }
                 match &mut all[start..] {
                     [one] => *one = self.transform.apply_to_one(*one),
                     row => self.transform.apply(row),

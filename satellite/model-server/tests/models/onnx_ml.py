@@ -204,8 +204,6 @@ def tree_ensembles():
         classifier(f"two_classes_sparse_positive_{lower}",
                    *trees(leq, weights(2, 0, 0.3, every=False)), labels=(0, 1),
                    post_transform=transform)
-    classifier("two_classes_sparse_base", *trees(leq, weights(2, -1, 1, every=False)),
-               labels=(0, 1), base_values=[0.3])
     one_class = trees(leq, weights(1, -1, 1))
     classifier("one_class", *one_class, labels=(7,))
     classifier("one_class_base", *one_class, labels=(7,), base_values=[-0.9])
@@ -515,6 +513,9 @@ def standard():
     case("cast/f64_i64", "Cast", [np.array([[3e12, -2.7], [0.4, 1.0]], np.float64)], [INT64],
          domain="", to=INT64)
     case("cast/bool_i64", "Cast", [np.array([[True, False]])], [INT64], domain="", to=INT64)
+    wide = np.array([[-30.0, -1.5], [0.0, 2.25]], np.float64)
+    case("sigmoid/f64", "Sigmoid", [wide], [DOUBLE], domain="")
+    case("sigmoid/f32", "Sigmoid", [wide.astype(np.float32)], [FLOAT], domain="")
     case("cast/f32_bool", "Cast", [ROWS], [BOOL], domain="", to=BOOL)
     words = np.array([["a", "b"], ["c", "a"]], object)
     case("strings/equal", "Equal", [words, words[::-1].copy()], [BOOL], domain="", base=19)
@@ -523,7 +524,6 @@ def standard():
     case("strings/concat", "Concat", [words, words], [STRING], domain="", axis=1)
     case("strings/gather", "Gather", [words, np.array([1, 0, -1], np.int64)], [STRING], domain="",
          axis=1)
-    case("strings/reshape", "Reshape", [words, np.array([-1, 1], np.int64)], [STRING], domain="")
 
 
 def main():
