@@ -95,8 +95,6 @@ def scikit_learn():
     ]:
         target = np.stack([y, -y], axis=1) if "2 targets" in name else np.abs(y) if "Poisson" in name else y
         yield sk(name, model, x, target)
-    yield sk("RandomForestRegressor, doubles", forest(ensemble.RandomForestRegressor), x, y,
-             kind="double")
     yield sk("RandomForestRegressor, integers", forest(ensemble.RandomForestRegressor),
              np.round(3 * x).astype(np.int64), y, kind="int64")
     yield sk("KMeans", cluster.KMeans(3, n_init=2, random_state=0), x, None)
@@ -287,7 +285,6 @@ test_ai_onnx_ml_tree_ensemble_single_tree test_ai_onnx_ml_tree_ensemble_set_memb
 ONNX_REFUSED = {
     "test_batchnorm_example": "the model does not run", "test_cumsum_1d": "the model does not run",
     "test_onehot_with_axis": "the model does not run",
-    "test_sequence_insert_at_back": "SequenceInsert", "test_loop11": "Loop",
     "test_strnormalizer_export_monday_casesensintive_lower": "stopwords",
     "test_unique_sorted_without_axis": "Unique",
 }

@@ -252,14 +252,17 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        # A file: a full pipe would stop the server.
+        self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [program, "run", path, "--port", str(self.port)], stderr=subprocess.PIPE, text=True)
+            [program, "run", path, "--port", str(self.port)], stderr=self.log, text=True)
 
     def __enter__(self):
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"server: {self.process.stderr.read()}")
+                self.log.seek(0)
+                raise RuntimeError(f"server: {self.log.read()}")
             try:
                 self.ask("/healthz")
                 return self
@@ -274,7 +277,7 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.stderr.close()
+        self.log.close()
 
     def ask(self, route, body=None):
         request = urllib.request.Request(
@@ -351,11 +354,11 @@ def cases(options, folder):
 
     yield from model_zoo.scikit_learn()
     yield from model_zoo.boosted()
-    yield from model_zoo.onnx_project()
-    yield from model_zoo.refused()
     if options.torch:
         python = environment(options.environments / "torch", TORCH)
         yield from model_zoo.torch(python, folder)
+    yield from model_zoo.onnx_project()
+    yield from model_zoo.refused()
 
 
 if __name__ == "__main__":

@@ -190,10 +190,11 @@ impl Keys {
 
 /// The same bits for all NaN, and for both zeros.
 fn bits(number: f64) -> u64 {
-    match number {
-        nan if nan.is_nan() => f64::NAN.to_bits(),
-        zero if zero == 0.0 => 0.0f64.to_bits(),
-        other => other.to_bits(),
+    if number.is_nan() {
+        f64::NAN.to_bits()
+    } else {
+        // Adding zero makes a positive zero of a negative one.
+        (number + 0.0).to_bits()
     }
 }
 

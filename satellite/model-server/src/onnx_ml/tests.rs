@@ -169,7 +169,7 @@ fn holds(family: &str) {
 
 /// The keys of a map have no order: puts the expected values into the order of ours.
 fn reorder_maps(outputs: &mut [Expected], model: &ModelProto) {
-    for (at, output) in outputs.iter_mut().enumerate() {
+    for output in outputs {
         let Some(theirs) = &output.keys else { continue };
         let ours = keys(model);
         let text = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
