@@ -89,7 +89,7 @@ def main():
 
 
 def first_line(error):
-    return " ".join(str(error).split())[:160]
+    return " ".join(str(error).split())[:400]
 
 
 class Case:
