@@ -95,7 +95,8 @@ impl Survey {
                 format!("{other}.{kind}")
             }
         };
-        if !onnx.op_register.0.contains_key(kind) {
+        let is_known = ["ai.onnx", "ai.onnx.ml"].contains(&domain(&node.domain));
+        if is_known && !crate::onnx_ml::supports(onnx, &node.domain, kind) {
             self.unsupported
                 .insert(format!("the operator {name}{place} is not supported"));
         }
