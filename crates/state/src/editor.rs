@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::document::{Content, Snapshot};
-use super::error::is_fenced;
+use super::error::{StateError, is_fenced};
 use super::identity;
 use super::store::{LeaseValidity, OpenRequest, Opened, Status, Store, Stored};
 use satellite_core::wake::Waiter;
@@ -91,7 +91,8 @@ impl StateEditor {
     /// A stored state that is damaged is moved aside. Returns the new generation.
     ///
     /// # Errors
-    /// When another process holds the state, see [`WhenHeld`]; an error of `replacement`, and
+    /// [`is_held`](crate::is_held) when another process holds the state, see [`WhenHeld`]; an
+    /// error of `replacement`, and
     /// then nothing has changed; [`is_fenced`] when another process took the state meanwhile.
     pub fn replace(
         &mut self,
@@ -163,19 +164,19 @@ impl StateEditor {
         let history = self.history().unwrap_or_default();
         let newest = history.into_iter().find_map(|stored| stored.snapshot.ok());
         let Some(stamp) = newest.map(|snapshot| snapshot.stamp) else {
-            return error;
+            return Error::with_source(StateError::Held(error.to_string()));
         };
         let waited = match limit.is_zero() {
             true => String::new(),
             false => format!(", also after {limit:.0?}"),
         };
-        Error::new(format_args!(
+        Error::with_source(StateError::Held(format!(
             "{} holds the state of {} (generation {} of {}){waited}: nothing was changed",
             stamp.writer(),
             self.processor,
             stamp.generation,
             stamp.saved_at
-        ))
+        )))
     }
 }
 

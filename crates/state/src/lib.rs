@@ -172,7 +172,7 @@ pub use app::App;
 pub use context::{ExecutionContext, RunLoop};
 pub use document::{Content, Snapshot, Stamp};
 pub use editor::{StateEditor, WhenHeld};
-pub use error::{StateError, is_corrupt, is_fenced};
+pub use error::{StateError, is_corrupt, is_fenced, is_held};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
 pub use processor::{Outcome, Processor, Remedy};

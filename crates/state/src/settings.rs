@@ -246,7 +246,7 @@ fn store(read: &mut Variables, settings: &Settings) -> Box<dyn Store> {
             Box::new(ConfigMapStore::new().lease_duration(lease))
         }
         #[cfg(feature = "s3")]
-        Backend::S3 => match super::store::S3Store::from_variables(read) {
+        Backend::S3 => match super::store::S3Store::from_env(read) {
             Some(store) => Box::new(store),
             None => Box::new(FileStore::new(&settings.folder)),
         },

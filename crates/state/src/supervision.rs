@@ -5,8 +5,33 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::context::ExecutionContext;
+use super::memory::State;
 use super::shutdown::StopReason;
 use crate::threads;
+use satellite_core::Result;
+
+/// For a processor that supervises another program.
+impl<S: State> ExecutionContext<S> {
+    /// Whether this state is small enough for the store, which may be less than the memory
+    /// of this process: a ConfigMap holds 1 MiB. Saves nothing.
+    ///
+    /// # Errors
+    /// `is_too_large()`, with its size and the limit; the state cannot be serialized.
+    ///
+    /// ```
+    /// # use satellite_state::{ExecutionContext, Result};
+    /// fn add(cx: &ExecutionContext<Vec<String>>, line: String) -> Result<()> {
+    ///     let longer = [&**cx.state(), &[line]].concat();
+    ///     cx.check_size(&longer)?;
+    ///     *cx.state() = longer;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn check_size(&self, state: &S) -> Result<()> {
+        let content = self.core.content(serde_json::to_vec(state)?, false);
+        self.core.store().check_size(&content)
+    }
+}
 
 /// For a processor that supervises another program.
 impl<S> ExecutionContext<S> {

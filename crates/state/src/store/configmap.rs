@@ -149,6 +149,11 @@ impl Store for ConfigMapStore {
         self.opened.as_mut()?.lease_renewer()
     }
 
+    fn check_size(&self, content: &Content) -> Result<()> {
+        let opened = self.opened.as_ref();
+        opened.map_or(Ok(()), |opened| opened.check_size(content))
+    }
+
     fn save(&mut self, content: &Content) -> Result<u64> {
         self.opened()?.save(content)
     }

@@ -81,6 +81,15 @@ pub trait Store: Send + fmt::Debug {
         Err(Error::new("this store can only be read by a processor"))
     }
 
+    /// Whether `content` is small enough to be saved. Writes nothing.
+    ///
+    /// # Errors
+    /// `is_too_large()`, with its size and the limit.
+    fn check_size(&self, content: &Content) -> Result<()> {
+        let _ = content;
+        Ok(())
+    }
+
     /// Stores `content`, durably once this returns. Returns its generation.
     ///
     /// # Errors

@@ -119,8 +119,17 @@ impl S3Store {
 
     /// From the environment: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
     /// `DORY_STATE_S3_ENDPOINT` for a server that is not Amazon's, and the
-    /// `AWS_…` variables for region and keys.
-    pub(crate) fn from_variables(read: &mut Variables) -> Option<Self> {
+    /// `AWS_…` variables for region and keys. `None` when a variable is missing or wrong,
+    /// which `read` then reports.
+    ///
+    /// ```
+    /// use satellite_state::{S3Store, Variables};
+    ///
+    /// let mut read = Variables::from_lookup(|_| None);
+    /// assert!(S3Store::from_env(&mut read).is_none());
+    /// assert!(read.finish().unwrap_err().to_string().contains("DORY_STATE_S3_BUCKET"));
+    /// ```
+    pub fn from_env(read: &mut Variables) -> Option<Self> {
         let mut required = |name: &str, expected: &str| {
             let text = read.text(name);
             if text.is_none() {
@@ -229,6 +238,11 @@ impl Store for S3Store {
 
     fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
         self.opened.as_mut()?.lease_renewer()
+    }
+
+    fn check_size(&self, content: &Content) -> Result<()> {
+        let opened = self.opened.as_ref();
+        opened.map_or(Ok(()), |opened| opened.check_size(content))
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {
@@ -398,14 +412,19 @@ impl Register for Object {
         }))
     }
 
-    fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
-        if document.len() > MAX_BYTES {
-            return Err(Error::too_large(format_args!(
+    fn check_size(&self, document: &[u8]) -> Result<()> {
+        match document.len() > MAX_BYTES {
+            true => Err(Error::too_large(format_args!(
                 "the state is too large for {}: {} bytes, the limit is {MAX_BYTES}",
                 self.name,
                 document.len()
-            )));
+            ))),
+            false => Ok(()),
         }
+    }
+
+    fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
+        self.check_size(document)?;
         let condition = match over {
             Some(version) => ("if-match", version),
             None => ("if-none-match", "*"),
