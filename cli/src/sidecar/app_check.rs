@@ -47,7 +47,10 @@ impl AppClient {
     /// Whether the application is ready; `None` when nothing is known about it.
     pub fn is_ready(&self) -> Option<Result<(), String>> {
         let settings = &self.settings;
-        let path = settings.ready_path.as_ref().or(settings.health_path.as_ref());
+        let path = settings
+            .ready_path
+            .as_ref()
+            .or(settings.health_path.as_ref());
         Some(self.check(path.map(String::as_str), settings.port?))
     }
 

@@ -308,6 +308,8 @@ impl Unpacked {
             };
             read.entries.push((path, item));
         }
+        // The checksum is at the very end.
+        io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(damaged)?;
         Ok(read)
     }
 

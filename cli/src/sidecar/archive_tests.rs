@@ -155,7 +155,10 @@ fn hostile_entries_are_refused_before_anything_is_written() {
         ("l/evil", T::Regular, "", b"x"),
     ];
     assert!(Unpacked::read(&archive_of(&through), LIMIT).is_err());
-    let twice = [("a", T::Regular, "", &b"1"[..]), ("a", T::Regular, "", b"2")];
+    let twice = [
+        ("a", T::Regular, "", &b"1"[..]),
+        ("a", T::Regular, "", b"2"),
+    ];
     assert!(Unpacked::read(&archive_of(&twice), LIMIT).is_err());
     let behind = [
         ("d", T::Directory, "", &b""[..]),

@@ -48,9 +48,9 @@ impl Child {
         if io::stdin().is_terminal() {
             child.stdin(Stdio::null()); // the terminal belongs to the group of the sidecar
         }
-        let child = child.spawn().map_err(|e| {
-            Error::new(format_args!("cannot start {}: {e}", shown(command)))
-        })?;
+        let child = child
+            .spawn()
+            .map_err(|e| Error::new(format_args!("cannot start {}: {e}", shown(command))))?;
         let pid = Pid::from_raw(child.id() as i32).ok_or_else(|| Error::new("no process id"))?;
         log::info!("started {} as process {pid}", shown(command));
         Ok(Child {
@@ -208,7 +208,8 @@ pub fn check_program(program: &OsStr) -> Result<()> {
         };
     }
     let folders = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let found = std::env::split_paths(&folders).any(|folder: PathBuf| is_program(&folder.join(path)));
+    let found =
+        std::env::split_paths(&folders).any(|folder: PathBuf| is_program(&folder.join(path)));
     match found {
         true => Ok(()),
         false => Err(Error::new(format_args!(
@@ -230,8 +231,9 @@ fn descendants() -> Vec<Process> {
     let mut found: Vec<Process> = Vec::new();
     let mut parents = vec![getpid().as_raw_pid()];
     while let Some(parent) = parents.pop() {
-        let (children, rest): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|process| process.parent == parent);
+        let (children, rest): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|process| process.parent == parent);
         others = rest;
         parents.extend(children.iter().map(|child| child.pid));
         found.extend(children);

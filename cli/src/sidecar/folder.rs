@@ -301,3 +301,7 @@ pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_millis() as u64
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

@@ -65,11 +65,17 @@ impl Progress {
     }
 
     pub fn exit_code(&self) -> Option<u8> {
-        *self.exit_code.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .exit_code
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_exit_code(&self, code: u8) {
-        *self.exit_code.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+        *self
+            .exit_code
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(code);
     }
 }
 
@@ -126,7 +132,8 @@ impl Processor for SidecarProcessor {
 
     fn restored(&mut self, cx: &Context) -> Outcome {
         if self.client.settings().is_required {
-            cx.health().starting(APP, "the application is not checked yet");
+            cx.health()
+                .starting(APP, "the application is not checked yet");
         }
         // Nothing here can stop the application of another container.
         cx.hand_over_on_request(self.is_parent());
@@ -281,7 +288,10 @@ impl SidecarProcessor {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let has_ended = self.child.as_mut().is_some_and(|child| child.reap().is_some());
+            let has_ended = self
+                .child
+                .as_mut()
+                .is_some_and(|child| child.reap().is_some());
             if has_ended || cx.is_shutdown_requested() {
                 return;
             }
@@ -333,7 +343,10 @@ impl SidecarProcessor {
         let now = Instant::now();
         if self.next_snapshot.is_some_and(|at| now >= at) {
             let _ = self.snapshot(cx); // it is logged
-            self.next_snapshot = self.settings.snapshot_every.map(|every| Instant::now() + every);
+            self.next_snapshot = self
+                .settings
+                .snapshot_every
+                .map(|every| Instant::now() + every);
         }
         if self.next_snapshot.is_none() && now >= self.next_size_check {
             self.check_size(cx);

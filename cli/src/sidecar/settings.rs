@@ -95,8 +95,7 @@ impl AppSettings {
         let mut path = |name: &str| {
             let path = read.value(name, None, "a path such as /health", |text| {
                 let is_plain = |c: char| c.is_ascii_graphic() && !"#<>\"\\^`{|}".contains(c);
-                (text.starts_with('/') && text.chars().all(is_plain))
-                    .then(|| Some(text.to_owned()))
+                (text.starts_with('/') && text.chars().all(is_plain)).then(|| Some(text.to_owned()))
             });
             if path.is_some() && port.is_none() {
                 read.problem(name, "expected DORY_APP_PORT as well");
@@ -135,9 +134,13 @@ impl AppSettings {
 /// program, and all sidecars of a host would share one state.
 fn check_id(read: &mut Variables) {
     let is_set = |name: &str| read.text(name).is_some();
-    let files = ["/etc/dory/config.yaml", "/app/config/dory.yaml", "dory.yaml"];
-    let has_file = is_set("DORY_CONFIG_FILE")
-        || files.iter().any(|path| std::path::Path::new(path).exists());
+    let files = [
+        "/etc/dory/config.yaml",
+        "/app/config/dory.yaml",
+        "dory.yaml",
+    ];
+    let has_file =
+        is_set("DORY_CONFIG_FILE") || files.iter().any(|path| std::path::Path::new(path).exists());
     let has_id = is_set("DORY_PROCESSOR_ID") || is_set("PROCESSOR_ID");
     if !has_id && !has_file && !is_set("KUBERNETES_SERVICE_HOST") {
         let expected = "expected an id, such as the name of the application, for its state";

@@ -11,6 +11,7 @@ use satellite_sdk::{Error, Exit, Result, Variables};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
 
+use super::Sidecar;
 use super::app_check::AppClient;
 use super::child;
 use super::endpoints::Endpoints;
@@ -18,7 +19,6 @@ use super::folder::FolderState;
 use super::no_store::NoStore;
 use super::processor::{Event, Progress, SidecarProcessor};
 use super::settings::Settings;
-use super::Sidecar;
 
 const CANNOT_EXECUTE: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -66,18 +66,20 @@ fn start(settings: Settings, progress: &Arc<Progress>) -> Result<bool> {
         Arc::clone(&cx),
         keeps_state,
     );
-    let mut app = App::new()
-        .intercept(move |request, is_trusted| endpoints.respond(request, is_trusted));
+    let mut app =
+        App::new().intercept(move |request, is_trusted| endpoints.respond(request, is_trusted));
     if !keeps_state {
         app = app.store(NoStore);
         let variables = Variables::from_env();
         let id = |name| variables.text(name);
-        if id("DORY_PROCESSOR_ID").or_else(|| id("PROCESSOR_ID")).is_none() {
+        if id("DORY_PROCESSOR_ID")
+            .or_else(|| id("PROCESSOR_ID"))
+            .is_none()
+        {
             app = app.processor_id("sidecar"); // only a label of the metrics
         }
     }
-    let processor =
-        SidecarProcessor::new(settings, client, events, received, Arc::clone(progress));
+    let processor = SidecarProcessor::new(settings, client, events, received, Arc::clone(progress));
     let process = app.build(processor)?;
     let context = process.context();
     let _ = cx.set(context.clone());

@@ -33,7 +33,7 @@ Examples:
 The store is that of the processor: DORY_STATE_BACKEND (configmap, pvc, s3, local) with
 DORY_STATE_DIR, DORY_STATE_PVC_MOUNT, DORY_STATE_S3_BUCKET, DORY_STATE_S3_PREFIX,
 DORY_STATE_S3_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and
-AWS_REGION, unless --folder, --configmap or --s3 says otherwise.
+AWS_REGION; DORY_KUBERNETES_URL and DORY_KUBERNETES_ACCOUNT; unless --folder, --configmap or --s3 says otherwise.
 
 Exit codes: 0; 1 when it failed, and nothing was changed; 3 when there is no such state; 4
 when another process holds the state; 78 for wrong settings.";
@@ -240,7 +240,9 @@ impl Put {
         let place = &self.place;
         self.writing.replace(place, move |stored| {
             Ok(Content {
-                schema: schema.or(stored.map(|s| s.content.schema)).unwrap_or(FIRST_SCHEMA),
+                schema: schema
+                    .or(stored.map(|s| s.content.schema))
+                    .unwrap_or(FIRST_SCHEMA),
                 unclean_starts: 0,
                 state: detached(state)?,
             })
@@ -302,8 +304,10 @@ impl Writing {
             Err(error) if is_held(&error) => {
                 let advice = match self.ask {
                     true => "it did not hand over",
-                    false => "stop it first, or use --ask; for one that has died, --wait until \
-                              its lease has expired",
+                    false => {
+                        "stop it first, or use --ask; for one that has died, --wait until \
+                              its lease has expired"
+                    }
                 };
                 Err(Failed::Coded(HELD, format!("{error}\n{advice}")))
             }
@@ -320,7 +324,10 @@ fn find(editor: &mut StateEditor, place: &Place, wanted: Option<u64>) -> Result<
         return Err(absent(place));
     }
     let mut seen = Vec::new();
-    for Stored { place, snapshot, .. } in stored {
+    for Stored {
+        place, snapshot, ..
+    } in stored
+    {
         match (snapshot, wanted) {
             (Ok(snapshot), None) => return Ok(snapshot),
             (Ok(snapshot), Some(number)) if snapshot.stamp.generation == number => {
@@ -346,7 +353,14 @@ fn find(editor: &mut StateEditor, place: &Place, wanted: Option<u64>) -> Result<
 }
 
 fn absent(place: &Place) -> Failed {
-    Failed::Coded(NO_STATE, format!("no state of {} is stored in {}", place.processor, place.shown()))
+    Failed::Coded(
+        NO_STATE,
+        format!(
+            "no state of {} is stored in {}",
+            place.processor,
+            place.shown()
+        ),
+    )
 }
 
 fn plain(snapshot: &Snapshot) -> Result<&RawValue> {

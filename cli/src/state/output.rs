@@ -70,7 +70,11 @@ pub fn summary(snapshot: &Snapshot) -> String {
         row.epoch,
         row.saved_at,
         named(row.writer),
-        if row.holder.is_some() { ", which holds it" } else { "" },
+        if row.holder.is_some() {
+            ", which holds it"
+        } else {
+            ""
+        },
         row.bytes,
         row.schema
     )
@@ -106,7 +110,11 @@ pub fn history_table(stored: &[Stored]) -> String {
         lines.push(match &stored.snapshot {
             Ok(snapshot) => {
                 let row = Row::of(snapshot);
-                let holds = if row.holder.is_some() { " (holds it)" } else { "" };
+                let holds = if row.holder.is_some() {
+                    " (holds it)"
+                } else {
+                    ""
+                };
                 [
                     row.generation.to_string(),
                     row.epoch.to_string(),

@@ -1,7 +1,6 @@
 //! Which state of which store.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use satellite_sdk::state::{ConfigMapStore, FileStore, S3Store, StateEditor};
@@ -28,10 +27,11 @@ pub struct Place {
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
     /// The URL of the Kubernetes API, such as that of `kubectl proxy`; that of this pod's
-    /// cluster by default
+    /// cluster by default [env: DORY_KUBERNETES_URL]
     #[arg(long, value_name = "URL")]
     kubernetes: Option<String>,
-    /// The folder with the token and ca.crt for the Kubernetes API
+    /// The folder with the token and ca.crt for the Kubernetes API [env:
+    /// DORY_KUBERNETES_ACCOUNT]
     #[arg(long, value_name = "DIR")]
     service_account: Option<PathBuf>,
 }
@@ -54,19 +54,23 @@ impl Place {
                 StateEditor::new(FileStore::new(folder), namespace, &self.processor)
             }
             Backend::ConfigMap => {
-                let lease = read.seconds("DORY_LEASE_SEC", Duration::from_secs(15));
-                if self.kubernetes.is_none() && read.text("KUBERNETES_SERVICE_HOST").is_none() {
+                let mut store = ConfigMapStore::from_env(&mut read);
+                let is_set = |name: &str| read.text(name).is_some();
+                let has_url = self.kubernetes.is_some() || is_set("DORY_KUBERNETES_URL");
+                if !has_url && !is_set("KUBERNETES_SERVICE_HOST") {
                     read.problem(
                         "--kubernetes",
                         "expected the URL of the API, since this is no pod: run `kubectl proxy` \
                          and use http://127.0.0.1:8001",
                     );
                 }
-                read.finish()?;
-                let mut store = ConfigMapStore::new().lease_duration(lease);
                 if let Some(url) = &self.kubernetes {
-                    store = store.at(url);
+                    read.check_transport("--kubernetes", Some(url), false);
+                    if let Some(url) = read.url_of("--kubernetes", url) {
+                        store = store.at(url);
+                    }
                 }
+                read.finish()?;
                 if let Some(folder) = &self.service_account {
                     store = store.service_account(folder);
                 }

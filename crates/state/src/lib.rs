@@ -104,6 +104,7 @@
 //! | `DORY_STATE_BACKEND` | `configmap` in a cluster, `local` elsewhere | or `pvc`, `s3` |
 //! | `DORY_STATE_DIR` | the first of a systemd unit's `STATE_DIRECTORY`, `dory-state` | the folder for `local` |
 //! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
+//! | `DORY_KUBERNETES_URL`, `DORY_KUBERNETES_ACCOUNT` | those of this pod | for `configmap`: the URL of the Kubernetes API, and the folder with `token` and `ca.crt`; a URL alone, such as that of `kubectl proxy`, is called without a token |
 //! | `DORY_STATE_S3_BUCKET`, `…_PREFIX`, `…_ENDPOINT` | | the bucket for `s3`, beside `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` |
 //! | `DORY_CHECKPOINT_SEC` | 5 | seconds between two saves, if the state has changed |
 //! | `DORY_LEASE_SEC` | 15, in a bucket 60 | whole seconds; the lease duration: a holder that does not renew for this long is considered dead |

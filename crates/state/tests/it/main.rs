@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot continue should fail
 
 mod fake_kubernetes;
+mod fake_s3;
 mod kubernetes;
 #[path = "../../../../tests/it/process.rs"]
 mod process;
