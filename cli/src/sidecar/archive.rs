@@ -207,6 +207,11 @@ impl Scope {
 }
 
 impl Listing {
+    /// The size of all files together.
+    pub fn size(&self) -> u64 {
+        self.0.values().map(|stat| stat.size).sum()
+    }
+
     fn is_newer_than(&self, limit: SystemTime) -> bool {
         let limit = limit.duration_since(SystemTime::UNIX_EPOCH);
         let limit = limit.unwrap_or_default();

@@ -13,7 +13,7 @@ use satellite_sdk::{Error, Result};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 
 use super::app_check::AppClient;
-use super::archive::{Archive, Listing};
+use super::archive::Archive;
 use super::child::{self, Child};
 use super::folder::{AppFolder, FolderState, Restored, now_ms};
 use super::metrics;
@@ -25,6 +25,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often to check whether the folder still fits into the store.
 const SIZE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the result holds, unless the folder grows: it is compressed to find out.
+const SIZE_CHECK_LIFETIME: Duration = Duration::from_secs(600);
+/// Fits into every store, even if it cannot be compressed.
+const ALWAYS_FITS: u64 = 512 * 1024;
 /// How often and at which interval a snapshot is tried while the application writes.
 const SNAPSHOT_ATTEMPTS: u32 = 20;
 const SNAPSHOT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -91,7 +95,8 @@ pub struct SidecarProcessor {
     stop_signal: AtomicI32,
     next_snapshot: Option<Instant>,
     next_size_check: Instant,
-    checked: Option<Listing>,
+    /// The largest folder that was found to fit into the store, and when.
+    fitting: Option<(u64, Instant)>,
 }
 
 impl SidecarProcessor {
@@ -113,7 +118,7 @@ impl SidecarProcessor {
             stop_signal: AtomicI32::new(SIGTERM),
             next_snapshot: None,
             next_size_check: Instant::now() + SIZE_CHECK_INTERVAL,
-            checked: None,
+            fitting: Some((ALWAYS_FITS, Instant::now())),
         }
     }
 }
@@ -439,30 +444,34 @@ impl SidecarProcessor {
             return;
         };
         let scope = folder.scope();
-        let listed = match scope.list() {
-            Ok(listed) => listed,
+        let size = match scope.list() {
+            Ok(listed) => listed.size(),
             Err(error) => return self.cannot_save(cx, &error),
         };
-        if self.checked.as_ref() == Some(&listed) {
+        let is_known = self.fitting.is_some_and(|(fitting, at)| {
+            size <= fitting + fitting / 20 && at.elapsed() < SIZE_CHECK_LIFETIME
+        });
+        if is_known && !cx.health().problems().contains_key(FOLDER) {
             return;
         }
-        self.checked = Some(listed);
         let Ok(Some(archive)) = scope.pack() else {
             return; // it is changing
         };
         let mut candidate = cx.state().clone();
         candidate.set_archive(&archive);
         match cx.check_size(&candidate) {
-            Ok(()) => self.can_save(cx),
+            Ok(()) => {
+                self.fitting = Some((size.max(ALWAYS_FITS), Instant::now()));
+                self.can_save(cx);
+            }
             Err(error) => self.cannot_save(cx, &error),
         }
     }
 
     /// The folder cannot be handed over: another process would continue from an older one.
     fn cannot_save(&self, cx: &Context, error: &Error) {
-        log::error!("the folder cannot be saved: {error}");
         cx.health()
-            .set_problem(FOLDER, format_args!("it cannot be saved: {error}"));
+            .problem(FOLDER, format_args!("it cannot be saved: {error}"));
         cx.hand_over_on_request(false);
     }
 

@@ -281,6 +281,31 @@ fn an_application_is_paused_without_a_lease_and_killed_when_another_has_the_stat
 }
 
 #[test]
+fn a_folder_that_does_not_fit_into_a_config_map_is_reported_and_not_handed_over() {
+    let store = Store::Kubernetes(FakeKubernetes::start());
+    let (a, b) = (Host::new(), Host::new());
+    let script = "head -c 2000000 /dev/urandom >$0/large; echo large; exec sleep 600";
+    let large = app(&["/bin/sh", "-c", script]);
+    let mut old = pod(&store, &a, OLD, &large, &[]);
+    let address = address(&mut old);
+    a.printed("large");
+    let line = old.line("it cannot be saved");
+    assert!(line.contains("too large for ConfigMap"), "{line}");
+    assert!(line.contains("the limit is 1048576"), "{line}");
+    let (status, body) = get(&address, "/ready");
+    assert_eq!((status, body.contains("too large")), (503, true), "{body}");
+    let mut new = pod(&store, &b, NEW, &shell(), &[]);
+    old.line("it is not handed over while this process runs");
+    assert_eq!(b.output(), "");
+    new.signal("TERM");
+    assert_eq!(new.end().0.code(), Some(0));
+    std::fs::remove_file(a.data().join("large")).unwrap();
+    eventually("it fits again", || {
+        (get(&address, "/ready").0 == 200).then_some(())
+    });
+}
+
+#[test]
 fn hostile_entries_in_the_stored_state_start_no_application_and_write_nothing() {
     let store = Store::Kubernetes(FakeKubernetes::start());
     let (a, b) = (Host::new(), Host::new());
