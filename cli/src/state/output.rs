@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 struct Row<'a> {
     generation: u64,
     epoch: u64,
-    /// The process that holds the state; absent once it was released.
+    /// The process that holds the state; absent once it was released, and in older generations.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<&'a str>,
     writer: &'a str,
@@ -87,12 +87,16 @@ pub fn pretty(state: &RawValue) -> Result<String> {
 
 pub fn history_json(stored: &[Stored]) -> Result<String> {
     let mut rows = Vec::new();
-    for stored in stored {
+    for (n, stored) in stored.iter().enumerate() {
         let row = match &stored.snapshot {
-            Ok(snapshot) => serde_json::to_value(Row {
-                place: Some(&stored.place),
-                ..Row::of(snapshot)
-            }),
+            Ok(snapshot) => {
+                let row = Row::of(snapshot);
+                serde_json::to_value(Row {
+                    place: Some(&stored.place),
+                    holder: row.holder.filter(|_| n == 0),
+                    ..row
+                })
+            }
             Err(e) => serde_json::to_value(Damaged {
                 place: &stored.place,
                 bytes: stored.bytes,
@@ -106,11 +110,11 @@ pub fn history_json(stored: &[Stored]) -> Result<String> {
 
 pub fn history_table(stored: &[Stored]) -> String {
     let mut lines = vec![["GENERATION", "EPOCH", "SAVED", "BYTES", "WRITER"].map(str::to_owned)];
-    for stored in stored {
+    for (n, stored) in stored.iter().enumerate() {
         lines.push(match &stored.snapshot {
             Ok(snapshot) => {
                 let row = Row::of(snapshot);
-                let holds = if row.holder.is_some() {
+                let holds = if n == 0 && row.holder.is_some() {
                     " (holds it)"
                 } else {
                     ""

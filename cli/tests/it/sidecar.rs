@@ -132,6 +132,28 @@ fn orphans_are_reaped_and_end_with_the_application() {
 }
 
 #[test]
+fn as_pid_1_it_reaps_the_orphans_of_a_container() {
+    let host = Host::new();
+    let isolated = ["--pid", "--fork", "--mount-proc"];
+    let script = "(sleep 0.1 &) ; (sleep 0.1 &) ; sleep 0.6; \
+                  [ $PPID = 1 ] || exit 50; exit $((40 + $(ps -o stat= --ppid 1 | grep -c Z)))";
+    let probe = Command::new("unshare").args(isolated).arg("true").status();
+    if !probe.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this user may not create a PID namespace");
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(isolated)
+        .arg(env!("CARGO_BIN_EXE_satellite"))
+        .args(["sidecar", "--", "/bin/sh", "-c", script])
+        .env("DORY_HEALTH_PORT", "0")
+        .stderr(std::process::Stdio::piped());
+    let mut process = host.start(command);
+    assert_eq!(process.end().0.code(), Some(40), "{:#?}", process.log);
+}
+
+#[test]
 fn a_killed_sidecar_takes_the_application_with_it() {
     let host = Host::new();
     let mut process = host.start(shell(sidecar(), "echo pid $$; exec sleep 600"));

@@ -223,6 +223,57 @@ fn a_killed_pod_is_continued_from_its_last_snapshot_when_its_lease_has_expired()
     assert_eq!(new.end().0.code(), Some(0), "{:#?}", new.log);
 }
 
+/// Kills the old pod, the new one, or both, at different moments of an update.
+#[test]
+fn updates_in_which_pods_are_killed_never_go_back_behind_a_snapshot() {
+    let store = Store::Kubernetes(FakeKubernetes::start());
+    let hosts = [Host::new(), Host::new(), Host::new()];
+    let names = [OLD, NEW, NEWEST];
+    let revision = |n: usize| n.to_string();
+    let start_pod = |n: usize, round: usize| {
+        let env = [
+            ("DORY_REVISION", revision(round)),
+            ("DORY_LEASE_SEC", "2".to_owned()),
+        ];
+        let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+        pod(&store, &hosts[n], names[n], &python(), &env)
+    };
+    let mut running = start_pod(0, 1);
+    let mut address_of_running = address(&mut running);
+    for round in 0..6 {
+        let (at, next) = (round % 3, (round + 1) % 3);
+        eventually("it counts", || {
+            let starts = hosts[at].numbers("start");
+            (hosts[at].numbers("count").last() > starts.last()).then_some(())
+        });
+        let counted = *hosts[at].numbers("count").last().unwrap();
+        snapshots_follow(&address_of_running);
+        let starts = hosts[next].numbers("start").len();
+        let mut new = start_pod(next, round + 2);
+        std::thread::sleep(std::time::Duration::from_millis(90 * round as u64));
+        if round % 3 != 1 {
+            running.signal("KILL");
+            running.end();
+        }
+        if round % 3 != 0 {
+            new.signal("KILL");
+            new.end();
+            new = start_pod(next, round + 2);
+        }
+        address_of_running = address(&mut new);
+        let log = &mut new;
+        log.line("started python3");
+        eventually("its start", || {
+            (hosts[next].numbers("start").len() > starts).then_some(())
+        });
+        let start = *hosts[next].numbers("start").last().unwrap();
+        assert!(start >= counted, "round {round}: {start} after {counted}");
+        running = new;
+    }
+    running.signal("TERM");
+    assert_eq!(running.end().0.code(), Some(0), "{:#?}", running.log);
+}
+
 fn cluster_of(store: &Store) -> &FakeKubernetes {
     match store {
         Store::Kubernetes(cluster) => cluster,
