@@ -3,12 +3,14 @@
 //! The sidecar is the subreaper of its descendants, or PID 1: orphans become its children, so
 //! "no child is left" means that nothing of the application runs any more.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 pub struct Child {
     pid: Pid,
     status: Option<ExitStatus>,
-    is_paused: bool,
+    pauses: Arc<Pauses>,
 }
 
 impl Child {
@@ -56,7 +58,7 @@ impl Child {
         Ok(Child {
             pid,
             status: None,
-            is_paused: false,
+            pauses: Arc::default(),
         })
     }
 
@@ -74,34 +76,15 @@ impl Child {
         }
     }
 
-    /// Stops the application and all of its descendants until they are resumed. True once all
-    /// are stopped: call it until then, since they may start others meanwhile.
-    pub fn pause(&mut self) -> bool {
-        self.is_paused = true;
-        let mut all_stopped = true;
-        for process in descendants() {
-            if !process.is_stopped() {
-                all_stopped = false;
-                process.signal(Signal::STOP);
-            }
-        }
-        all_stopped
-    }
-
-    pub fn resume(&mut self) {
-        if self.is_paused {
-            for process in descendants() {
-                process.signal(Signal::CONT);
-            }
-            self.is_paused = false;
-        }
+    /// What stops the application with SIGSTOP, also from other threads.
+    pub fn pauses(&self) -> &Arc<Pauses> {
+        &self.pauses
     }
 
     /// Asks the application to stop, kills it at the deadline, and waits until it and all of
     /// its descendants have ended.
     pub fn stop(&mut self, signal: Signal, deadline: Instant) -> Option<ExitStatus> {
-        self.signal(signal);
-        self.resume(); // a stopped process receives the signal when it continues
+        self.signal(signal); // a stopped process receives it when it continues
         while self.reap().is_none() {
             if Instant::now() >= deadline {
                 log::warn!("the application did not stop in time: killing it");
@@ -165,6 +148,50 @@ impl Child {
                 Err(_) => return false,
             }
         }
+    }
+}
+
+/// Why the application is stopped with SIGSTOP. It continues when no reason is left.
+#[derive(Debug, Default)]
+pub struct Pauses(Mutex<BTreeSet<Reason>>);
+
+/// A reason to stop the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Its lease was not renewed in time.
+    Lease,
+    /// Its folder is being read.
+    Snapshot,
+}
+
+impl Pauses {
+    /// Stops the application and all of its descendants. True once all are stopped: call it
+    /// until then, since they may start others meanwhile.
+    pub fn pause(&self, reason: Reason) -> bool {
+        let mut reasons = self.reasons();
+        reasons.insert(reason);
+        let mut all_stopped = true;
+        for process in descendants() {
+            if !process.is_stopped() {
+                all_stopped = false;
+                process.signal(Signal::STOP);
+            }
+        }
+        all_stopped
+    }
+
+    /// The application continues, if there is no other reason.
+    pub fn resume(&self, reason: Reason) {
+        let mut reasons = self.reasons();
+        if reasons.remove(&reason) && reasons.is_empty() {
+            for process in descendants() {
+                process.signal(Signal::CONT);
+            }
+        }
+    }
+
+    fn reasons(&self) -> MutexGuard<'_, BTreeSet<Reason>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

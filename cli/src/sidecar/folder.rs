@@ -210,6 +210,7 @@ impl AppFolder {
         private_folder(&folder).map_err(|e| at_path(&folder, &e))?;
         for path in self.entries()? {
             if let Some(name) = path.file_name() {
+                make_writable(&path).map_err(|e| at_path(&path, &e))?;
                 fs::rename(&path, folder.join(name)).map_err(|e| at_path(&path, &e))?;
             }
         }
@@ -278,9 +279,25 @@ impl Marker {
 
 /// Unlinks a file or a link, and a folder with everything in it.
 fn remove(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    make_writable(path)?;
+    for entry in fs::read_dir(path)? {
+        remove(&entry?.path())?;
+    }
+    fs::remove_dir(path)
+}
+
+/// A folder without write permission can be neither moved nor emptied.
+fn make_writable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let metadata = fs::symlink_metadata(path)?;
+    let mode = metadata.permissions().mode();
+    match metadata.is_dir() && mode & 0o700 != 0o700 {
+        true => fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o700)),
+        false => Ok(()),
     }
 }
 

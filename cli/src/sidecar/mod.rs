@@ -5,11 +5,17 @@ mod app_check;
 #[cfg(target_os = "linux")]
 mod archive;
 #[cfg(target_os = "linux")]
+mod checks;
+#[cfg(target_os = "linux")]
 mod child;
+#[cfg(target_os = "linux")]
+mod ending;
 #[cfg(target_os = "linux")]
 mod endpoints;
 #[cfg(target_os = "linux")]
 mod folder;
+#[cfg(target_os = "linux")]
+mod lease_guard;
 #[cfg(target_os = "linux")]
 mod metrics;
 #[cfg(target_os = "linux")]
@@ -18,6 +24,8 @@ mod no_store;
 mod processor;
 #[cfg(target_os = "linux")]
 mod settings;
+#[cfg(target_os = "linux")]
+mod snapshot;
 #[cfg(target_os = "linux")]
 mod start;
 
@@ -63,7 +71,7 @@ Variables:
   DORY_APP_CHECK_TIMEOUT (2)                  seconds for a check
   DORY_PRESTOP_TIMEOUT (25)                   seconds for the preStop path
   DORY_SHUTDOWN_TIMEOUT_SEC (30)              from the stop request to the end of the last
-                                              save; the application gets about 3/4 of it
+                                              save; the application gets 2/3 of it
   DORY_STATE_BACKEND, DORY_PROCESSOR_ID, …    as for processors
 
 Exit codes: that of the application, or 128 and the number of the signal that ended it; 0

@@ -1,9 +1,9 @@
 //! The state of processors: read, replaced and exported, in any store.
 
+mod files;
 mod output;
 mod place;
 
-use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use satellite_sdk::state::{Content, Snapshot, StateEditor, Stored, WhenHeld, is_
 use satellite_sdk::{Error, Exit, Result};
 use serde_json::value::RawValue;
 
+use files::{print, read_json, write_file};
 use place::Place;
 
 /// The schema version of a first state.
@@ -392,58 +393,4 @@ fn unpack(snapshot: &Snapshot, folder: &Path) -> Result<usize> {
 #[cfg(not(target_os = "linux"))]
 fn unpack(_: &Snapshot, _: &Path) -> Result<usize> {
     Err(Error::new("--files works on Linux only"))
-}
-
-fn read_json(file: &Path) -> Result<Vec<u8>> {
-    let shown = file.display();
-    let mut bytes = Vec::new();
-    let read = match file == Path::new("-") {
-        true => {
-            if io::stdin().is_terminal() {
-                eprintln!("reading the state from the terminal, until Ctrl-D");
-            }
-            io::stdin().lock().read_to_end(&mut bytes).map(drop)
-        }
-        false => std::fs::read(file).map(|read| bytes = read),
-    };
-    read.map_err(|e| Error::new(format_args!("{shown}: {e}")))?;
-    serde_json::from_slice::<&RawValue>(&bytes)
-        .map_err(|e| Error::new(format_args!("{shown} is not JSON: {e}")))?;
-    Ok(bytes.trim_ascii().to_vec())
-}
-
-/// Replaces the file entirely or not at all; only this user can read it.
-fn write_file(path: &Path, text: &str) -> Result<()> {
-    use std::fs::OpenOptions;
-
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = PathBuf::from(unfinished);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&unfinished).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)
-    });
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&unfinished);
-        Error::new(format_args!("{}: {e}", path.display()))
-    })
-}
-
-fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.write_all(b"\n"))
-        .and_then(|()| stdout.flush());
-    match written {
-        // The reader has seen enough, as with `| head`.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|e| Error::new(format_args!("stdout: {e}"))),
-    }
 }

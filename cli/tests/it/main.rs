@@ -17,5 +17,6 @@ mod process;
 mod relay;
 mod sidecar;
 mod sidecar_process;
+mod sidecar_state;
 mod sidecar_update;
 mod state;

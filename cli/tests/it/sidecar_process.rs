@@ -132,6 +132,14 @@ pub fn request(address: &str, method: &str, path: &str, headers: &str) -> (u16, 
     )
 }
 
+/// Waits until the response has this status; returns its body.
+pub fn status_becomes(address: &str, path: &str, wanted: u16) -> String {
+    eventually(path, || {
+        let (status, body) = get(address, path);
+        (status == wanted).then_some(body)
+    })
+}
+
 /// Waits until a snapshot is saved that began after this call.
 pub fn snapshots_follow(address: &str) {
     let saved = || {

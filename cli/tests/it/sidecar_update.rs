@@ -304,6 +304,12 @@ fn an_application_is_paused_without_a_lease_and_killed_when_another_has_the_stat
     // Cut off for a while: it continues where it was.
     relay.hang(true);
     old.line("the application is paused");
+    // A snapshot that is being saved meanwhile delays this no longer than the lease lasts.
+    assert!(
+        old.log
+            .iter()
+            .all(|line| !line.contains("saving the state"))
+    );
     eventually("paused", || (state_of(app) == Some('T')).then_some(()));
     assert_eq!(get(&old_address, "/ready").0, 503);
     assert_eq!(get(&old_address, "/restored").0, 503);
