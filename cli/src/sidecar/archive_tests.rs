@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::net::UnixListener;
+use std::sync::OnceLock;
 use std::thread;
 
+use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
@@ -191,4 +193,71 @@ fn a_damaged_archive_is_an_error() {
         assert!(Unpacked::read(&archive[..cut], LIMIT).is_err(), "{cut}");
     }
     assert!(Unpacked::read(b"nonsense", LIMIT).is_err());
+}
+
+/// A tar with each kind of entry, uncompressed.
+fn plain_tar() -> Vec<u8> {
+    static TAR: OnceLock<Vec<u8>> = OnceLock::new();
+    TAR.get_or_init(made_plain_tar).clone()
+}
+
+fn made_plain_tar() -> Vec<u8> {
+    let archive = packed(&scope(folder().path())).bytes;
+    let mut tar = Vec::new();
+    GzDecoder::new(archive.as_slice())
+        .read_to_end(&mut tar)
+        .unwrap();
+    tar
+}
+
+/// With the checksums of all headers corrected, so that the changes are seen.
+fn resealed(mut tar: Vec<u8>) -> Vec<u8> {
+    for block in tar.chunks_exact_mut(512) {
+        let is_header = block[257..262] == *b"ustar";
+        if is_header {
+            block[148..156].fill(b' ');
+            let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+    }
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(&tar).unwrap();
+    gz.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_changed_archive_writes_nothing_outside_of_the_folder(
+        changes in proptest::collection::vec(
+            (any::<prop::sample::Index>(), prop::sample::select(b"./\\\0\xffx012345".to_vec())),
+            1..20,
+        ),
+    ) {
+        let mut tar = plain_tar();
+        for (at, byte) in changes {
+            let at = at.index(tar.len());
+            tar[at] = byte;
+        }
+        let Ok(unpacked) = Unpacked::read(&resealed(tar), LIMIT) else { return Ok(()) };
+        let outer = tempdir().unwrap();
+        let root = outer.path().join("a/root");
+        fs::create_dir_all(&root).unwrap();
+        let _ = unpacked.write(&root); // a file may be in the way of another
+        let names = |path: &Path| {
+            let entries = fs::read_dir(path).unwrap();
+            let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        prop_assert_eq!(names(outer.path()), ["a"]);
+        prop_assert_eq!(names(&outer.path().join("a")), ["root"]);
+        prop_assert!(!root.join(CONTROL).exists());
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Unpacked::read(&bytes, LIMIT).is_err());
+    }
 }

@@ -90,6 +90,7 @@ settings; 126 or 127 when the application cannot be started.";
 /// killed. The application is stopped with SIGSTOP while its lease cannot be renewed.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub struct Sidecar {
     /// Keep this folder of the application as its state [env: DORY_APP_STATE_DIR]
     #[arg(long, value_name = "DIR")]

@@ -241,6 +241,43 @@ fn beside_an_application_the_folder_is_restored_first_and_saved_when_it_has_ende
 }
 
 #[test]
+fn beside_an_application_a_stale_folder_is_replaced_when_it_has_ended() {
+    let (store, a, b) = (Host::new(), Host::new(), Host::new());
+    let beside = |host: &Host, port: u16| {
+        let mut command = with_folder(&store.path("store"), &host.data());
+        command.env("DORY_APP_PORT", port.to_string());
+        host.start(command)
+    };
+    std::fs::create_dir(a.data()).unwrap();
+    std::fs::write(a.data().join("file"), "stored").unwrap();
+    let mut first = beside(&a, 1);
+    first.line("ready");
+    first.signal("TERM");
+    first.end();
+
+    std::fs::create_dir(b.data()).unwrap();
+    std::fs::write(b.data().join("file"), "stale").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut second = beside(&b, listener.local_addr().unwrap().port());
+    let address = address(&mut second);
+    let body = status_becomes(&address, "/ready", 503);
+    eventually("it waits", || {
+        get(&address, "/ready")
+            .1
+            .contains("waiting for the application")
+            .then_some(())
+    });
+    assert_eq!(get(&address, "/restored").0, 503, "{body}");
+    let file = || std::fs::read_to_string(b.data().join("file")).unwrap_or_default();
+    assert_eq!(file(), "stale");
+    drop(listener);
+    status_becomes(&address, "/restored", 200);
+    assert_eq!(file(), "stored");
+    second.signal("TERM");
+    assert_eq!(second.end().0.code(), Some(0), "{:#?}", second.log);
+}
+
+#[test]
 fn two_sidecars_do_not_share_a_folder() {
     let (one, two, host) = (Host::new(), Host::new(), Host::new());
     let mut first = host.start(counting(&one, &host));
