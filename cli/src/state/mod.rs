@@ -34,10 +34,11 @@ Examples:
 The store is that of the processor: DORY_STATE_BACKEND (configmap, pvc, s3, local) with
 DORY_STATE_DIR, DORY_STATE_PVC_MOUNT, DORY_STATE_S3_BUCKET, DORY_STATE_S3_PREFIX,
 DORY_STATE_S3_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and
-AWS_REGION; DORY_KUBERNETES_URL and DORY_KUBERNETES_ACCOUNT; unless --folder, --configmap or --s3 says otherwise.
+AWS_REGION, or DORY_KUBERNETES_URL and DORY_KUBERNETES_ACCOUNT, unless --folder, --configmap
+or --s3 says otherwise.
 
-Exit codes: 0; 1 when it failed, and nothing was changed; 3 when there is no such state; 4
-when another process holds the state; 78 for wrong settings.";
+Exit codes: 0; 1 when it failed; 3 when there is no such state; 4 when another process holds
+the state, and nothing was changed; 78 for wrong settings.";
 
 /// Reads, replaces and exports the state of a processor, in any store
 ///

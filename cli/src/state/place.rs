@@ -47,7 +47,6 @@ impl Place {
         let mut read = Variables::from_env();
         let backend = self.backend(&mut read);
         let namespace = self.namespace(&read);
-        let editor = |store| StateEditor::new(store, namespace.clone(), &self.processor);
         match backend {
             Backend::Folder(folder) => {
                 read.finish()?;
@@ -79,10 +78,8 @@ impl Place {
             Backend::S3 => {
                 let store = S3Store::from_env(&mut read);
                 read.finish()?;
-                match store {
-                    Some(store) => editor(store),
-                    None => Err(Error::new("no bucket")),
-                }
+                let store = store.ok_or_else(|| Error::new("no bucket is configured"))?;
+                StateEditor::new(store, namespace, &self.processor)
             }
         }
     }
