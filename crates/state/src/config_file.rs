@@ -22,13 +22,15 @@ const DEFAULT_PATHS: [&str; 3] = [
     "dory.yaml",
 ];
 
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 32] = [
     "checkpoint_sec",
     "golden_image_threshold",
     "health_host",
     "health_path",
     "health_port",
     "is_migrating",
+    "kubernetes_account",
+    "kubernetes_url",
     "lease_sec",
     "takeover_ready_sec",
     "revision",
