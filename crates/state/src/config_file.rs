@@ -22,13 +22,15 @@ const DEFAULT_PATHS: [&str; 3] = [
     "dory.yaml",
 ];
 
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 32] = [
     "checkpoint_sec",
     "golden_image_threshold",
     "health_host",
     "health_path",
     "health_port",
     "is_migrating",
+    "kubernetes_account",
+    "kubernetes_url",
     "lease_sec",
     "takeover_ready_sec",
     "revision",
@@ -80,10 +82,15 @@ impl ConfigFile {
             let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
             return Self::parse(path.into(), &text);
         }
-        for path in DEFAULT_PATHS.map(PathBuf::from) {
+        Self::first_of(DEFAULT_PATHS.map(PathBuf::from))
+    }
+
+    fn first_of(paths: impl IntoIterator<Item = PathBuf>) -> Result<Self, String> {
+        for path in paths {
             match fs::read_to_string(&path) {
                 Ok(text) => return Self::parse(path, &text),
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                // `/app` may be the program of the image.
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(e) => return Err(format!("cannot read {}: {e}", path.display())),
             }
         }
@@ -245,6 +252,13 @@ mod tests {
 
     fn parse(text: &str) -> Result<ConfigFile, String> {
         ConfigFile::parse("dory.yaml".into(), text)
+    }
+
+    #[test]
+    fn a_path_through_a_file_does_not_exist() {
+        let program = std::env::current_exe().unwrap();
+        let file = ConfigFile::first_of([program.join("config/dory.yaml")]).unwrap();
+        assert_eq!(file.value("PROCESSOR_ID"), None);
     }
 
     #[test]

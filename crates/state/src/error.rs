@@ -10,14 +10,19 @@ use satellite_core::Error;
 pub enum StateError {
     /// Another process owns the state now; this one must not write it anymore.
     Fenced(String),
+    /// Another process holds the state, and a tool may not take it.
+    Held(String),
     /// The stored document is damaged: it was truncated or changed.
     Corrupt(String),
 }
 
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (StateError::Fenced(text) | StateError::Corrupt(text)) = self;
-        f.write_str(text)
+        match self {
+            StateError::Fenced(text) | StateError::Held(text) | StateError::Corrupt(text) => {
+                f.write_str(text)
+            }
+        }
     }
 }
 
@@ -33,6 +38,17 @@ impl std::error::Error for StateError {}
 /// ```
 pub fn is_fenced(error: &Error) -> bool {
     matches!(error.source_as(), Some(StateError::Fenced(_)))
+}
+
+/// Whether another process holds the state, which a tool could not take for that reason.
+///
+/// ```
+/// use satellite_state::{Error, is_held};
+///
+/// assert!(!is_held(&Error::new("no such folder")));
+/// ```
+pub fn is_held(error: &Error) -> bool {
+    matches!(error.source_as(), Some(StateError::Held(_)))
 }
 
 /// Whether the stored document is damaged.

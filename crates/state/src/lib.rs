@@ -104,6 +104,7 @@
 //! | `DORY_STATE_BACKEND` | `configmap` in a cluster, `local` elsewhere | or `pvc`, `s3` |
 //! | `DORY_STATE_DIR` | the first of a systemd unit's `STATE_DIRECTORY`, `dory-state` | the folder for `local` |
 //! | `DORY_STATE_PVC_MOUNT` | `/data` | the folder for `pvc` |
+//! | `DORY_KUBERNETES_URL`, `DORY_KUBERNETES_ACCOUNT` | those of this pod | for `configmap`: the URL of the Kubernetes API, and the folder with `token` and `ca.crt`; a URL alone, such as that of `kubectl proxy`, is called without a token |
 //! | `DORY_STATE_S3_BUCKET`, `…_PREFIX`, `…_ENDPOINT` | | the bucket for `s3`, beside `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` |
 //! | `DORY_CHECKPOINT_SEC` | 5 | seconds between two saves, if the state has changed |
 //! | `DORY_LEASE_SEC` | 15, in a bucket 60 | whole seconds; the lease duration: a holder that does not renew for this long is considered dead |
@@ -143,6 +144,7 @@ mod config_file;
 mod context;
 mod core;
 mod document;
+mod editor;
 mod endpoints;
 mod error;
 mod identity;
@@ -168,6 +170,7 @@ mod settings;
 mod shutdown;
 mod snapshot;
 mod store;
+mod supervision;
 mod threads;
 mod time;
 mod turns;
@@ -175,17 +178,20 @@ mod unknown;
 
 pub use app::App;
 pub use context::{ExecutionContext, RunLoop};
-pub use error::{StateError, is_corrupt, is_fenced};
+pub use editor::{StateEditor, WhenHeld};
+pub use error::{StateError, is_corrupt, is_fenced, is_held};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
 pub use processor::{Outcome, Processor, Remedy};
 pub use satellite_core::{Clock, Ended, Error, Exit, Failure, Result, Secret, Variables};
 pub use satellite_health::Health;
+pub use satellite_health::metrics::Metric;
+pub use satellite_serve as serve;
 pub use snapshot::{Content, Snapshot, Stamp};
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{
-    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Store,
+    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Store, Stored,
 };
 
 /// Runs the examples of the README as tests.

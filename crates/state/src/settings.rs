@@ -224,12 +224,9 @@ impl Overrides {
 /// The configured store; on an error, records the problem and returns another store.
 fn store(read: &mut Variables, settings: &Settings) -> Box<dyn Store> {
     match settings.backend {
-        Backend::ConfigMap => {
-            let lease = read.seconds("DORY_LEASE_SEC", Duration::from_secs(15));
-            Box::new(ConfigMapStore::new().lease_duration(lease))
-        }
+        Backend::ConfigMap => Box::new(ConfigMapStore::from_env(read)),
         #[cfg(feature = "s3")]
-        Backend::S3 => match super::store::S3Store::from_variables(read) {
+        Backend::S3 => match super::store::S3Store::from_env(read) {
             Some(store) => Box::new(store),
             None => Box::new(FileStore::new(&settings.folder)),
         },

@@ -195,6 +195,10 @@ impl Register for ConfigMap {
         }))
     }
 
+    fn check_size(&self, document: &[u8]) -> Result<()> {
+        self.object(&self.name, document, None).map(drop)
+    }
+
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
         if let Some(original) = over.and_then(|_| self.uncopied.take()) {
             self.copy_original(&original);

@@ -10,10 +10,10 @@ use super::kubernetes::Cluster;
 use super::lease::LeaseObject;
 use super::lease_manager::{self, LeaseManager};
 use super::register::Register as _;
-use super::{LeaseRenewer, OpenRequest, Opened, Original, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Original, Store, Stored};
 use crate::document;
 use crate::snapshot::Content;
-use satellite_core::{Error, Result};
+use satellite_core::{Error, Result, Variables};
 
 /// How long after a takeover dory-sdk may still write its last state.
 const LATE_SAVE_WINDOW: Duration = Duration::from_secs(600);
@@ -60,6 +60,36 @@ impl ConfigMapStore {
             originals: Vec::new(),
             opened: None,
         }
+    }
+
+    /// From the environment: `DORY_LEASE_SEC`, `DORY_KUBERNETES_URL` for the API of another
+    /// cluster than this pod's, and `DORY_KUBERNETES_ACCOUNT` for the folder with its token
+    /// and `ca.crt`; without that folder, no token is sent. Wrong values are reported by `read`.
+    ///
+    /// ```
+    /// use satellite_state::{ConfigMapStore, Variables};
+    ///
+    /// let mut read = Variables::from_lookup(|name| match name {
+    ///     "DORY_KUBERNETES_URL" => Some("http://127.0.0.1:8001".to_owned()),
+    ///     _ => None,
+    /// });
+    /// let store = ConfigMapStore::from_env(&mut read);
+    /// read.finish()?;
+    /// # let _ = store;
+    /// # Ok::<(), satellite_state::Error>(())
+    /// ```
+    pub fn from_env(read: &mut Variables) -> Self {
+        let mut store = ConfigMapStore::new();
+        store.lease_duration = read.seconds("DORY_LEASE_SEC", store.lease_duration);
+        let url = read.url("DORY_KUBERNETES_URL", None);
+        read.check_transport("DORY_KUBERNETES_URL", url.as_deref(), false);
+        if let Some(url) = url {
+            store = store.at(url);
+        }
+        if let Some(folder) = read.text("DORY_KUBERNETES_ACCOUNT") {
+            store = store.service_account(folder);
+        }
+        store
     }
 
     /// Uses the cluster whose API is at `url`, such as that of `kubectl proxy`.
@@ -126,6 +156,16 @@ impl Store for ConfigMapStore {
         self.connected(request)?.give_up(request, why)
     }
 
+    fn history(&mut self, namespace: &str, processor: &str) -> Result<Vec<Stored>> {
+        let name = format!("dory-state-{processor}");
+        let mut map = ConfigMap::new(&self.cluster, namespace, &name);
+        let found = map.get()?.map(|cell| {
+            let place = map.original(Vec::new()).place;
+            Stored::read(place, &cell.document)
+        });
+        Ok(found.into_iter().collect())
+    }
+
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
         let fenced = self.connected(request)?;
         let opened = fenced.open(request)?;
@@ -138,6 +178,11 @@ impl Store for ConfigMapStore {
 
     fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
         self.opened.as_mut()?.lease_renewer()
+    }
+
+    fn check_size(&self, content: &Content) -> Result<()> {
+        let opened = self.opened.as_ref();
+        opened.map_or(Ok(()), |opened| opened.check_size(content))
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {

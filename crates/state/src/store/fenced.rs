@@ -265,6 +265,11 @@ impl<R: Register, L: Register> Fenced<R, L> {
         Some(Box::new(Renewer { lease, fence }))
     }
 
+    pub(super) fn check_size(&self, content: &Content) -> Result<()> {
+        let document = document::document(&self.stamp.next(), content);
+        self.state.check_size(&document)
+    }
+
     pub(super) fn save(&mut self, content: &Content) -> Result<u64> {
         self.write(self.stamp.next(), content)
     }

@@ -16,6 +16,12 @@ pub(super) trait Register: Send + fmt::Debug {
     /// After an error the write may or may not have taken effect.
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put>;
 
+    /// Fails with `is_too_large()` if the document cannot be written.
+    fn check_size(&self, document: &[u8]) -> Result<()> {
+        let _ = document;
+        Ok(())
+    }
+
     /// Moves the content to another name, which is returned.
     fn move_aside(&mut self) -> Result<String>;
 }

@@ -6,8 +6,9 @@ use rusty_s3::{Bucket, Credentials as Keys, UrlStyle};
 
 use super::fenced::Fenced;
 use super::lease_manager::{self, LeaseManager};
+use super::register::Register;
 use super::s3_object::{CALL_TIMEOUT, Object, Place};
-use super::{LeaseRenewer, OpenRequest, Opened, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Store, Stored};
 use crate::outage::Outage;
 use crate::snapshot::Content;
 use satellite_core::Secret;
@@ -79,8 +80,17 @@ impl S3Store {
 
     /// From the environment: `DORY_STATE_S3_BUCKET`, `DORY_STATE_S3_PREFIX`,
     /// `DORY_STATE_S3_ENDPOINT` for a server that is not Amazon's, and the
-    /// `AWS_…` variables for region and keys.
-    pub(crate) fn from_variables(read: &mut Variables) -> Option<Self> {
+    /// `AWS_…` variables for region and keys. `None` when a variable is missing or wrong,
+    /// which `read` then reports.
+    ///
+    /// ```
+    /// use satellite_state::{S3Store, Variables};
+    ///
+    /// let mut read = Variables::from_lookup(|_| None);
+    /// assert!(S3Store::from_env(&mut read).is_none());
+    /// assert!(read.finish().unwrap_err().to_string().contains("DORY_STATE_S3_BUCKET"));
+    /// ```
+    pub fn from_env(read: &mut Variables) -> Option<Self> {
         let mut required = |name: &str, expected: &str| {
             let text = read.text(name);
             if text.is_none() {
@@ -166,6 +176,14 @@ impl Store for S3Store {
         self.connected(request)?.give_up(request, why)
     }
 
+    fn history(&mut self, namespace: &str, processor: &str) -> Result<Vec<Stored>> {
+        let name = format!("{}{namespace}/{processor}.state", self.prefix);
+        let place = format!("{name} in bucket {}", self.place.bucket.name());
+        let found = Object::new(&self.place, name, CALL_TIMEOUT)?.get()?;
+        let found = found.map(|cell| Stored::read(place, &cell.document));
+        Ok(found.into_iter().collect())
+    }
+
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
         let unique = (random() * (1u64 << 48) as f64) as u64;
         let name = format!(
@@ -181,6 +199,11 @@ impl Store for S3Store {
 
     fn lease_renewer(&mut self) -> Option<Box<dyn LeaseRenewer>> {
         self.opened.as_mut()?.lease_renewer()
+    }
+
+    fn check_size(&self, content: &Content) -> Result<()> {
+        let opened = self.opened.as_ref();
+        opened.map_or(Ok(()), |opened| opened.check_size(content))
     }
 
     fn save(&mut self, content: &Content) -> Result<u64> {

@@ -8,16 +8,19 @@ use satellite_core::http::header::AUTHORIZATION;
 
 use super::register::{Cell, Put, Register};
 use crate::time;
-use satellite_core::Result;
 use satellite_core::http::{
     Call, Credentials, Dialect, Effort, Method, Problem, Response, Retries, Secret, Server,
     Transport, Trust, excerpt,
 };
 use satellite_core::wake::Waiter;
+use satellite_core::{Error, Result};
 
 /// How long a signature is valid: a call takes at most `CALL_TIMEOUT`.
 const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A larger object could be written, but not be read back.
+const MAX_BYTES: usize = satellite_core::http::BODY_LIMIT as usize;
 
 /// How error responses are parsed; the signature is in the path, not in a header.
 static S3: Dialect = Dialect {
@@ -169,7 +172,19 @@ impl Register for Object {
         }))
     }
 
+    fn check_size(&self, document: &[u8]) -> Result<()> {
+        match document.len() > MAX_BYTES {
+            true => Err(Error::too_large(format_args!(
+                "the state is too large for {}: {} bytes, the limit is {MAX_BYTES}",
+                self.name,
+                document.len()
+            ))),
+            false => Ok(()),
+        }
+    }
+
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
+        self.check_size(document)?;
         let condition = match over {
             Some(version) => ("if-match", version),
             None => ("if-none-match", "*"),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot continue should fail
 
 mod fake_kubernetes;
+mod fake_s3;
 mod kubernetes;
 mod kubernetes_api;
 mod kubernetes_start;
@@ -11,6 +12,7 @@ mod kubernetes_start;
 mod process;
 mod relay;
 mod state_child;
+mod state_editor;
 mod state_faults;
 mod state_handover;
 mod state_kills;
@@ -20,4 +22,5 @@ mod state_original;
 mod state_s3;
 mod state_settings;
 mod state_stops;
+mod state_supervision;
 mod state_volume;
