@@ -137,8 +137,11 @@ impl CandidateLog {
             self.0.clear(); // it has taken over, or there was none
             return Ok(());
         }
-        let ended = lock::try_lock(&path).map_err(|e| io_error(&path, e))?;
         let text = fs::read_to_string(&path).unwrap_or_default();
+        if text.is_empty() {
+            return Ok(()); // created a moment ago: not locked yet, or its name is not written
+        }
+        let ended = lock::try_lock(&path).map_err(|e| io_error(&path, e))?;
         let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
         match ended {
             None if self.0 != name => {
@@ -157,5 +160,27 @@ impl CandidateLog {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_that_has_not_written_its_name_is_not_taken_for_one_that_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CANDIDATE);
+        File::create(&path).unwrap();
+        let mut log = CandidateLog::default();
+        log.observe(folder.path()).unwrap();
+        assert!(path.exists(), "it still belongs to the candidate");
+
+        let candidate = lock_as(&path, "revision 8 in pod b").unwrap();
+        log.observe(folder.path()).unwrap();
+        assert_eq!(log.0, "revision 8 in pod b");
+        drop(candidate);
+        log.observe(folder.path()).unwrap();
+        assert!(!path.exists(), "it ended");
     }
 }
