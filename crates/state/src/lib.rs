@@ -139,6 +139,7 @@
 
 mod app;
 mod config_file;
+mod configuration;
 mod context;
 mod core;
 mod document;
@@ -167,6 +168,7 @@ mod turns;
 mod unknown;
 
 pub use app::App;
+pub use configuration::Configuration;
 pub use context::{ExecutionContext, RunLoop};
 pub use document::{Content, Snapshot, Stamp};
 pub use error::{StateError, is_corrupt, is_fenced};
@@ -178,7 +180,8 @@ pub use satellite_health::Health;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{
-    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Store,
+    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Review, Right,
+    Store,
 };
 
 /// Runs the examples of the README as tests.

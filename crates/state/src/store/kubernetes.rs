@@ -48,6 +48,8 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub(super) struct Cluster {
     url: Option<String>,
     service_account: Option<PathBuf>,
+    /// The user to act as, if that is not the token's owner.
+    pub(super) impersonated: Option<String>,
 }
 
 impl Cluster {
@@ -89,8 +91,12 @@ impl Cluster {
         let error = |file: &str, e: &dyn std::fmt::Display| {
             Error::new(format_args!("{}: {e}", folder.join(file).display()))
         };
-        let token =
-            std::fs::read_to_string(folder.join("token")).map_err(|e| error("token", &e))?;
+        // `kubectl proxy` has credentials of its own.
+        let is_optional = self.url.is_some() && self.service_account.is_none();
+        let token = match std::fs::read_to_string(folder.join("token")) {
+            Err(e) if is_optional && e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            token => token.map_err(|e| error("token", &e))?,
+        };
         let authority = match std::fs::read(folder.join("ca.crt")) {
             Ok(pem) => Some(pem),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
@@ -177,6 +183,10 @@ impl Kubernetes {
         let mut call = Call::new(method, path)
             .effort(Effort::Once)
             .within(self.within);
+        let impersonated = self.cluster.impersonated.clone();
+        if let Some(user) = &impersonated {
+            call = call.header("Impersonate-User", user);
+        }
         if let Some(object) = object {
             call = call.json(object)?;
         }

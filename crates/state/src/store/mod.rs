@@ -16,11 +16,13 @@ mod lease_manager;
 mod lease_validity;
 mod lock;
 mod register;
+mod rights;
 #[cfg(feature = "s3")]
 mod s3;
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
+pub use rights::{Review, Right};
 #[cfg(feature = "s3")]
 pub use s3::S3Store;
 

@@ -8,6 +8,7 @@ mod kubernetes;
 #[path = "../../../../tests/it/process.rs"]
 mod process;
 mod relay;
+mod rights;
 mod state_child;
 mod state_faults;
 mod state_handover;
