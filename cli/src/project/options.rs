@@ -132,6 +132,19 @@ pub struct ResourceOptions {
     pub memory_limit: Quantity,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            options: Options,
+        }
+        Defaults::parse_from(["defaults"]).options
+    }
+}
+
 /// A processor whose options agree with each other.
 #[derive(Debug)]
 pub struct Processor {
