@@ -116,7 +116,7 @@ impl New {
             files::say(&format!("A {kind}. Next:"));
             files::say(&format!("  cd {}", folder.display()));
             files::say("  cargo test");
-            files::say("  ./build-static && docker build --help   # see Dockerfile and README.md");
+            files::say("README.md says how to build the static binary and the image, and how to deploy.");
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub fn spec(processor: &Processor) -> Map {
             "terminationGracePeriodSeconds",
             number(processor.grace_period()),
         )
-        .with("securityContext", pod_security(processor));
+        .with("securityContext", pod_security());
     spec = match &processor.options.sidecar.sidecar_image {
         None => spec.with("containers", vec![processor_container(processor)]),
         Some(image) => spec.with(
@@ -29,15 +29,13 @@ pub fn spec(processor: &Processor) -> Map {
     spec.with("volumes", volumes(processor))
 }
 
-fn pod_security(processor: &Processor) -> Map {
-    let mut security = Map::new()
+fn pod_security() -> Map {
+    Map::new()
         .with("runAsNonRoot", true)
         .with("runAsUser", number(USER))
-        .with("runAsGroup", number(USER));
-    if processor.store == Store::Pvc || processor.options.sidecar.state_dir.is_some() {
-        security = security.with("fsGroup", number(USER));
-    }
-    security.with("seccompProfile", Map::new().with("type", "RuntimeDefault"))
+        .with("runAsGroup", number(USER))
+        .with("fsGroup", number(USER))
+        .with("seccompProfile", Map::new().with("type", "RuntimeDefault"))
 }
 
 /// An unmodified application may write into its image's folders.
