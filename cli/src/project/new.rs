@@ -116,7 +116,9 @@ impl New {
             files::say(&format!("A {kind}. Next:"));
             files::say(&format!("  cd {}", folder.display()));
             files::say("  cargo test");
-            files::say("README.md says how to build the static binary and the image, and how to deploy.");
+            files::say(
+                "README.md says how to build the static binary and the image, and how to deploy.",
+            );
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ mod docker;
 
 use docker::Docker;
 use satellite_sdk::{
-    Builder, Context, DeployCapability, Deployment, DeploymentStatus, DeploymentUpdate, Exit,
-    Failure, FormField, Task, done,
+    Builder, Context, DeployCapability, Deployment, DeploymentStatus, Exit, Failure, FormField,
+    Task,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,42 +25,49 @@ fn main() -> Exit {
 fn satellite(builder: Builder, docker: Docker) -> Builder {
     let remover = docker.clone();
     builder
-        .slug(concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION")))
+        .slug(concat!(
+            env!("CARGO_PKG_NAME"),
+            "-",
+            env!("CARGO_PKG_VERSION")
+        ))
         .capability(
             "deploy",
             DeployCapability::new(["any"]).field(FormField::text("image").required()),
         )
-        .handler("deploy", move |task, cx: &Context| deploy(&docker, task, cx))
-        .handler("undeploy", move |task, cx: &Context| undeploy(&remover, task, cx))
+        .handler("deploy", move |task, cx: &Context| {
+            deploy(&docker, task, cx)
+        })
+        .handler("undeploy", move |task, cx: &Context| {
+            undeploy(&remover, task, cx)
+        })
 }
 
 /// Starts the container. A task may run again after a crash: each step first looks at what
 /// is there.
-fn deploy(docker: &Docker, task: Task<Target>, cx: &Context) -> satellite_sdk::Result<(), Failure> {
+fn deploy(docker: &Docker, task: Task<Target>, cx: &Context) -> Result<(), Failure> {
     let deployment = cx.platform().get_deployment(&task.payload.deployment_id)?;
     let end = start(docker, &deployment);
-    let status = match end {
-        Ok(_) => DeploymentStatus::Active,
-        Err(_) => DeploymentStatus::Failed,
-    };
-    let mut update = DeploymentUpdate::from(deployment.clone());
-    update.status = status;
-    match end {
-        Ok(address) => {
-            update.inference_url = Some(format!("http://{address}"));
-            cx.platform().update_deployment(&deployment.id, &update)?;
-            Ok(())
-        }
-        Err(failure) => {
-            update.error_message = Some(json!({ "reason": failure.reason(), "error": failure.error() }));
-            cx.platform().update_deployment(&deployment.id, &update)?;
-            Err(failure)
-        }
-    }
+    cx.platform()
+        .update_deployment(&deployment.id, |update| match &end {
+            Ok(address) => {
+                update.status = DeploymentStatus::Active;
+                update.inference_url = Some(format!("http://{address}"));
+                update.error_message = None;
+            }
+            Err(failure) => {
+                let (reason, error) = (failure.reason(), failure.error());
+                update.status = DeploymentStatus::Failed;
+                update.error_message = Some(json!({ "reason": reason, "error": error }));
+            }
+        })?;
+    end.map(drop)
 }
 
 fn start(docker: &Docker, deployment: &Deployment) -> Result<String, Failure> {
-    let image = deployment.satellite_parameters.get("image").and_then(Value::as_str);
+    let image = deployment
+        .satellite_parameters
+        .get("image")
+        .and_then(Value::as_str);
     // An image cannot be an option of the command.
     let Some(image) = image.filter(|image| !image.is_empty() && !image.starts_with('-')) else {
         return Err("the parameter image is no image".into());
@@ -74,7 +81,7 @@ fn start(docker: &Docker, deployment: &Deployment) -> Result<String, Failure> {
     docker.address(&name)
 }
 
-fn undeploy(docker: &Docker, task: Task<Target>, cx: &Context) -> satellite_sdk::Result<Value, Failure> {
+fn undeploy(docker: &Docker, task: Task<Target>, cx: &Context) -> Result<Value, Failure> {
     let id = &task.payload.deployment_id;
     docker.remove(&container(id))?;
     match cx.platform().delete_deployment(id) {
@@ -137,7 +144,9 @@ esac
 
         fn image_of(&self, deployment: &str) -> Option<String> {
             let file: &Path = &self.0.join(format!("container-{}", container(deployment)));
-            fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+            fs::read_to_string(file)
+                .ok()
+                .map(|text| text.trim().to_owned())
         }
     }
 
@@ -164,12 +173,21 @@ esac
         run(&platform, &host);
         assert_eq!(platform.status("t-1"), "done", "{}", platform.result("t-1"));
         assert_eq!(platform.status("t-2"), "done");
-        assert_eq!(host.image_of(&id).as_deref(), Some("registry.example/app:1"));
+        assert_eq!(
+            host.image_of(&id).as_deref(),
+            Some("registry.example/app:1")
+        );
         let deployment = platform.deployment(&id).unwrap();
         assert_eq!(deployment["status"], "active");
         assert_eq!(deployment["inference_url"], "http://127.0.0.1:32768");
         let calls = fs::read_to_string(host.0.join("calls")).unwrap();
-        assert_eq!(calls.lines().filter(|line| line.starts_with("run ")).count(), 1);
+        assert_eq!(
+            calls
+                .lines()
+                .filter(|line| line.starts_with("run "))
+                .count(),
+            1
+        );
 
         platform.request_deletion(&id, "t-3");
         run(&platform, &host);

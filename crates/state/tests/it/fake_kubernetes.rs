@@ -40,6 +40,8 @@ pub struct State {
     pub losing: u32,
     /// Requests of this method, to a path that contains this text, are delayed by this.
     pub slow: Option<(&'static str, String, Duration)>,
+    /// The users that requests impersonated.
+    pub impersonated: Vec<String>,
     /// All requests so far, such as `PUT /path`.
     pub requests: Vec<String>,
 }
@@ -131,8 +133,11 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
     let (method, path) = (request.method(), request.path());
     state.requests.push(format!("{method} {path}"));
     let patch_type = request.header("content-type").unwrap_or_default();
-    let bearer = request.header("authorization");
-    if bearer.and_then(|value| value.strip_prefix("Bearer ")) != Some(state.token.as_str()) {
+    let user = request.header("impersonate-user").map(str::to_owned);
+    state.impersonated.extend(user);
+    // Without a token it is like `kubectl proxy`, which has credentials of its own.
+    let bearer = request.header("authorization").unwrap_or("Bearer ");
+    if bearer.strip_prefix("Bearer ") != Some(state.token.as_str()) {
         return status(401, "Unauthorized", "Unauthorized");
     }
     if !state.failing.is_empty() {
