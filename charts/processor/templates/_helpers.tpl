@@ -23,6 +23,9 @@
 {{- if and (eq $store "s3") (not .Values.s3.bucket) -}}
 {{- fail "store s3 needs s3.bucket" -}}
 {{- end -}}
+{{- if and .Values.sidecar.enabled .Values.sidecar.stateDir (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "sidecar.stateDir needs Kubernetes 1.29 or later, where a sidecar starts before the application and ends after it; this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if eq (int (default 0 .Values.appPort)) (int .Values.healthPort) -}}
 {{- fail (printf "appPort %d is also healthPort" (int .Values.healthPort)) -}}
 {{- end -}}
@@ -126,6 +129,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: DORY_APP_HEALTH_PATH
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.sidecar.readyPath }}
+- name: DORY_APP_READY_PATH
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.sidecar.prestopPath }}
 - name: DORY_APP_PRESTOP_PATH
   value: {{ . | quote }}
@@ -179,4 +186,33 @@ lifecycle:
 - name: app-state
   mountPath: {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* The container with the sidecar. */}}
+{{- define "processor.sidecar" -}}
+- name: {{ ternary "satellite-sidecar" "sidecar" (eq (include "processor.name" .) "sidecar") }}
+  image: {{ printf "%s:%s" .Values.sidecar.image.repository (default .Chart.AppVersion .Values.sidecar.image.tag) | quote }}
+  imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
+  args:
+  - sidecar
+  {{- with .Values.sidecar.stateDir }}
+  - --state-dir
+  - {{ . | quote }}
+  {{- end }}
+  ports:
+  - name: health
+    containerPort: {{ .Values.healthPort }}
+    protocol: TCP
+  env:
+    {{- include "processor.env" . | nindent 4 }}
+  {{- include "processor.endpoints" . | nindent 2 }}
+  resources:
+    {{- toYaml .Values.sidecar.resources | nindent 4 }}
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+  volumeMounts:
+  {{- include "processor.mounts" . | nindent 2 }}
 {{- end -}}

@@ -137,8 +137,10 @@ impl New {
 
     /// The manifests of `satellite generate`, with its defaults.
     fn manifests(&self) -> Result<Vec<File>, Failure> {
-        let mut options = Options::default();
-        options.image = Some(format!("{}:0.1.0", self.name).parse()?);
+        let options = Options {
+            image: Some(format!("{}:0.1.0", self.name).parse()?),
+            ..Options::default()
+        };
         let processor = Processor::new(self.name.clone(), options)?;
         let kinds = [Kind::Rbac, Kind::Deployment].into_iter();
         kinds

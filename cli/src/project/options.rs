@@ -100,13 +100,17 @@ pub struct SidecarOptions {
     /// An image with `satellite`: runs it beside an unmodified application
     #[arg(long, value_name = "IMAGE")]
     pub sidecar_image: Option<Image>,
-    /// The folder of the application that the sidecar keeps as its state. Without
-    /// --sidecar-image: the image itself starts the application under the sidecar
+    /// The folder of the application that the sidecar keeps as its state (Kubernetes 1.29 or
+    /// later). Without --sidecar-image: the image itself starts the application under the
+    /// sidecar
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<Folder>,
     /// The path at which the application reports its health (DORY_APP_HEALTH_PATH)
     #[arg(long, value_name = "PATH", requires_all = ["sidecar_image", "app_port"])]
     pub app_health_path: Option<Folder>,
+    /// The path at which the application says that it is ready (DORY_APP_READY_PATH)
+    #[arg(long, value_name = "PATH", requires_all = ["sidecar_image", "app_port"])]
+    pub app_ready_path: Option<Folder>,
     /// The path that the sidecar calls before the pod stops (DORY_APP_PRESTOP_PATH)
     #[arg(long, value_name = "PATH", requires_all = ["sidecar_image", "app_port"])]
     pub app_prestop_path: Option<Folder>,
@@ -236,8 +240,21 @@ impl Processor {
     }
 
     /// How long the pod may take to end: the hook and the last save, and some time to exit.
+    /// A sidecar that keeps a folder saves it after the application has ended, which may take
+    /// as long.
     pub fn grace_period(&self) -> u16 {
-        self.shutdown_timeout + 5
+        match self.keeps_folder_beside() {
+            true => 2 * self.shutdown_timeout + 5,
+            false => self.shutdown_timeout + 5,
+        }
+    }
+
+    /// A sidecar in a container of its own keeps a folder of the application. It has to start
+    /// before the application and to end after it, and it cannot stop the application to hand
+    /// the state over.
+    pub fn keeps_folder_beside(&self) -> bool {
+        let sidecar = &self.options.sidecar;
+        sidecar.sidecar_image.is_some() && sidecar.state_dir.is_some()
     }
 
     pub fn namespace(&self) -> &str {

@@ -279,6 +279,40 @@ fn manifests_that_do_not_agree_with_the_settings_are_problems() {
 }
 
 #[test]
+fn a_sidecar_that_keeps_a_folder_starts_first_and_is_never_updated_beside_its_successor() {
+    const WEB: &str = "all web --sidecar-image s:1 --state-dir /var/lib/web";
+    check_all(
+        "error: ",
+        1,
+        &[
+            (
+                WEB,
+                "type: Recreate",
+                "type: RollingUpdate",
+                "cannot stop the application to hand its folder over",
+            ),
+            (
+                WEB,
+                "restartPolicy: Always",
+                "tty: false",
+                "make it an init container with restartPolicy Always",
+            ),
+            (
+                WEB,
+                "path: /restored",
+                "path: /healthz",
+                "expected /restored",
+            ),
+        ],
+    );
+    let text = manifest(WEB);
+    assert!(
+        text.contains("terminationGracePeriodSeconds: 65\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_works_but_is_not_best_is_a_warning() {
     const APP: &str = "all my-app";
     check_all(

@@ -57,7 +57,8 @@ const KNOWN: [&str; 30] = [
 ];
 
 /// Variables of the sidecar, which runs beside a program of any kind.
-const SIDECAR: [&str; 8] = [
+const SIDECAR: [&str; 9] = [
+    "app_state_dir",
     "app_check_timeout",
     "app_health_path",
     "app_host",

@@ -61,11 +61,7 @@ fn deployment(processor: &Processor) -> Map {
             "selector",
             Map::new().with("matchLabels", selector(processor)),
         )
-        .commented(
-            why_strategy(processor.store),
-            "strategy",
-            strategy(processor.store),
-        )
+        .commented(why_strategy(processor), "strategy", strategy(processor))
         .with(
             "template",
             Map::new()
@@ -75,20 +71,24 @@ fn deployment(processor: &Processor) -> Map {
     object("apps/v1", "Deployment", processor, processor.name.as_str()).with("spec", spec)
 }
 
-fn strategy(store: Store) -> Map {
-    match store {
-        Store::Pvc => Map::new().with("type", "Recreate"),
-        _ => Map::new().with("type", "RollingUpdate").with(
-            "rollingUpdate",
-            Map::new()
-                .with("maxSurge", number(1))
-                .with("maxUnavailable", number(0)),
-        ),
+fn strategy(processor: &Processor) -> Map {
+    if processor.store == Store::Pvc || processor.keeps_folder_beside() {
+        return Map::new().with("type", "Recreate");
     }
+    let update = Map::new()
+        .with("maxSurge", number(1))
+        .with("maxUnavailable", number(0));
+    Map::new()
+        .with("type", "RollingUpdate")
+        .with("rollingUpdate", update)
 }
 
-fn why_strategy(store: Store) -> &'static str {
-    match store {
+fn why_strategy(processor: &Processor) -> &'static str {
+    match processor.store {
+        _ if processor.keeps_folder_beside() => {
+            "The sidecar cannot stop the application to hand its folder over: the old pod ends\n\
+             before the new one starts."
+        }
         Store::Pvc => "The volume belongs to one pod: the old pod ends before the new one starts.",
         Store::None => "The new pod is ready before the old one ends.",
         _ => "The new pod starts beside the old one and asks it for the state.",

@@ -19,13 +19,20 @@ pub fn spec(processor: &Processor) -> Map {
             number(processor.grace_period()),
         )
         .with("securityContext", pod_security());
-    spec = match &processor.options.sidecar.sidecar_image {
-        None => spec.with("containers", vec![processor_container(processor)]),
-        Some(image) => spec.with(
-            "containers",
-            vec![application(processor), sidecar(processor, image.as_str())],
-        ),
+    let application = match &processor.options.sidecar.sidecar_image {
+        None => vec![processor_container(processor)],
+        Some(image) if processor.keeps_folder_beside() => {
+            let sidecar = sidecar(processor, image.as_str());
+            spec = spec.commented(
+                "Starts before the application, and ends after it: Kubernetes 1.29 or later.",
+                "initContainers",
+                vec![before_application(sidecar)],
+            );
+            vec![application(processor)]
+        }
+        Some(image) => vec![application(processor), sidecar(processor, image.as_str())],
     };
+    spec = spec.with("containers", application);
     spec.with("volumes", volumes(processor))
 }
 
@@ -91,6 +98,20 @@ fn sidecar(processor: &Processor, image: &str) -> Map {
         .with("resources", resources("10m", "16Mi", "100m", "128Mi"))
         .with("securityContext", container_security(true))
         .with("volumeMounts", mounts)
+}
+
+/// The application starts once its folder is restored, which may mean to wait until another
+/// pod has ended.
+fn before_application(sidecar: Map) -> Map {
+    let get = Map::new().with("path", "/restored").with("port", "health");
+    let probe = Map::new()
+        .with("httpGet", get)
+        .with("periodSeconds", number(1))
+        .with("timeoutSeconds", number(3))
+        .with("failureThreshold", number(600));
+    sidecar
+        .with("restartPolicy", "Always")
+        .with("startupProbe", probe)
 }
 
 /// Two containers cannot have the same name.
@@ -218,6 +239,13 @@ fn of_application(processor: &Processor) -> Vec<Map> {
             "DORY_APP_HEALTH_PATH",
             sidecar
                 .app_health_path
+                .as_ref()
+                .map(|path| path.as_str().to_owned()),
+        ),
+        (
+            "DORY_APP_READY_PATH",
+            sidecar
+                .app_ready_path
                 .as_ref()
                 .map(|path| path.as_str().to_owned()),
         ),

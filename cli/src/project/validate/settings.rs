@@ -173,7 +173,7 @@ fn mounted_file(
         Some((_, path)) => vec![path.as_str()],
         None => DEFAULT_FILES.to_vec(),
     };
-    let found = paths.iter().find_map(|path| {
+    paths.iter().find_map(|path| {
         let mount = list(&container["volumeMounts"]).find_map(|mount| {
             let folder = Path::new(mount["mountPath"].as_str()?);
             let rest = Path::new(path).strip_prefix(folder).ok()?.to_str()?;
@@ -195,8 +195,7 @@ fn mounted_file(
         };
         let text = map.value["data"][key].as_str()?;
         Some((format!("{} {key}", map.label()), text.to_owned()))
-    });
-    found
+    })
 }
 
 pub fn find<'a>(

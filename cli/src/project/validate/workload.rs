@@ -22,7 +22,7 @@ pub fn check(object: &Object, objects: &[Object], report: &mut Report) -> usize 
     };
     security::check(object, pod, report);
     let mut processors = 0;
-    let sidecars = list(&pod["initContainers"]).filter(|c| c["restartPolicy"] == "Always");
+    let sidecars = list(&pod["initContainers"]).filter(|c| starts_first(c) || is_sidecar(c));
     for container in list(&pod["containers"]).chain(sidecars) {
         if !is_processor(container) {
             continue;
@@ -41,6 +41,9 @@ pub fn check(object: &Object, objects: &[Object], report: &mut Report) -> usize 
             check.hook();
             check.grace_period();
             let has_state = is_stateful(container);
+            if keeps_folder_beside(container) {
+                check.order();
+            }
             if has_state {
                 check.updates(objects);
                 check.volume(objects);
@@ -60,13 +63,31 @@ fn is_processor(container: &Value) -> bool {
 
 /// A sidecar without `--state-dir` keeps no state.
 fn is_stateful(container: &Value) -> bool {
-    let words = || list(&container["command"]).chain(list(&container["args"]));
-    let is_sidecar = words().any(|word| word == "sidecar");
-    let has_folder = words().any(|word| {
-        word.as_str()
-            .is_some_and(|word| word.starts_with("--state-dir"))
-    });
-    !is_sidecar || has_folder
+    !is_sidecar(container) || has_state_dir(container)
+}
+
+fn words(container: &Value) -> impl Iterator<Item = &str> {
+    let words = list(&container["command"]).chain(list(&container["args"]));
+    words.filter_map(Value::as_str)
+}
+
+fn is_sidecar(container: &Value) -> bool {
+    words(container).any(|word| word == "sidecar")
+}
+
+fn has_state_dir(container: &Value) -> bool {
+    words(container).any(|word| word.starts_with("--state-dir"))
+}
+
+/// `satellite sidecar --state-dir DIR` without a command: the application is in another
+/// container.
+fn keeps_folder_beside(container: &Value) -> bool {
+    is_sidecar(container) && has_state_dir(container) && !words(container).any(|word| word == "--")
+}
+
+/// An init container that keeps running while the others do.
+fn starts_first(container: &Value) -> bool {
+    container["restartPolicy"] == "Always"
 }
 
 struct Check<'a> {
@@ -118,7 +139,7 @@ impl Check<'_> {
             }
         }
         if !container["startupProbe"].is_null() {
-            let paths = [settings.health_path(), settings.ready_path()];
+            let paths = [settings.health_path(), settings.ready_path(), "/restored"];
             self.get(
                 "startupProbe",
                 &container["startupProbe"]["httpGet"],
@@ -187,6 +208,23 @@ impl Check<'_> {
         }
     }
 
+    /// The folder is restored before the application starts, and saved after it has ended.
+    fn order(&mut self) {
+        if !starts_first(self.container) {
+            return self.problem(
+                "with --state-dir and the application in another container it has to start \
+                 before it and to end after it: make it an init container with restartPolicy \
+                 Always and a startupProbe of /restored",
+            );
+        }
+        if self.container["startupProbe"]["httpGet"]["path"] != "/restored" {
+            self.problem(
+                "startupProbe: expected /restored, or the application starts before its folder \
+                 is restored",
+            );
+        }
+    }
+
     fn updates(&mut self, objects: &[Object]) {
         let spec = &self.object.value["spec"];
         if self.object.kind() == "DaemonSet" {
@@ -202,6 +240,15 @@ impl Check<'_> {
         }
         let strategy = &spec["strategy"];
         let is_recreated = strategy["type"] == "Recreate";
+        if keeps_folder_beside(self.container) {
+            if !is_recreated {
+                self.problem(
+                    "strategy RollingUpdate: this sidecar cannot stop the application to hand \
+                     its folder over, so the new pod would wait for the old one; use Recreate",
+                );
+            }
+            return;
+        }
         match self.settings.backend() {
             "pvc" if !is_recreated && !self.is_shared_volume(objects) => self.problem(
                 "strategy RollingUpdate: a volume for one node keeps the new pod from starting \

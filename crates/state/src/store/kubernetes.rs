@@ -91,11 +91,11 @@ impl Cluster {
         let error = |file: &str, e: &dyn std::fmt::Display| {
             Error::new(format_args!("{}: {e}", folder.join(file).display()))
         };
-        // `kubectl proxy` has credentials of its own.
-        let is_optional = self.url.is_some() && self.service_account.is_none();
         let token = match std::fs::read_to_string(folder.join("token")) {
-            Err(e) if is_optional && e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            token => token.map_err(|e| error("token", &e))?,
+            Ok(token) => token,
+            // `kubectl proxy` authenticates by itself.
+            Err(_) if self.url.is_some() && self.service_account.is_none() => String::new(),
+            Err(e) => return Err(error("token", &e)),
         };
         let authority = match std::fs::read(folder.join("ca.crt")) {
             Ok(pem) => Some(pem),
