@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::context::ExecutionContext;
-use super::core::{Core, Migrate};
+use super::core::{Core, Intercept, Migrate};
 use super::lifecycle::Process;
 use super::memory::{Memory, State};
 use super::processor::{Function, Processor, Tick};
@@ -20,6 +20,7 @@ use satellite_core::Result;
 use satellite_core::http::Secret;
 use satellite_core::wake::{Clock, Waiter};
 use satellite_core::{Ended, Exit, Failure};
+use satellite_serve::{Request, Response};
 
 /// Builds a processor: settings that override the environment and `dory.yaml`, and
 /// three ways to run.
@@ -37,6 +38,7 @@ pub struct App {
     overrides: Overrides,
     store: Option<Box<dyn Store>>,
     migration: Option<(u32, Migrate)>,
+    intercept: Option<Intercept>,
     owns_process: bool,
     waiter: Waiter,
     started_at: Instant,
@@ -153,7 +155,7 @@ impl App {
         };
         let memory = Arc::new(Memory::<P::State>::new());
         let store = self.store.unwrap_or(named);
-        let core = Arc::new(Core::new(
+        let mut core = Core::new(
             settings,
             schema,
             migrate,
@@ -161,7 +163,9 @@ impl App {
             memory.clone(),
             self.waiter,
             self.started_at,
-        ));
+        );
+        core.intercept = self.intercept;
+        let core = Arc::new(core);
         core.describe();
         let server = match endpoints::serve(&core) {
             Ok(server) => Some(server),
@@ -191,6 +195,7 @@ impl App {
             overrides: Overrides::default(),
             store: None,
             migration: None,
+            intercept: None,
             owns_process: true,
             waiter: Waiter::default(),
             started_at: Instant::now(),
@@ -273,6 +278,31 @@ impl App {
         migrate: impl Fn(u32, Value) -> Result<Value, Failure> + Send + Sync + 'static,
     ) -> Self {
         self.migration = Some((version, Box::new(migrate)));
+        self
+    }
+
+    /// Responds to requests before the endpoints do, for more endpoints or other responses.
+    /// Called for every request, on the thread of its connection, with whether the client may
+    /// read and replace the state (see [`state_token`](Self::state_token)). `None` leaves the
+    /// request to the endpoints. It must be fast, or limit how many requests it serves at a
+    /// time: there are 32 connections.
+    ///
+    /// ```
+    /// use satellite_state::App;
+    /// use satellite_state::serve::Response;
+    ///
+    /// let app = App::new().intercept(|request, is_trusted| match request.path() {
+    ///     "/version" => Some(Response::text(200, "1.2.3")),
+    ///     "/state" if is_trusted => Some(Response::new(404)),
+    ///     _ => None,
+    /// });
+    /// # let _ = app;
+    /// ```
+    pub fn intercept(
+        mut self,
+        respond: impl Fn(&mut Request<'_>, bool) -> Option<Response> + Send + Sync + 'static,
+    ) -> Self {
+        self.intercept = Some(Box::new(respond));
         self
     }
 

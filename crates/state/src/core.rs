@@ -25,6 +25,7 @@ use satellite_core::wake::{Stage, Waiter};
 use satellite_core::{Error, Result};
 use satellite_health::Health;
 use satellite_health::metrics::Metrics;
+use satellite_serve::{Request, Response};
 
 /// The name of the health problem that says why a processor is not ready.
 pub(super) const PROCESSOR: &str = "processor";
@@ -34,10 +35,19 @@ const STATE: &str = "state";
 pub(super) const STABLE: Duration = Duration::from_secs(300);
 /// How long to wait between two attempts to open the store.
 const OPEN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) type Intercept = Box<dyn Fn(&mut Request<'_>, bool) -> Option<Response> + Send + Sync>;
 pub(super) type Migrate = Box<dyn Fn(u32, Value) -> Result<Value, Failure> + Send + Sync>;
 
 pub(super) struct Core {
     pub(super) settings: Settings,
+    /// Responds to requests before the endpoints do.
+    pub(super) intercept: Option<Intercept>,
+    /// Why `/healthz` fails, as reported by the processor.
+    pub(super) liveness_problem: Mutex<Option<String>>,
+    /// Whether another process gets the state when it asks for it.
+    pub(super) yields: AtomicBool,
+    /// The process that asked last and did not get it.
+    pub(super) refused: Mutex<String>,
     pub(super) schema: u32,
     pub(super) migrate: Migrate,
     /// The unique name of this process.
@@ -111,6 +121,10 @@ impl Core {
         Core {
             holder: super::identity::holder(&settings.pod_name, settings.in_cluster),
             settings,
+            intercept: None,
+            liveness_problem: Mutex::default(),
+            yields: AtomicBool::new(true),
+            refused: Mutex::default(),
             schema,
             migrate,
             waiter,
@@ -168,6 +182,11 @@ impl Core {
             ("version", env!("CARGO_PKG_VERSION")),
         ];
         self.metrics().set(&metrics::INFO, &labels, 1.0);
+    }
+
+    pub(super) fn liveness_problem(&self) -> Option<String> {
+        let problem = self.liveness_problem.lock();
+        problem.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn ready(&self) {

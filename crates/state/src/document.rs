@@ -162,8 +162,11 @@ impl Stamp {
     /// otherwise which of the two pods held the state first. A pod that never held the
     /// state is newer than all that did.
     pub(super) fn is_newer_than(&self, pod: &str, revision: Option<u64>) -> bool {
-        let writer = pod_of(self.writer());
-        if writer.is_empty() || writer == pod {
+        let writer = match pod_of(self.writer()) {
+            editor if is_editor(editor) => self.newest_pod(),
+            writer => writer,
+        };
+        if writer.is_empty() || writer == pod || is_editor(pod) {
             return false;
         }
         match (self.revision, revision) {
@@ -172,6 +175,12 @@ impl Stamp {
                 .rank(pod)
                 .is_some_and(|own| self.rank(writer) > Some(own)),
         }
+    }
+
+    /// The pod of the highest rank: the one that held the state before it was edited.
+    fn newest_pod(&self) -> &str {
+        let newest = self.ranks.iter().max_by_key(|(_, rank)| **rank);
+        newest.map_or("", |(name, _)| name)
     }
 
     /// Older releases without ranks record only the last two writers.
@@ -193,7 +202,20 @@ impl Stamp {
         let (pod, writer) = (pod_of(holder), pod_of(self.writer()));
         let mut ranks = self.ranks.clone();
         if let Some(rank) = self.rank(writer).filter(|_| !writer.is_empty()) {
-            ranks.insert(writer.to_owned(), rank);
+            if !is_editor(writer) {
+                ranks.insert(writer.to_owned(), rank);
+            }
+        }
+        if is_editor(pod) {
+            return Stamp {
+                processor: processor.to_owned(),
+                epoch,
+                holder: holder.to_owned(),
+                previous: self.writer().to_owned(),
+                saved_at: time::now(),
+                ranks,
+                ..self.clone()
+            };
         }
         // A pod that takes the state of a newer pod that has ended remains older than it.
         let rank = match self.is_newer_than(pod, revision) {
@@ -241,6 +263,16 @@ impl Stamp {
         self.previous = std::mem::take(&mut self.holder);
         self
     }
+}
+
+/// What the holder names of a [`StateEditor`](crate::StateEditor) begin with; no pod has
+/// such a name.
+pub(super) const EDITOR: &str = "editor/";
+
+/// Whether this is not a pod but a tool that edits the state: it is neither newer nor older
+/// than any pod.
+fn is_editor(pod: &str) -> bool {
+    pod.starts_with(EDITOR)
 }
 
 /// The name of the pod or host in a holder's name.
@@ -339,6 +371,27 @@ mod tests {
         assert!(later.is_newer_than("a", Some(2)));
         assert!(!later.is_newer_than("a", Some(4)), "updated in place");
         assert!(!taken(&later, "a", Some(4)).is_newer_than("c", None));
+    }
+
+    #[test]
+    fn an_edit_changes_neither_the_order_of_the_pods_nor_the_revision() {
+        let stamp = taken(&taken(&Stamp::default(), "a", Some(1)), "b", Some(2));
+        let edited = taken(&stamp.released(), "editor/laptop", None).released();
+        assert_eq!(edited.epoch, 3);
+        assert_eq!(edited.revision, Some(2));
+        assert!(edited.is_newer_than("a", Some(1)));
+        assert!(
+            !edited.is_newer_than("b", Some(2)),
+            "it takes its state again"
+        );
+        assert!(!edited.is_newer_than("c", Some(3)));
+        assert!(
+            !edited.is_newer_than("editor/laptop", None),
+            "a second edit"
+        );
+        let again = taken(&edited, "b", Some(2));
+        assert!(again.is_newer_than("a", Some(1)));
+        assert!(again.ranks.keys().all(|name| !name.starts_with(EDITOR)));
     }
 
     #[test]

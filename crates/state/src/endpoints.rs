@@ -71,6 +71,12 @@ struct Endpoints {
 
 impl Endpoints {
     fn answer(&self, request: &mut Request<'_>) -> Response {
+        if let Some(intercept) = &self.core.intercept {
+            let is_trusted = self.is_trusted(request);
+            if let Some(response) = intercept(request, is_trusted) {
+                return response.header("cache-control", "no-store");
+            }
+        }
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let response = match (self.endpoint(request.path()), request.method()) {
             (Some(Endpoint::Page), _) if is_read => page::answer(&self.core, request),
@@ -109,9 +115,12 @@ impl Endpoints {
     }
 
     fn alive(&self) -> Response {
-        match self.core.stall() {
+        if let Some(stall) = self.core.stall() {
+            return health(false, "stalled", json!({ "stalled": stall }));
+        }
+        match self.core.liveness_problem() {
             None => health(true, "alive", json!({})),
-            Some(stall) => health(false, "stalled", json!({ "stalled": stall })),
+            Some(problem) => health(false, "unhealthy", json!({ "unhealthy": problem })),
         }
     }
 

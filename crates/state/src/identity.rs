@@ -105,6 +105,13 @@ pub(super) fn holder(pod_name: &str, in_cluster: bool) -> String {
     format!("{pod} {}-{unique:012x}{place}", std::process::id())
 }
 
+/// The holder name of a process that edits a state from outside: never that of a pod, even
+/// if it runs in one.
+pub(super) fn editor() -> String {
+    let host = host_name().unwrap_or_else(|| "localhost".to_owned());
+    holder(&format!("{}{host}", super::document::EDITOR), false)
+}
+
 /// Whether the process of this holder has certainly ended, as seen by `own`: it ran in
 /// this same pod, whose containers run one after the other, or on this host, where it no
 /// longer exists.

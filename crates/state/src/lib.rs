@@ -143,6 +143,7 @@ mod configuration;
 mod context;
 mod core;
 mod document;
+mod editor;
 mod endpoints;
 mod error;
 
@@ -162,6 +163,7 @@ mod processor;
 mod settings;
 mod shutdown;
 mod store;
+mod supervision;
 mod threads;
 mod time;
 mod turns;
@@ -171,17 +173,20 @@ pub use app::App;
 pub use configuration::Configuration;
 pub use context::{ExecutionContext, RunLoop};
 pub use document::{Content, Snapshot, Stamp};
+pub use editor::{StateEditor, WhenHeld};
 pub use error::{StateError, is_corrupt, is_fenced};
 pub use lifecycle::Process;
 pub use memory::{State, StateGuard};
 pub use processor::{Outcome, Processor, Remedy};
 pub use satellite_core::{Clock, Ended, Error, Exit, Failure, Result, Secret, Variables};
 pub use satellite_health::Health;
+pub use satellite_health::metrics::Metric;
+pub use satellite_serve as serve;
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{
     Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Review, Right,
-    Store,
+    Store, Stored,
 };
 
 /// Runs the examples of the README as tests.

@@ -1,5 +1,6 @@
 //! Ownership of the state: who may act on it, renewing the lease, and releasing it.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -105,12 +106,26 @@ impl Core {
             return; // it was released meanwhile
         }
         match answer {
-            Ok(Some(claim)) => {
+            Ok(Some(claim)) if self.yields.load(Ordering::SeqCst) => {
+                self.ended(&self.renew_outage);
                 self.begin_shutdown(StopReason::HandOver(claim.by));
+            }
+            Ok(Some(claim)) => {
+                self.ended(&self.renew_outage);
+                self.keeps_state_from(&claim.by);
             }
             Ok(None) => self.ended(&self.renew_outage),
             Err(e) if is_fenced(&e) => self.record_save_failure(&e),
             Err(e) => self.failed(&self.renew_outage, log::Level::Warn, &e),
+        }
+    }
+
+    /// Logs once for each process that asks in vain.
+    fn keeps_state_from(&self, by: &str) {
+        let mut last = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != by {
+            log::warn!("{by} asks for the state; it is not handed over while this process runs");
+            by.clone_into(&mut last);
         }
     }
 

@@ -56,5 +56,5 @@ pub use poll::Pace;
 pub use renewal::{Grant, Renewal};
 pub use retry::{Backoff, Op, Outcome, Retries, Verdict};
 pub use server::Server;
-pub use transport::Transport;
+pub use transport::{BODY_LIMIT, Transport};
 pub use trust::Trust;

@@ -20,8 +20,8 @@ use super::server::Server;
 use crate::error::{Error, Result};
 use crate::wake::{Stage, Waiter};
 
-/// The size limit of a response body.
-const BODY_LIMIT: u64 = 32 * 1024 * 1024;
+/// The size limit of a response body in bytes.
+pub const BODY_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// An HTTP client for one server.
 pub struct Transport {

@@ -10,7 +10,7 @@ use super::kubernetes::Cluster;
 use super::lease::LeaseObject;
 use super::lease_manager::{self, LeaseManager};
 use super::register::Register as _;
-use super::{LeaseRenewer, OpenRequest, Opened, Original, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Original, Store, Stored};
 use crate::document::{self, Content};
 use satellite_core::{Error, Result};
 
@@ -136,6 +136,16 @@ impl Store for ConfigMapStore {
 
     fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         self.connected(request)?.give_up(request, why)
+    }
+
+    fn history(&mut self, namespace: &str, processor: &str) -> Result<Vec<Stored>> {
+        let name = format!("dory-state-{processor}");
+        let mut map = ConfigMap::new(&self.cluster, namespace, &name);
+        let found = map.get()?.map(|cell| {
+            let place = map.original(Vec::new()).place;
+            Stored::read(place, &cell.document)
+        });
+        Ok(found.into_iter().collect())
     }
 
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {

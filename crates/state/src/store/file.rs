@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::folder_lock::{self, CANDIDATE, CLAIM, CandidateLog, LOCK};
 use super::generations::Generations;
 use super::lock::io_error;
-use super::{Claim, OpenRequest, Opened, Original, Store, check_owner, lock};
+use super::{Claim, OpenRequest, Opened, Original, Store, Stored, check_owner, lock};
 use crate::document::{self, Content, Snapshot, Stamp};
 use crate::error::{corrupt, fenced, is_corrupt};
 use crate::original;
@@ -150,6 +150,28 @@ impl Store for FileStore {
             file.write_all(text.as_bytes())?;
         }
         Ok(())
+    }
+
+    fn history(&mut self, _: &str, processor: &str) -> Result<Vec<Stored>> {
+        let folder = self.folder.join(processor);
+        if !folder.try_exists().map_err(|e| io_error(&folder, e))? {
+            return Ok(Vec::new());
+        }
+        let generations =
+            Generations::open(folder.clone(), self.keep).map_err(|e| io_error(&folder, e))?;
+        let mut found = Vec::new();
+        for number in generations.list().map_err(|e| io_error(&folder, e))? {
+            match generations.read(number) {
+                Ok(document) => {
+                    let place = generations.path(number).display().to_string();
+                    found.push(Stored::read(place, &document));
+                }
+                // Its holder has removed it in the meantime.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(io_error(&folder, e)),
+            }
+        }
+        Ok(found)
     }
 
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {

@@ -82,7 +82,7 @@ impl Generations {
         &self.folder
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    pub(super) fn path(&self, number: u64) -> PathBuf {
         // Padded to the length of the largest number, so that names sort as numbers.
         self.folder.join(format!("{number:020}{SUFFIX}"))
     }

@@ -72,6 +72,17 @@ pub trait Store: Send + fmt::Debug {
     /// no stored state can be read.
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened>;
 
+    /// Reads all stored generations of the state of `processor` in `namespace`, the newest
+    /// first, without taking the state: its holder is not affected. A store that keeps only
+    /// the newest generation returns at most one.
+    ///
+    /// # Errors
+    /// When the store cannot be read. A generation that is damaged is part of the result.
+    fn history(&mut self, namespace: &str, processor: &str) -> Result<Vec<Stored>> {
+        let _ = (namespace, processor);
+        Err(Error::new("this store can only be read by a processor"))
+    }
+
     /// Stores `content`, durably once this returns. Returns its generation.
     ///
     /// # Errors
@@ -167,6 +178,27 @@ pub struct Original {
     pub document: Vec<u8>,
 }
 
+/// One stored generation of a state: see [`Store::history`].
+#[derive(Debug)]
+pub struct Stored {
+    /// Where it is stored: a file, an object of a bucket, or a ConfigMap.
+    pub place: String,
+    /// The size of the stored document in bytes, uncompressed.
+    pub bytes: u64,
+    /// What it holds; [`is_corrupt`](crate::is_corrupt) when its checksum does not match.
+    pub snapshot: Result<Snapshot>,
+}
+
+impl Stored {
+    fn read(place: String, document: &[u8]) -> Self {
+        Stored {
+            place,
+            bytes: document.len() as u64,
+            snapshot: Snapshot::from_document(document),
+        }
+    }
+}
+
 /// The result of opening a store.
 #[derive(Debug, Default)]
 pub struct Opened {
@@ -197,6 +229,12 @@ pub(crate) trait Status: fmt::Debug {
 
     /// Fails when the process has to prepare before it asks another one for the state.
     fn check_prepared(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Fails when the process does not wait any longer.
+    fn check_wait(&self, reason: &str) -> Result<()> {
+        let _ = reason;
         Ok(())
     }
 }
@@ -238,6 +276,7 @@ impl OpenRequest<'_> {
     /// `is_stopped()`, immediately, when the processor is to stop.
     pub fn wait(&self, duration: Duration, reason: &str) -> Result<()> {
         self.status.waiting(reason);
+        self.status.check_wait(reason)?;
         match self.waiter.sleep(duration, Stage::Draining) {
             true => Ok(()),
             false => Err(Error::stopped()),

@@ -9,7 +9,7 @@ use satellite_core::http::header::AUTHORIZATION;
 use super::fenced::Fenced;
 use super::lease_manager::{self, LeaseManager};
 use super::register::{Cell, Put, Register};
-use super::{LeaseRenewer, OpenRequest, Opened, Store};
+use super::{LeaseRenewer, OpenRequest, Opened, Store, Stored};
 use crate::document::Content;
 use crate::outage::Outage;
 use crate::time;
@@ -25,6 +25,8 @@ use satellite_core::{Error, Result};
 /// How long a signature is valid: a call takes at most `CALL_TIMEOUT`.
 const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A larger object could be written, but not be read back.
+const MAX_BYTES: usize = satellite_core::http::BODY_LIMIT as usize;
 
 /// How error responses are parsed; the signature is in the path, not in a header.
 static S3: Dialect = Dialect {
@@ -202,6 +204,14 @@ impl Store for S3Store {
 
     fn give_up(&mut self, request: &OpenRequest<'_>, why: &str) -> Result<()> {
         self.connected(request)?.give_up(request, why)
+    }
+
+    fn history(&mut self, namespace: &str, processor: &str) -> Result<Vec<Stored>> {
+        let name = format!("{}{namespace}/{processor}.state", self.prefix);
+        let place = format!("{name} in bucket {}", self.place.bucket.name());
+        let found = Object::new(&self.place, name, CALL_TIMEOUT)?.get()?;
+        let found = found.map(|cell| Stored::read(place, &cell.document));
+        Ok(found.into_iter().collect())
     }
 
     fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
@@ -389,6 +399,13 @@ impl Register for Object {
     }
 
     fn put(&mut self, document: &[u8], over: Option<&str>) -> Result<Put> {
+        if document.len() > MAX_BYTES {
+            return Err(Error::too_large(format_args!(
+                "the state is too large for {}: {} bytes, the limit is {MAX_BYTES}",
+                self.name,
+                document.len()
+            )));
+        }
         let condition = match over {
             Some(version) => ("if-match", version),
             None => ("if-none-match", "*"),
