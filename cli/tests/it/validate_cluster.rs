@@ -1,6 +1,7 @@
 //! `satellite validate --cluster`: the rights that the API grants.
 
-use satellite_state::ConfigMapStore;
+use satellite_state::{ConfigMapStore, Content, FileStore, StateEditor, WhenHeld};
+use serde_json::json;
 
 use crate::command::{End, Folder, ended};
 use crate::fake_kubernetes::FakeKubernetes;
@@ -37,6 +38,69 @@ fn a_processor_with_its_rights_is_valid() {
         request.starts_with("GET ") || request.ends_with("/selfsubjectaccessreviews")
     };
     assert!(requests.iter().all(is_read_only), "{requests:?}");
+}
+
+#[test]
+fn the_stored_state_is_read_and_a_damaged_one_is_a_problem() {
+    let cluster = FakeKubernetes::start();
+    let end = validate(&cluster, &[]);
+    assert!(end.stdout.contains("  state: none stored yet\n"), "{end:?}");
+
+    let folder = Folder::new();
+    let store = FileStore::new(folder.path());
+    let mut editor = StateEditor::new(store, "shop", "orders").unwrap();
+    let state = br#"{"card":"hunter2"}"#.to_vec();
+    let content = Content {
+        schema: 1,
+        unclean_starts: 0,
+        state,
+    };
+    editor.replace(WhenHeld::Refuse, |_| Ok(content)).unwrap();
+    let newest = editor.history().unwrap().remove(0).snapshot.unwrap();
+    let document = String::from_utf8(newest.to_document()).unwrap();
+    let name = "dory-state-orders";
+    cluster.put(
+        "configmaps",
+        "shop",
+        name,
+        json!({ "data": { "state": document } }),
+    );
+    let end = validate(&cluster, &[]);
+    assert_eq!(end.code, 0, "{end:?}");
+    assert!(
+        end.stdout.contains("  state: generation 1 of 20"),
+        "{end:?}"
+    );
+    assert!(end.stdout.contains("dory-state-orders"), "{end:?}");
+    assert!(!end.stdout.contains("hunter2"), "{end:?}");
+
+    let damaged = document.replace("hunter2", "hunter3");
+    cluster.put(
+        "configmaps",
+        "shop",
+        name,
+        json!({ "data": { "state": damaged } }),
+    );
+    let end = validate(&cluster, &[]);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains("error: store: "), "{end:?}");
+    assert!(!end.stderr.contains("hunter3"), "{end:?}");
+}
+
+#[test]
+fn other_stores_are_read_as_well() {
+    let folder = Folder::new();
+    let end = folder.done(&["validate", "--cluster"]);
+    assert!(
+        end.stdout
+            .contains("rights: none needed for the store local"),
+        "{end:?}"
+    );
+    assert!(end.stdout.contains("state: none stored yet"), "{end:?}");
+    folder.write("dory-state", "a file in place of the folder");
+    let end = folder.run(&["validate", "--cluster"]);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains("error: store: "), "{end:?}");
 }
 
 #[test]

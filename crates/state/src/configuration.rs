@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::settings::{Backend, Environment, FileSource, Overrides, Settings};
+use super::store::{Store, Stored};
 use satellite_core::Result;
 
 /// The settings that a processor would use: for tools that check a configuration before
@@ -23,6 +24,7 @@ use satellite_core::Result;
 /// ```
 pub struct Configuration {
     settings: Settings,
+    store: Box<dyn Store>,
 }
 
 impl Configuration {
@@ -97,8 +99,18 @@ impl Configuration {
     }
 
     fn of(environment: &Environment) -> Result<Self> {
-        let (settings, _) = Overrides::default().finish(environment)?;
-        Ok(Configuration { settings })
+        let (settings, store) = Overrides::default().finish(environment)?;
+        Ok(Configuration { settings, store })
+    }
+
+    /// Reads what is stored under this id, the newest first, without taking the state: see
+    /// [`Store::history`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn history(&mut self) -> Result<Vec<Stored>> {
+        let settings = &self.settings;
+        (self.store).history(&settings.pod_namespace, &settings.processor_id)
     }
 
     /// The id under which the state is stored.

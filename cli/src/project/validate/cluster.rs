@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use satellite_sdk::state::{ConfigMapStore, Configuration};
+use satellite_sdk::state::{ConfigMapStore, Configuration, Stamp, Store as _};
 
 use super::Report;
 
@@ -34,19 +34,53 @@ pub struct Line {
     pub found: String,
 }
 
-pub fn check(options: &Options, settings: &Configuration, report: &mut Report) -> Vec<Line> {
+pub fn check(options: &Options, settings: &mut Configuration, report: &mut Report) -> Vec<Line> {
     let mut lines = Vec::new();
-    match settings.backend() {
-        "configmap" => rights(options, settings, report, &mut lines),
-        backend => lines.push(Line {
-            what: "rights".to_owned(),
-            found: format!("none needed for the store {backend}"),
+    let stored = match settings.backend() {
+        "configmap" => {
+            let namespace = options.namespace.as_ref().map(|name| name.as_str());
+            let namespace = namespace.unwrap_or(settings.namespace()).to_owned();
+            let id = settings.processor_id();
+            if !rights(options, &namespace, id, report, &mut lines) {
+                return lines;
+            }
+            store_of(options).history(&namespace, id)
+        }
+        backend => {
+            lines.push(Line {
+                what: "rights".to_owned(),
+                found: format!("none needed for the store {backend}"),
+            });
+            settings.history()
+        }
+    };
+    match stored.map(|stored| stored.into_iter().next()) {
+        Err(e) => report.problem("store", e),
+        Ok(None) => lines.push(Line {
+            what: "state".to_owned(),
+            found: "none stored yet".to_owned(),
         }),
+        Ok(Some(newest)) => match newest.snapshot {
+            Err(e) => report.problem("store", format_args!("{}: {e}", newest.place)),
+            Ok(snapshot) => lines.push(Line {
+                what: "state".to_owned(),
+                found: found(&newest.place, &snapshot.stamp),
+            }),
+        },
     }
     lines
 }
 
-fn rights(options: &Options, settings: &Configuration, report: &mut Report, lines: &mut Vec<Line>) {
+fn found(place: &str, stamp: &Stamp) -> String {
+    let holder = match stamp.is_released() {
+        true => "released".to_owned(),
+        false => format!("held by {}", stamp.holder),
+    };
+    let (generation, at) = (stamp.generation, &stamp.saved_at);
+    format!("generation {generation} of {at} in {place}, {holder}")
+}
+
+fn store_of(options: &Options) -> ConfigMapStore {
     let mut store = ConfigMapStore::new();
     if let Some(url) = &options.api {
         store = store.at(url);
@@ -57,11 +91,23 @@ fn rights(options: &Options, settings: &Configuration, report: &mut Report, line
     if let Some(user) = &options.user {
         store = store.impersonating(user);
     }
-    let namespace = options.namespace.as_ref().map(|name| name.as_str());
-    let namespace = namespace.unwrap_or(settings.namespace());
-    let reviews = match store.review(namespace, settings.processor_id()) {
+    store
+}
+
+/// Whether the API answered.
+fn rights(
+    options: &Options,
+    namespace: &str,
+    processor: &str,
+    report: &mut Report,
+    lines: &mut Vec<Line>,
+) -> bool {
+    let reviews = match store_of(options).review(namespace, processor) {
         Ok(reviews) => reviews,
-        Err(e) => return report.problem("cluster", e),
+        Err(e) => {
+            report.problem("cluster", e);
+            return false;
+        }
     };
     for review in reviews {
         if !review.is_allowed {
@@ -70,12 +116,12 @@ fn rights(options: &Options, settings: &Configuration, report: &mut Report, line
         }
         lines.push(Line {
             what: review.right.to_string(),
-            found: if review.is_allowed {
-                "granted"
-            } else {
-                "not granted"
+            found: match review.is_allowed {
+                true => "granted",
+                false => "not granted",
             }
             .to_owned(),
         });
     }
+    true
 }

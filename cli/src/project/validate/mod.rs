@@ -71,11 +71,11 @@ impl Report {
 impl Validate {
     pub fn run(self) -> ExitCode {
         let mut report = Report::default();
-        let configuration = self.configuration(&mut report);
+        let mut configuration = self.configuration(&mut report);
         let manifests = self.check_manifests(&mut report);
         let mut rights = Vec::new();
         if self.cluster.cluster {
-            match &configuration {
+            match &mut configuration {
                 Some(configuration) => {
                     rights = cluster::check(&self.cluster, configuration, &mut report);
                 }
