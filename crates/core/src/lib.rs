@@ -25,10 +25,10 @@ pub use error::{Error, Result};
 pub use exit::Exit;
 pub use failure::Failure;
 pub use http::{Response, Secret};
-#[doc(hidden)] // for the other crates of this workspace
-pub use spelling::nearest;
 #[cfg(feature = "testing")]
 pub use manual_clock::ManualClock;
+#[doc(hidden)] // for the other crates of this workspace
+pub use spelling::nearest;
 pub use task_log::{TaskLog, TaskScope, current_task_id};
 pub use variables::{Variables, names_in_env};
 pub use wake::{Clock, SystemClock, Wait};
