@@ -22,7 +22,7 @@ macro_rules! template {
 
 /// The same in every crate.
 const COMMON: &[(&str, &str)] =
-    template!("template": ".cargo/config.toml", ".gitignore", "build-static");
+    template!("template": ".cargo/config.toml", ".dockerignore", ".gitignore", "build-static");
 
 const WORKER: &[(&str, &str)] = template!(
     "template":
@@ -30,13 +30,10 @@ const WORKER: &[(&str, &str)] = template!(
     "k8s/deployment.yaml",
 );
 
-/// What an image may contain, if that is only the program.
-const IMAGE_CONTEXT: &[(&str, &str)] = template!("template": ".dockerignore");
-
 const DOCKER: &[(&str, &str)] = template!(
     "template-docker":
     "Cargo.toml", "src/main.rs", "src/docker.rs", "README.md", "my-satellite.service",
-    "Dockerfile", ".dockerignore", "k8s/deployment.yaml",
+    "Dockerfile", "k8s/deployment.yaml",
 );
 
 /// Its manifests are generated.
@@ -84,11 +81,11 @@ pub struct New {
 impl New {
     pub fn run(self) -> Result<(), Failure> {
         let (own, kind) = match (self.processor, self.docker) {
-            (true, _) => ([PROCESSOR, IMAGE_CONTEXT], "processor"),
-            (_, true) => ([DOCKER, &[]], "Docker satellite"),
-            _ => ([WORKER, IMAGE_CONTEXT], "satellite"),
+            (true, _) => (PROCESSOR, "processor"),
+            (_, true) => (DOCKER, "Docker satellite"),
+            _ => (WORKER, "satellite"),
         };
-        let mut files: Vec<File> = (COMMON.iter().chain(own.into_iter().flatten()))
+        let mut files: Vec<File> = (COMMON.iter().chain(own))
             .map(|(path, text)| self.file(path, text))
             .collect();
         if self.processor {
