@@ -5,7 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 OUT=$ROOT/target/cross
 TOOLS=$OUT/tools
 SOURCE=$OUT/source
-BINARIES=(worker worker-tls luml-satellite luml-model-server)
+BINARIES=(worker worker-tls luml-satellite satellite luml-model-server)
 TARGETS=(
     x86_64-unknown-linux-musl
     aarch64-unknown-linux-musl
@@ -121,7 +121,7 @@ copy_to() {
 # Cargo would build them for an example. The tree's own manifests and lock file stay unchanged.
 without_dev_dependencies() {
     local manifest
-    for manifest in "$1"/Cargo.toml "$1"/satellite/Cargo.toml "$1"/satellite/*/Cargo.toml "$1"/crates/*/Cargo.toml; do
+    for manifest in "$1"/Cargo.toml "$1"/cli/Cargo.toml "$1"/satellite/Cargo.toml "$1"/satellite/*/Cargo.toml "$1"/crates/*/Cargo.toml; do
         awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$manifest" >"$1/manifest"
         touch -r "$manifest" "$1/manifest"
         mv "$1/manifest" "$manifest"

@@ -3,6 +3,7 @@
 
 mod basilica;
 mod faas;
+mod help;
 mod project;
 mod sidecar;
 mod sky;
@@ -10,11 +11,17 @@ mod state;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs satellites and processors, and starts work on other machines.
 #[derive(Parser)]
-#[command(name = "satellite", version, arg_required_else_help = true)]
+#[command(
+    name = "satellite",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage; a command that has others lists them in its \
+                  help.\n\n`satellite COMMAND --help` has examples."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +40,8 @@ enum Command {
     Basilica(basilica::Command),
     #[command(subcommand)]
     Faas(faas::Command),
+    Completions(help::Completions),
+    Man(help::Man),
 }
 
 fn main() -> ExitCode {
@@ -43,5 +52,7 @@ fn main() -> ExitCode {
         Command::Sky(command) => command.run(),
         Command::Basilica(command) => command.run(),
         Command::Faas(command) => command.run(),
+        Command::Completions(completions) => completions.run(Arguments::command()),
+        Command::Man(man) => man.run(Arguments::command()),
     }
 }

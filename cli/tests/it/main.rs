@@ -3,20 +3,27 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // a test that cannot continue should fail
 
-#[path = "../../../crates/state/tests/it/fake_kubernetes.rs"]
+mod command;
 #[allow(dead_code)] // used by the tests of satellite-state
+#[path = "../../../crates/state/tests/it/fake_kubernetes.rs"]
 mod fake_kubernetes;
+#[allow(dead_code)]
 #[path = "../../../crates/state/tests/it/fake_s3.rs"]
-#[allow(dead_code)]
 mod fake_s3;
+mod generate;
+mod help;
+mod init;
+mod new;
+#[allow(dead_code)]
 #[path = "../../../tests/it/process.rs"]
-#[allow(dead_code)]
 mod process;
-#[path = "../../../crates/state/tests/it/relay.rs"]
 #[allow(dead_code)]
+#[path = "../../../crates/state/tests/it/relay.rs"]
 mod relay;
 mod sidecar;
 mod sidecar_process;
 mod sidecar_state;
 mod sidecar_update;
 mod state;
+mod validate;
+mod validate_cluster;

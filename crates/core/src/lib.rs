@@ -31,6 +31,8 @@ pub use failure::Failure;
 pub use http::{Response, Secret};
 #[cfg(feature = "testing")]
 pub use manual_clock::ManualClock;
+#[doc(hidden)] // for the other crates of this workspace
+pub use spelling::nearest;
 pub use task_log::{TaskLog, TaskScope, current_task_id};
 pub use variables::{Variables, names_in_env};
 pub use wake::{Clock, SystemClock, Wait};

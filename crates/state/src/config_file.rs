@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
+use satellite_core::nearest;
 
 /// The settings of a file, by their names without `DORY_`, in lower case.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,19 @@ const KNOWN: [&str; 32] = [
     "state_token",
 ];
 
+/// Variables of the sidecar, which runs beside a program of any kind.
+const SIDECAR: [&str; 9] = [
+    "app_state_dir",
+    "app_check_timeout",
+    "app_health_path",
+    "app_host",
+    "app_port",
+    "app_prestop_path",
+    "app_ready_path",
+    "prestop_timeout",
+    "ready_requires_app",
+];
+
 /// Keys that dory-sdk reads and this kit does not use.
 const UNUSED_DORY_SDK_KEYS: [&str; 13] = [
     "app",
@@ -73,6 +87,10 @@ const UNUSED_DORY_SDK_KEYS: [&str; 13] = [
     "restart_backoff_sec",
     "retry",
 ];
+
+fn is_unused(key: &str) -> bool {
+    UNUSED_DORY_SDK_KEYS.contains(&key)
+}
 
 impl ConfigFile {
     /// Reads the configured file, or else the first default one that exists. The error
@@ -99,7 +117,7 @@ impl ConfigFile {
 
     /// The names of all variables that are settings.
     pub(super) fn variables() -> impl Iterator<Item = String> {
-        let names = KNOWN.iter().chain(&["config_file"]);
+        let names = KNOWN.iter().chain(&SIDECAR).chain(&["config_file"]);
         names.map(|name| format!("DORY_{}", name.to_ascii_uppercase()))
     }
 
@@ -108,29 +126,39 @@ impl ConfigFile {
         self.values.get(&name.to_ascii_lowercase()).cloned()
     }
 
-    /// What to log about keys that have no effect. The caller logs it once the
-    /// logger is set.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    /// What to log about keys that are no settings. The caller logs it once the logger
+    /// is set.
+    pub(super) fn unknown(&self) -> Vec<String> {
         let path = self.path.display();
-        let keys = || self.values.keys().chain(&self.nested);
-        let (unused, unknown): (Vec<_>, Vec<_>) = keys()
-            .filter(|key| !KNOWN.contains(&key.as_str()))
-            .partition(|key| UNUSED_DORY_SDK_KEYS.contains(&key.as_str()));
-        let mut warnings: Vec<_> = unknown
-            .into_iter()
-            .map(|key| format!("{path}: unknown setting {key:?} is ignored"))
-            .collect();
-        if !unused.is_empty() {
-            let unused: Vec<_> = unused.into_iter().map(String::as_str).collect();
-            warnings.push(format!(
-                "{path}: these settings of dory-sdk have no effect here: {}",
-                unused.join(", ")
-            ));
-        }
-        warnings
+        let unknown = self.without_effect().filter(|key| !is_unused(key));
+        unknown
+            .map(|key| match nearest(key, KNOWN) {
+                Some(known) => {
+                    format!("{path}: unknown setting {key:?} is ignored; did you mean {known}?")
+                }
+                None => format!("{path}: unknown setting {key:?} is ignored"),
+            })
+            .collect()
     }
 
-    fn parse(path: PathBuf, text: &str) -> Result<Self, String> {
+    /// What to log about settings of dory-sdk that this kit does not use.
+    pub(super) fn unused(&self) -> Option<String> {
+        let unused: Vec<_> = self.without_effect().filter(|key| is_unused(key)).collect();
+        (!unused.is_empty()).then(|| {
+            format!(
+                "{}: these settings of dory-sdk have no effect here: {}",
+                self.path.display(),
+                unused.join(", ")
+            )
+        })
+    }
+
+    fn without_effect(&self) -> impl Iterator<Item = &str> {
+        let keys = self.values.keys().chain(&self.nested).map(String::as_str);
+        keys.filter(|key| !KNOWN.contains(key))
+    }
+
+    pub(super) fn parse(path: PathBuf, text: &str) -> Result<Self, String> {
         let mut reader = Reader::default();
         for event in Parser::new_from_str(text) {
             let at = |line, problem: &str| format!("{}:{line}: {problem}", path.display());
@@ -273,9 +301,9 @@ mod tests {
         assert_eq!(file.value("STATE_BACKEND").as_deref(), Some("local"));
         assert_eq!(file.value("SHUTDOWN_TIMEOUT_SEC").as_deref(), Some("12.5"));
         assert_eq!(file.value("PROCESSOR_ID"), None);
-        assert_eq!(file.warnings(), [""; 0]);
-        assert_eq!(parse("").unwrap().warnings(), [""; 0]);
-        assert_eq!(parse("# nothing\n---\n").unwrap().warnings(), [""; 0]);
+        assert_eq!((file.unknown(), file.unused()), (vec![], None));
+        assert!(parse("").unwrap().unknown().is_empty());
+        assert!(parse("# nothing\n---\n").unwrap().unknown().is_empty());
     }
 
     #[test]
@@ -292,12 +320,28 @@ mod tests {
         assert_eq!(file.value("PROCESSOR_ID").as_deref(), Some("orders"));
         assert_eq!(file.value("PRESET").as_deref(), Some("production"));
         assert_eq!(
-            file.warnings(),
+            file.unknown(),
             [
                 "dory.yaml: unknown setting \"colour\" is ignored",
                 "dory.yaml: unknown setting \"mine\" is ignored",
-                "dory.yaml: these settings of dory-sdk have no effect here: app, middleware, retry",
             ]
+        );
+        assert_eq!(
+            file.unused().as_deref(),
+            Some(
+                "dory.yaml: these settings of dory-sdk have no effect here: app, middleware, retry"
+            )
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_is_reported_with_the_setting_that_was_probably_meant() {
+        let file = parse("helth_port: 1\nshutdown_timeout: 30\n").unwrap();
+        let unknown = file.unknown().join("\n");
+        assert!(unknown.contains("did you mean health_port?"), "{unknown}");
+        assert!(
+            unknown.contains("did you mean shutdown_timeout_sec?"),
+            "{unknown}"
         );
     }
 

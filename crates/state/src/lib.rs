@@ -141,6 +141,7 @@
 mod app;
 mod checksum;
 mod config_file;
+mod configuration;
 mod context;
 mod core;
 mod document;
@@ -177,6 +178,7 @@ mod turns;
 mod unknown;
 
 pub use app::App;
+pub use configuration::Configuration;
 pub use context::{ExecutionContext, RunLoop};
 pub use editor::{StateEditor, WhenHeld};
 pub use error::{StateError, is_corrupt, is_fenced, is_held};
@@ -191,7 +193,8 @@ pub use snapshot::{Content, Snapshot, Stamp};
 #[cfg(feature = "s3")]
 pub use store::S3Store;
 pub use store::{
-    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Store, Stored,
+    Claim, ConfigMapStore, FileStore, LeaseRenewer, OpenRequest, Opened, Original, Review, Right,
+    Store, Stored,
 };
 
 /// Runs the examples of the README as tests.

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config_file::ConfigFile;
@@ -54,6 +55,8 @@ pub(super) struct Settings {
     pub(super) log_json: bool,
     /// Warnings to log once the logger is installed.
     pub(super) warnings: Vec<String>,
+    /// The warnings about names that are no settings.
+    pub(super) unknown: Vec<String>,
 }
 
 /// Settings made on the app, which take precedence over the environment and the file.
@@ -71,15 +74,33 @@ pub(super) struct Overrides {
 
 /// The environment variables, and files outside of the settings.
 pub(super) struct Environment {
-    pub(super) env: fn(&str) -> Option<String>,
+    pub(super) env: Lookup,
+    /// The names of all variables that are set.
+    pub(super) names: Vec<String>,
+    pub(super) file: FileSource,
     /// The folder with the pod's token, the CA of the cluster and the namespace.
     pub(super) service_account: PathBuf,
 }
 
+/// Which file of settings is used.
+pub(super) enum FileSource {
+    /// The one that `DORY_CONFIG_FILE` names, or the first default one that exists.
+    NamedOrDefault,
+    /// The one that `DORY_CONFIG_FILE` names.
+    Named,
+    /// This text of the file with this name.
+    Text(PathBuf, String),
+}
+
+/// Looks a variable up.
+pub(super) type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 impl Default for Environment {
     fn default() -> Self {
         Environment {
-            env: |name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()),
+            env: Arc::new(|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned())),
+            names: names_in_env().collect(),
+            file: FileSource::NamedOrDefault,
             service_account: "/var/run/secrets/kubernetes.io/serviceaccount".into(),
         }
     }
@@ -88,10 +109,15 @@ impl Default for Environment {
 impl Overrides {
     /// The settings, and the configured store.
     pub(super) fn finish(self, environment: &Environment) -> Result<(Settings, Box<dyn Store>)> {
-        let env = environment.env;
+        let env = Arc::clone(&environment.env);
         let mut file_problem = None;
-        let file = match ConfigFile::find(env("DORY_CONFIG_FILE").filter(|p| !p.trim().is_empty()))
-        {
+        let named = env("DORY_CONFIG_FILE").filter(|p| !p.trim().is_empty());
+        let file = match &environment.file {
+            FileSource::Text(name, text) => ConfigFile::parse(name.clone(), text),
+            FileSource::Named if named.is_none() => Ok(ConfigFile::default()),
+            FileSource::Named | FileSource::NamedOrDefault => ConfigFile::find(named),
+        };
+        let file = match file {
             Ok(file) => file,
             Err(problem) => {
                 file_problem = Some(problem);
@@ -113,7 +139,7 @@ impl Overrides {
                 Some((*value).to_owned())
             })
         })
-        .listed(names_in_env());
+        .listed(environment.names.iter().cloned());
         // Which of these are read depends on the others.
         ConfigFile::variables().for_each(|name| read.knows(&name));
         if let Some(problem) = file_problem {
@@ -212,10 +238,12 @@ impl Overrides {
                         _ => None,
                     }
                 }),
-                warnings: file.warnings(),
+                warnings: file.unused().into_iter().collect(),
+                unknown: file.unknown(),
             };
         let store = store(&mut read, &settings);
-        settings.warnings.extend(read.misspelt());
+        settings.unknown.extend(read.misspelt());
+        settings.warnings.extend(settings.unknown.iter().cloned());
         read.finish()?;
         Ok((settings, store))
     }
@@ -248,8 +276,9 @@ mod tests {
 
     fn with(env: fn(&str) -> Option<String>) -> Result<Settings> {
         let environment = Environment {
-            env,
+            env: Arc::new(env),
             service_account: "/nowhere".into(),
+            ..Environment::default()
         };
         Overrides::default()
             .finish(&environment)

@@ -21,16 +21,29 @@ const LATE_SAVE_WINDOW: Duration = Duration::from_secs(600);
 /// States in ConfigMaps, `dory-state-<processor>` in the pod's namespace, with a
 /// Lease of the same name for the handover.
 ///
-/// The pod's service account needs, in its own namespace:
+/// The pod's service account needs the [`rights`](Self::rights) in its own namespace:
 ///
 /// ```yaml
 /// rules:
 /// - apiGroups: [""]
 ///   resources: ["configmaps"]
-///   verbs: ["get", "create", "update", "delete"]
+///   verbs: ["get", "update", "delete"]
+///   resourceNames: ["dory-state-<processor>"]
+/// - apiGroups: [""]
+///   resources: ["configmaps"]
+///   verbs: ["update"]
+///   resourceNames: ["dory-original-<processor>"]
 /// - apiGroups: ["coordination.k8s.io"]
 ///   resources: ["leases"]
-///   verbs: ["get", "create", "update"]
+///   verbs: ["get", "update"]
+///   resourceNames: ["dory-state-<processor>"]
+/// # The API cannot limit `create` to a name.
+/// - apiGroups: [""]
+///   resources: ["configmaps"]
+///   verbs: ["create"]
+/// - apiGroups: ["coordination.k8s.io"]
+///   resources: ["leases"]
+///   verbs: ["create"]
 /// ```
 ///
 /// Where Leases are forbidden, a second ConfigMap, `dory-lease-<processor>`,
@@ -44,7 +57,7 @@ const LATE_SAVE_WINDOW: Duration = Duration::from_secs(600);
 /// this store, the state of dory-sdk is first copied to `dory-original-<processor>`.
 #[derive(Debug)]
 pub struct ConfigMapStore {
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     lease_duration: Duration,
     /// ConfigMaps of dory-sdk that have been read.
     originals: Vec<ConfigMap>,

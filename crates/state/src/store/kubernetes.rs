@@ -48,6 +48,8 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub(super) struct Cluster {
     url: Option<String>,
     service_account: Option<PathBuf>,
+    /// The user to act as, if that is not the token's owner.
+    pub(super) impersonated: Option<String>,
 }
 
 impl Cluster {
@@ -181,6 +183,10 @@ impl Kubernetes {
         let mut call = Call::new(method, path)
             .effort(Effort::Once)
             .within(self.within);
+        let impersonated = self.cluster.impersonated.clone();
+        if let Some(user) = &impersonated {
+            call = call.header("Impersonate-User", user);
+        }
         if let Some(object) = object {
             call = call.json(object)?;
         }

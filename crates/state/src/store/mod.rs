@@ -16,6 +16,7 @@ mod lease_manager;
 mod lease_validity;
 mod lock;
 mod register;
+mod rights;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "s3")]
@@ -23,6 +24,7 @@ mod s3_object;
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
+pub use rights::{Review, Right};
 #[cfg(feature = "s3")]
 pub use s3::S3Store;
 

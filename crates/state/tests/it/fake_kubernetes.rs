@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use satellite_serve::{Limits, Request, Response, Server};
+use satellite_state::Right;
 use serde_json::{Value, json};
 use tempfile::{TempDir as TempDirectory, tempdir as temp_directory};
 
@@ -29,6 +30,8 @@ pub struct State {
     pub forbidden: Vec<String>,
     /// Names to which the token's owner is restricted, as by RBAC's `resourceNames`.
     pub only_names: Option<Vec<String>>,
+    /// The only rights of the token's owner, if it does not have all.
+    pub granted: Option<Vec<Right>>,
     /// The next requests get these statuses, without an effect.
     pub failing: Vec<u16>,
     /// The next writes get these statuses, without an effect.
@@ -37,6 +40,8 @@ pub struct State {
     pub losing: u32,
     /// Requests of this method, to a path that contains this text, are delayed by this.
     pub slow: Option<(&'static str, String, Duration)>,
+    /// The users that requests impersonated.
+    pub impersonated: Vec<String>,
     /// All requests so far, such as `PUT /path`.
     pub requests: Vec<String>,
 }
@@ -128,8 +133,11 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
     let (method, path) = (request.method(), request.path());
     state.requests.push(format!("{method} {path}"));
     let patch_type = request.header("content-type").unwrap_or_default();
-    let bearer = request.header("authorization");
-    if bearer.and_then(|value| value.strip_prefix("Bearer ")) != Some(state.token.as_str()) {
+    let user = request.header("impersonate-user").map(str::to_owned);
+    state.impersonated.extend(user);
+    // Without a token it is like `kubectl proxy`, which has credentials of its own.
+    let bearer = request.header("authorization").unwrap_or("Bearer ");
+    if bearer.strip_prefix("Bearer ") != Some(state.token.as_str()) {
         return status(401, "Unauthorized", "Unauthorized");
     }
     if !state.failing.is_empty() {
@@ -150,11 +158,19 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
         Some((collection, name)) if name != "configmaps" && name != "leases" => (collection, name),
         _ => (path, ""),
     };
+    if path.ends_with("/selfsubjectaccessreviews") {
+        let review: Value = serde_json::from_slice(&body).unwrap_or_default();
+        return Response::json(201, reviewed(state, &review).to_string());
+    }
     let refused = state
         .forbidden
         .iter()
         .any(|part| path.contains(part.as_str()));
-    if refused || is_outside_resource_names(state, method, patch_type, name) {
+    let resource = collection.rsplit('/').next().unwrap_or_default();
+    if refused
+        || is_outside_resource_names(state, method, patch_type, name)
+        || !is_granted(state, verb(method), resource, name)
+    {
         return status(403, "Forbidden", "is forbidden: no RBAC policy matched");
     }
     let object: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -179,6 +195,36 @@ fn answer(state: &mut State, request: &mut Request<'_>) -> Response {
         return Response::raw("");
     }
     Response::json(code, document.to_string())
+}
+
+fn verb(method: &str) -> &'static str {
+    match method {
+        "GET" => "get",
+        "POST" => "create",
+        "PUT" => "update",
+        "DELETE" => "delete",
+        _ => "patch",
+    }
+}
+
+fn is_granted(state: &State, verb: &str, resource: &str, name: &str) -> bool {
+    let Some(granted) = &state.granted else {
+        return true;
+    };
+    granted.iter().any(|right| {
+        let is_named = right.name.as_deref().is_none_or(|allowed| allowed == name);
+        right.verb == verb && right.resource == resource && is_named
+    })
+}
+
+fn reviewed(state: &State, review: &Value) -> Value {
+    let asked = &review["spec"]["resourceAttributes"];
+    let text = |key: &str| asked[key].as_str().unwrap_or_default();
+    let is_allowed = is_granted(state, text("verb"), text("resource"), text("name"));
+    let mut review = review.clone();
+    review["status"] =
+        json!({ "allowed": is_allowed, "reason": if is_allowed { "RBAC: allowed" } else { "" } });
+    review
 }
 
 /// `resourceNames` cannot be checked for a create, whose name is in the body;

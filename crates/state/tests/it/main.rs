@@ -11,6 +11,7 @@ mod kubernetes_start;
 #[path = "../../../../tests/it/process.rs"]
 mod process;
 mod relay;
+mod rights;
 mod state_child;
 mod state_editor;
 mod state_faults;
