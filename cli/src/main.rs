@@ -3,6 +3,7 @@
 
 mod basilica;
 mod faas;
+mod output;
 mod project;
 mod sidecar;
 mod sky;
