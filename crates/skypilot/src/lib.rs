@@ -140,6 +140,7 @@ mod credentials;
 mod dialect;
 mod estimate;
 mod exec;
+mod exec_output;
 mod job_log;
 mod jobs;
 mod launch;
@@ -155,6 +156,7 @@ pub use client::{SkyPilotBuilder, SkyPilotClient};
 pub use credentials::CloudCredentials;
 pub use estimate::Estimate;
 pub use exec::{Exec, Output, RunningExec};
+pub use exec_output::OutputLine;
 pub use job_log::{JobLog, Logs};
 pub use launch::Launch;
 pub use models::{
