@@ -3,11 +3,14 @@
 
 mod basilica;
 mod faas;
+mod interrupt;
 mod output;
 mod project;
+mod remote;
 mod sidecar;
 mod sky;
 mod state;
+mod time;
 
 use std::process::ExitCode;
 

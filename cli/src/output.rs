@@ -14,9 +14,6 @@ use satellite_sdk::Error;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-/// The exit code after an interrupted wait: 128 + SIGINT, as from a shell.
-pub const INTERRUPTED: u8 = 130;
-
 /// The exit code when the reader of standard output has gone away: 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
 
@@ -75,6 +72,11 @@ pub fn raw(text: &str) -> Result<(), Problem> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
+}
+
+/// Prints text to standard error as it is.
+pub fn raw_error(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Prints a line for people to standard error.
@@ -197,11 +199,17 @@ impl Progress {
         }
     }
 
+    /// Whether there is a terminal to show it.
+    pub fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+
     /// Replaces the line.
     pub fn show(&mut self, text: impl fmt::Display) {
         if self.is_shown {
             let text = visible(&text.to_string());
-            let _ = write!(io::stderr(), "\r\u{1b}[K{text}");
+            // Without wrapping: only one line could be replaced.
+            let _ = write!(io::stderr(), "\r\u{1b}[K\u{1b}[?7l{text}\u{1b}[?7h");
             let _ = io::stderr().flush();
             self.is_dirty = true;
         }
@@ -273,9 +281,10 @@ impl Problem {
         Problem::new(message).with_code(2)
     }
 
-    /// An interrupted wait: `message` says what continues. Exit code 130.
-    pub fn interrupted(message: impl fmt::Display) -> Self {
-        Problem::new(message).with_code(INTERRUPTED)
+    /// A wait that a signal has ended: `message` says what continues, and the exit code is
+    /// 128 + the signal.
+    pub fn interrupted(message: impl fmt::Display, code: u8) -> Self {
+        Problem::new(message).with_code(code)
     }
 
     /// The same error with another exit code.
@@ -294,7 +303,7 @@ impl Problem {
     pub fn report(&self) -> ExitCode {
         if self.code != BROKEN_PIPE {
             let title = match (self.code, stderr_has_colours()) {
-                (INTERRUPTED, _) => "interrupted",
+                (129.., _) => "interrupted",
                 (_, true) => "\u{1b}[1;31merror\u{1b}[0m",
                 (_, false) => "error",
             };
@@ -306,10 +315,12 @@ impl Problem {
     }
 }
 
-/// 77 for a rejected token, 78 for wrong settings, otherwise 1.
+/// 77 for a rejected token, 78 for wrong settings, 130 for a call that Ctrl-C has cancelled,
+/// otherwise 1.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = match &error {
+            error if error.is_stopped() => 130,
             error if error.is_settings() => 78,
             error if error.is_refused_token() => 77,
             _ => 1,
