@@ -146,7 +146,7 @@ impl Table {
             cells.chain([self.head[column].width()]).max().unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.head.len()).map(width).collect();
-        let head = self.head.iter().map(|title| (*title).to_owned()).collect();
+        let head: Vec<_> = self.head.iter().map(|title| (*title).to_owned()).collect();
         let mut lines = vec![aligned(&head, &widths)];
         if is_bold {
             lines[0] = format!("\u{1b}[1m{}\u{1b}[0m", lines[0]);
@@ -156,7 +156,7 @@ impl Table {
     }
 }
 
-fn aligned(cells: &Vec<String>, widths: &[usize]) -> String {
+fn aligned(cells: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
         let gap = width + 2 - cell.width().min(*width);

@@ -332,7 +332,7 @@ mod tests {
             .unwrap(),
             "{\"resources\": {\"any_of\": [\
              {\"infra\": \"gcp\", \"accelerators\": \"H100:1\", \"use_spot\": false, \"ports\": [\"80\"]}, \
-             {\"accelerators\": \"H100:1\", \"infra\": \"gcp\", \"use_spot\": false, \"ports\": [\"80\"]}], \
+             {\"infra\": \"gcp\", \"accelerators\": \"H100:1\", \"use_spot\": false, \"ports\": [\"80\"]}], \
              \"infra\": \"gcp\", \"accelerators\": \"H100:1\", \"use_spot\": false, \"ports\": [\"80\"]}, \
              \"run\": \"x\"}\n"
         );

@@ -16,7 +16,13 @@ fn basilica(mock: &MockBasilica, arguments: &[&str]) -> Program {
     call.env("BASILICA_API_TOKEN", mock.client_key())
 }
 
-const DEPLOY: [&str; 5] = ["deploy", "nginx:latest", "--executor", "executor-1", "--no-ssh"];
+const DEPLOY: [&str; 5] = [
+    "deploy",
+    "nginx:latest",
+    "--executor",
+    "executor-1",
+    "--no-ssh",
+];
 
 /// The id of a new deployment.
 fn deployed(mock: &MockBasilica) -> String {
@@ -30,14 +36,43 @@ fn deploy_sends_every_option_of_the_rentals_api() {
     let key = Path::new(env!("CARGO_TARGET_TMPDIR")).join("key.pub");
     std::fs::write(&key, "ssh-ed25519 AAAAC3Nz me@edge\n").unwrap();
     let arguments = [
-        "deploy", "nginx:latest", "--executor", "executor-2", "--ssh-key", key.to_str().unwrap(),
-        "--cpus", "2", "--memory", "4096", "--storage", "2048", "--gpus", "1", "--gpu-type", "H100",
-        "-p", "8080:80", "-p", "53:53/udp", "-v", "/srv/models:/models:ro", "-e", "A=1", "-e", "B",
-        "--", "nginx", "-g", "daemon off;",
+        "deploy",
+        "nginx:latest",
+        "--executor",
+        "executor-2",
+        "--ssh-key",
+        key.to_str().unwrap(),
+        "--cpus",
+        "2",
+        "--memory",
+        "4096",
+        "--storage",
+        "2048",
+        "--gpus",
+        "1",
+        "--gpu-type",
+        "H100",
+        "-p",
+        "8080:80",
+        "-p",
+        "53:53/udp",
+        "-v",
+        "/srv/models:/models:ro",
+        "-e",
+        "A=1",
+        "-e",
+        "B",
+        "--",
+        "nginx",
+        "-g",
+        "daemon off;",
     ];
     let text = basilica(&mock, &arguments).env("B", "hush").ok();
     assert!(text.starts_with("id       "), "{text}");
-    assert!(text.contains("machine  executor-2") && text.contains("ssh      ssh -p "), "{text}");
+    assert!(
+        text.contains("machine  executor-2") && text.contains("ssh      ssh -p "),
+        "{text}"
+    );
     assert!(!text.contains("hush"), "{text}");
     assert_eq!(
         mock.deployed()[0],
@@ -62,7 +97,15 @@ fn deploy_sends_every_option_of_the_rentals_api() {
         })
     );
     let gpus = [
-        "deploy", "x", "--no-ssh", "--gpus", "2", "--gpu-type", "H100", "--min-gpu-memory", "80",
+        "deploy",
+        "nginx:latest",
+        "--no-ssh",
+        "--gpus",
+        "2",
+        "--gpu-type",
+        "H100",
+        "--min-gpu-memory",
+        "80",
     ];
     let document = basilica(&mock, &gpus).json();
     assert_eq!(document["resources"]["gpu_count"], 2);
@@ -76,16 +119,44 @@ fn deploy_sends_every_option_of_the_rentals_api() {
 fn deploy_sends_every_option_of_the_deployments_api() {
     let mock = MockBasilica::speaking(ApiVersion::Deployments);
     let arguments = [
-        "deploy", "vllm/vllm-openai", "--api", "deployments", "--name", "my-model", "--gpus", "1",
-        "--gpu-type", "H100", "-p", "8000", "--replicas", "2", "--ttl", "2h", "--public", "--wait",
+        "deploy",
+        "vllm/vllm-openai",
+        "--api",
+        "deployments",
+        "--name",
+        "my-model",
+        "--gpus",
+        "1",
+        "--gpu-type",
+        "H100",
+        "-p",
+        "8000",
+        "--replicas",
+        "2",
+        "--ttl",
+        "2h",
+        "--public",
+        "--wait",
     ];
     let document = basilica(&mock, &arguments).json();
-    assert!(document["id"].as_str().unwrap().starts_with("my-model-"), "{document}");
+    assert!(
+        document["id"].as_str().unwrap().starts_with("my-model-"),
+        "{document}"
+    );
     assert_eq!(document["status"], "running");
     let sent = &mock.deployed()[0];
-    assert_eq!((&sent["replicas"], &sent["ttlSeconds"]), (&json!(2), &json!(7200)));
-    assert_eq!((&sent["port"], &sent["public"]), (&json!(8000), &json!(true)));
-    assert_eq!(sent["resources"]["gpus"], json!({ "count": 1, "model": ["H100"] }));
+    assert_eq!(
+        (&sent["replicas"], &sent["ttlSeconds"]),
+        (&json!(2), &json!(7200))
+    );
+    assert_eq!(
+        (&sent["port"], &sent["public"]),
+        (&json!(8000), &json!(true))
+    );
+    assert_eq!(
+        sent["resources"]["gpus"],
+        json!({ "count": 1, "model": ["H100"] })
+    );
     let call = basilica(&mock, &["nodes", "--cpu"]).env("BASILICA_API_VERSION", "deployments");
     assert_eq!(cells(&call.ok())[0][0], "ID");
 }
@@ -94,11 +165,27 @@ fn deploy_sends_every_option_of_the_deployments_api() {
 fn deploy_rejects_what_the_api_does_not_support_before_anything_is_sent() {
     let mock = MockBasilica::start();
     for (arguments, code, text) in [
-        (&["deploy", "nginx", "--no-ssh"][..], 78, "executor_id: expected"),
-        (&["deploy", "nginx", "--executor", "e", "--no-ssh", "--public"], 78, "replicas, ttl, public"),
+        (
+            &["deploy", "nginx", "--no-ssh"][..],
+            78,
+            "executor_id: expected",
+        ),
+        (
+            &["deploy", "nginx", "--executor", "e", "--no-ssh", "--public"],
+            78,
+            "replicas, ttl, public",
+        ),
         (&["deploy", "nginx", "-p", "http"], 2, "8080:80"),
-        (&["deploy", "nginx", "-v", "/a"], 2, "/srv/models:/models:ro"),
-        (&["deploy", "nginx", "--ssh-key", "none"], 1, "cannot read none"),
+        (
+            &["deploy", "nginx", "-v", "/a"],
+            2,
+            "/srv/models:/models:ro",
+        ),
+        (
+            &["deploy", "nginx", "--ssh-key", "none"],
+            1,
+            "cannot read none",
+        ),
     ] {
         let ended = basilica(&mock, arguments).run();
         assert_eq!(ended.code, Some(code), "{ended:?}");
@@ -116,19 +203,34 @@ fn deployments_are_listed_with_filters_and_shown() {
     mock.fail(&ids[1]);
     let table = basilica(&mock, &["list"]).ok();
     let rows = cells(&table);
-    assert_eq!(rows[0], ["ID", "STATUS", "IMAGE", "MACHINE", "GPUS", "CREATED", "URL"]);
-    assert_eq!(rows[1][..4], [ids[0].as_str(), "pending", "nginx:latest", "executor-1"]);
+    assert_eq!(
+        rows[0],
+        ["ID", "STATUS", "IMAGE", "MACHINE", "GPUS", "CREATED", "URL"]
+    );
+    assert_eq!(
+        rows[1][..4],
+        [ids[0].as_str(), "pending", "nginx:latest", "executor-1"]
+    );
     assert!(rows[1][4].starts_with("1x NVIDIA H100"), "{table}");
     let failed = basilica(&mock, &["list", "--status", "failed"]).json();
-    assert_eq!((failed.as_array().unwrap().len(), &failed[0]["id"]), (1, &json!(ids[1])));
+    assert_eq!(
+        (failed.as_array().unwrap().len(), &failed[0]["id"]),
+        (1, &json!(ids[1]))
+    );
     let many = ["list", "--gpu-type", "h100", "--min-gpu-count", "8"];
     assert_eq!(basilica(&mock, &many).json(), json!([]));
 
     basilica(&mock, &["status", &ids[0]]).ok(); // the mock starts it
     let text = basilica(&mock, &["status", &ids[0]]).ok();
-    assert!(text.contains("status   running") && text.contains("image    nginx:latest"), "{text}");
+    assert!(
+        text.contains("status   running") && text.contains("image    nginx:latest"),
+        "{text}"
+    );
     let document = basilica(&mock, &["status", &ids[0]]).json();
-    assert_eq!((&document["status"], &document["executor_id"]), (&json!("running"), &json!("executor-1")));
+    assert_eq!(
+        (&document["status"], &document["executor_id"]),
+        (&json!("running"), &json!("executor-1"))
+    );
     let none = basilica(&mock, &["status", "none"]).run();
     assert_eq!(none.code, Some(1), "{none:?}");
     assert!(none.stderr.contains("GET /rentals/none at"), "{none:?}");
@@ -139,11 +241,17 @@ fn logs_are_printed_with_a_tail_and_as_json() {
     let mock = MockBasilica::start();
     let id = deployed(&mock);
     (0..5).for_each(|n| mock.print(&id, &format!("line {n}")));
-    assert_eq!(basilica(&mock, &["logs", &id, "--tail", "2"]).ok(), "line 3\nline 4\n");
+    assert_eq!(
+        basilica(&mock, &["logs", &id, "--tail", "2"]).ok(),
+        "line 3\nline 4\n"
+    );
     let stamped = basilica(&mock, &["logs", &id, "-t", "--tail", "1"]).ok();
     assert_eq!(stamped, "2026-01-01T01:00:00.000000004Z line 4\n");
     let lines = basilica(&mock, &["logs", &id, "--json"]).ok();
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!((lines.len(), &lines[0]["message"]), (5, &json!("line 0")));
     assert_eq!(lines[0]["stream"], "stdout");
 }
@@ -182,11 +290,18 @@ fn stop_asks_and_stops_each_deployment() {
     let ids = [deployed(&mock), deployed(&mock)];
     let asked = basilica(&mock, &["stop", &ids[0]]).run();
     assert_eq!(asked.code, Some(1));
-    assert!(asked.stderr.contains(&format!("Stop {} and delete all data in it?", ids[0])));
+    assert!(
+        asked
+            .stderr
+            .contains(&format!("Stop {} and delete all data in it?", ids[0]))
+    );
     assert_eq!(mock.deployed().len(), 2);
     let ended = basilica(&mock, &["stop", "none", &ids[0], &ids[1], "-y"]).run();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert_eq!(ended.stdout, format!("{} stopped\n{} stopped\n", ids[0], ids[1]));
+    assert_eq!(
+        ended.stdout,
+        format!("{} stopped\n{} stopped\n", ids[0], ids[1])
+    );
     assert!(ended.stderr.contains("/rentals/none"), "{ended:?}");
     assert!(mock.deployed().is_empty());
 }
@@ -196,16 +311,48 @@ fn nodes_are_listed_by_each_filter() {
     let mock = MockBasilica::start();
     let table = basilica(&mock, &["nodes"]).ok();
     let rows = cells(&table);
-    assert_eq!(rows[0], ["ID", "GPUS", "CPUS", "MEMORY", "LOCATION", "PRICE/HOUR", "UPTIME"]);
-    assert_eq!(rows[2][..5], ["executor-2", "8x NVIDIA H100 80 GB", "32", "256 GB", "Dallas/Texas/US"]);
+    assert_eq!(
+        rows[0],
+        [
+            "ID",
+            "GPUS",
+            "CPUS",
+            "MEMORY",
+            "LOCATION",
+            "PRICE/HOUR",
+            "UPTIME"
+        ]
+    );
+    assert_eq!(
+        rows[2][..5],
+        [
+            "executor-2",
+            "8x NVIDIA H100 80 GB",
+            "32",
+            "256 GB",
+            "Dallas/Texas/US"
+        ]
+    );
     for filter in [
-        ["--gpu-type", "A4000"], ["--city", "Paris"], ["--region", "IDF"], ["--country", "FR"],
+        ["--gpu-type", "A4000"],
+        ["--city", "Paris"],
+        ["--region", "IDF"],
+        ["--country", "FR"],
     ] {
         let found = basilica(&mock, &[&["nodes"], &filter[..]].concat()).json();
-        assert_eq!((found.as_array().unwrap().len(), &found[0]["id"]), (1, &json!("executor-3")));
+        assert_eq!(
+            (found.as_array().unwrap().len(), &found[0]["id"]),
+            (1, &json!("executor-3"))
+        );
     }
     let large = ["nodes", "--min-gpu-count", "2", "--min-gpu-memory", "80"];
-    assert_eq!(basilica(&mock, &large).json()[0]["gpus"].as_array().unwrap().len(), 8);
+    assert_eq!(
+        basilica(&mock, &large).json()[0]["gpus"]
+            .as_array()
+            .unwrap()
+            .len(),
+        8
+    );
     let none = basilica(&mock, &["nodes", "--cpu"]).run();
     assert_eq!(none.code, Some(1), "the rentals API has none: {none:?}");
 }
@@ -229,12 +376,19 @@ fn ctrl_c_in_a_wait_leaves_the_deployment_starting() {
     mock.fault("GET", "/rentals/", Fault::Stall(Duration::from_secs(600)));
     let running = basilica(&mock, &[&DEPLOY[..], &["--wait"]].concat()).start();
     until("its status is requested", || {
-        mock.requests().iter().any(|r| r.method == "GET" && r.path.contains("/rentals/"))
+        mock.requests()
+            .iter()
+            .any(|r| r.method == "GET" && r.path.contains("/rentals/"))
     });
     running.interrupt();
     let ended = running.wait();
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    assert!(ended.stderr.contains("goes on; `satellite basilica status "), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("goes on; `satellite basilica status "),
+        "{ended:?}"
+    );
     assert_eq!(mock.deployed().len(), 1);
 }
 
@@ -247,12 +401,24 @@ fn a_token_is_renewed_from_a_session_file_and_never_printed() {
     });
     std::fs::write(&path, session.to_string()).unwrap();
     mock.end_token();
-    let call = Program::new(&["basilica", "nodes", "--session-file", path.to_str().unwrap()]);
+    let call = Program::new(&[
+        "basilica",
+        "nodes",
+        "--session-file",
+        path.to_str().unwrap(),
+    ]);
     let call = call.env("BASILICA_API_URL", mock.url());
     let call = call.env("BASILICA_AUTH0_DOMAIN", mock.url());
-    let client = "satellite-test";
-    call.env("BASILICA_AUTH0_CLIENT_ID", client).run();
-    let rejected = basilica(&mock, &["nodes"]).env("BASILICA_API_TOKEN", "basilica_hush").run();
+    call.env("BASILICA_AUTH0_CLIENT_ID", "mock-client").ok();
+    assert_eq!(mock.renewals(), 1);
+    let renewed = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        renewed.contains(&mock.refresh_token()),
+        "the file has the new token"
+    );
+    let rejected = basilica(&mock, &["nodes"])
+        .env("BASILICA_API_TOKEN", "basilica_hush")
+        .run();
     assert_eq!(rejected.code, Some(77), "{rejected:?}");
     assert!(!rejected.stderr.contains("hush"), "{rejected:?}");
     std::fs::remove_file(path).unwrap();
@@ -262,6 +428,9 @@ fn a_token_is_renewed_from_a_session_file_and_never_printed() {
 fn each_command_has_help_with_examples() {
     for command in ["deploy", "list", "status", "logs", "stop", "nodes"] {
         let help = Program::new(&["basilica", command, "--help"]).ok();
-        assert!(help.contains(&format!("Examples:\n  satellite basilica {command}")), "{help}");
+        assert!(
+            help.contains(&format!("Examples:\n  satellite basilica {command}")),
+            "{help}"
+        );
     }
 }

@@ -14,6 +14,8 @@ mod sky;
 #[cfg(unix)]
 mod sky_jobs;
 #[cfg(unix)]
+mod sky_launch;
+#[cfg(unix)]
 #[allow(dead_code)] // the tests of the client use all of it
 #[path = "../../../crates/skypilot/tests/it/skypilot_server.rs"]
 mod skypilot_server;

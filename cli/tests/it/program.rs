@@ -91,7 +91,8 @@ impl Program {
         }
     }
 
-    /// Runs it on a terminal and returns what that would show, as bytes, and its exit code.
+    /// Runs it on a terminal and returns what that would show, and its exit code. Its input
+    /// is typed when it asks.
     pub fn on_terminal(mut self) -> (String, Option<i32>) {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -112,8 +113,13 @@ impl Program {
         // Otherwise the terminal would stay open.
         drop(self.command);
         let mut terminal = File::from(terminal);
-        terminal.write_all(&self.input).unwrap();
         let mut shown = Vec::new();
+        while !self.input.is_empty() && !shown.ends_with(b"[y/N] ") {
+            let mut byte = [0];
+            terminal.read_exact(&mut byte).unwrap();
+            shown.extend(byte);
+        }
+        terminal.write_all(&self.input).unwrap();
         // The other end is closed: EIO on Linux.
         let _ = terminal.read_to_end(&mut shown);
         let code = child.wait().unwrap().code();

@@ -16,8 +16,8 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Sets the exit code of a result to that of the shell, and removes its line from all
-    /// fields of the response.
+    /// Sets the exit code of a result to that of the shell, and removes it from all fields of
+    /// the response.
     pub(super) fn apply(&self, result: &mut ExecutionResult) -> Result<()> {
         let remove_marker = |text: &mut String| {
             if let Some((without_marker, _)) = split_marker(text, &self.marker) {
@@ -60,9 +60,9 @@ impl Check {
 /// Applies a [`Check`] to output that is streamed.
 pub(super) struct Filter {
     check: Check,
-    /// How the line with the exit code begins.
-    line: String,
-    /// The end of standard output that may be the beginning of that line.
+    /// What precedes the exit code.
+    begin: String,
+    /// The end of standard output that may be a part of the marker and its exit code.
     held: String,
     exit_code: Option<i32>,
 }
@@ -70,7 +70,7 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn new(check: Check) -> Self {
         Filter {
-            line: format!("\n{} ", check.marker),
+            begin: format!("{} ", check.marker),
             check,
             held: String::new(),
             exit_code: None,
@@ -97,12 +97,12 @@ impl Filter {
         held.into_iter().chain([exit]).collect()
     }
 
-    /// The held output that cannot be a part of the line.
+    /// The held output that is not a part of the marker and its exit code.
     fn released(&mut self) -> Option<Output> {
-        let text = match self.held.rfind(&self.line) {
+        let text = match self.held.rfind(&self.begin) {
             Some(at) => {
                 let rest = self.held.split_off(at);
-                match rest[self.line.len()..].split_once('\n') {
+                match rest[self.begin.len()..].split_once('\n') {
                     Some((code, after)) => {
                         self.exit_code = code.trim().parse().ok();
                         std::mem::take(&mut self.held) + after
@@ -111,11 +111,13 @@ impl Filter {
                 }
             }
             None => {
-                let last = self.held.rfind('\n').unwrap_or(self.held.len());
-                let rest = match self.line.starts_with(&self.held[last..]) {
-                    true => self.held.split_off(last),
-                    false => String::new(),
-                };
+                let begins = (1..self.begin.len()).rev();
+                let held = begins
+                    .map(|n| &self.begin[..n])
+                    .find(|part| self.held.ends_with(part));
+                let rest = self
+                    .held
+                    .split_off(self.held.len() - held.map_or(0, str::len));
                 std::mem::replace(&mut self.held, rest)
             }
         };
@@ -151,13 +153,13 @@ mod tests {
 
     #[test]
     fn the_shells_exit_code_replaces_that_of_the_server() {
-        let (text, end) = filtered(&["a\n", "b", "\nexit-1 7\n"], 0);
+        let (text, end) = filtered(&["a\n", "be", "xit-1 ", "7\n"], 0);
         assert_eq!((text.as_str(), end.unwrap()), ("a\nb", 7));
         // A command that was killed before it could report.
         let (text, end) = filtered(&["a\n"], 137);
         assert_eq!((text.as_str(), end.unwrap()), ("a\n", 137));
-        let (text, end) = filtered(&["a\n"], 0);
-        assert_eq!(text, "a\n");
+        let (text, end) = filtered(&["a\nex"], 0);
+        assert_eq!(text, "a\nex");
         assert!(end.unwrap_err().to_string().contains("exit code"));
     }
 
@@ -167,7 +169,7 @@ mod tests {
             text in "[a\nexit\\-1 ]{0,40}",
             cuts in proptest::collection::vec(0_usize..60, 0..6),
         ) {
-            let whole = format!("{text}\nexit-1 3\n");
+            let whole = format!("{text}exit-1 3\n");
             let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(whole.len())).collect();
             cuts.sort_unstable();
             let mut pieces = Vec::new();
@@ -177,7 +179,7 @@ mod tests {
                 from = cut;
             }
             let (printed, end) = filtered(&pieces, 0);
-            prop_assume!(!text.contains("\nexit-1 "));
+            prop_assume!(!text.contains("exit-1 "));
             prop_assert_eq!(printed, text);
             prop_assert_eq!(end.unwrap(), 3);
         }
