@@ -56,6 +56,31 @@ pub(super) fn script(command: &str, limit: Option<Duration>, live: bool, marker:
     )
 }
 
+/// A line of a job's log as people read it: without the marks of a live command, and with
+/// its exit code in words.
+pub(super) fn unmarked(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('@') {
+        out.push_str(before);
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let mark = after.get(..16).filter(|mark| mark.bytes().all(is_hex));
+        let kind = mark.and_then(|_| after[16..].strip_prefix(':')?.split_once(':'));
+        rest = match kind {
+            Some(("l1" | "l2", text)) => text,
+            Some(("x", codes)) => {
+                out.push_str("exit code ");
+                codes.split(':').next().unwrap_or_default()
+            }
+            _ => {
+                out.push('@');
+                after
+            }
+        };
+    }
+    out + rest
+}
+
 /// How a command has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -239,6 +264,32 @@ mod tests {
         let mut lines = Vec::new();
         received.add_line("(pid=1) @m:l1:a@m:l2:b", &mut |line| lines.push(line));
         assert_eq!(lines, [stdout("a"), OutputLine::Stderr("b".into())]);
+    }
+
+    #[test]
+    fn a_log_for_people_has_no_marks() {
+        let mark = "@0123456789abcdef";
+        for (line, shown) in [
+            (
+                format!("(exec, pid=7) {mark}:l1:a@b:c"),
+                "(exec, pid=7) a@b:c",
+            ),
+            (format!("{mark}:l1:a{mark}:l2:b"), "ab"),
+            (format!("(exec) {mark}:x:7:3:2"), "(exec) exit code 7"),
+            (
+                "me@host: @0123456789abcdef @é".to_owned(),
+                "me@host: @0123456789abcdef @é",
+            ),
+        ] {
+            assert_eq!(unmarked(&line), shown);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn text_without_marks_is_unchanged(line in "[a@:é0x1l ]{0,40}") {
+            proptest::prop_assert_eq!(unmarked(&line), line);
+        }
     }
 
     #[test]
