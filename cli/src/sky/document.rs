@@ -94,15 +94,17 @@ impl Node {
     }
 
     /// The map under a key, which is created if it is missing or null.
-    pub fn map_at(&mut self, key: &str) -> &mut Node {
+    ///
+    /// # Errors
+    /// If something else is there.
+    pub fn map_at(&mut self, key: &str) -> Result<&mut Node, String> {
         if self.get(key).is_none() {
             self.set(key, Node::map());
         }
-        let Node::Map(pairs) = self.or_map() else {
-            unreachable!("a key was set, so it is a map")
-        };
-        let at = pairs.iter().position(|(name, _)| name.is(key)).unwrap_or(0);
-        pairs[at].1.or_map()
+        match self.get_mut(key).map(Node::or_map) {
+            Some(map @ Node::Map(_)) => Ok(map),
+            _ => Err(format!("{key}: expected a map")),
+        }
     }
 
     /// Whether it is null.
@@ -337,9 +339,11 @@ mod tests {
     #[test]
     fn keys_are_set_in_maps_that_may_be_missing() {
         let mut node = Node::parse("run: x\nresources:\n").unwrap();
-        node.map_at("resources").set("cpus", Node::text("2+"));
-        node.map_at("envs").set("A", Node::text("1"));
-        node.map_at("envs").set("A", Node::text("2"));
+        let mut set = |key, name, value| node.map_at(key).unwrap().set(name, Node::text(value));
+        set("resources", "cpus", "2+");
+        set("envs", "A", "1");
+        set("envs", "A", "2");
+        assert!(node.map_at("run").is_err());
         node.set("num_nodes", Node::plain(2));
         assert_eq!(
             node.to_yaml(),

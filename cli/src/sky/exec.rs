@@ -11,7 +11,7 @@ use super::jobs::{follow, goes_on};
 use super::launch::wait;
 use super::task::{Entry, TaskOptions};
 use super::{Common, is_local};
-use crate::output::{Problem, json, line, note, visible};
+use crate::output::{Problem, json, line, note};
 use crate::remote::duration;
 
 /// The exit code if the command could not be run: that of `docker run`.
@@ -19,9 +19,10 @@ const NOT_RUN: u8 = 125;
 
 /// Runs a command or a task on a cluster that is up
 ///
-/// A shell command prints what it prints, its standard error to standard error, and its exit
-/// code is passed on. A task file, or a command with options that override resources, runs
-/// as a job: its log is followed, and the exit code is 100 if it fails.
+/// The words of a shell command are joined by spaces, as ssh does. Its output is printed
+/// while it runs, and its exit code is passed on. A task file, or a command with options
+/// that override resources, runs as a job: its log is followed, and the exit code is 100 if
+/// it fails.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -100,7 +101,7 @@ impl Exec {
         let mut printed = Ok(());
         let code = running.wait_with(|output| match output {
             OutputLine::Stdout(text) if printed.is_ok() => printed = line(text),
-            OutputLine::Stderr(text) => note(visible(&text)),
+            OutputLine::Stderr(text) => note(text),
             _ => {}
         });
         let code = code.map_err(stopped)?;

@@ -17,7 +17,8 @@ use crate::output::{Problem, Progress, confirm, json, line, note};
 
 /// Launches a cluster, if it is not up, and runs a task on it
 ///
-/// The task is a file in SkyPilot's YAML (- for standard input) or a shell command. Without
+/// The task is a file in SkyPilot's YAML (- for standard input) or a shell command, whose
+/// words are joined by spaces, as ssh does. Without
 /// --detach-run its log is followed, and the exit code is that of the job.
 #[derive(Args)]
 #[command(after_help = "\

@@ -123,6 +123,9 @@ impl TaskOptions {
             )));
         }
         let original = document.clone();
+        if document.is_null() {
+            document = Node::map(); // a task may be empty, but not null
+        }
         let files = Files {
             name: &name,
             is_local,
@@ -143,7 +146,7 @@ impl TaskOptions {
             document.set("num_nodes", Node::plain(nodes));
         }
         if self.overrides().next().is_some() || self.has_resource_lists() {
-            let resources = document.map_at("resources");
+            let resources = document.map_at("resources").map_err(Problem::usage)?;
             self.change(resources);
             // Alternatives override the fields next to them, so they change too.
             for key in ["any_of", "ordered"] {
@@ -155,12 +158,14 @@ impl TaskOptions {
         for (name, value) in self.variables.all()? {
             document
                 .map_at("envs")
+                .map_err(Problem::usage)?
                 .set(&name, Node::text(value.expose()));
         }
         for text in &self.secret {
             let (name, value) = remote::pair("--secret", text)?;
             document
                 .map_at("secrets")
+                .map_err(Problem::usage)?
                 .set(&name, Node::text(value.expose()));
         }
         let missing = |key| match document.get(key) {
@@ -352,6 +357,19 @@ mod tests {
             "{\"envs\": {\"A\": 1, \"B\": \"2\"}, \"secrets\": {\"TOKEN\": \"hush\"}, \
              \"run\": \"x\", \"num_nodes\": 2}\n"
         );
+    }
+
+    #[test]
+    fn an_empty_task_is_filled_and_a_field_of_another_type_is_rejected() {
+        let filled = yaml("", &["--cpus", "2"]).unwrap();
+        assert_eq!(filled, "{\"resources\": {\"cpus\": \"2\"}}\n");
+        for (file, option) in [
+            ("resources: [a]\n", ["--cpus", "2"]),
+            ("envs: x\n", ["-e", "A=1"]),
+        ] {
+            let error = yaml(file, &option).unwrap_err();
+            assert_eq!(error.code(), 2, "{file}");
+        }
     }
 
     #[test]

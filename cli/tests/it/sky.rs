@@ -1,5 +1,6 @@
 //! `satellite sky`: clusters, costs, settings and secrets.
 
+use rustix::process::Signal;
 use satellite_serve::Response;
 use serde_json::{Value, json};
 
@@ -271,6 +272,13 @@ fn ctrl_c_ends_the_wait_and_says_what_goes_on() {
         "{ended:?}"
     );
     assert!(fake.seen("POST /api/cancel").is_empty(), "the work goes on");
+    let polls = fake.seen("GET /api/status").len();
+    let running = sky(&fake, &["down", "mine", "-y"]).start();
+    until("the server is polled", || {
+        fake.seen("GET /api/status").len() > polls
+    });
+    running.signal(Signal::TERM);
+    failed(&running.wait(), 143, "interrupted: the server goes on");
 }
 
 #[test]

@@ -203,3 +203,23 @@ fn a_launch_that_fails_says_what_the_server_said() {
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
     assert!(wrong.stderr.contains("wrong.yaml: line "), "{wrong:?}");
 }
+
+#[test]
+fn a_server_that_repeats_the_request_does_not_make_a_secret_visible() {
+    let fake = Fake::start();
+    fake.once("POST /launch", || {
+        let detail = json!([{
+            "type": "missing", "loc": ["body", "x"], "msg": "Field required",
+            "input": { "task": "secrets: {TOKEN: hush}", "env_vars": { "A": "hush" } },
+        }]);
+        Response::json(422, json!({ "detail": detail }).to_string())
+    });
+    let launch = ["launch", "-y", "--secret", "TOKEN", "--env", "A", "true"];
+    let ended = sky(&fake, &launch)
+        .env("TOKEN", "hush")
+        .env("A", "hush")
+        .run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("Field required"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("hush"), "{ended:?}");
+}
