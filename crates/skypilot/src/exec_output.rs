@@ -13,7 +13,6 @@ use satellite_core::{Error, Result};
 
 /// A line that a command has printed, without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum OutputLine {
     /// To its standard output.
     Stdout(String),
