@@ -37,11 +37,32 @@ impl Server {
     }
 }
 
-/// Time limits for a person who waits and can press Ctrl-C: work may take a month.
-pub fn patient() -> TimeLimits {
-    let mut limits = TimeLimits::default();
-    limits.work = Duration::from_secs(30 * 86_400);
-    limits
+/// Limits for a person who waits and can press Ctrl-C: work may take a month. The variables
+/// of the client, which begin with `prefix`, override the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// The time limits.
+    pub limits: TimeLimits,
+    /// How often a call is retried, unless a variable says so: a person sees a server that
+    /// is down soon, and decides.
+    pub max_retries: Option<u32>,
+}
+
+impl Patience {
+    /// Reads the variables.
+    pub fn of(prefix: &str) -> Result<Self, Problem> {
+        let mut variables = satellite_sdk::Variables::from_env();
+        let mut limits = TimeLimits::default();
+        limits.work = Duration::from_secs(30 * 86_400);
+        let name = format!("{prefix}REQUEST_TIMEOUT");
+        limits.request = variables.duration(&name, Duration::from_secs(600));
+        let retries = variables.text(&format!("{prefix}MAX_RETRIES"));
+        variables.finish()?;
+        Ok(Patience {
+            limits,
+            max_retries: retries.is_none().then_some(2),
+        })
+    }
 }
 
 /// The text of a file; `-` is standard input.

@@ -13,7 +13,7 @@ use satellite_sdk::compute::basilica::{ApiVersion, BasilicaClient};
 
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Problem, end};
-use crate::remote::{Server, patient};
+use crate::remote::{Patience, Server};
 
 /// Deploys containers on rented GPUs with Basilica
 ///
@@ -80,7 +80,11 @@ enum Api {
 impl Common {
     /// The client for the service.
     pub fn client(&self) -> Result<BasilicaClient, Problem> {
-        let mut builder = BasilicaClient::builder().limits(patient());
+        let patience = Patience::of("BASILICA_")?;
+        let mut builder = BasilicaClient::builder().limits(patience.limits);
+        if let Some(retries) = patience.max_retries {
+            builder = builder.max_retries(retries);
+        }
         if let Some(url) = &self.server.url {
             builder = builder.url(url);
         }

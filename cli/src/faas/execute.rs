@@ -97,7 +97,9 @@ impl Execute {
     pub fn run(self) -> Result<ExitCode, Problem> {
         let run = || {
             let request = self.request()?;
-            let (client, interrupt) = self.common.interruptible()?;
+            // The time limit of the code ends a stream, not its silence.
+            let silence = self.timeout.saturating_mul(2);
+            let (client, interrupt) = self.common.interruptible_after(silence)?;
             match self.common.format.json {
                 true => self.print_result(&client, &interrupt, request),
                 false => self.stream(&client, &interrupt, request),

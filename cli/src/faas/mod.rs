@@ -5,13 +5,14 @@ mod execute;
 mod snapshots;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use satellite_sdk::compute::faas::{FaasClient, FaasDialect};
 
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Problem, end};
-use crate::remote::{Server, patient};
+use crate::remote::{Patience, Server};
 
 /// Runs code on a FaaS server, and manages its environments and snapshots
 ///
@@ -65,9 +66,14 @@ enum Dialect {
 }
 
 impl Common {
-    /// The client for the server.
-    pub fn client(&self) -> Result<FaasClient, Problem> {
-        let mut builder = FaasClient::builder().limits(patient());
+    /// The client for the server, which may send nothing for as long as `silence`.
+    fn client(&self, silence: Duration) -> Result<FaasClient, Problem> {
+        let mut patience = Patience::of("FAAS_")?;
+        patience.limits.idle = patience.limits.idle.max(silence);
+        let mut builder = FaasClient::builder().limits(patience.limits);
+        if let Some(retries) = patience.max_retries {
+            builder = builder.max_retries(retries);
+        }
         if let Some(url) = &self.server.url {
             builder = builder.url(url);
         }
@@ -85,7 +91,15 @@ impl Common {
 
     /// The client for the server, which Ctrl-C cancels from now on.
     pub fn interruptible(&self) -> Result<(FaasClient, Interrupt), Problem> {
-        let client = self.client()?;
+        self.interruptible_after(Duration::ZERO)
+    }
+
+    /// The same for code that may print nothing for this time.
+    pub fn interruptible_after(
+        &self,
+        silence: Duration,
+    ) -> Result<(FaasClient, Interrupt), Problem> {
+        let client = self.client(silence)?;
         let interrupt = Interrupt::watch()?;
         Ok((client.cancelled_by(interrupt.cancel())?, interrupt))
     }

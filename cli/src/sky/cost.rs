@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::task::{Entry, TaskOptions};
 use super::{Common, is_local};
-use crate::output::{Problem, Table, visible};
+use crate::output::{Problem, Progress, Table, visible};
 use crate::time::{ago, short};
 
 /// Lists what clusters have cost, or estimates what a task would cost
@@ -143,7 +143,11 @@ impl Check {
         let (client, interrupt) = self.common.interruptible()?;
         let health: Health = client.health()?;
         let clouds: Vec<_> = self.clouds.iter().map(String::as_str).collect();
-        let enabled = client.check(&clouds).map_err(|error| {
+        let mut progress = Progress::new();
+        progress.show("the server is checking the clouds");
+        let enabled = client.check(&clouds);
+        progress.clear();
+        let enabled = enabled.map_err(|error| {
             interrupt.explain(error, || "the server goes on checking".to_owned())
         })?;
         let document = json!({

@@ -16,7 +16,7 @@ use satellite_sdk::compute::skypilot::SkyPilotClient;
 
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Problem, end};
-use crate::remote::{Server, patient};
+use crate::remote::{Patience, Server};
 
 /// Launches clusters and runs jobs on a SkyPilot API server
 ///
@@ -77,7 +77,11 @@ pub struct Common {
 impl Common {
     /// The client for the server.
     pub fn client(&self) -> Result<SkyPilotClient, Problem> {
-        let mut builder = SkyPilotClient::builder().limits(patient());
+        let patience = Patience::of("SKYPILOT_")?;
+        let mut builder = SkyPilotClient::builder().limits(patience.limits);
+        if let Some(retries) = patience.max_retries {
+            builder = builder.max_retries(retries);
+        }
         if let Some(url) = &self.server.url {
             builder = builder.url(url);
         }
@@ -105,4 +109,33 @@ fn is_local(client: &SkyPilotClient) -> bool {
                 .strip_prefix(host)
                 .is_some_and(|rest| rest.starts_with(':'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use satellite_sdk::Variables;
+
+    use super::*;
+
+    #[test]
+    fn only_a_server_at_a_loopback_address_is_on_this_machine() {
+        let at = |url: &str| {
+            let builder = SkyPilotClient::builder().variables(Variables::from_lookup(|_| None));
+            is_local(&builder.url(url).allow_plain_http(true).build().unwrap())
+        };
+        for url in [
+            "http://127.0.0.1:46580",
+            "http://localhost/api",
+            "http://[::1]:1",
+        ] {
+            assert!(at(url), "{url}");
+        }
+        for url in [
+            "https://sky.example.com",
+            "http://localhost.example.com",
+            "http://10.0.0.1:1",
+        ] {
+            assert!(!at(url), "{url}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use satellite_serve::Response;
 use serde_json::{Value, json};
 
-use crate::program::{Ended, Program, cells, until};
+use crate::program::{DEADLINE, Ended, Program, cells, until};
 use crate::skypilot_server::Fake;
 
 /// A call for this server.
@@ -413,10 +413,28 @@ fn wrong_settings_and_arguments_have_their_own_exit_codes() {
     failed(&wrong.run(), 78, "SKYPILOT_API_SERVER_URL: expected");
     failed(&sky(&fake, &["statsu"]).run(), 2, "'status'");
     failed(&sky(&fake, &["status", "--jsn"]).run(), 2, "--json");
-    let gone = Program::new(&["sky", "status", "--url", "http://127.0.0.1:1"]);
-    let gone = gone.env("SKYPILOT_MAX_RETRIES", "0").run();
+    let gone = Program::new(&["sky", "status", "--url", "http://127.0.0.1:1"]).run();
     failed(&gone, 1, "POST /status at http://127.0.0.1:1: ");
     assert!(!gone.stderr.contains("panicked"), "{gone:?}");
+}
+
+#[test]
+fn a_call_ends_at_the_time_limit_of_the_environment() {
+    let fake = Fake::start();
+    let wrong = sky(&fake, &["status"]).env("SKYPILOT_REQUEST_TIMEOUT", "soon");
+    failed(
+        &wrong.run(),
+        78,
+        "SKYPILOT_REQUEST_TIMEOUT: expected a time",
+    );
+    let (_keep, silent) = std::sync::mpsc::channel::<()>();
+    let silent = std::sync::Mutex::new(silent);
+    fake.once("GET /api/get", move || {
+        let _ = silent.lock().unwrap().recv_timeout(DEADLINE / 4);
+        Response::new(200)
+    });
+    let late = sky(&fake, &["status"]).env("SKYPILOT_REQUEST_TIMEOUT", "500ms");
+    failed(&late.run(), 1, "GET /api/get");
 }
 
 #[test]
