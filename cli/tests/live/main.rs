@@ -111,7 +111,7 @@ fn commands(sky: &impl Fn(&[&str]) -> Program) {
         (Some(7), "two\n"),
         "{ended:?}"
     );
-    let document = sky(&["exec", "cli", "--json", "printf 'a\\nb'"]).json();
+    let document = sky(&["exec", "cli", "printf 'a\\nb'"]).json();
     assert_eq!(
         (&document["stdout"], &document["exit_code"]),
         (&"a\nb".into(), &0.into())
