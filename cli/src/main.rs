@@ -4,10 +4,14 @@
 mod basilica;
 mod faas;
 mod help;
+mod interrupt;
+mod output;
 mod project;
+mod remote;
 mod sidecar;
 mod sky;
 mod state;
+mod time;
 
 use std::process::ExitCode;
 

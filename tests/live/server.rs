@@ -1,7 +1,7 @@
 //! The real SkyPilot server, started by `tests/live/skypilot`.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -110,8 +110,10 @@ fn end_of_its_log() -> String {
 }
 
 fn script(command: &str, port: u16) -> Command {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut script = Command::new(root.join("tests/live/skypilot"));
+    // The package of the commands uses this file too.
+    let roots = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut scripts = roots.map(|root| root.join("tests/live/skypilot"));
+    let mut script = Command::new(scripts.find(|script| script.is_file()).unwrap());
     script.arg(command).arg(folder()).arg(port.to_string());
     script
 }

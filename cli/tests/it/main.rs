@@ -1,9 +1,12 @@
-//! Integration tests of the command `satellite`, with the real binary.
+//! Integration tests of the command `satellite`: the real binary, over real HTTP, with real
+//! signals.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // a test that cannot continue should fail
 
+mod basilica;
 mod command;
+mod faas;
 #[allow(dead_code)] // used by the tests of satellite-state
 #[path = "../../../crates/state/tests/it/fake_kubernetes.rs"]
 mod fake_kubernetes;
@@ -17,6 +20,7 @@ mod new;
 #[allow(dead_code)]
 #[path = "../../../tests/it/process.rs"]
 mod process;
+mod program;
 #[allow(dead_code)]
 #[path = "../../../crates/state/tests/it/relay.rs"]
 mod relay;
@@ -24,6 +28,12 @@ mod sidecar;
 mod sidecar_process;
 mod sidecar_state;
 mod sidecar_update;
+mod sky;
+mod sky_jobs;
+mod sky_launch;
+#[allow(dead_code)] // the tests of the client use all of it
+#[path = "../../../crates/skypilot/tests/it/skypilot_server.rs"]
+mod skypilot_server;
 mod state;
 mod validate;
 mod validate_cluster;

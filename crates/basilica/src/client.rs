@@ -165,6 +165,22 @@ impl BasilicaClient {
         self.connection.url()
     }
 
+    /// The API version that this client speaks.
+    ///
+    /// ```
+    /// use satellite_basilica::{ApiVersion, BasilicaClient, Variables};
+    ///
+    /// let basilica = BasilicaClient::builder()
+    ///     .variables(Variables::from_lookup(|_| None))
+    ///     .url("http://127.0.0.1:8080")
+    ///     .build()?;
+    /// assert_eq!(basilica.api_version(), ApiVersion::Rentals);
+    /// # Ok::<(), satellite_basilica::Error>(())
+    /// ```
+    pub fn api_version(&self) -> ApiVersion {
+        self.connection.version
+    }
+
     /// Containers: deploy, inspect, stop.
     pub fn deployments(&self) -> DeploymentManager<'_> {
         DeploymentManager {

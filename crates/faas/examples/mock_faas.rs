@@ -117,7 +117,7 @@ fn fault(description: &Value) -> Option<Fault> {
 }
 
 fn report(mock: &MockFaas) -> Value {
-    let describe = |seen: &satellite_serve::testing::Seen| {
+    let describe = |seen: &satellite_serve::testing::RecordedRequest| {
         json!({
             "method": seen.method,
             "path": seen.path,

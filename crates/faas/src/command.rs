@@ -52,8 +52,10 @@ impl Form {
         Ok(Form::Shell(format!("printf '{printed}' | (\n{text}\n)")))
     }
 
-    /// The same command in a directory, with its exit code after `marker` in an extra
-    /// last line.
+    /// The same command in a directory, with its exit code and a line break after `marker`
+    /// at the end of its output. The marker does not begin a line of its own: otherwise
+    /// each line break of a stream could be the one before the marker, and would have to be
+    /// held back.
     pub(super) fn with_marker(&self, marker: &str, directory: Option<&str>) -> Self {
         let text = match self {
             Form::Shell(text) => text.clone(),
@@ -63,7 +65,7 @@ impl Form {
             Some(directory) => format!("cd -- {} || exit 125\n", quoted(directory)),
             None => String::new(),
         };
-        let report = format!("printf '\\n{marker} %d\\n' $code\nexit $code");
+        let report = format!("printf '{marker} %d\\n' $code\nexit $code");
         Form::Shell(format!("(\n{change}{text}\n)\ncode=$?\n{report}"))
     }
 }
@@ -72,9 +74,9 @@ pub(super) fn new_marker() -> String {
     format!("exit-{:016x}", retry::random_bits())
 }
 
-/// The output without the marker line, and the exit code in that line.
+/// The output without the marker and what follows it in its line, and the exit code there.
 pub(super) fn split_marker(output: &str, marker: &str) -> Option<(String, i32)> {
-    let (before, after) = output.rsplit_once(&format!("\n{marker} "))?;
+    let (before, after) = output.rsplit_once(&format!("{marker} "))?;
     let (code, rest) = after.split_once('\n')?;
     Some((before.to_owned() + rest, code.trim().parse().ok()?))
 }

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::batch;
-use super::command;
+use super::checked::Check;
 use super::connection::{Connection, execution_path};
-use super::models::{Execution, ExecutionResult, ExecutionStatus};
-use super::output::{self, Output};
+use super::models::{Execution, ExecutionResult, Output};
+use super::output;
 use super::request::ExecutionRequest;
 use satellite_core::client::Stream;
 use satellite_core::http::{Call, Fault, Method};
@@ -66,22 +66,18 @@ impl ExecutionManager<'_> {
         })
     }
 
-    /// Runs a command and streams its output; the last item is its exit code. A
-    /// stream that breaks is resumed from the execution's log. If the server does not
-    /// support streaming, the call waits for the result.
+    /// Runs a command and streams its output; the last item is its exit code, with
+    /// [`checked`](ExecutionRequest::checked) that of the shell. A stream that breaks is
+    /// resumed from the execution's log. If the server does not support streaming, the
+    /// call waits for the result.
     ///
     /// # Errors
     /// Those of [`run`](Self::run).
     pub fn stream(&self, request: impl Into<ExecutionRequest>) -> Result<Stream<Output>> {
         let request = request.into();
         let (body, marker) = request.body(self.connection.dialect)?;
-        if marker.is_some() {
-            let problem = "checked, mode: a stream cannot be checked for its exit code, as \
-                           `checked(true)` and checkpointed executions are"
-                .to_owned();
-            return Err(Error::settings(vec![problem]));
-        }
         let path = "/api/v1/execute?stream=true";
+        let check = marker.map(|marker| self.check(marker, path, &request));
         let call = Call::new(Method::POST, path).json(&body)?;
         let call = call.within(client_timeout(request.limit()));
         let response = self
@@ -89,7 +85,7 @@ impl ExecutionManager<'_> {
             .transport
             .send(&call.streamed(self.connection.limits.idle));
         let response = response.map_err(|error| self.may_still_run(error, path, &request))?;
-        output::of_started(self.connection, response)
+        output::of_started(self.connection, response, check)
     }
 
     /// What an execution has printed, and with `follow` all that it prints until it
@@ -130,7 +126,7 @@ impl ExecutionManager<'_> {
         let (body, marker) = request.body(self.connection.dialect)?;
         let mut result: ExecutionResult = self.wait(path, request, &body)?;
         if let Some(marker) = marker {
-            self.take_exit_code(&mut result, &marker, path, request)?;
+            self.check(marker, path, request).apply(&mut result)?;
         }
         Ok(result)
     }
@@ -150,48 +146,12 @@ impl ExecutionManager<'_> {
             .json()
     }
 
-    /// Reads the shell's exit code from the output, and removes its line from all
-    /// fields of the response.
-    fn take_exit_code(
-        &self,
-        result: &mut ExecutionResult,
-        marker: &str,
-        path: &str,
-        request: &ExecutionRequest,
-    ) -> Result<()> {
-        let remove_marker = |text: &mut String| {
-            if let Some((without_marker, _)) = command::split_marker(text, marker) {
-                *text = without_marker;
-            }
-        };
-        remove_marker(&mut result.stderr);
-        for value in result.extra.values_mut() {
-            if let Value::String(text) = value {
-                remove_marker(text);
-            }
+    fn check(&self, marker: String, path: &str, request: &ExecutionRequest) -> Check {
+        Check {
+            marker,
+            request: self.described(path),
+            is_checkpointed: request.is_checkpointed(),
         }
-        match command::split_marker(&result.stdout, marker) {
-            Some((stdout, code)) => {
-                result.stdout = stdout;
-                result.exit_code = code;
-                result.status = match code {
-                    0 => ExecutionStatus::Success,
-                    _ => ExecutionStatus::Error,
-                };
-            }
-            None if result.is_success() && request.is_checkpointed() => {
-                return Err(Error::unsupported(format_args!(
-                    "{}: the server responded to a checkpointed execution without running the command",
-                    self.described(path)
-                )));
-            }
-            None if result.is_success() => {
-                let text = "the shell did not report its exit code";
-                return Err(Error::answer(self.described(path), text));
-            }
-            None => {}
-        }
-        Ok(())
     }
 
     fn may_still_run(&self, error: Error, path: &str, request: &ExecutionRequest) -> Error {

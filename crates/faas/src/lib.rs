@@ -69,6 +69,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
+mod checked;
 mod client;
 mod command;
 mod connection;
@@ -91,10 +92,9 @@ pub use gateway::GatewayExtras;
 #[cfg(feature = "testing")]
 pub use mock::{FaasKind, MockFaas};
 pub use models::{
-    Environment, Execution, ExecutionResult, ExecutionStatus, HealthStatus, Instance, Resources,
-    Snapshot,
+    Environment, Execution, ExecutionResult, ExecutionStatus, HealthStatus, Instance, Output,
+    Resources, Snapshot,
 };
-pub use output::Output;
 pub use request::{ExecutionRequest, Mode, Runtime};
 pub use satellite_core::client::{Cancel, Ended, Stream, TimeLimits};
 pub use satellite_core::{Error, Result, Secret, Variables};

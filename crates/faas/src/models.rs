@@ -2,6 +2,7 @@
 //! `extra`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -127,6 +128,27 @@ impl<'de> Deserialize<'de> for ExecutionResult {
             error: result.error,
             extra: result.extra,
         })
+    }
+}
+
+/// One item of an execution's output. `Display` prints only the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Text from its standard output.
+    Stdout(String),
+    /// Text from its standard error.
+    Stderr(String),
+    /// Its exit code: the last item.
+    Exit(i32),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Stdout(text) | Output::Stderr(text) => f.pad(text),
+            Output::Exit(_) => Ok(()),
+        }
     }
 }
 

@@ -1,38 +1,18 @@
 //! The streamed output of executions.
 
-use std::fmt;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
+use super::checked::{Check, Filter};
 use super::connection::{Connection, execution_path};
-use super::models::ExecutionResult;
+use super::models::{ExecutionResult, Output};
 use satellite_core::client::Stream;
 use satellite_core::http::{
     Call, Fault, Lines, Method, Response, Source, behind, events, with_query,
 };
 use satellite_core::{Error, Result};
-
-/// One item of an execution's output. `Display` prints only the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Output {
-    /// Text from its standard output.
-    Stdout(String),
-    /// Text from its standard error.
-    Stderr(String),
-    /// Its exit code: the last item.
-    Exit(i32),
-}
-
-impl fmt::Display for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Output::Stdout(text) | Output::Stderr(text) => f.pad(text),
-            Output::Exit(_) => Ok(()),
-        }
-    }
-}
 
 /// An event, as servers of the gateway's family name them.
 #[derive(Deserialize)]
@@ -56,16 +36,24 @@ enum Event {
 }
 
 /// The output of an execution that has just started.
-pub(super) fn of_started(connection: &Connection, response: Response) -> Result<Stream<Output>> {
+pub(super) fn of_started(
+    connection: &Connection,
+    response: Response,
+    check: Option<Check>,
+) -> Result<Stream<Output>> {
     let kind = response.header("content-type").unwrap_or_default();
     let is_streamed = kind.starts_with("text/event-stream");
     let lines = response.into_lines()?;
     let transport = Arc::clone(&connection.transport);
     if !is_streamed {
-        return Ok(Stream::new(transport, of_result(lines)?, |_, _| Ok(None)));
+        return Ok(Stream::new(
+            transport,
+            of_result(lines, check.as_ref())?,
+            |_, _| Ok(None),
+        ));
     }
     let progress = Progress::default();
-    let source = outputs(lines, &progress);
+    let source = outputs(lines, &progress, check.as_ref());
     let connection = connection.clone();
     Ok(Stream::new(transport, source, move |error, delivered| {
         let state = progress.state();
@@ -73,7 +61,13 @@ pub(super) fn of_started(connection: &Connection, response: Response) -> Result<
             (true, _) => Ok(None),
             (false, Some(id)) if error.is_some() => {
                 drop(state);
-                open(&connection, &id, true, delivered, &progress).map(Some)
+                let log = Log {
+                    connection: &connection,
+                    id: &id,
+                    check: check.as_ref(),
+                    progress: &progress,
+                };
+                log.open(true, delivered).map(Some)
             }
             (false, Some(_)) => Err(ended_early()),
             // Without an id, the log cannot be requested.
@@ -86,15 +80,24 @@ pub(super) fn of_started(connection: &Connection, response: Response) -> Result<
 /// The log of an execution.
 pub(super) fn log(connection: &Connection, id: &str, follow: bool) -> Result<Stream<Output>> {
     let progress = Progress::default();
-    let source = open(connection, id, follow, 0, &progress)?;
     let transport = Arc::clone(&connection.transport);
     let (connection, id) = (connection.clone(), id.to_owned());
+    let open = move |delivered, progress: &Progress| {
+        let log = Log {
+            connection: &connection,
+            id: &id,
+            check: None,
+            progress,
+        };
+        log.open(follow, delivered)
+    };
+    let source = open(0, &progress)?;
     Ok(Stream::new(
         transport,
         source,
         move |error, delivered| match error {
             _ if progress.state().has_exited => Ok(None),
-            Some(_) => open(&connection, &id, follow, delivered, &progress).map(Some),
+            Some(_) => open(delivered, &progress).map(Some),
             None if follow => Err(ended_early()),
             None => Ok(None),
         },
@@ -117,34 +120,41 @@ impl Progress {
     }
 }
 
-fn open(
-    connection: &Connection,
-    id: &str,
-    follow: bool,
-    from: u64,
-    progress: &Progress,
-) -> Result<Source<Output>> {
-    let follow = if follow { "true" } else { "false" };
-    let path = with_query(
-        &format!("{}/logs", execution_path(id)),
-        &[("follow", follow)],
-    );
-    let call = Call::new(Method::GET, &path).within(connection.limits.request);
-    let response = connection
-        .transport
-        .send(&call.streamed(connection.limits.idle))?;
-    Ok(Box::new(behind(
-        outputs(response.into_lines()?, progress),
-        from,
-    )))
+/// The log of one execution.
+struct Log<'a> {
+    connection: &'a Connection,
+    id: &'a str,
+    check: Option<&'a Check>,
+    progress: &'a Progress,
+}
+
+impl Log<'_> {
+    fn open(&self, follow: bool, from: u64) -> Result<Source<Output>> {
+        let follow = if follow { "true" } else { "false" };
+        let path = with_query(
+            &format!("{}/logs", execution_path(self.id)),
+            &[("follow", follow)],
+        );
+        let limits = self.connection.limits;
+        let call = Call::new(Method::GET, &path).within(limits.request);
+        let transport = &self.connection.transport;
+        let response = transport.send(&call.streamed(limits.idle))?;
+        let outputs = outputs(response.into_lines()?, self.progress, self.check);
+        Ok(Box::new(behind(outputs, from)))
+    }
 }
 
 /// The output in these events, up to and including the exit code.
-fn outputs(lines: Lines, progress: &Progress) -> Source<Output> {
+fn outputs(lines: Lines, progress: &Progress, check: Option<&Check>) -> Source<Output> {
     let progress = progress.clone();
+    let mut filter = check.cloned().map(Filter::new);
     let mut events = events(lines);
+    let mut ready = VecDeque::new();
     Box::new(std::iter::from_fn(move || {
         loop {
+            if let Some(output) = ready.pop_front() {
+                return Some(output);
+            }
             if progress.state().has_exited {
                 return None;
             }
@@ -152,24 +162,34 @@ fn outputs(lines: Lines, progress: &Progress) -> Source<Output> {
                 Ok(event) => event,
                 Err(error) => return Some(Err(error)),
             };
-            match serde_json::from_str(&event.data).unwrap_or(Event::Other) {
-                Event::Started { request_id } => progress.state().id = Some(request_id),
-                Event::Stdout { data } => return Some(Ok(Output::Stdout(data))),
-                Event::Stderr { data } => return Some(Ok(Output::Stderr(data))),
+            let output = match serde_json::from_str(&event.data).unwrap_or(Event::Other) {
+                Event::Started { request_id } => {
+                    progress.state().id = Some(request_id);
+                    continue;
+                }
+                Event::Stdout { data } => Output::Stdout(data),
+                Event::Stderr { data } => Output::Stderr(data),
                 Event::Exit { code } => {
                     progress.state().has_exited = true;
-                    return Some(Ok(Output::Exit(code)));
+                    Output::Exit(code)
                 }
-                Event::Other => {}
+                Event::Other => continue,
+            };
+            match &mut filter {
+                Some(filter) => ready.extend(filter.take(output)),
+                None => ready.push_back(Ok(output)),
             }
         }
     }))
 }
 
 /// The output in the result of a server that does not support streaming.
-fn of_result(lines: Lines) -> Result<Source<Output>> {
+fn of_result(lines: Lines, check: Option<&Check>) -> Result<Source<Output>> {
     let text = lines.collect::<Result<Vec<_>>>()?.join("\n");
-    let result: ExecutionResult = serde_json::from_str(&text)?;
+    let mut result: ExecutionResult = serde_json::from_str(&text)?;
+    if let Some(check) = check {
+        check.apply(&mut result)?;
+    }
     let is_merged = result.is_merged();
     let mut items = Vec::new();
     if !result.stdout.is_empty() {

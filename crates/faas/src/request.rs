@@ -144,8 +144,8 @@ impl ExecutionRequest {
         self
     }
 
-    /// Makes the shell change into the working directory and report the exit code in
-    /// an extra last line, which the client removes from the output. This is for the
+    /// Makes the shell change into the working directory and report the exit code at the
+    /// end of the output, from which the client removes it. This is for the
     /// real gateway, which ignores the directory and always returns exit code 0. Always
     /// on with [`Mode::Checkpointed`], which the real gateway does not run at all.
     pub fn checked(mut self, checked: bool) -> Self {

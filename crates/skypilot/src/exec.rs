@@ -1,16 +1,10 @@
 //! Runs one command on a cluster and returns its exit code and both output streams.
-//!
-//! The server merges the streams and does not return an exit code. So the job is a
-//! wrapper script that records them separately and prints them at the end, in base64,
-//! after a marker.
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use super::client::{Deadline, SkyPilotClient};
 use super::credentials::CloudCredentials;
+use super::exec_output::{Ended, OutputLine, Received, script};
 use super::task::{Envs, Task};
 use satellite_core::client::Cancel;
 use satellite_core::http::{Secret, retry};
@@ -32,6 +26,7 @@ pub struct Exec {
     command: String,
     timeout: Option<Duration>,
     envs: Envs,
+    is_live: bool,
     credentials: Option<CloudCredentials>,
 }
 
@@ -55,6 +50,7 @@ impl Exec {
             command: command.into(),
             timeout: None,
             envs: Envs::new(),
+            is_live: false,
             credentials: None,
         }
     }
@@ -77,20 +73,16 @@ impl Exec {
         self
     }
 
+    /// Prints its output while the command runs, for
+    /// [`RunningExec::wait_with`]. Its lines are then text: the rest of the streams, such as
+    /// control characters, is not preserved.
+    pub fn live(mut self, live: bool) -> Self {
+        self.is_live = live;
+        self
+    }
+
     fn task(&self, marker: &str) -> Task {
-        let command = BASE64.encode(&self.command);
-        let limit = self.timeout.map(|limit| limit.as_secs().max(1));
-        let limit = limit.map_or(String::new(), |s| format!("timeout -k 5 {s} "));
-        let script = format!(
-            "d=$(mktemp -d)\n\
-             printf %s '{command}' | base64 -d >\"$d/c\"\n\
-             {limit}bash \"$d/c\" >\"$d/1\" 2>\"$d/2\" </dev/null\n\
-             c=$?\n\
-             for s in 1 2; do base64 -w 3000 \"$d/$s\" | sed \"s/^/{marker}:$s:/\"; done\n\
-             echo\n\
-             echo \"{marker}:x:$c:$(wc -c <\"$d/1\"):$(wc -c <\"$d/2\")\"\n\
-             rm -rf \"$d\"\n"
-        );
+        let script = script(&self.command, self.timeout, self.is_live, marker);
         let task = Task::new().name("exec").run(script);
         let envs = self.envs.iter();
         envs.fold(task, |task, (name, value)| task.env(name, value.clone()))
@@ -140,6 +132,29 @@ impl RunningExec {
         self.output(&self.client)
     }
 
+    /// As [`wait`](Self::wait), but calls `on_line` with each line that the command prints,
+    /// as soon as it has printed it if it is [`live`](Exec::live). Returns its exit code.
+    ///
+    /// ```no_run
+    /// # let sky = satellite_skypilot::SkyPilotClient::from_env()?;
+    /// use satellite_skypilot::{Exec, OutputLine};
+    ///
+    /// let running = sky.spawn(&Exec::new("llama3-8b-prod", "python train.py").live(true))?;
+    /// let exit_code = running.wait_with(|line| match line {
+    ///     OutputLine::Stdout(text) => println!("{text}"),
+    ///     OutputLine::Stderr(text) => eprintln!("{text}"),
+    /// })?;
+    /// # let _ = exit_code;
+    /// # Ok::<(), satellite_skypilot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_with(&self, on_line: impl FnMut(OutputLine)) -> Result<i32> {
+        let ended = self.follow(&self.client, on_line)?;
+        Ok(ended.exit_code)
+    }
+
     /// Waits for its result or for `cancel`, whichever comes first. The command itself
     /// continues: [`cancel`](Self::cancel) stops it.
     ///
@@ -159,9 +174,30 @@ impl RunningExec {
     }
 
     fn output(&self, client: &SkyPilotClient) -> Result<Output> {
-        let mut received = ReceivedOutput::default();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let ended = self.follow(client, |line| {
+            let (stream, text) = match line {
+                OutputLine::Stdout(text) => (&mut stdout, text),
+                OutputLine::Stderr(text) => (&mut stderr, text),
+            };
+            stream.push_str(&text);
+            stream.push('\n');
+        })?;
+        Ok(Output {
+            exit_code: ended.exit_code,
+            stdout: ended.stdout.unwrap_or(stdout),
+            stderr: ended.stderr.unwrap_or(stderr),
+        })
+    }
+
+    fn follow(
+        &self,
+        client: &SkyPilotClient,
+        mut on_line: impl FnMut(OutputLine),
+    ) -> Result<Ended> {
+        let mut received = Received::new(&self.marker);
         for line in client.job_log(&self.cluster_name, self.job_id, self.deadline)? {
-            if let Some(end) = received.add_line(&line?, &self.marker) {
+            if let Some(end) = received.add_line(&line?, &mut on_line) {
                 return end;
             }
         }
@@ -227,121 +263,5 @@ impl SkyPilotClient {
             marker,
             deadline,
         })
-    }
-}
-
-/// The data received so far of both streams.
-#[derive(Default)]
-struct ReceivedOutput {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-impl ReceivedOutput {
-    /// Parses one line of the log, ignoring everything before the marker. The last line
-    /// returns the result.
-    fn add_line(&mut self, line: &str, marker: &str) -> Option<Result<Output>> {
-        let (_, rest) = line.split_once(marker)?;
-        let (kind, rest) = rest.strip_prefix(':')?.split_once(':')?;
-        let stream = match kind {
-            "1" => &mut self.stdout,
-            "2" => &mut self.stderr,
-            "x" => return Some(self.end(rest)),
-            _ => return None,
-        };
-        match BASE64.decode(rest.trim()) {
-            Ok(bytes) => stream.extend(bytes),
-            Err(_) => return Some(Err(Error::new("the output of the command is malformed"))),
-        }
-        None
-    }
-
-    fn end(&self, text: &str) -> Result<Output> {
-        let numbers: Vec<usize> = text
-            .split(':')
-            .filter_map(|n| n.trim().parse().ok())
-            .collect();
-        let &[code, stdout, stderr] = &numbers[..] else {
-            return Err(Error::new("the exit code of the command is malformed"));
-        };
-        if (stdout, stderr) != (self.stdout.len(), self.stderr.len()) {
-            return Err(Error::new(format_args!(
-                "received {} of {stdout} bytes of stdout and {} of {stderr} bytes of stderr",
-                self.stdout.len(),
-                self.stderr.len(),
-            )));
-        }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Output {
-            exit_code: code as i32,
-            stdout: text(&self.stdout),
-            stderr: text(&self.stderr),
-        })
-    }
-}
-
-#[cfg(unix)]
-#[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-
-    /// Runs the wrapper locally and formats its lines like a job's log.
-    fn run(exec: &Exec) -> Output {
-        let marker = "@0123";
-        let task = exec.task(marker).text(&Envs::new()).unwrap();
-        let task: serde_json::Value = serde_json::from_str(&task).unwrap();
-        let script = task["run"].as_str().unwrap();
-        let out = Command::new("bash").arg("-c").arg(script).output().unwrap();
-        assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
-        let log = String::from_utf8(out.stdout).unwrap();
-        let mut received = ReceivedOutput::default();
-        let mut lines = log.lines().map(|line| format!("(exec, pid=7) {line}"));
-        lines
-            .find_map(|line| received.add_line(&line, marker))
-            .unwrap()
-            .unwrap()
-    }
-
-    #[test]
-    fn the_exit_code_and_both_streams_are_separated() {
-        let output = run(&Exec::new(
-            "c",
-            "echo \"it's\" $HOME >/dev/null; printf 'a\\nb'; echo é >&2; exit 7",
-        ));
-        let expected = Output {
-            exit_code: 7,
-            stdout: "a\nb".into(),
-            stderr: "é\n".into(),
-        };
-        assert_eq!(output, expected);
-    }
-
-    #[test]
-    fn large_output_is_complete() {
-        let output = run(&Exec::new("c", "seq 100000; seq 3 >&2"));
-        let expected: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
-        assert_eq!(output.stdout, expected);
-        assert_eq!(output.stderr, "1\n2\n3\n");
-    }
-
-    #[test]
-    fn a_command_that_exceeds_its_timeout_is_killed() {
-        let exec = Exec::new("c", "echo begun; sleep 30").timeout(Duration::from_secs(1));
-        let output = run(&exec);
-        assert_eq!((output.exit_code, output.stdout.as_str()), (124, "begun\n"));
-    }
-
-    #[test]
-    fn truncated_output_is_an_error() {
-        let mut received = ReceivedOutput::default();
-        assert!(received.add_line("(pid=1) @m:1:YWJj", "@m").is_none());
-        let end = received.add_line("(pid=1) @m:x:0:6:0", "@m").unwrap();
-        assert!(
-            end.unwrap_err()
-                .to_string()
-                .contains("3 of 6 bytes of stdout")
-        );
     }
 }

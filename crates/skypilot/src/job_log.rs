@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::client::{Deadline, SkyPilotClient, absent, id_of};
 use super::credentials::CloudCredentials;
+use super::exec_output::unmarked;
 use super::logs::readable;
 use super::models::RequestRecord;
 use satellite_core::client::{Ended, Stream};
@@ -255,7 +256,13 @@ impl SkyPilotClient {
                 (line, _) => line,
             }
         });
-        Ok((Box::new(behind(readable(lines, is_raw), delivered)), id))
+        // Only the client itself reads the marks of a command.
+        let is_for_people = until.is_none();
+        let lines = readable(lines, is_raw).map(move |line| match is_for_people {
+            true => line.map(|line| unmarked(&line)),
+            false => line,
+        });
+        Ok((Box::new(behind(lines, delivered)), id))
     }
 }
 

@@ -140,6 +140,7 @@ mod credentials;
 mod dialect;
 mod estimate;
 mod exec;
+mod exec_output;
 mod job_log;
 mod jobs;
 mod launch;
@@ -155,6 +156,7 @@ pub use client::{SkyPilotBuilder, SkyPilotClient};
 pub use credentials::CloudCredentials;
 pub use estimate::Estimate;
 pub use exec::{Exec, Output, RunningExec};
+pub use exec_output::OutputLine;
 pub use job_log::{JobLog, Logs};
 pub use launch::Launch;
 pub use models::{
@@ -180,6 +182,7 @@ pub fn answer(status: u16, body: &[u8]) -> satellite_core::http::Response {
 #[doc(hidden)]
 pub fn read_log(body: &[u8]) -> satellite_core::Result<(Vec<String>, Option<Estimate>)> {
     let lines = logs::readable(answer(200, body).into_lines()?, false);
+    let lines = lines.map(|line| line.map(|line| exec_output::unmarked(&line)));
     let lines: Vec<String> = lines.collect::<satellite_core::Result<_>>()?;
     let chosen = estimate::chosen(&lines);
     Ok((lines, chosen))

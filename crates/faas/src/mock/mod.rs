@@ -90,6 +90,11 @@ impl MockFaas {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The key of [`client`](Self::client), for other programs.
+    pub fn client_key(&self) -> String {
+        KEY.to_owned()
+    }
+
     /// Adds a container image, by its full name. By default it has `alpine`, `busybox`,
     /// `debian`, `golang`, `node`, `python`, `ruby`, `rust` and `ubuntu`, with any
     /// tag. All commands run on this host, whatever their image.

@@ -207,12 +207,15 @@ fn a_checkpointed_execution_that_did_not_run_is_an_error() {
     let error = faas.execute(&checkpointed).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
     assert!(error.to_string().contains("without running"), "{error}");
-    let refused = faas.executions().stream(&checkpointed).unwrap_err();
-    assert!(refused.is_settings(), "{refused}");
+    let error = faas.executions().stream(&checkpointed).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
     // A server that implements the contract runs it.
     let honest = MockFaas::start();
-    let result = honest.client().execute(&checkpointed).unwrap();
-    assert_eq!(result.stdout, "hi\n");
+    let honest = honest.client();
+    assert_eq!(honest.execute(&checkpointed).unwrap().stdout, "hi\n");
+    let streamed = honest.executions().stream(&checkpointed).unwrap();
+    let streamed: String = streamed.map(|output| output.unwrap().to_string()).collect();
+    assert_eq!(streamed, "hi\n");
 }
 
 #[test]

@@ -4,9 +4,8 @@ use std::thread;
 
 use satellite_core::ManualClock;
 use satellite_core::client::{Cancel, Ended};
-use satellite_faas::ExecutionStatus;
-use satellite_faas::MockFaas;
 use satellite_faas::Output::{Exit, Stderr, Stdout};
+use satellite_faas::{ExecutionRequest, ExecutionStatus, FaasKind, MockFaas};
 
 use crate::faas::{count, until};
 
@@ -90,4 +89,33 @@ fn a_stream_can_be_cancelled() {
         assert!(stream.next().unwrap().unwrap_err().is_stopped());
     });
     assert_eq!(stream.ended(), Some(Ended::Cancelled));
+}
+
+#[test]
+fn a_stream_reports_the_exit_code_of_the_shell_where_the_gateway_answers_0() {
+    let request = ExecutionRequest::shell("echo out; exit 7").checked(true);
+    for kind in [FaasKind::Gateway, FaasKind::Contract] {
+        let mock = MockFaas::of(kind);
+        let faas = mock.client();
+        let stream = faas.executions().stream(&request).unwrap();
+        let outputs: Vec<_> = stream.map(Result::unwrap).collect();
+        let (last, printed) = outputs.split_last().unwrap();
+        let printed: String = printed.iter().map(ToString::to_string).collect();
+        assert_eq!((printed.as_str(), last), ("out\n", &Exit(7)), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_broken_checked_stream_resumes_without_lost_or_duplicate_output() {
+    let mock = MockFaas::start();
+    let clock = ManualClock::default();
+    let faas = mock.builder().clock(clock).build().unwrap();
+    (1..40).for_each(|n| mock.cut_stream(n * 97));
+    let request = ExecutionRequest::shell("seq 200; exit 3").checked(true);
+    let stream = faas.executions().stream(request).unwrap();
+    let outputs: Vec<_> = stream.map(Result::unwrap).collect();
+    let text: String = outputs.iter().map(ToString::to_string).collect();
+    let expected: String = (1..=200).map(|n| format!("{n}\n")).collect();
+    assert_eq!((text, outputs.last()), (expected, Some(&Exit(3))));
+    assert_eq!(mock.executions(), 1);
 }
