@@ -38,11 +38,11 @@ pub const TABLE: [Parameter; 7] = [
     },
     Parameter {
         name: "memory_limit",
-        expected: "bytes, or such as `512m` or `2g`",
+        expected: "bytes, or a size such as `512m` or `2g`",
         is_for_containers: false,
         field: |name, _| {
             let pattern = "^[0-9]{1,15}[bkmgBKMG]{0,2}$";
-            Some(FormField::text(name).regex(pattern, "bytes, or such as 512m or 2g"))
+            Some(FormField::text(name).regex(pattern, "bytes, or a size such as 512m or 2g"))
         },
         parse: |parameters, value, _| {
             let limit = text(value);

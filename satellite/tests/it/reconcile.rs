@@ -65,14 +65,12 @@ fn a_new_process_adopts_running_containers(engine: &str) {
     satellite.wait_for_line("is healthy on port");
     let path = format!("/deployments/{}/compute", host.deployment);
     let body = r#"{"inputs": {"x": [1]}}"#;
-    let (status, _) = crate::gateway::send(
-        &satellite.gateway(),
-        "POST",
-        &path,
-        Some(crate::host::KEY),
-        body,
-    );
-    assert_eq!(status, 200);
+    let gateway = satellite.gateway();
+    eventually("the gateway to know the adopted container", || {
+        let (status, _) =
+            crate::gateway::send(&gateway, "POST", &path, Some(crate::host::KEY), body);
+        status == 200
+    });
     assert_eq!(host.containers(), before);
     assert_eq!(host.status(), "active");
 }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use satellite_faas::{EnvironmentSpec, ExecutionRequest, FaasKind, MockFaas, Mode, Runtime};
-use satellite_serve::testing::Seen;
+use satellite_serve::testing::RecordedRequest;
 use serde_json::{Value, json};
 
 const SCHEMA: &str = include_str!("../../schema/faas-wire.schema.json");
@@ -148,7 +148,7 @@ fn use_everything(mock: &MockFaas) {
 }
 
 /// Sends a request again and returns the status, the content type and the body.
-fn replay(mock: &MockFaas, seen: &Seen) -> (u16, String, String) {
+fn replay(mock: &MockFaas, seen: &RecordedRequest) -> (u16, String, String) {
     let host = mock.url().replace("http://", "");
     let mut stream = TcpStream::connect(&host).unwrap();
     let (method, path, key) = (&seen.method, &seen.path, mock.key());

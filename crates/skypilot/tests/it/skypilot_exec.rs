@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 use crate::skypilot_server::Fake;
 
+/// For what happens at once, on a busy machine too.
+#[cfg(unix)]
+const LONG: Duration = Duration::from_secs(60);
+
 /// Runs the job locally and returns its log: each line after a coloured name.
 #[cfg(unix)]
 fn log_of(task: &str) -> String {
@@ -33,7 +37,7 @@ fn exec_returns_the_exit_code_and_both_streams() {
     fake.returns("/exec", json!({ "job_id": 9, "handle": null }));
     let sent = std::sync::Arc::downgrade(&fake);
     let (tell, task) = std::sync::mpsc::channel::<String>();
-    fake.streams(move || Response::text(200, log_of(&task.try_recv().unwrap_or_default())));
+    fake.streams(move || Response::text(200, log_of(&task.recv_timeout(LONG).unwrap())));
     let sky = fake.client();
     let run = std::thread::spawn(move || {
         let exec = Exec::new("c", "echo \"$WHO\"; echo no >&2; exit 3").env("WHO", "it's é");
