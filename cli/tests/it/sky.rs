@@ -75,7 +75,7 @@ fn status_lists_clusters_as_a_table_and_as_json() {
 
     let table = sky(&fake, &["status", "-u", "--refresh"]).ok();
     assert_eq!(cells(&table)[1][6], "ada");
-    let sent = fake.seen("POST /status").pop().unwrap();
+    let sent = fake.calls("POST /status").pop().unwrap();
     assert_eq!(
         (&sent.body["refresh"], &sent.body["all_users"]),
         (&json!("FORCE"), &json!(true))
@@ -92,7 +92,7 @@ fn status_selects_clusters_by_name_and_pattern() {
     let documents = sky(&fake, &["status", "train-*"]).json();
     assert_eq!(documents.as_array().unwrap().len(), 1);
     assert_eq!(
-        fake.seen("POST /status")[0].body["cluster_names"],
+        fake.calls("POST /status")[0].body["cluster_names"],
         Value::Null
     );
 
@@ -107,7 +107,7 @@ fn status_selects_clusters_by_name_and_pattern() {
         &format!("error: cluster nobody does not exist at {}", fake.url()),
     );
     assert_eq!(
-        fake.seen("POST /status")[1].body["cluster_names"],
+        fake.calls("POST /status")[1].body["cluster_names"],
         json!(["web", "nobody"])
     );
     let ended = sky(&fake, &["status", "a", "b*"]).run();
@@ -159,11 +159,11 @@ fn clusters_are_stopped_started_terminated_and_given_an_autostop() {
     let fake = Fake::start();
     let yes = |arguments: &[&str]| sky(&fake, &[arguments, &["--yes"]].concat());
     yes(&["stop", "a", "--graceful"]).ok();
-    assert_eq!(fake.seen("POST /stop")[0].body["graceful"], true);
+    assert_eq!(fake.calls("POST /stop")[0].body["graceful"], true);
 
     let printed = yes(&["start", "a", "b", "-i", "30", "--down", "-r"]).ok();
     assert_eq!(printed, "a started\nb started\n");
-    let sent = &fake.seen("POST /start")[1].body;
+    let sent = &fake.calls("POST /start")[1].body;
     assert_eq!(sent["cluster_name"], "b");
     assert_eq!(sent["idle_minutes_to_autostop"], 30);
     assert_eq!(
@@ -176,11 +176,11 @@ fn clusters_are_stopped_started_terminated_and_given_an_autostop() {
         documents,
         json!([{ "cluster": "a", "result": "terminated" }])
     );
-    assert_eq!(fake.seen("POST /down")[0].body["purge"], true);
+    assert_eq!(fake.calls("POST /down")[0].body["purge"], true);
 
     yes(&["autostop", "a", "-i", "7", "--down"]).ok();
     yes(&["autostop", "a", "--cancel"]).ok();
-    let sent = fake.seen("POST /autostop");
+    let sent = fake.calls("POST /autostop");
     assert_eq!(
         (&sent[0].body["idle_minutes"], &sent[0].body["down"]),
         (&json!(7), &json!(true))
@@ -193,10 +193,10 @@ fn a_pattern_or_all_selects_the_clusters_to_change() {
     let fake = Fake::start();
     fake.returns("/status", clusters());
     sky(&fake, &["down", "train-*", "train-1", "-y"]).ok();
-    assert_eq!(fake.seen("POST /down").len(), 1, "each only once");
+    assert_eq!(fake.calls("POST /down").len(), 1, "each only once");
     sky(&fake, &["down", "--all", "-y"]).ok();
     let names: Vec<_> = fake
-        .seen("POST /down")
+        .calls("POST /down")
         .iter()
         .map(|s| s.body["cluster_name"].clone())
         .collect();
@@ -212,7 +212,7 @@ fn a_pattern_or_all_selects_the_clusters_to_change() {
         2,
         "cannot be used with",
     );
-    assert_eq!(fake.seen("POST /down").len(), 3);
+    assert_eq!(fake.calls("POST /down").len(), 3);
 }
 
 #[test]
@@ -233,23 +233,23 @@ fn what_is_destructive_needs_a_yes() {
     for command in ["stop", "start", "down", "autostop"] {
         let ended = sky(&fake, &[command, "mine"]).run();
         failed(&ended, 1, "add --yes");
-        assert!(fake.seen(&format!("POST /{command}")).is_empty());
+        assert!(fake.calls(&format!("POST /{command}")).is_empty());
     }
     failed(
         &sky(&fake, &["cancel", "mine", "3"]).run(),
         1,
         "Cancel job 3 on mine?",
     );
-    assert!(fake.seen("POST /cancel").is_empty());
+    assert!(fake.calls("POST /cancel").is_empty());
 
     let (shown, code) = sky(&fake, &["down", "mine"]).input("n\n").on_terminal();
     assert!(
         shown.contains("Terminate mine and delete all data on it? [y/N]"),
         "{shown}"
     );
-    assert_eq!((code, fake.seen("POST /down").len()), (Some(1), 0));
+    assert_eq!((code, fake.calls("POST /down").len()), (Some(1), 0));
     let (_, code) = sky(&fake, &["down", "mine"]).input("y\n").on_terminal();
-    assert_eq!((code, fake.seen("POST /down").len()), (Some(0), 1));
+    assert_eq!((code, fake.calls("POST /down").len()), (Some(0), 1));
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn ctrl_c_ends_the_wait_and_says_what_goes_on() {
     fake.ends("/down", "SUCCEEDED", Value::Null, Value::Null, u64::MAX);
     let running = sky(&fake, &["down", "mine", "-y"]).start();
     until("the server is polled", || {
-        fake.seen("GET /api/status").len() > 1
+        fake.calls("GET /api/status").len() > 1
     });
     running.interrupt();
     let ended = running.wait();
@@ -271,11 +271,11 @@ fn ctrl_c_ends_the_wait_and_says_what_goes_on() {
         ended.stderr.contains("`satellite sky status mine`"),
         "{ended:?}"
     );
-    assert!(fake.seen("POST /api/cancel").is_empty(), "the work goes on");
-    let polls = fake.seen("GET /api/status").len();
+    assert!(fake.calls("POST /api/cancel").is_empty(), "the work goes on");
+    let polls = fake.calls("GET /api/status").len();
     let running = sky(&fake, &["down", "mine", "-y"]).start();
     until("the server is polled", || {
-        fake.seen("GET /api/status").len() > polls
+        fake.calls("GET /api/status").len() > polls
     });
     running.signal(Signal::TERM);
     failed(&running.wait(), 143, "interrupted: the server goes on");
@@ -296,7 +296,7 @@ fn costs_are_reported_and_estimated() {
         (rows[1][0], &rows[1][2..]),
         ("c", &["30m", "$0.75", "$1.50"][..])
     );
-    assert_eq!(fake.seen("POST /cost_report")[0].body["days"], 7);
+    assert_eq!(fake.calls("POST /cost_report")[0].body["days"], 7);
     assert_eq!(sky(&fake, &["cost"]).json()[0]["cost_per_hour"], 1.5);
 
     fake.streams(estimate);
@@ -306,7 +306,7 @@ fn costs_are_reported_and_estimated() {
         printed,
         "about $38.88 for 24 h: 1 x g5.4xlarge with A10G:1 on AWS (us-east-1), about $1.62 an hour\n"
     );
-    let sent = &fake.seen("POST /optimize")[0].body;
+    let sent = &fake.calls("POST /optimize")[0].body;
     assert_eq!(
         sent["dag"],
         "{\"resources\": {\"accelerators\": \"A10G:1\"}}\n"
@@ -343,7 +343,7 @@ fn check_shows_the_server_and_its_clouds() {
     let printed = sky(&fake, &["check", "aws"]).ok();
     assert!(printed.starts_with(&format!("{} is healthy, version 0.14.1", fake.url())));
     assert_eq!(cells(&printed)[2], ["default", "AWS", "compute, storage"]);
-    assert_eq!(fake.seen("POST /check")[0].body["clouds"], json!(["aws"]));
+    assert_eq!(fake.calls("POST /check")[0].body["clouds"], json!(["aws"]));
     assert_eq!(
         sky(&fake, &["check"]).json()["clouds"]["default"]["AWS"][0],
         "compute"
@@ -368,7 +368,7 @@ fn a_token_comes_from_the_environment_or_a_file_and_is_never_printed() {
     with_file().ok();
     with_variable().ok();
     piped().ok();
-    let sent = fake.seen("POST /status");
+    let sent = fake.calls("POST /status");
     let tokens: Vec<_> = sent
         .iter()
         .map(|s| s.headers["authorization"].as_str())

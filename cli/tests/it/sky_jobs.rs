@@ -82,9 +82,9 @@ fn cluster(fake: &Fake) -> impl Fn(usize) + '_ {
     });
     move |n| {
         until("the command is submitted", || {
-            fake.seen("POST /exec").len() > n
+            fake.calls("POST /exec").len() > n
         });
-        send.send(fake.seen("POST /exec")[n].body["task"].clone())
+        send.send(fake.calls("POST /exec")[n].body["task"].clone())
             .unwrap();
     }
 }
@@ -154,7 +154,7 @@ fn ctrl_c_in_exec_leaves_the_job_running_and_names_it() {
     fake.returns("/exec", json!({ "job_id": 5 }));
     fake.streams(|| open_log("(exec, pid=7) begins\n"));
     let running = sky(&fake, &["exec", "mine", "sleep", "600"]).start();
-    until("the log is opened", || !fake.seen("POST /logs").is_empty());
+    until("the log is opened", || !fake.calls("POST /logs").is_empty());
     running.interrupt();
     let ended = running.wait();
     assert_eq!(ended.code, Some(130), "{ended:?}");
@@ -163,7 +163,7 @@ fn ctrl_c_in_exec_leaves_the_job_running_and_names_it() {
         "interrupted: job 5 on mine goes on; `satellite sky logs mine 5 -f` follows it and \
          `satellite sky cancel mine 5` ends it\n"
     );
-    assert!(fake.seen("POST /cancel").is_empty());
+    assert!(fake.calls("POST /cancel").is_empty());
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn exec_runs_a_file_or_a_command_with_resources_as_a_job() {
         "exec", "mine", "-d", "--gpus", "A10G:1", "--", "python", "-V",
     ];
     assert_eq!(sky(&fake, &detached).ok(), "job 6 runs on mine\n");
-    let sent = fake.seen("POST /exec");
+    let sent = fake.calls("POST /exec");
     assert_eq!(sent[0].body["task"], "run: exit 3\n");
     assert_eq!(
         sent[1].body["task"],
@@ -209,7 +209,7 @@ fn logs_are_printed_and_followed_with_the_exit_code_of_the_job() {
         (Some(103), text),
         "{ended:?}"
     );
-    let sent = fake.seen("POST /logs");
+    let sent = fake.calls("POST /logs");
     assert_eq!(
         (&sent[0].body["tail"], &sent[0].body["job_id"]),
         (&json!(10), &Value::Null)
@@ -300,7 +300,7 @@ fn the_queue_lists_jobs_of_one_cluster_or_of_all() {
         "finished jobs are skipped"
     );
     assert_eq!(documents[0]["started_at"], 2.0);
-    assert_eq!(fake.seen("POST /queue")[1].body["all_users"], true);
+    assert_eq!(fake.calls("POST /queue")[1].body["all_users"], true);
 
     let clusters = json!([{ "name": "a", "status": "UP" }, { "name": "b", "status": "STOPPED" }]);
     fake.returns("/status", clusters);
@@ -322,12 +322,12 @@ fn jobs_are_cancelled_by_number_or_all() {
     assert_eq!(printed, "jobs 3, 4 on mine cancelled\n");
     let document = sky(&fake, &["cancel", "mine", "--all", "-y"]).json();
     assert_eq!(document, json!({ "cluster": "mine", "cancelled": "all" }));
-    let sent = fake.seen("POST /cancel");
+    let sent = fake.calls("POST /cancel");
     assert_eq!(sent[0].body["job_ids"], json!([3, 4]));
     assert_eq!(
         (&sent[1].body["job_ids"], &sent[1].body["all"]),
         (&Value::Null, &json!(true))
     );
     assert_eq!(sky(&fake, &["cancel", "mine", "-y"]).run().code, Some(2));
-    assert_eq!(fake.seen("POST /cancel").len(), 2);
+    assert_eq!(fake.calls("POST /cancel").len(), 2);
 }

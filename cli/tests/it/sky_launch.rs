@@ -56,7 +56,7 @@ fn launch_sends_the_file_with_options_and_follows_the_job() {
         "{ended:?}"
     );
     assert!(!ended.stderr.contains("hush"), "{ended:?}");
-    let mut sent = fake.seen("POST /launch")[0].body.clone();
+    let mut sent = fake.calls("POST /launch")[0].body.clone();
     let mut remove = |name: &str| sent.as_object_mut().unwrap().remove(name);
     let task = remove("task").unwrap();
     remove("entrypoint_command");
@@ -72,7 +72,7 @@ fn launch_sends_the_file_with_options_and_follows_the_job() {
         "down": true, "dryrun": false, "no_setup": true, "fast": true,
     });
     assert_eq!(sent, expected);
-    assert_eq!(fake.seen("POST /logs")[0].body["job_id"], 3);
+    assert_eq!(fake.calls("POST /logs")[0].body["job_id"], 3);
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn launch_sends_a_file_without_options_as_it_was_written() {
         sky(&fake, &["launch", "-c", "mine", "-y", &path]).ok(),
         "mine is up\n"
     );
-    assert_eq!(fake.seen("POST /launch")[0].body["task"], text);
+    assert_eq!(fake.calls("POST /launch")[0].body["task"], text);
     let piped = sky(&fake, &["launch", "--dryrun", "-"]).input(text);
     assert_eq!(piped.ok(), "dry run: nothing was launched\n");
-    let sent = &fake.seen("POST /launch")[1].body;
+    let sent = &fake.calls("POST /launch")[1].body;
     assert_eq!(
         (&sent["task"], &sent["dryrun"]),
         (&json!(text), &json!(true))
@@ -108,10 +108,10 @@ fn launch_can_detach_and_print_json() {
     let command = ["launch", "-c", "mine", "-y", "-d", "--", "nvidia-smi", "-L"];
     assert_eq!(sky(&fake, &command).ok(), "job 3 runs on mine\n");
     assert_eq!(
-        fake.seen("POST /launch")[0].body["task"],
+        fake.calls("POST /launch")[0].body["task"],
         "{\"run\": \"nvidia-smi -L\"}\n"
     );
-    assert!(fake.seen("POST /logs").is_empty());
+    assert!(fake.calls("POST /logs").is_empty());
     let ended = sky(&fake, &["launch", "-c", "mine", "-y", "--json", "true"]).run();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let document: Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -140,12 +140,12 @@ fn a_launch_asks_with_the_price_unless_the_cluster_is_up() {
         ended.stderr.contains(question) && ended.stderr.contains("--yes"),
         "{ended:?}"
     );
-    assert!(fake.seen("POST /launch").is_empty());
+    assert!(fake.calls("POST /launch").is_empty());
     let (shown, code) = sky(&fake, &["launch", "-c", "mine", "true"])
         .input("yes\n")
         .on_terminal();
     assert_eq!(
-        (code, fake.seen("POST /launch").len()),
+        (code, fake.calls("POST /launch").len()),
         (Some(0), 1),
         "{shown}"
     );
@@ -164,7 +164,7 @@ fn ctrl_c_in_a_launch_leaves_the_cluster_starting() {
     let mut running = sky(&fake, &["launch", "-c", "mine", "-y", "true"]).start();
     assert_eq!(running.error_line(), "launching mine (request id-0)");
     until("the server is polled", || {
-        fake.seen("GET /api/status").len() > 1
+        fake.calls("GET /api/status").len() > 1
     });
     running.interrupt();
     let ended = running.wait();
@@ -174,7 +174,7 @@ fn ctrl_c_in_a_launch_leaves_the_cluster_starting() {
         "interrupted: the cluster goes on starting; `satellite sky status mine` shows it and \
          `satellite sky down mine` removes it\n"
     );
-    assert!(fake.seen("POST /api/cancel").is_empty());
+    assert!(fake.calls("POST /api/cancel").is_empty());
 }
 
 #[test]
