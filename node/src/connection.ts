@@ -9,15 +9,18 @@ export interface CallOptions {
     signal?: AbortSignal | undefined;
 }
 
-const transports = new WeakMap<object, Transport>();
+/** A `FaaSClient`, of which managers know no more than that it has a transport. */
+export type Client = object;
+
+const transports = new WeakMap<Client, Transport>();
 
 /** Gives a client its transport. */
-export function connect(client: object, transport: Transport): void {
+export function connect(client: Client, transport: Transport): void {
     transports.set(client, transport);
 }
 
 /** The transport of a client. */
-export function transportOf(client: object): Transport {
+export function transportOf(client: Client): Transport {
     const transport = transports.get(client);
     if (transport === undefined) throw new SettingsError(["client: expected a FaaSClient"]);
     return transport;

@@ -1,7 +1,6 @@
 // The environments that executions run in.
 
-import type { FaaSClient } from "./client.js";
-import { type CallOptions, deleteAt, transportOf } from "./connection.js";
+import { type CallOptions, type Client, deleteAt, transportOf } from "./connection.js";
 import { FaaSError, SettingsError } from "./errors.js";
 import { listOf } from "./fields.js";
 import { environment, type Environment, type Layer, type ResourceRequirements } from "./models.js";
@@ -38,7 +37,7 @@ export class EnvironmentManager {
     readonly #transport: Transport;
 
     /** The environments of this client; `client.environments` is one. */
-    constructor(client: FaaSClient) {
+    constructor(client: Client) {
         this.#transport = transportOf(client);
     }
 

@@ -1,7 +1,6 @@
 // Executions: run commands and inspect them.
 
-import type { FaaSClient } from "./client.js";
-import { type CallOptions, deleteAt, transportOf } from "./connection.js";
+import { type CallOptions, type Client, deleteAt, transportOf } from "./connection.js";
 import { splitMarker } from "./command.js";
 import { BatchError, FaaSError, SettingsError, TimeoutError, UnsupportedError } from "./errors.js";
 import { listOf } from "./fields.js";
@@ -40,7 +39,7 @@ export class ExecutionManager {
     readonly #transport: Transport;
 
     /** The executions of this client; `client.executions` is one. */
-    constructor(client: FaaSClient) {
+    constructor(client: Client) {
         this.#transport = transportOf(client);
     }
 

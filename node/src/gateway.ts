@@ -1,7 +1,6 @@
 // The real gateway's routes that are not in the contract.
 
-import type { FaaSClient } from "./client.js";
-import { type CallOptions, transportOf } from "./connection.js";
+import { type CallOptions, type Client, transportOf } from "./connection.js";
 import { UnsupportedError } from "./errors.js";
 import { runAt, sendWork } from "./executions.js";
 import { listOf } from "./fields.js";
@@ -28,7 +27,7 @@ export class GatewayExtras {
     readonly #transport: Transport;
 
     /** The extras of this client; `client.gateway` is one. */
-    constructor(client: FaaSClient) {
+    constructor(client: Client) {
         this.#transport = transportOf(client);
     }
 

@@ -1,7 +1,6 @@
 // Snapshots: saved states that executions can start from.
 
-import type { FaaSClient } from "./client.js";
-import { type CallOptions, transportOf } from "./connection.js";
+import { type CallOptions, type Client, transportOf } from "./connection.js";
 import { deletedAt } from "./environments.js";
 import { InvalidResponseError, NotFoundError, SettingsError } from "./errors.js";
 import { runAt } from "./executions.js";
@@ -75,7 +74,7 @@ export class SnapshotManager {
     readonly #transport: Transport;
 
     /** The snapshots of this client; `client.snapshots` is one. */
-    constructor(client: FaaSClient) {
+    constructor(client: Client) {
         this.#transport = transportOf(client);
     }
 

@@ -40,7 +40,7 @@ impl StoredPart {
             part: folder.join(format!("{name}.part")),
             mark: folder.join(format!("{name}.mark")),
         };
-        let file = match open_own(&stored.part)? {
+        let file = match open_own(&stored.part, options().create(true))? {
             Some(file) => file,
             None => {
                 stored.remove();
@@ -84,7 +84,7 @@ impl StoredPart {
     /// Returns the length, the digest and the ETag.
     pub(super) fn read_mark(&self) -> Option<(u64, String, Option<String>)> {
         let mut text = String::new();
-        let file = open_own(&self.mark).ok()??;
+        let file = open_own(&self.mark, &options()).ok()??;
         file.take(4096).read_to_string(&mut text).ok()?;
         let mut fields = text.strip_suffix('\n')?.splitn(3, ' ');
         let bytes = fields.next()?.parse().ok()?;
@@ -112,15 +112,16 @@ fn private_folder(state_dir: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Opens a file of this user without further hard links, and creates it if it does not
-/// exist. `None` if there is anything else at `path`.
-fn open_own(path: &Path) -> io::Result<Option<File>> {
-    match options().create(true).truncate(false).open(path) {
+/// Opens a file of this user without further hard links. `None` if there is nothing, or
+/// anything else, at `path`.
+fn open_own(path: &Path, options: &fs::OpenOptions) -> io::Result<Option<File>> {
+    match options.open(path) {
         Ok(file) => {
             let found = file.metadata()?;
             let is_own_file = found.is_file() && found.nlink() == 1 && is_own(&found);
             Ok(is_own_file.then_some(file))
         }
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
         Err(e) => Err(e),
     }
@@ -141,7 +142,7 @@ fn options() -> fs::OpenOptions {
 fn key(folder: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let path = folder.join(KEY);
     let mut key = [0; KEY_BYTES];
-    if let Some(mut file) = open_own(&path)? {
+    if let Some(mut file) = open_own(&path, &options())? {
         if file.read_exact(&mut key).is_ok() {
             return Ok(key);
         }
