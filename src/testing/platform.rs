@@ -252,7 +252,7 @@ impl MockPlatform {
         FaultRule::new(self.inner.shared.clone(), fault)
     }
 
-    /// Removes all faults.
+    /// Removes all faults. A request that one of them delays continues at once.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -260,6 +260,7 @@ impl MockPlatform {
     /// ```
     pub fn clear_faults(&self) {
         self.state().faults.clear();
+        self.inner.shared.notify();
     }
 
     /// Simulates an outage of its host: open connections are closed, new ones refused.
