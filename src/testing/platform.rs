@@ -292,7 +292,7 @@ impl MockPlatform {
             match listen(self.inner.addr, &self.inner.shared, listening.earlier) {
                 Ok(server) => return listening.server = Some(server),
                 // Another process may use the port for a moment.
-                Err(_) if begun.elapsed() < Duration::from_secs(5) => {
+                Err(_) if begun.elapsed() < Duration::from_secs(15) => {
                     thread::sleep(Duration::from_millis(10));
                 }
                 Err(error) => panic!("the mock platform cannot listen again: {error}"),
