@@ -25,22 +25,27 @@ impl Rule {
     }
 }
 
-/// The rules in the order in which they were added.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<Rule>);
+pub(super) struct Faults {
+    /// In the order in which they were added.
+    rules: Vec<Rule>,
+    /// How often they were cleared.
+    pub(super) clears: u64,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, rule: Rule) {
-        self.0.push(rule);
+        self.rules.push(rule);
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.rules.clear();
+        self.clears += 1;
     }
 
     /// The fault for this request; the oldest matching rule applies.
     pub(super) fn take(&mut self, method: &str, target: &str) -> Option<Fault> {
-        let rule = self.0.iter_mut().find(|rule| {
+        let rule = self.rules.iter_mut().find(|rule| {
             (rule.method.is_empty() || rule.method == method)
                 && target.contains(&rule.path)
                 && rule.left != Some(0)

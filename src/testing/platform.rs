@@ -252,7 +252,7 @@ impl MockPlatform {
         FaultRule::new(self.inner.shared.clone(), fault)
     }
 
-    /// Removes all faults.
+    /// Removes all faults. A request that one of them delays continues at once.
     ///
     /// ```
     /// # use satellite_sdk::testing::MockPlatform;
@@ -260,6 +260,7 @@ impl MockPlatform {
     /// ```
     pub fn clear_faults(&self) {
         self.state().faults.clear();
+        self.inner.shared.notify();
     }
 
     /// Simulates an outage of its host: open connections are closed, new ones refused.
@@ -291,7 +292,7 @@ impl MockPlatform {
             match listen(self.inner.addr, &self.inner.shared, listening.earlier) {
                 Ok(server) => return listening.server = Some(server),
                 // Another process may use the port for a moment.
-                Err(_) if begun.elapsed() < Duration::from_secs(5) => {
+                Err(_) if begun.elapsed() < Duration::from_secs(15) => {
                     thread::sleep(Duration::from_millis(10));
                 }
                 Err(error) => panic!("the mock platform cannot listen again: {error}"),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::routes::{self, Call};
-use super::state::Shared;
+use super::state::{PlatformState, Shared};
 use satellite_serve::testing::Fault;
 use satellite_serve::testing::RecordedRequest;
 use satellite_serve::{Limits, Request, Response, Server};
@@ -33,7 +33,11 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
         authorization.is_some(),
     );
 
-    let fault = shared.state().faults.take(method, target);
+    let (fault, clears) = {
+        let faults = &mut shared.state().faults;
+        (faults.take(method, target), faults.clears)
+    };
+    let is_released = |state: &PlatformState| state.is_paused || state.faults.clears > clears;
     if fault != Some(Fault::Reset) {
         match request.read_body() {
             Ok(body) => recorded.body = body,
@@ -43,7 +47,7 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
     let body = recorded.body.clone();
     let number = shared.state().record(recorded);
     if let Some(Fault::Stall(time)) = fault {
-        shared.wait_until(time, |state| state.is_paused);
+        shared.wait_until(time, is_released);
     }
     let mut state = shared.state();
     if state.is_paused {
@@ -68,7 +72,7 @@ fn serve(shared: &Shared, earlier: u64, request: &mut Request<'_>) -> Response {
     }
     if let Some(Fault::SlowAnswer(time)) = fault {
         drop(state);
-        shared.wait_until(time, |state| state.is_paused);
+        shared.wait_until(time, is_released);
         state = shared.state();
     }
     state.responded(number, response.status());

@@ -289,7 +289,7 @@ fn a_stalled_response_is_interrupted_by_a_stop() {
     satellite.run().unwrap();
     stopper.join().unwrap();
     assert!(
-        started.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(15),
         "{:?}",
         started.elapsed()
     );

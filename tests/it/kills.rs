@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use satellite_sdk::extras::{TempDirectory, temp_directory};
-use satellite_sdk::testing::{Fault, MockPlatform, mock_task};
+use satellite_sdk::testing::{Fault, MockPlatform, RecordedRequest, mock_task};
 use serde_json::json;
 
 use crate::child::{self, Satellite};
@@ -21,8 +21,8 @@ const TASKS: [&str; 3] = ["t1", "t2", "t3"];
 const ORPHANS: [&str; 3] = ["Leave", "Fail", "Rerun"];
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the platform delays a request or its response.
-const HELD: Duration = Duration::from_millis(100);
+/// How long the platform delays a request or its response at most: until the process is dead.
+const HELD: Duration = TIMEOUT;
 
 #[derive(Clone, Copy)]
 enum Kill {
@@ -230,9 +230,12 @@ impl Scene {
         let mut satellite = child::start(command);
         match kill {
             Kill::AtThePlatform(nth, _) => {
-                self.wait_for_marks(nth as usize);
+                let nth = nth as usize;
+                self.wait_for("requests", || self.marks().len() >= nth);
                 satellite.signal("KILL");
-                thread::sleep(HELD); // the platform applies its request after its death
+                // The platform applies its request after its death.
+                self.platform.clear_faults();
+                self.wait_for("a response", || self.marks()[nth - 1].status != 0);
             }
             Kill::After(most) => {
                 // Wait until it has started, then kill it at any point.
@@ -247,7 +250,8 @@ impl Scene {
     }
 
     fn stop_with_a_result_waiting(&self, satellite: &mut Satellite) {
-        self.wait_for_marks(6); // all tasks are done
+        // All tasks are done.
+        self.wait_for("all requests", || self.marks().len() >= 6);
         self.platform
             .fault(Fault::Stall(Duration::ZERO))
             .on("POST", "/status");
@@ -262,14 +266,16 @@ impl Scene {
         self.platform.clear_faults();
     }
 
-    fn wait_for_marks(&self, count: usize) {
+    /// The status updates so far.
+    fn marks(&self) -> Vec<RecordedRequest> {
+        let requests = self.platform.requests().into_iter();
+        requests.filter(|r| r.method == "POST").collect()
+    }
+
+    fn wait_for(&self, what: &str, is_there: impl Fn() -> bool) {
         let started = Instant::now();
-        let marks = || {
-            let requests = self.platform.requests();
-            requests.iter().filter(|r| r.method == "POST").count()
-        };
-        while marks() < count {
-            assert!(started.elapsed() < TIMEOUT, "{} marks", marks());
+        while !is_there() {
+            assert!(started.elapsed() < TIMEOUT, "{what}: {:?}", self.marks());
             thread::sleep(Duration::from_millis(1));
         }
     }

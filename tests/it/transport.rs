@@ -112,7 +112,7 @@ fn a_custom_deadline_includes_retries() {
     let error = hasty.list_deployments().unwrap_err();
     assert!(error.is_timeout(), "{error}");
     assert!(
-        started.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(15),
         "{:?}",
         started.elapsed()
     );

@@ -212,7 +212,7 @@ fn the_gateway_responds_despite_a_thousand_hostile_connections() {
     );
     assert_eq!(status, 200);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );

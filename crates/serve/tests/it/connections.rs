@@ -173,7 +173,7 @@ fn stopping_closes_all_connections_promptly() {
     let begun = Instant::now();
     drop(server);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );

@@ -35,7 +35,8 @@ struct Outcome {
     polls: u64,
 }
 
-type Answer = Box<dyn Fn() -> Response + Send>;
+/// Called without the server's lock: it may wait for what the test does next.
+type Answer = Arc<Mutex<dyn Fn() -> Response + Send>>;
 
 /// Whether a call with an injected fault reaches the server.
 #[derive(Clone, Copy, PartialEq)]
@@ -106,12 +107,12 @@ impl Fake {
 
     /// The next call of this kind, such as `POST /launch`, gets this response.
     pub fn once(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
-        self.fault(call, When::Before, Box::new(answer));
+        self.fault(call, When::Before, Arc::new(Mutex::new(answer)));
     }
 
     /// The next call of this kind is executed and gets this response.
     pub fn once_carried_out(&self, call: &str, answer: impl Fn() -> Response + Send + 'static) {
-        self.fault(call, When::After, Box::new(answer));
+        self.fault(call, When::After, Arc::new(Mutex::new(answer)));
     }
 
     fn fault(&self, call: &str, when: When, answer: Answer) {
@@ -120,7 +121,7 @@ impl Fake {
 
     /// The next stream of `/logs` or `/api/stream`; the last one is repeated.
     pub fn streams(&self, answer: impl Fn() -> Response + Send + 'static) {
-        self.lock().streams.push(Box::new(answer));
+        self.lock().streams.push(Arc::new(Mutex::new(answer)));
     }
 
     /// The calls so far.
@@ -153,30 +154,35 @@ fn answer(state: &Mutex<ServerState>, request: &mut Request<'_>) -> Response {
     let at = state.faults.iter().position(|(of, ..)| *of == call);
     let fault = at.map(|at| state.faults.remove(at));
     if let Some((_, When::Before, fault)) = &fault {
-        return fault();
+        drop(state);
+        return fault.lock().unwrap()();
     }
     let request_id = query
         .split('&')
         .find_map(|pair| pair.split_once("request_id"));
     let request_id = request_id.map(|(_, id)| id.rsplit('=').next().unwrap().to_owned());
+    let mut id = None;
     let response = match call.as_str() {
         "GET /api/health" => Response::json(200, health("62")),
         "GET /api/status" => status(&mut state, request_id, &query),
         "GET /api/get" => get_result(&state, &request_id.unwrap()),
-        "GET /api/stream" => stream(&mut state),
+        "GET /api/stream" => stream(state),
         "POST /validate" => Response::json(200, "null"),
         _ => {
-            let id = submit(&mut state, request.path(), &recorded.body);
-            let response = match request.path() {
-                "/logs" => stream(&mut state),
+            id = Some(submit(&mut state, request.path(), &recorded.body));
+            match request.path() {
+                "/logs" => stream(state),
                 _ => Response::json(200, "null"),
-            };
-            response.header("x-skypilot-request-id", id)
+            }
         }
     };
-    match fault {
-        Some((_, _, fault)) => fault(),
-        None => response.header("x-skypilot-api-version", "62"),
+    if let Some((_, _, fault)) = fault {
+        return fault.lock().unwrap()();
+    }
+    let response = response.header("x-skypilot-api-version", "62");
+    match id {
+        Some(id) => response.header("x-skypilot-request-id", id),
+        None => response,
     }
 }
 
@@ -255,10 +261,12 @@ fn get_result(state: &ServerState, id: &str) -> Response {
     }
 }
 
-fn stream(state: &mut ServerState) -> Response {
-    match state.streams.len() {
-        0 => Response::text(200, ""),
-        1 => state.streams[0](),
-        _ => state.streams.remove(0)(),
-    }
+fn stream(mut state: MutexGuard<'_, ServerState>) -> Response {
+    let answer = match state.streams.len() {
+        0 => return Response::text(200, ""),
+        1 => Arc::clone(&state.streams[0]),
+        _ => state.streams.remove(0),
+    };
+    drop(state);
+    answer.lock().unwrap()()
 }

@@ -196,7 +196,7 @@ fn cancelling_from_another_thread_ends_a_stream_in_the_middle_of_a_read() {
         });
         assert!(log.next().unwrap().unwrap_err().is_stopped());
     });
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(15));
     assert_eq!(log.ended(), Some(Ended::Cancelled));
     assert!(sky.health().is_ok(), "the original client is not affected");
 }
