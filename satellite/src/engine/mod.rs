@@ -8,7 +8,8 @@ pub use container::{Container, State};
 pub use fault::Fault;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use satellite_sdk::Secret;
 
@@ -32,6 +33,8 @@ pub const TASK: &str = "df.task_id";
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout for calls that create, start or remove.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often the engine is asked whether a container is gone.
+const REMOVAL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// An image may be large and the network slow.
 const PULL_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -160,12 +163,19 @@ impl Engine {
             Err(fault @ Fault::NoEngine(_)) => return Err(fault),
             _ => {} // the result of the next call decides
         }
-        match self
-            .call(["rm", "--force", "--volumes", id])
-            .run(CHANGE_TIMEOUT)
-        {
-            Err(Fault::NoContainer) => Ok(false),
-            answer => answer.map(|_| true),
+        let end = Instant::now() + CHANGE_TIMEOUT;
+        let mut is_being_removed = false;
+        loop {
+            let call = self.call(["rm", "--force", "--volumes", id]);
+            match call.run(CHANGE_TIMEOUT) {
+                Err(Fault::NoContainer) => return Ok(is_being_removed),
+                // The engine goes on with a call whose program was killed.
+                Err(Fault::BeingRemoved(_)) if Instant::now() < end => {
+                    is_being_removed = true;
+                    thread::sleep(REMOVAL_INTERVAL);
+                }
+                answer => return answer.map(|_| true),
+            }
         }
     }
 
