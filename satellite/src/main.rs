@@ -10,6 +10,8 @@ mod engine;
 mod environment;
 mod gateway;
 mod image;
+#[cfg(target_os = "linux")]
+mod install;
 mod instance_id;
 mod job;
 mod ls;
@@ -39,6 +41,8 @@ usage: luml-satellite [COMMAND]
   demo [--engine docker|process]
            deploys and queries a model with a built-in mock platform; without an engine as
            a process
+  install, uninstall, status, upgrade FILE
+           this binary as a systemd service; install --help lists their options
   --help, --version
 
 The settings come from the environment; LUML_SATELLITE_TOKEN is required.
@@ -57,6 +61,14 @@ fn main() -> ExitCode {
         // The model server of the demo, in a container or as a process.
         #[cfg(feature = "demo")]
         demo::MODEL_SERVER => return luml_model_server::run(arguments[1..].to_vec()),
+        #[cfg(target_os = "linux")]
+        word if install::is_command(word) => {
+            if arguments[1..].iter().any(|a| a == "--help" || a == "-h") {
+                print!("{}", install::USAGE);
+                return ExitCode::SUCCESS;
+            }
+            return install::run(word, &arguments[1..]);
+        }
         _ => {}
     }
     if arguments.len() > 1 {

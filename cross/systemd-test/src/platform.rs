@@ -4,6 +4,7 @@
 //! | line | what it does |
 //! |---|---|
 //! | `pause`, `resume` | refuses connections; listens again |
+//! | `deploy ID` | offers a deployment that does not exist; its result goes there too |
 //! | `run ID SCRIPT` | offers a task of the type `sh`; its result goes to the folder, as `ID` |
 
 use std::env;
@@ -30,13 +31,22 @@ fn main() -> Result<(), Box<dyn Error>> {
             (Some("resume"), None, None) => platform.resume(),
             (Some("run"), Some(id), Some(script)) => {
                 platform.add_task(mock_task(id, "sh", json!({ "script": script })));
-                let (platform, folder, id) = (platform.clone(), folder.clone(), id.to_owned());
-                thread::spawn(move || write_result(&platform, &folder, &id));
+                expect_result(&platform, &folder, id);
+            }
+            (Some("deploy"), Some(id), None) => {
+                let payload = json!({ "deployment_id": "0198f000-0000-7000-8000-0000000000ff" });
+                platform.add_task(mock_task(id, "deploy", payload));
+                expect_result(&platform, &folder, id);
             }
             _ => eprintln!("unknown command: {line}"),
         }
     }
     Ok(())
+}
+
+fn expect_result(platform: &MockPlatform, folder: &Path, id: &str) {
+    let (platform, folder, id) = (platform.clone(), folder.to_owned(), id.to_owned());
+    thread::spawn(move || write_result(&platform, &folder, &id));
 }
 
 fn write_result(platform: &MockPlatform, folder: &Path, id: &str) {

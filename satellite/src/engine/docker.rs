@@ -1,6 +1,7 @@
 //! A container engine, used through its command line program: docker, podman or nerdctl.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::call::Call;
 use super::container;
@@ -13,7 +14,8 @@ use crate::settings::Settings;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout for calls that create, start or remove.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
-
+/// How often the engine is asked whether a container is gone.
+const REMOVAL_INTERVAL: Duration = Duration::from_millis(200);
 /// An image may be large and the network slow.
 const PULL_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -225,12 +227,19 @@ impl Engine for Docker {
             Err(fault @ Fault::NoEngine(_)) => return Err(fault),
             _ => {} // the result of the next call decides
         }
-        match self
-            .call(["rm", "--force", "--volumes", id])
-            .run(CHANGE_TIMEOUT)
-        {
-            Err(Fault::NoContainer) => Ok(false),
-            answer => answer.map(|_| true),
+        let end = Instant::now() + CHANGE_TIMEOUT;
+        let mut is_being_removed = false;
+        loop {
+            let call = self.call(["rm", "--force", "--volumes", id]);
+            match call.run(CHANGE_TIMEOUT) {
+                Err(Fault::NoContainer) => return Ok(is_being_removed),
+                // The engine goes on with a call whose program was killed.
+                Err(Fault::BeingRemoved(_)) if Instant::now() < end => {
+                    is_being_removed = true;
+                    thread::sleep(REMOVAL_INTERVAL);
+                }
+                answer => return answer.map(|_| true),
+            }
         }
     }
 

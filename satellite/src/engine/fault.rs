@@ -15,6 +15,8 @@ pub enum Fault {
     NameTaken(String),
     /// The container does not exist. No other fault means that it is absent.
     NoContainer,
+    /// The engine is removing the container already.
+    BeingRemoved(String),
     /// The call timed out and was killed.
     TimedOut(String),
     /// Any other error, with the program's message.
@@ -45,6 +47,9 @@ impl Fault {
         }
         if says(&["no such container", "no container with name or id"]) {
             return Fault::NoContainer;
+        }
+        if says(&["removal of container"]) && says(&["already in progress"]) {
+            return Fault::BeingRemoved(text);
         }
         if says(&["no such network", "unable to find network"]) || names_a_network(&lower) {
             return Fault::NoNetwork(text);
@@ -83,6 +88,7 @@ impl fmt::Display for Fault {
             | Fault::NoImage(text)
             | Fault::NoNetwork(text)
             | Fault::NameTaken(text)
+            | Fault::BeingRemoved(text)
             | Fault::TimedOut(text)
             | Fault::Other(text) => f.write_str(text),
         }
@@ -126,6 +132,7 @@ mod tests {
             Fault::NoNetwork(_) => "no network",
             Fault::NameTaken(_) => "name taken",
             Fault::NoContainer => "no container",
+            Fault::BeingRemoved(_) => "being removed",
             Fault::TimedOut(_) => "timed out",
             Fault::Other(_) => "other",
         };
@@ -148,6 +155,10 @@ mod tests {
                 "no container",
             ),
             ("Error: no such container sat-1", "no container"),
+            (
+                "Error response from daemon: removal of container 49a6434861c9 is already in progress",
+                "being removed",
+            ),
             ("Error: No such network: sat", "no network"),
             (
                 "docker: Error response from daemon: network sat not found.",

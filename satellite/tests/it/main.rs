@@ -12,6 +12,8 @@ mod failures;
 mod gateway;
 mod host;
 mod images;
+#[cfg(target_os = "linux")]
+mod install;
 mod kills;
 mod outages;
 mod podman;

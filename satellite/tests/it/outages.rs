@@ -121,6 +121,28 @@ fn an_undeploy_retries_while_the_engine_is_unavailable() {
 }
 
 #[test]
+fn an_undeploy_waits_for_a_removal_that_another_call_has_begun() {
+    let docker = engine_or_skip!();
+    // A killed program's removal goes on in the engine for two calls more.
+    let script = Script::new(
+        "[ \"$1\" = rm ] && mkdir $DIR/rm1 2>/dev/null && \
+         { echo \"Error response from daemon: removal of container $4 is already in progress\" >&2; exit 1; }\n\
+         [ \"$1\" = rm ] && mkdir $DIR/rm2 2>/dev/null && \
+         { echo \"Error response from daemon: removal of container $4 is already in progress\" >&2; exit 1; }",
+    );
+    let mut host = Host::new(docker);
+    let task = host.deploy();
+    host.program = script.path();
+    let _satellite = host.start();
+    assert_eq!(host.wait_for_task(task), "done");
+    host.platform.request_deletion(&host.deployment, "undeploy");
+    assert_eq!(host.wait_for_task("undeploy"), "done");
+    assert!(script.file("rm2").exists());
+    host.program = docker.to_owned();
+    assert!(host.containers().is_empty());
+}
+
+#[test]
 fn a_hanging_engine_does_not_block_the_stop_and_its_program_is_killed() {
     let docker = engine_or_skip!();
     let script = Script::new("[ \"$1\" = ps ] && { echo $$ > $DIR/pid; sleep 1000; }");

@@ -51,7 +51,7 @@ impl Answer {
 /// Sends the request unchanged and reads until the connection is closed.
 pub fn raw(platform: &MockPlatform, request: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(platform.url().strip_prefix("http://").unwrap())?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -1,7 +1,7 @@
 //! States in a folder: on this host, or on a volume that moves between hosts.
 
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::folder_lock::{self, CANDIDATE, CLAIM, CandidateLog, LOCK};
@@ -184,6 +184,9 @@ impl Store for FileStore {
         if self.candidate.take().is_some() {
             let _ = fs::remove_file(folder.join(CANDIDATE));
         }
+        generations
+            .remove_unfinished()
+            .map_err(|e| io_error(&folder, e))?;
         let opened = self.read(&generations, request.processor())?;
         let before = opened.snapshot.as_ref().map(|snapshot| &snapshot.stamp);
         let before = before.cloned().unwrap_or_default();
@@ -268,7 +271,10 @@ impl Held {
         let number = stamp.generation;
         self.generations
             .write(number, &document::document(&stamp, content))
-            .map_err(|e| io_error(&folder, e))?;
+            .map_err(|e| match e.kind() {
+                ErrorKind::AlreadyExists => self.overtaken(number),
+                _ => io_error(&folder, e),
+            })?;
         self.stamp.generation = number;
         Ok(number)
     }
@@ -284,12 +290,16 @@ impl Held {
             )));
         }
         match self.generations.list()?.first() {
-            Some(newest) if *newest > self.stamp.generation => Err(fenced(format_args!(
-                "another process wrote generation {newest} in {}, this process wrote {}",
-                folder.display(),
-                self.stamp.generation
-            ))),
+            Some(newest) if *newest > self.stamp.generation => Err(self.overtaken(*newest)),
             _ => Ok(()),
         }
+    }
+
+    fn overtaken(&self, newest: u64) -> Error {
+        fenced(format_args!(
+            "another process wrote generation {newest} in {}, this process wrote {}",
+            self.generations.folder().display(),
+            self.stamp.generation
+        ))
     }
 }

@@ -1,28 +1,34 @@
-//! A folder with the last few generations of a document, each in its own file:
-//! written to a temporary file, synced, and only then renamed.
+//! A folder with the last few generations of a document, each in its own file: written to a
+//! temporary file, synced, and only then given its name, which must be free.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::time;
+use satellite_core::http::retry::random_bits;
 use satellite_core::private;
 
 const SUFFIX: &str = ".state";
+/// Begins the names of temporary files.
 const UNFINISHED: &str = "unfinished";
 
 #[derive(Debug)]
 pub(super) struct Generations {
     folder: PathBuf,
     keep: usize,
+    /// The temporary file of this process alone: a stale holder must not write to it.
+    unfinished: PathBuf,
 }
 
 impl Generations {
     /// Uses `folder`, created if necessary, readable by its owner only.
     pub(super) fn open(folder: PathBuf, keep: usize) -> io::Result<Self> {
         private::create_folder(&folder)?;
+        let unfinished = folder.join(format!("{UNFINISHED}-{:016x}", random_bits()));
         Ok(Generations {
             folder,
+            unfinished,
             keep: keep.max(1),
         })
     }
@@ -43,18 +49,37 @@ impl Generations {
         fs::read(self.path(number))
     }
 
+    /// Removes what earlier processes left unfinished. Only the holder may.
+    pub(super) fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_unfinished = name.to_str().is_some_and(|n| n.starts_with(UNFINISHED));
+            if is_unfinished {
+                match fs::remove_file(entry.path()) {
+                    // Its writer still runs, and is faster.
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    removed => removed?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a new generation. On any error the others are unchanged; on a full disk
     /// older ones are removed to make room, never the newest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if another process has written this generation.
     pub(super) fn write(&self, number: u64, document: &[u8]) -> io::Result<()> {
-        let unfinished = self.folder.join(UNFINISHED);
-        let written = self.write_unfinished(&unfinished, document).or_else(|e| {
+        let written = self.write_unfinished(document).or_else(|e| {
             match e.kind() == ErrorKind::StorageFull && self.prune(1)? {
-                true => self.write_unfinished(&unfinished, document),
+                true => self.write_unfinished(document),
                 false => Err(e),
             }
         });
-        if let Err(e) = written.and_then(|()| fs::rename(&unfinished, self.path(number))) {
-            let _ = fs::remove_file(&unfinished);
+        if let Err(e) = written.and_then(|()| self.publish(number)) {
+            let _ = fs::remove_file(&self.unfinished);
             return Err(e);
         }
         private::sync_folder(&self.folder)?;
@@ -87,10 +112,36 @@ impl Generations {
         self.folder.join(format!("{number:020}{SUFFIX}"))
     }
 
-    fn write_unfinished(&self, path: &Path, document: &[u8]) -> io::Result<()> {
+    /// Gives the temporary file the name of the generation. A link never replaces a file, as
+    /// a rename would: of two processes that both believe they hold the state, one fails.
+    fn publish(&self, number: u64) -> io::Result<()> {
+        let path = self.path(number);
+        match fs::hard_link(&self.unfinished, &path) {
+            Ok(()) => {
+                // The document is in place: what remains is removed by the next holder.
+                let _ = fs::remove_file(&self.unfinished);
+                Ok(())
+            }
+            // A file system without hard links, such as FAT.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::Unsupported
+                ) =>
+            {
+                match path.exists() {
+                    true => Err(ErrorKind::AlreadyExists.into()),
+                    false => fs::rename(&self.unfinished, &path),
+                }
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write_unfinished(&self, document: &[u8]) -> io::Result<()> {
         let mut options = private::options();
         options.write(true).create(true).truncate(true);
-        let mut file = options.open(path)?;
+        let mut file = options.open(&self.unfinished)?;
         file.write_all(document)?;
         file.sync_all()
     }
@@ -103,5 +154,28 @@ impl Generations {
             fs::remove_file(self.path(*number))?;
         }
         Ok(!old.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_writers_of_one_generation_the_second_fails_and_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Generations::open(folder.path().to_owned(), 3).unwrap();
+        let (stale, holder) = (open(), open());
+        // The stale one was interrupted in the middle of a save.
+        stale.write_unfinished(b"stale").unwrap();
+        holder.write(7, b"current").unwrap();
+        let error = stale.publish(7).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let error = stale.write(7, b"stale").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(holder.read(7).unwrap(), b"current");
+        stale.write_unfinished(b"stale").unwrap();
+        holder.remove_unfinished().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -35,7 +35,9 @@ fn a_damaged_state_is_moved_aside_when_the_hook_starts_fresh() {
 #[test]
 fn a_large_state_is_compressed_and_a_too_large_one_is_never_sent() {
     let cluster = FakeKubernetes::start();
-    let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "grow")]);
+    // Compressing 3 MB takes long in a debug build on a busy machine.
+    let long = ("DORY_SHUTDOWN_TIMEOUT_SEC", "60");
+    let mut old = pod(&cluster, OLD, &[("CHILD_DOES", "grow"), long]);
     old.line("count 60"); // 3 MB of one letter
     old.signal("TERM");
     assert_eq!(old.end().0.code(), Some(0), "{:#?}", old.log);

@@ -149,12 +149,15 @@ fn a_process_that_lost_its_lock_is_fenced_and_writes_nothing() {
     command.env("DORY_CHECKPOINT_SEC", "0.05");
     let mut first = start(command);
     first.line("count 5");
+    // At any point of its work, in the middle of a save as well.
+    first.signal("STOP");
     fs::remove_file(folder.path().join("counting/lock")).unwrap();
     let mut second = doing(folder.path(), "");
+    second.line("count ");
+    first.signal("CONT");
     let (status, _) = first.end();
     assert_eq!(status.code(), Some(1), "{:#?}", first.log);
     assert!(first.log.iter().any(|line| line.contains("fenced")));
-    second.line("count ");
     second.signal("TERM");
     second.end();
     assert_eq!(stored(folder.path()), last_count(&second));
