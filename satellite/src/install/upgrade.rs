@@ -33,9 +33,10 @@ const PREVIOUS_UNIT_PATH: &str = "/etc/systemd/system/luml-satellite.service.pre
 /// The program of the service: the one that started the upgrade.
 const UPGRADER_PATH: &str = "/usr/local/bin/luml-satellite.upgrader";
 /// Why the new binary is not kept.
-const REASON_PATH: &str = "/usr/local/bin/luml-satellite.rejected";
+const REASON_PATH: &str = "/var/lib/luml-satellite-upgrade/reason";
 /// The result of the last upgrade.
-const RESULT_PATH: &str = "/usr/local/bin/luml-satellite.upgraded";
+const RESULT_PATH: &str = "/var/lib/luml-satellite-upgrade/result";
+const RESULT_FOLDER: &str = "/var/lib/luml-satellite-upgrade";
 
 /// The files of an upgrade in progress. The first one goes last: while it exists, the service
 /// starts with the system.
@@ -312,7 +313,7 @@ pub fn abandon(files: &mut Files) -> Result<()> {
     for path in TEMPORARY {
         files.remove(path)?;
     }
-    files.remove(RESULT_PATH)
+    files.remove_folder(RESULT_FOLDER)
 }
 
 /// The result of the last upgrade, or nothing.
