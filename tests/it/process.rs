@@ -72,7 +72,11 @@ impl Satellite {
 impl Drop for Satellite {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.child.wait();
+        if thread::panicking() {
+            self.log.extend(self.lines.iter());
+            eprintln!("{status:?}: {:#?}", self.log);
+        }
     }
 }
 
