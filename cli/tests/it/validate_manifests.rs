@@ -201,11 +201,27 @@ fn a_sidecar_that_keeps_a_folder_starts_first_and_is_never_updated_beside_its_su
             ),
             (
                 WEB,
-                "path: /restored",
-                "path: /healthz",
+                "startupProbe:\n          httpGet:\n            path: /restored",
+                "startupProbe:\n          httpGet:\n            path: /healthz",
                 "expected /restored",
             ),
+            (
+                WEB,
+                "restartPolicy: Always",
+                "restartPolicy: Always\n        lifecycle: {preStop: {httpGet: {path: /prestop, port: health}}}",
+                "the folder is saved while the application still writes",
+            ),
         ],
+    );
+    check_all(
+        "warning: ",
+        0,
+        &[(
+            WEB,
+            "livenessProbe:\n          httpGet:\n            path: /restored",
+            "livenessProbe:\n          httpGet:\n            path: /healthz",
+            "no livenessProbe of the application asks /restored",
+        )],
     );
     let text = manifest(WEB);
     assert!(
