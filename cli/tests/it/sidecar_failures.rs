@@ -103,7 +103,7 @@ fn updates_in_which_pods_are_killed_never_go_back_behind_a_snapshot() {
 fn cluster_of(store: &Store) -> &FakeKubernetes {
     match store {
         Store::Kubernetes(cluster) => cluster,
-        Store::Bucket(..) => panic!("a bucket"),
+        Store::Server(..) | Store::Bucket(..) => panic!("this store is not a fake"),
     }
 }
 

@@ -16,14 +16,24 @@ pub const NEWEST: &str = "my-app-5b4cd7f8c9-sp8vt";
 /// Where the state is stored.
 pub enum Store {
     Kubernetes(FakeKubernetes),
+    /// A real API server, the folder with its token and ca.crt, and the processor's id.
+    Server(String, String, String),
     Bucket(Bucket, String),
 }
 
 impl Store {
     fn bucket() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        // A real server keeps its data.
-        Store::Bucket(Bucket::get(), format!("app-{}", now.unwrap().as_nanos()))
+        Store::Bucket(Bucket::get(), new_id())
+    }
+
+    /// `None` unless `charts/live-test` runs one.
+    fn server() -> Option<Self> {
+        let variable = |name: &str| std::env::var(format!("SATELLITE_LIVE_KUBERNETES_{name}")).ok();
+        Some(Store::Server(
+            variable("URL")?,
+            variable("ACCOUNT")?,
+            new_id(),
+        ))
     }
 
     fn configure(&self, command: &mut Command) {
@@ -34,6 +44,14 @@ impl Store {
                     .env("DORY_KUBERNETES_URL", cluster.url())
                     .env("DORY_KUBERNETES_ACCOUNT", cluster.account())
                     .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+            }
+            Store::Server(url, account, id) => {
+                command
+                    .env("DORY_STATE_BACKEND", "configmap")
+                    .env("DORY_KUBERNETES_URL", url)
+                    .env("DORY_KUBERNETES_ACCOUNT", account)
+                    .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+                    .env("DORY_PROCESSOR_ID", id);
             }
             Store::Bucket(bucket, id) => {
                 command
@@ -48,6 +66,12 @@ impl Store {
             }
         }
     }
+}
+
+/// A real server keeps its data.
+fn new_id() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("app-{}", now.unwrap().as_nanos())
 }
 
 /// A pod with the sidecar as the parent of the application.
@@ -138,7 +162,7 @@ fn updates(store: &Store, app: &[String]) {
         );
         after.printed(&format!("count {}\n", start + 5));
 
-        if let Store::Kubernetes(_) = store {
+        if !matches!(store, Store::Bucket(..)) {
             // The old pod stays, not ready, until it is stopped.
             running.line("handed over to");
             assert_eq!(
@@ -176,6 +200,18 @@ fn a_go_application_in_a_cluster_loses_nothing_in_rolling_updates() {
     let build = Host::new();
     if let Some(app) = go(&build) {
         updates(&Store::Kubernetes(FakeKubernetes::start()), &app);
+    }
+}
+
+#[test]
+fn applications_in_a_real_cluster_lose_nothing_in_rolling_updates() {
+    let build = Host::new();
+    let apps = [Some(python()), Some(shell()), go(&build)];
+    for app in apps.into_iter().flatten() {
+        match Store::server() {
+            Some(server) => updates(&server, &app),
+            None => return eprintln!("skipped: charts/live-test runs it with an API server"),
+        }
     }
 }
 
