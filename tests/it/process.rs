@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Satellite {
     child: Child,
@@ -72,7 +72,11 @@ impl Satellite {
 impl Drop for Satellite {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.child.wait();
+        if thread::panicking() {
+            self.log.extend(self.lines.iter());
+            eprintln!("{status:?}: {:#?}", self.log);
+        }
     }
 }
 

@@ -144,8 +144,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* The port, the probes and the hook of that container. */}}
+{{/* The probes and the hook of that container. */}}
 {{- define "processor.endpoints" -}}
+{{ include "processor.probes" . }}
+lifecycle:
+  preStop:
+    httpGet:
+      path: /prestop
+      port: health
+{{- end -}}
+
+{{- define "processor.probes" -}}
 livenessProbe:
   httpGet:
     path: {{ .Values.config.health_path | default "/healthz" }}
@@ -162,11 +171,6 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 3
-lifecycle:
-  preStop:
-    httpGet:
-      path: /prestop
-      port: health
 {{- end -}}
 
 {{/* What that container mounts. */}}
@@ -205,7 +209,13 @@ lifecycle:
     protocol: TCP
   env:
     {{- include "processor.env" . | nindent 4 }}
+  {{- if .Values.sidecar.stateDir }}
+  {{- /* It saves the folder at SIGTERM, after the application has ended: a hook is called while
+  the application still writes. */}}
+  {{- include "processor.probes" . | nindent 2 }}
+  {{- else }}
   {{- include "processor.endpoints" . | nindent 2 }}
+  {{- end }}
   resources:
     {{- toYaml .Values.sidecar.resources | nindent 4 }}
   securityContext:

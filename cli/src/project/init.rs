@@ -161,9 +161,10 @@ fn next_steps(processor: &Processor, has_example: bool) {
     files::say("Next:");
     if has_example {
         files::say("  cp \"$(command -v satellite)\" .   # the static binary, into the image");
+        let image = processor.image.as_str();
+        files::say(&format!("  docker build --tag {image} ."));
         files::say(&format!(
-            "  docker build --tag {} .",
-            processor.image.as_str()
+            "  docker push {image}   # a registry that the cluster pulls from"
         ));
     }
     files::say("  satellite validate k8s");

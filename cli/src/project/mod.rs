@@ -3,6 +3,7 @@
 mod fields;
 mod files;
 mod generate;
+mod image;
 mod init;
 mod manifests;
 mod new;

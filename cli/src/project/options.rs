@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use satellite_sdk::state::Configuration;
 
-use super::fields::{Bucket, Folder, Image, Name, ObjectName, Quantity};
+use super::fields::{Bucket, Folder, Name, ObjectName, Quantity};
+use super::image::Image;
 
 /// Where the pod finds its configuration: the second place that a processor looks at.
 pub const CONFIG_FOLDER: &str = "/etc/dory";

@@ -6,6 +6,7 @@ mod document;
 mod exec;
 mod jobs;
 mod launch;
+mod local_files;
 mod names;
 mod task;
 

@@ -8,10 +8,16 @@ import json
 import os
 import pathlib
 import signal
-import threading
+import time
 
 STATE = pathlib.Path(os.environ.get("STATE_DIR", "state")) / "state.json"
-stop = threading.Event()
+is_stopping = False
+
+
+def stop(*_):
+    """Only sets a flag: an Event would deadlock if the signal interrupts its own wait()."""
+    global is_stopping
+    is_stopping = True
 
 
 def load():
@@ -31,13 +37,13 @@ def save(state):
 
 def main():
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop)
     state = load()
-    while not stop.is_set():
+    while not is_stopping:
         state["count"] += 1
         print("count", state["count"], flush=True)
         save(state)
-        stop.wait(1)
+        time.sleep(1)
 
 
 if __name__ == "__main__":

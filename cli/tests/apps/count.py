@@ -1,15 +1,24 @@
 """Counts in a file, one line for each number, and knows nothing of the sidecar."""
-import http.server, os, signal, sys, threading, time
+import os, signal, sys, time
 
 folder = sys.argv[1]
 os.makedirs(folder, exist_ok=True)
 path = os.path.join(folder, "count")
-stopping = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+is_stopping = False
+
+
+def stop(*_):
+    # An Event would deadlock if the signal interrupts its own wait().
+    global is_stopping
+    is_stopping = True
+
+
+signal.signal(signal.SIGTERM, stop)
 
 count = int(open(path).read()) if os.path.exists(path) else 0
 print(f"start {count}", flush=True)
-while not stopping.wait(0.02):
+while not is_stopping:
+    time.sleep(0.02)
     count += 1
     with open(path + ".new", "w") as file:
         file.write(str(count))

@@ -378,23 +378,3 @@ fn a_lost_response_says_that_the_outcome_is_unknown() {
         faas(&mock, &["env", "get", "e"]).run().code == Some(0)
     });
 }
-
-#[test]
-fn each_command_has_help_with_examples() {
-    for command in [
-        &["execute"][..],
-        &["env", "list"],
-        &["env", "create"],
-        &["env", "get"],
-        &["env", "delete"],
-        &["snapshot", "create"],
-        &["snapshot", "restore"],
-        &["snapshot", "list"],
-        &["snapshot", "delete"],
-    ] {
-        let arguments = [&["faas"], command, &["--help"]].concat();
-        let help = Program::new(&arguments).ok();
-        let example = format!("Examples:\n  satellite faas {}", command.join(" "));
-        assert!(help.contains(&example), "{help}");
-    }
-}

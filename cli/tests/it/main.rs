@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)] // a test that cannot continue should fail
 
 mod basilica;
+mod basilica_deploy;
 mod command;
+mod commands;
 mod faas;
 #[allow(dead_code)] // used by the tests of satellite-state
 #[path = "../../../crates/state/tests/it/fake_kubernetes.rs"]
@@ -25,15 +27,18 @@ mod program;
 #[path = "../../../crates/state/tests/it/relay.rs"]
 mod relay;
 mod sidecar;
+mod sidecar_failures;
 mod sidecar_process;
 mod sidecar_state;
 mod sidecar_update;
 mod sky;
 mod sky_jobs;
 mod sky_launch;
+mod sky_settings;
 #[allow(dead_code)] // the tests of the client use all of it
 #[path = "../../../crates/skypilot/tests/it/skypilot_server.rs"]
 mod skypilot_server;
 mod state;
 mod validate;
 mod validate_cluster;
+mod validate_manifests;

@@ -3,30 +3,37 @@
 
 use std::process::Command;
 
-use satellite_state::Snapshot;
-
 use crate::fake_kubernetes::FakeKubernetes;
 use crate::fake_s3::Bucket;
 use crate::process::Satellite;
-use crate::relay::Relay;
-use crate::sidecar_process::{Host, address, eventually, get, sidecar, snapshots_follow, state_of};
+use crate::sidecar_process::{Host, eventually, sidecar};
 
-const NAMESPACE: &str = "shop";
-const OLD: &str = "my-app-7d9f8b6c5d-x2x4z";
-const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
-const NEWEST: &str = "my-app-5b4cd7f8c9-sp8vt";
+pub const NAMESPACE: &str = "shop";
+pub const OLD: &str = "my-app-7d9f8b6c5d-x2x4z";
+pub const NEW: &str = "my-app-6c5db8f9d4-tq9wv";
+pub const NEWEST: &str = "my-app-5b4cd7f8c9-sp8vt";
 
 /// Where the state is stored.
-enum Store {
+pub enum Store {
     Kubernetes(FakeKubernetes),
+    /// A real API server, the folder with its token and ca.crt, and the processor's id.
+    Server(String, String, String),
     Bucket(Bucket, String),
 }
 
 impl Store {
     fn bucket() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        // A real server keeps its data.
-        Store::Bucket(Bucket::get(), format!("app-{}", now.unwrap().as_nanos()))
+        Store::Bucket(Bucket::get(), new_id())
+    }
+
+    /// `None` unless `charts/live-test` runs one.
+    fn server() -> Option<Self> {
+        let variable = |name: &str| std::env::var(format!("SATELLITE_LIVE_KUBERNETES_{name}")).ok();
+        Some(Store::Server(
+            variable("URL")?,
+            variable("ACCOUNT")?,
+            new_id(),
+        ))
     }
 
     fn configure(&self, command: &mut Command) {
@@ -37,6 +44,14 @@ impl Store {
                     .env("DORY_KUBERNETES_URL", cluster.url())
                     .env("DORY_KUBERNETES_ACCOUNT", cluster.account())
                     .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+            }
+            Store::Server(url, account, id) => {
+                command
+                    .env("DORY_STATE_BACKEND", "configmap")
+                    .env("DORY_KUBERNETES_URL", url)
+                    .env("DORY_KUBERNETES_ACCOUNT", account)
+                    .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+                    .env("DORY_PROCESSOR_ID", id);
             }
             Store::Bucket(bucket, id) => {
                 command
@@ -53,8 +68,20 @@ impl Store {
     }
 }
 
+/// A real server keeps its data.
+fn new_id() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("app-{}", now.unwrap().as_nanos())
+}
+
 /// A pod with the sidecar as the parent of the application.
-fn pod(store: &Store, host: &Host, name: &str, app: &[String], env: &[(&str, &str)]) -> Satellite {
+pub fn pod(
+    store: &Store,
+    host: &Host,
+    name: &str,
+    app: &[String],
+    env: &[(&str, &str)],
+) -> Satellite {
     let mut command = sidecar();
     store.configure(&mut command);
     command
@@ -72,11 +99,11 @@ fn pod(store: &Store, host: &Host, name: &str, app: &[String], env: &[(&str, &st
     host.start(command)
 }
 
-fn python() -> Vec<String> {
+pub fn python() -> Vec<String> {
     app(&["python3", "-B", &file("count.py")])
 }
 
-fn shell() -> Vec<String> {
+pub fn shell() -> Vec<String> {
     app(&["/bin/sh", &file("count.sh")])
 }
 
@@ -105,11 +132,11 @@ fn file(name: &str) -> String {
     format!("{}/tests/apps/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-fn app(words: &[&str]) -> Vec<String> {
+pub fn app(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn start_of(host: &Host) -> u64 {
+pub fn start_of(host: &Host) -> u64 {
     eventually("start", || host.numbers("start").last().copied())
 }
 
@@ -135,7 +162,7 @@ fn updates(store: &Store, app: &[String]) {
         );
         after.printed(&format!("count {}\n", start + 5));
 
-        if let Store::Kubernetes(_) = store {
+        if !matches!(store, Store::Bucket(..)) {
             // The old pod stays, not ready, until it is stopped.
             running.line("handed over to");
             assert_eq!(
@@ -177,6 +204,18 @@ fn a_go_application_in_a_cluster_loses_nothing_in_rolling_updates() {
 }
 
 #[test]
+fn applications_in_a_real_cluster_lose_nothing_in_rolling_updates() {
+    let build = Host::new();
+    let apps = [Some(python()), Some(shell()), go(&build)];
+    for app in apps.into_iter().flatten() {
+        match Store::server() {
+            Some(server) => updates(&server, &app),
+            None => return eprintln!("skipped: charts/live-test runs it with an API server"),
+        }
+    }
+}
+
+#[test]
 fn a_python_application_moves_with_a_bucket() {
     updates(&Store::bucket(), &python());
 }
@@ -184,246 +223,4 @@ fn a_python_application_moves_with_a_bucket() {
 #[test]
 fn a_shell_application_moves_with_a_bucket() {
     updates(&Store::bucket(), &shell());
-}
-
-#[test]
-fn a_release_that_cannot_run_takes_nothing_over() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let (a, b) = (Host::new(), Host::new());
-    let mut old = pod(&store, &a, OLD, &shell(), &[]);
-    a.printed("count 5\n");
-    let mut new = pod(&store, &b, NEW, &app(&["/no/such/program"]), &[]);
-    assert_eq!(new.end().0.code(), Some(127));
-    let seen = a.numbers("count").len() as u64;
-    a.printed(&format!("count {}\n", seen + 10));
-    assert_eq!(a.numbers("end"), [0_u64; 0]);
-    old.signal("TERM");
-    assert_eq!(old.end().0.code(), Some(0));
-}
-
-#[test]
-fn a_killed_pod_is_continued_from_its_last_snapshot_when_its_lease_has_expired() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let (a, b) = (Host::new(), Host::new());
-    let mut old = pod(&store, &a, OLD, &python(), &[]);
-    a.printed("count 20\n");
-    let address = address(&mut old);
-    let counted = *a.numbers("count").last().unwrap();
-    snapshots_follow(&address);
-    old.signal("KILL");
-    old.end();
-    let mut new = pod(&store, &b, NEW, &python(), &[]);
-    let start = start_of(&b);
-    assert!(
-        start >= counted,
-        "{start}: not older than its last snapshots"
-    );
-    assert!(start <= *a.numbers("count").last().unwrap() + 1);
-    new.signal("TERM");
-    assert_eq!(new.end().0.code(), Some(0), "{:#?}", new.log);
-}
-
-/// Kills the old pod, the new one, or both, at different moments of an update.
-#[test]
-fn updates_in_which_pods_are_killed_never_go_back_behind_a_snapshot() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let hosts = [Host::new(), Host::new(), Host::new()];
-    let names = [OLD, NEW, NEWEST];
-    let revision = |n: usize| n.to_string();
-    let start_pod = |n: usize, round: usize| {
-        let env = [
-            ("DORY_REVISION", revision(round)),
-            ("DORY_LEASE_SEC", "2".to_owned()),
-        ];
-        let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
-        pod(&store, &hosts[n], names[n], &python(), &env)
-    };
-    let mut running = start_pod(0, 1);
-    let mut address_of_running = address(&mut running);
-    for round in 0..6 {
-        let (at, next) = (round % 3, (round + 1) % 3);
-        eventually("it counts", || {
-            let starts = hosts[at].numbers("start");
-            (hosts[at].numbers("count").last() > starts.last()).then_some(())
-        });
-        let counted = *hosts[at].numbers("count").last().unwrap();
-        snapshots_follow(&address_of_running);
-        let starts = hosts[next].numbers("start").len();
-        let mut new = start_pod(next, round + 2);
-        std::thread::sleep(std::time::Duration::from_millis(90 * round as u64));
-        if round % 3 != 1 {
-            running.signal("KILL");
-            running.end();
-        }
-        if round % 3 != 0 {
-            new.signal("KILL");
-            new.end();
-            new = start_pod(next, round + 2);
-        }
-        address_of_running = address(&mut new);
-        let log = &mut new;
-        log.line("started python3");
-        eventually("its start", || {
-            (hosts[next].numbers("start").len() > starts).then_some(())
-        });
-        let start = *hosts[next].numbers("start").last().unwrap();
-        assert!(start >= counted, "round {round}: {start} after {counted}");
-        running = new;
-    }
-    running.signal("TERM");
-    assert_eq!(running.end().0.code(), Some(0), "{:#?}", running.log);
-}
-
-fn cluster_of(store: &Store) -> &FakeKubernetes {
-    match store {
-        Store::Kubernetes(cluster) => cluster,
-        Store::Bucket(..) => panic!("a bucket"),
-    }
-}
-
-fn stored(store: &Store) -> Snapshot {
-    let object = cluster_of(store).object("configmaps", NAMESPACE, "dory-state-my-app");
-    let object = object.expect("something should be stored");
-    let text = object["data"]["state"].as_str().unwrap().to_owned();
-    Snapshot::from_document(text.as_bytes()).unwrap()
-}
-
-#[test]
-fn an_application_is_paused_without_a_lease_and_killed_when_another_has_the_state() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let relay = Relay::start(&cluster_of(&store).address());
-    let url = relay.url();
-    let (a, b) = (Host::new(), Host::new());
-    let cut_off = [("DORY_KUBERNETES_URL", url.as_str())];
-    let mut old = pod(&store, &a, OLD, &python(), &cut_off);
-    let old_address = address(&mut old);
-    let line = old.line("started python3 as process");
-    let app: u32 = line.rsplit(' ').next().unwrap().parse().unwrap();
-    a.printed("count 20\n");
-
-    // Cut off for a while: it continues where it was.
-    relay.hang(true);
-    old.line("the application is paused");
-    // A snapshot that is being saved meanwhile delays this no longer than the lease lasts.
-    assert!(
-        old.log
-            .iter()
-            .all(|line| !line.contains("saving the state"))
-    );
-    eventually("paused", || (state_of(app) == Some('T')).then_some(()));
-    assert_eq!(get(&old_address, "/ready").0, 503);
-    assert_eq!(get(&old_address, "/restored").0, 503);
-    let counted = a.numbers("count").len();
-    relay.hang(false);
-    old.line("the application continues");
-    eventually("it counts", || {
-        (a.numbers("count").len() > counted + 5).then_some(())
-    });
-
-    // Cut off until another pod has taken the state.
-    relay.hang(true);
-    old.line("the application is paused");
-    let mut new = pod(&store, &b, NEW, &python(), &[]);
-    start_of(&b);
-    b.printed("count ");
-    assert_eq!(state_of(app), Some('T'), "only one of them acts");
-    relay.hang(false);
-    let (status, _) = old.end();
-    assert_eq!(status.code(), Some(137), "{:#?}", old.log);
-    assert_eq!(a.numbers("end"), [0_u64; 0], "it did nothing any more");
-    assert_eq!(state_of(app), None);
-    assert!(stored(&store).stamp.writer().starts_with(NEW));
-    new.signal("TERM");
-    assert_eq!(new.end().0.code(), Some(0), "{:#?}", new.log);
-}
-
-#[test]
-fn a_folder_that_does_not_fit_into_a_config_map_is_reported_and_not_handed_over() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let (a, b) = (Host::new(), Host::new());
-    let script = "head -c 2000000 /dev/urandom >$0/large; echo large; exec sleep 600";
-    let large = app(&["/bin/sh", "-c", script]);
-    let mut old = pod(&store, &a, OLD, &large, &[]);
-    let address = address(&mut old);
-    a.printed("large");
-    let line = old.line("it cannot be saved");
-    assert!(line.contains("too large for ConfigMap"), "{line}");
-    assert!(line.contains("the limit is 1048576"), "{line}");
-    let (status, body) = get(&address, "/ready");
-    assert_eq!((status, body.contains("too large")), (503, true), "{body}");
-    let mut new = pod(&store, &b, NEW, &shell(), &[]);
-    old.line("it is not handed over while this process runs");
-    assert_eq!(b.output(), "");
-    new.signal("TERM");
-    assert_eq!(new.end().0.code(), Some(0));
-    std::fs::remove_file(a.data().join("large")).unwrap();
-    eventually("it fits again", || {
-        (get(&address, "/ready").0 == 200).then_some(())
-    });
-}
-
-#[test]
-fn hostile_entries_in_the_stored_state_start_no_application_and_write_nothing() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let (a, b) = (Host::new(), Host::new());
-    let mut old = pod(&store, &a, OLD, &shell(), &[]);
-    a.printed("count 5\n");
-    old.signal("TERM");
-    old.end();
-    // An archive of `../evil`, made with `tar --transform` and sealed like any other state.
-    let mut snapshot = stored(&store);
-    let mut state: serde_json::Value = serde_json::from_slice(&snapshot.content.state).unwrap();
-    state["archive"] = hostile_archive().into();
-    snapshot.content.state = serde_json::to_vec(&state).unwrap();
-    let document = String::from_utf8(snapshot.to_document()).unwrap();
-    let object = serde_json::json!({ "data": { "state": document } });
-    cluster_of(&store).put("configmaps", NAMESPACE, "dory-state-my-app", object);
-
-    let mut new = pod(&store, &b, NEW, &shell(), &[]);
-    assert_eq!(new.end().0.code(), Some(1), "{:#?}", new.log);
-    let log = new.log.join("\n");
-    assert!(
-        log.contains("an entry that is refused: \"../evil\""),
-        "{log}"
-    );
-    assert_eq!(b.output(), "");
-    assert!(!b.path("evil").exists());
-    let kept: serde_json::Value = serde_json::from_slice(&stored(&store).content.state).unwrap();
-    assert_eq!(kept, state, "nothing is overwritten");
-}
-
-fn hostile_archive() -> String {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("evil"), "x").unwrap();
-    let script = "tar -czP --transform 's,^,../,' evil | base64 -w0";
-    let output = Command::new("/bin/sh")
-        .args(["-c", script])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[test]
-fn the_order_of_three_pods_is_kept_while_all_of_them_run() {
-    let store = Store::Kubernetes(FakeKubernetes::start());
-    let (a, b) = (Host::new(), Host::new());
-    let mut old = pod(&store, &a, OLD, &shell(), &[]);
-    a.printed("count 3\n");
-    let mut new = pod(&store, &b, NEW, &shell(), &[]);
-    start_of(&b);
-    old.line("handed over to");
-    // The container of the old pod restarts: it waits, and the new one is not disturbed.
-    old.signal("KILL");
-    old.end();
-    let mut again = pod(&store, &a, OLD, &shell(), &[]);
-    let address = address(&mut again);
-    let seen = b.numbers("count").len() as u64;
-    b.printed(&format!("count {}\n", start_of(&b) + seen + 20));
-    assert_eq!(get(&address, "/ready").0, 503);
-    assert_eq!(a.numbers("start").len(), 1);
-    again.signal("TERM");
-    assert_eq!(again.end().0.code(), Some(0));
-    new.signal("TERM");
-    assert_eq!(new.end().0.code(), Some(0));
 }

@@ -64,7 +64,8 @@ fn processor_container(processor: &Processor) -> Map {
         .with("env", environment(processor));
     let mut mounts = endpoint_mounts(processor);
     mounts.extend(state_dir_mount(processor));
-    finished(with_endpoints(container, processor), processor, mounts)
+    let container = with_hook(with_probes(container, processor));
+    finished(container, processor, mounts)
 }
 
 /// An unmodified application: the sidecar serves the endpoints.
@@ -76,9 +77,32 @@ fn application(processor: &Processor) -> Map {
         Some(port) => container.with("ports", ports(processor, false, Some(port))),
         None => container,
     };
+    let container = match processor.keeps_folder_beside() {
+        true => beside_its_folder(container, processor),
+        false => container,
+    };
     let mut mounts = vec![mount("tmp", "/tmp", false)];
     mounts.extend(state_dir_mount(processor));
     finished(container, processor, mounts)
+}
+
+/// The endpoints are in the other container, whose ports have no names here. The liveness probe
+/// ends an application whose sidecar has lost the state to another pod. The hook is only for
+/// DORY_APP_PRESTOP_PATH.
+fn beside_its_folder(container: Map, processor: &Processor) -> Map {
+    let get = |path: &str| {
+        let port = number(processor.health_port);
+        Map::new().with("httpGet", Map::new().with("path", path).with("port", port))
+    };
+    let probe = get("/restored")
+        .with("periodSeconds", number(5))
+        .with("timeoutSeconds", number(3))
+        .with("failureThreshold", number(3));
+    let container = container.with("livenessProbe", probe);
+    match processor.options.sidecar.app_prestop_path {
+        Some(_) => container.with("lifecycle", Map::new().with("preStop", get("/prestop"))),
+        None => container,
+    }
 }
 
 fn sidecar(processor: &Processor, image: &str) -> Map {
@@ -94,7 +118,14 @@ fn sidecar(processor: &Processor, image: &str) -> Map {
         .with("env", environment(processor));
     let mut mounts = endpoint_mounts(processor);
     mounts.extend(state_dir_mount(processor));
-    with_endpoints(container, processor)
+    let container = with_probes(container, processor);
+    let container = match processor.keeps_folder_beside() {
+        // It saves the folder at SIGTERM, after the application has ended: a hook is called
+        // while the application still writes.
+        true => container,
+        false => with_hook(container),
+    };
+    container
         .with("resources", resources("10m", "16Mi", "100m", "128Mi"))
         .with("securityContext", container_security(true))
         .with("volumeMounts", mounts)
@@ -103,9 +134,8 @@ fn sidecar(processor: &Processor, image: &str) -> Map {
 /// The application starts once its folder is restored, which may mean to wait until another
 /// pod has ended.
 fn before_application(sidecar: Map) -> Map {
-    let get = Map::new().with("path", "/restored").with("port", "health");
     let probe = Map::new()
-        .with("httpGet", get)
+        .with("httpGet", own_endpoint("/restored"))
         .with("periodSeconds", number(1))
         .with("timeoutSeconds", number(3))
         .with("failureThreshold", number(600));
@@ -136,21 +166,28 @@ fn ports(processor: &Processor, has_health: bool, app: Option<u16>) -> Vec<Map> 
         .collect()
 }
 
-fn with_endpoints(container: Map, processor: &Processor) -> Map {
-    let get = |path: &str| Map::new().with("path", path).with("port", "health");
+fn with_probes(container: Map, processor: &Processor) -> Map {
     let probe = |path: &str, delay: i64, period: i64, timeout: i64| {
         Map::new()
-            .with("httpGet", get(path))
+            .with("httpGet", own_endpoint(path))
             .with("initialDelaySeconds", number(delay))
             .with("periodSeconds", number(period))
             .with("timeoutSeconds", number(timeout))
             .with("failureThreshold", number(3))
     };
-    let hook = Map::new().with("httpGet", get("/prestop"));
     container
         .with("livenessProbe", probe(&processor.health_path, 10, 10, 5))
         .with("readinessProbe", probe(&processor.ready_path, 1, 5, 3))
-        .with("lifecycle", Map::new().with("preStop", hook))
+}
+
+fn with_hook(container: Map) -> Map {
+    let hook = Map::new().with("httpGet", own_endpoint("/prestop"));
+    container.with("lifecycle", Map::new().with("preStop", hook))
+}
+
+/// An endpoint that the same container serves.
+fn own_endpoint(path: &str) -> Map {
+    Map::new().with("path", path).with("port", "health")
 }
 
 fn finished(container: Map, processor: &Processor, mounts: Vec<Map>) -> Map {

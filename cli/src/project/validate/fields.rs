@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::fields::{Image, Quantity, is_label, is_subdomain};
+use super::super::fields::{Quantity, is_label, is_subdomain};
+use super::super::image::Image;
 use super::Report;
 use super::read::Object;
 use super::settings::list;

@@ -23,9 +23,6 @@ use super::files;
 /// container with DORY_* variables in the manifests, ports, probes, hook, grace period, update
 /// strategy, volumes and RBAC are compared with the settings that this container would have.
 /// Secrets are never printed.
-///
-/// MANIFEST is a file, a folder, or - for stdin. Without one, the folder k8s is checked if it
-/// exists.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   satellite validate
@@ -36,6 +33,7 @@ use super::files;
 
 Exit codes: 0 valid, 1 problems (with --strict also warnings), 2 wrong usage.")]
 pub struct Validate {
+    /// A file, a folder, or - for stdin [default: k8s, if it exists]
     #[arg(value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
     /// The file of settings [default: as a processor looks for it]

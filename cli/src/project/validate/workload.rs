@@ -155,7 +155,7 @@ impl Check<'_> {
 
     fn hook(&mut self) {
         let hook = &self.container["lifecycle"]["preStop"];
-        if hook.is_null() {
+        if hook.is_null() && !keeps_folder_beside(self.container) {
             self.warning("no preStop hook: the state is saved on SIGTERM only");
         } else if !hook["httpGet"].is_null() {
             self.get("preStop", &hook["httpGet"], &["/prestop"]);
@@ -221,6 +221,22 @@ impl Check<'_> {
             self.problem(
                 "startupProbe: expected /restored, or the application starts before its folder \
                  is restored",
+            );
+        }
+        let mut variables = list(&self.container["env"]);
+        let has_port = variables.any(|variable| variable["name"] == "DORY_APP_PORT");
+        if !self.container["lifecycle"]["preStop"].is_null() && !has_port {
+            self.problem(
+                "preStop: without DORY_APP_PORT the folder is saved while the application still \
+                 writes; without the hook it is saved when the application has ended",
+            );
+        }
+        let probes = list(&self.pod["containers"]).map(|container| &container["livenessProbe"]);
+        let mut paths = probes.map(|probe| &probe["httpGet"]["path"]);
+        if !paths.any(|path| path == "/restored") {
+            self.warning(
+                "no livenessProbe of the application asks /restored: it goes on when the state \
+                 has been lost to another pod",
             );
         }
     }

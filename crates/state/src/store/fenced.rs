@@ -104,6 +104,17 @@ impl<R: Register, L: Register> Fenced<R, L> {
     }
 
     pub(super) fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
+        let opened = self.wait_to_open(request);
+        if opened.is_err() {
+            // The holder must not hand the state over to nobody.
+            if let Err(e) = self.lease.lock().withdraw(request.holder()) {
+                log::warn!("could not withdraw the request for a handover: {e}");
+            }
+        }
+        opened
+    }
+
+    fn wait_to_open(&mut self, request: &OpenRequest<'_>) -> Result<Opened> {
         let mut outage = Outage::of("reading the state");
         loop {
             let pause = Duration::from_secs(1).min(self.lease_duration / 5);
@@ -140,8 +151,11 @@ impl<R: Register, L: Register> Fenced<R, L> {
             Availability::Free => self.take(request, found),
             Availability::Ask(reason) => {
                 request.check_prepared()?;
-                let claimed = self.lease.lock().claim(request.holder(), &found.lease);
-                claimed.map(|()| Err(Availability::Ask(reason)))
+                let mut lease = self.lease.lock();
+                if !lease.claim(request.holder(), &found.lease)? {
+                    lease.keep_announcing(&request.candidate(), found.lease)?;
+                }
+                Ok(Err(Availability::Ask(reason)))
             }
             waiting => Ok(Err(waiting)),
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::candidates::Candidates;
+use super::claims::Claims;
 use super::lease_validity::{LeaseValidity, holder_limit, others_limit};
 use super::register::{Lease, Put, Register};
 use super::{Claim, LeaseRenewer};
@@ -38,6 +39,9 @@ pub(super) struct LeaseManager<L> {
     sent: Duration,
     watch: Watch,
     candidates: Candidates,
+    claims: Claims,
+    /// The holder that this process has asked for the state; empty if it asked none.
+    asked: String,
     /// When this process last announced that it is preparing.
     last_announced: Option<Duration>,
 }
@@ -58,6 +62,8 @@ impl<L: Register> LeaseManager<L> {
             sent: Duration::ZERO,
             watch: Watch::default(),
             candidates: Candidates::default(),
+            claims: Claims::default(),
+            asked: String::new(),
             last_announced: None,
         }
     }
@@ -122,18 +128,16 @@ impl<L: Register> LeaseManager<L> {
                     return Ok(None);
                 }
             }
-            self.candidates.observe(
-                &before,
-                self.lease_validity.now(),
-                others_limit(self.duration()),
-            );
-            let claim = (!before.claimed_by.is_empty()).then(|| Claim {
-                by: before.claimed_by.clone(),
-            });
+            let (now, limit) = (self.lease_validity.now(), others_limit(self.duration()));
+            self.candidates.observe(&before, now, limit);
+            let claim = self.claims.current(&before.claimed_by, now, limit);
             let sent = self.lease_validity.now();
             let lease = Lease {
                 holder: holder.clone(),
                 epoch,
+                claimed_by: claim
+                    .as_ref()
+                    .map_or_else(String::new, |claim| claim.by.clone()),
                 ..self.renewed(self.candidates.without_finished(before))
             };
             if self.put(lease, version)? {
@@ -172,24 +176,58 @@ impl<L: Register> LeaseManager<L> {
         self.cached = None;
     }
 
-    /// Claims the state from its holder, unless there is a claim already.
-    pub(super) fn claim(&mut self, by: &str, current: &LeaseRead) -> Result<()> {
+    /// Claims the state from its holder, unless there is a claim already. Returns whether the
+    /// lease may have changed.
+    pub(super) fn claim(&mut self, by: &str, current: &LeaseRead) -> Result<bool> {
         match current {
             Some((lease, version)) if lease.claimed_by.is_empty() => {
                 let claimed = Lease {
                     claimed_by: by.to_owned(),
                     ..lease.clone()
                 };
-                if self.put(claimed, Some(version.clone()))? {
+                let is_new = self.asked != lease.holder;
+                if self.put(claimed, Some(version.clone()))? && is_new {
                     log::info!(
                         "the state is held by {}; requested a handover",
                         lease.holder
                     );
                 }
+                self.asked.clone_from(&lease.holder);
                 self.cached = None;
-                Ok(())
+                Ok(true)
             }
-            _ => Ok(()), // there is no holder, or a claim exists already
+            _ => Ok(false), // there is no holder, or a claim exists already
+        }
+    }
+
+    /// Removes the claim of this process, which does not wait any more.
+    pub(super) fn withdraw(&mut self, by: &str) -> Result<()> {
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        self.asked.clear();
+        for _ in 0..MAX_ATTEMPTS {
+            let Some((lease, version)) = self.read()?.filter(|(l, _)| l.claimed_by == by) else {
+                break;
+            };
+            let withdrawn = Lease {
+                claimed_by: String::new(),
+                ..lease
+            };
+            let is_done = self.put(withdrawn, Some(version))?;
+            self.cached = None;
+            if is_done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Continues to announce this process while it waits for the state that it has claimed.
+    pub(super) fn keep_announcing(&mut self, candidate: &str, current: LeaseRead) -> Result<()> {
+        match self.last_announced {
+            Some(_) => self.prepare(candidate, "", current),
+            None => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stores for states.
 
 mod candidates;
+mod claims;
 mod config_map_object;
 mod configmap;
 mod fence;
