@@ -66,7 +66,7 @@ impl Expected {
             "float32" => values::tensor(&self.shape, numbers().map(|v| v as f32).collect()),
             "float64" => values::tensor(&self.shape, numbers().collect()),
             "float16" => {
-                let halves = numbers().map(|v| f16::from_f64(v)).collect();
+                let halves = numbers().map(f16::from_f64).collect();
                 values::tensor(&self.shape, halves)
             }
             "int64" => values::tensor(&self.shape, ints().collect()),
