@@ -3,10 +3,11 @@
 use satellite_sdk::{Deployment, Failure, PlatformClient, Secret};
 
 use crate::engine::Environment;
-use crate::settings::Settings;
+use crate::settings::{DRAIN, Settings};
 
 /// What the model server needs, then the deployment's secrets, then its own variables; the
-/// last of the same name wins.
+/// last of the same name wins. At the end the time that it has to stop, which the engine
+/// enforces.
 pub fn environment(
     settings: &Settings,
     deployment: &Deployment,
@@ -27,9 +28,12 @@ pub fn environment(
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), Secret::new(value?))));
     let own = deployment.env_variables.iter();
+    let drain = settings.drain;
+    let drain = format!("{}.{:03}", drain.as_secs(), drain.subsec_millis());
     given
         .chain(secrets.iter().cloned())
         .chain(own.map(|(name, value)| (name.clone(), Secret::new(value))))
+        .chain([(DRAIN.to_owned(), Secret::new(drain))])
         .collect()
 }
 

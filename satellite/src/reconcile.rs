@@ -183,8 +183,8 @@ impl Reconciler {
         self.restarted.remove(container_id);
         let routes = self.shared.routes();
         if routes.get(id).is_none_or(|route| route.port != port) {
-            log::info!("deployment {id} is healthy on port {port}");
             routes.insert(Route::open(&self.models, deployment, port));
+            log::info!("deployment {id} is healthy on port {port}");
         }
         if deployment.status == DeploymentStatus::NotResponding {
             log::info!("deployment {id} responds again");

@@ -10,6 +10,13 @@ use crate::variants::Images;
 
 const BASE_URL: &str = "http://localhost";
 
+/// The variable with the time that a model server has to finish its requests, which
+/// luml-model-server reads too.
+pub const DRAIN: &str = "LUML_MODEL_DRAIN_SEC";
+
+/// How much longer than that a model server may take to exit.
+const EXIT_TIME: Duration = Duration::from_secs(2);
+
 /// What runs the model servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
@@ -68,6 +75,9 @@ pub struct Settings {
     pub otel_endpoint: Option<String>,
     /// `LUML_HEALTH_CHECK_TIMEOUT_SEC`: how long a model may take to become healthy.
     pub health_check_timeout: Duration,
+    /// `LUML_MODEL_DRAIN_SEC`: how long a model server may finish its requests when it is
+    /// stopped. It has the same variable; see [`Settings::stop_timeout`].
+    pub drain: Duration,
     /// `LUML_RECONCILE_INTERVAL_SEC`: the interval of reconciliation.
     pub reconcile_interval: Duration,
     /// `LUML_ORPHAN_GRACE_SEC`: how long a container without a deployment is kept.
@@ -116,9 +126,16 @@ impl Settings {
                 .unwrap_or_else(|| format!("http://{agent}:{port}")),
             otel_endpoint: variables.text("OTEL_EXPORTER_OTLP_ENDPOINT"),
             health_check_timeout: variables.seconds("LUML_HEALTH_CHECK_TIMEOUT_SEC", seconds(1800)),
+            drain: variables.seconds(DRAIN, seconds(8)),
             reconcile_interval: variables.seconds("LUML_RECONCILE_INTERVAL_SEC", seconds(15)),
             orphan_grace: variables.seconds("LUML_ORPHAN_GRACE_SEC", seconds(300)),
         }
+    }
+
+    /// The time between SIGTERM and SIGKILL: what the model server takes at most, and some for
+    /// its exit.
+    pub fn stop_timeout(&self) -> Duration {
+        self.drain.saturating_add(EXIT_TIME)
     }
 
     /// Whether a deployment may use this image: one that serves a variant, or one from the

@@ -21,7 +21,7 @@ pub enum Kind {
     Missing,
     /// The artifact is valid, but this server cannot run its model.
     Unsupported,
-    /// The model does not run.
+    /// An internal error.
     Software,
     /// The system: a thread, a socket, the address.
     System,

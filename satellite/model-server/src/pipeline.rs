@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tract_onnx::prelude::{IntoTValue, TValue, TVec, Tensor};
+use tract_onnx::prelude::{IntoTValue, TValue, TVec, Tensor, tensor0};
 
 use crate::artifact::{Artifact, Dim, PipelineConfig, Shape, Variant};
 use crate::failure::{Failure, Kind, Result};
@@ -152,34 +152,36 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Computes a request of zeros, so that the first real one finds a plan.
+    /// Computes a request of zeros, so that the first real one finds a plan. If the model does
+    /// not compute zeros, which need not be valid values, ones have to do.
     ///
     /// # Errors
-    /// If the model runs with no size of its inputs.
+    /// If the model runs with no size of its inputs: names the operator that tract cannot run.
     pub fn warm_up(&self) -> Result<()> {
         let mut first = None;
         for size in WARM_UP_SIZES {
-            match self.compute(self.example(size), &mut Vec::new()) {
-                Ok(()) => return Ok(()),
-                Err(ComputeError::Input(error)) => {
-                    first.get_or_insert(error);
-                }
-                // Zeros need not be valid values.
-                Err(ComputeError::Model(text)) => {
-                    log::warn!("the model does not compute the zeros of the warm-up: {text}");
-                    return Ok(());
+            for value in [0, 1] {
+                match self.compute(self.example(size, value), &mut Vec::new()) {
+                    Ok(()) => return Ok(()),
+                    Err(ComputeError::Input(error)) => {
+                        first.get_or_insert(error.text);
+                        break; // it is about the sizes
+                    }
+                    Err(ComputeError::Model(text)) => {
+                        first.get_or_insert(text);
+                    }
                 }
             }
         }
-        let why = first.map(|error| error.to_string()).unwrap_or_default();
-        Err(Failure::new(
-            Kind::Software,
-            format_args!("the model does not run: {why}"),
-        ))
+        let why = first.unwrap_or_default();
+        Err(Failure::unsupported(format_args!(
+            "the model does not run here: {why}"
+        )))
     }
 
-    /// Inputs of zeros and empty strings, with this size for each name.
-    pub fn example(&self, size: usize) -> Vec<Tensor> {
+    /// Inputs that are all 0 or all 1 (`fill`), with this size for each name. Strings are empty
+    /// or "1".
+    pub fn example(&self, size: usize, fill: u8) -> Vec<Tensor> {
         let inputs = self.inputs.iter().enumerate();
         let tensors = inputs.map(|(value, input)| {
             let mut shape = input.shape.clone();
@@ -198,16 +200,14 @@ impl Pipeline {
                 Dim::Named(_) => size,
             });
             let sizes: TVec<usize> = sizes.collect();
-            match input.dtype {
-                Dtype::String => {
-                    let empty = vec![String::new(); sizes.iter().product()];
-                    Tensor::from(tract_onnx::prelude::tract_ndarray::arr1(&empty))
-                        .into_shape(&sizes)
-                }
-                dtype => Tensor::zero_dt(dtype.datum(), &sizes),
-            }
+            let one = match input.dtype {
+                Dtype::String => tensor0(["", "1"][usize::from(fill)].to_owned()),
+                Dtype::Bool => tensor0(fill == 1),
+                dtype => tensor0(fill).cast_to_dt(dtype.datum())?.into_owned(),
+            };
+            one.broadcast_scalar_to_shape(&sizes)
         });
-        // Neither fails: the number of elements fits, and each type has a zero.
+        // None fails: the number of elements fits, and each type has these values.
         tensors.filter_map(|tensor| tensor.ok()).collect()
     }
 
@@ -334,19 +334,23 @@ fn models(artifact: &Artifact, config: &PipelineConfig, plans: usize) -> Result<
     }
 }
 
-/// Why a pyfunc is not served, and what serves it.
+/// Why a pyfunc is not served, and the setting of the satellite that names what serves it.
 fn needs_python(artifact: &Artifact) -> Failure {
     let python = artifact.python.as_deref().unwrap_or("3");
-    let image = std::env::var("LUML_MODEL_IMAGE").unwrap_or_default();
-    let image = match image.trim() {
-        "" => "an image with Python, which the satellite takes from \
-               LUML_MODEL_IMAGES=pyfunc=IMAGE or LUML_MODEL_IMAGE"
-            .to_owned(),
-        image => format!("the image {image} (LUML_MODEL_IMAGE)"),
+    let read = |name: &str| std::env::var(name).unwrap_or_default();
+    let images = read("LUML_MODEL_IMAGES");
+    let own = images.split(',').find_map(|item| {
+        let (variant, image) = item.split_once('=')?;
+        (variant.trim() == "pyfunc").then(|| image.trim().to_owned())
+    });
+    let image = own.unwrap_or_else(|| read("LUML_MODEL_IMAGE").trim().to_owned());
+    let (what, image) = match &*image {
+        "" => ("an image that has Python".to_owned(), "IMAGE"),
+        image => (format!("the image {image}"), image),
     };
     Failure::unsupported(format_args!(
         "{} has the variant pyfunc, which needs Python {python}; this server runs only pipelines. \
-         Serve it with {image}",
+         Serve it with {what}: set LUML_MODEL_IMAGES=pyfunc={image} for the satellite",
         artifact.title()
     ))
 }

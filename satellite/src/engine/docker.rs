@@ -25,6 +25,7 @@ pub struct Docker {
     program: String,
     host: Option<String>,
     network: String,
+    stop_timeout: Duration,
 }
 
 impl Docker {
@@ -33,6 +34,7 @@ impl Docker {
             program: settings.docker.clone(),
             host: settings.docker_host.clone(),
             network: settings.network.clone(),
+            stop_timeout: settings.stop_timeout(),
         }
     }
 
@@ -222,7 +224,9 @@ impl Engine for Docker {
     }
 
     fn remove(&self, id: &str) -> Result<bool, Fault> {
-        match self.call(["stop", "--time", "5", id]).run(CHANGE_TIMEOUT) {
+        let seconds = self.stop_timeout.as_secs().to_string();
+        let stop = self.call(["stop", "--time", &seconds, id]);
+        match stop.run(CHANGE_TIMEOUT + self.stop_timeout) {
             Err(Fault::NoContainer) => return Ok(false),
             Err(fault @ Fault::NoEngine(_)) => return Err(fault),
             _ => {} // the result of the next call decides

@@ -106,6 +106,25 @@ fn a_model_survives_a_kill_of_the_satellite_and_is_still_stopped_by_an_undeploy(
 }
 
 #[test]
+fn a_model_server_has_the_time_to_stop_that_it_was_told() {
+    let file = std::env::temp_dir().join(format!("drained-{}", uuid()));
+    // A deployment cannot ask for more time than the engine grants.
+    let variables = json!({ "MODEL_DRAINED_FILE": file, "LUML_MODEL_DRAIN_SEC": "1000" });
+    let host = Host::with(PROCESS, json!({ "env_variables": variables }));
+    let task = host.deploy();
+    let mut command = host.command();
+    command.env("LUML_MODEL_DRAIN_SEC", "16");
+    let satellite = Satellite::start(command);
+    let status = host.wait_for_task(task);
+    assert_eq!(status, "done", "{}", satellite.log());
+    host.platform.request_deletion(&host.deployment, "undeploy");
+    assert_eq!(host.wait_for_task("undeploy"), "done");
+    let drained = fs::read_to_string(&file).unwrap_or_default();
+    let _ = fs::remove_file(&file);
+    assert_eq!(drained, "16.000", "it was killed before it had finished");
+}
+
+#[test]
 fn a_process_that_reused_the_pid_is_neither_adopted_nor_killed() {
     let (host, mut satellite) = deployed(json!({}));
     satellite.kill();

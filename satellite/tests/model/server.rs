@@ -14,8 +14,9 @@ use signal_hook::consts::SIGTERM;
 
 /// Serves on `LUML_MODEL_HOST` and `LUML_MODEL_PORT`, by default on port 8080, until it is
 /// stopped. Tests inject faults with `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`,
-/// `MODEL_ALLOCATES_MB`, and `MODEL_PRINTS`, which lists the variables whose values it writes
-/// to its output.
+/// `MODEL_ALLOCATES_MB`, `MODEL_PRINTS`, which lists the variables whose values it writes
+/// to its output, and `MODEL_DRAINED_FILE`, which it writes half of `LUML_MODEL_DRAIN_SEC` after
+/// it was told to stop.
 pub fn serve() -> ExitCode {
     let started = Instant::now();
     let healthy_after = milliseconds("MODEL_HEALTHY_AFTER_MS").unwrap_or_default();
@@ -34,10 +35,14 @@ pub fn serve() -> ExitCode {
         }
     };
     // The kernel delivers no signal to a container's first process without a handler.
-    let now = Arc::new(AtomicBool::new(true));
-    let registered = signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, now);
+    let drained = std::env::var("MODEL_DRAINED_FILE").ok();
+    let is_immediate = Arc::new(AtomicBool::new(drained.is_none()));
+    let registered = signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, is_immediate);
     if let Err(error) = registered {
         eprintln!("the model server cannot handle SIGTERM: {error}");
+    }
+    if let Some(file) = drained {
+        thread::spawn(move || drain(&file));
     }
     println!("the model server is up");
     print_variables();
@@ -52,6 +57,18 @@ pub fn serve() -> ExitCode {
             thread::park();
         },
     }
+}
+
+/// Waits for SIGTERM, finishes after half of the time that it has, and says so in a file.
+fn drain(file: &str) {
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM]) else {
+        return;
+    };
+    signals.forever().next();
+    let limit = std::env::var("LUML_MODEL_DRAIN_SEC").unwrap_or_default();
+    thread::sleep(Duration::from_secs_f64(limit.parse().unwrap_or(1000.0)) / 2);
+    let _ = std::fs::write(file, limit);
+    std::process::exit(0);
 }
 
 /// Leaks the values as a program might: in a message, as JSON, and broken over two lines.

@@ -31,7 +31,7 @@ README lists them.
 
 Exit codes: 0 stopped on request; 64 wrong arguments; 65 invalid artifact; 66 the artifact cannot
 be opened; 69 this server cannot run the model (it needs Python, or an operator that is missing);
-70 the model does not run; 71 error of the system; 73 the output cannot be written; 75 the download
+70 internal error; 71 error of the system; 73 the output cannot be written; 75 the download
 failed, try again; 78 invalid settings.
 ";
 

@@ -10,16 +10,17 @@
 //! and no FNNX input can be.
 
 mod cast;
+mod doubles;
 mod encoding;
 mod features;
 mod forest;
+mod gemm;
 mod imputer;
 mod kernel;
 mod labels;
 mod linear;
 mod scaling;
 mod scores;
-mod sigmoid;
 mod strings;
 mod svm;
 mod svm_probability;
@@ -62,7 +63,11 @@ const ML_OPERATORS: &[(&str, Builder)] = &[
 
 const STANDARD_OPERATORS: &[(&str, Builder)] = &[
     ("Cast", cast::cast),
-    ("Sigmoid", sigmoid::sigmoid),
+    ("Gemm", gemm::gemm),
+    ("IsInf", doubles::is_infinite),
+    ("IsNaN", doubles::is_not_a_number),
+    ("Round", doubles::round),
+    ("Sigmoid", doubles::sigmoid),
     ("StringConcat", strings::concat),
     ("StringNormalizer", strings::normalizer),
 ];

@@ -65,6 +65,10 @@ impl Expected {
             "bool" => values::tensor(&self.shape, numbers().map(|v| v != 0.0).collect()),
             "float32" => values::tensor(&self.shape, numbers().map(|v| v as f32).collect()),
             "float64" => values::tensor(&self.shape, numbers().collect()),
+            "float16" => {
+                let halves = numbers().map(f16::from_f64).collect();
+                values::tensor(&self.shape, halves)
+            }
             "int64" => values::tensor(&self.shape, ints().collect()),
             "int32" => values::tensor(&self.shape, ints().map(|v| v as i32).collect()),
             "int16" => values::tensor(&self.shape, ints().map(|v| v as i16).collect()),
@@ -206,6 +210,10 @@ families! {
     binarizer_answers_as_onnxruntime: "binarizer",
     cast_answers_as_onnxruntime: "cast",
     category_mapper_answers_as_onnxruntime: "category_mapper",
+    gemm_takes_doubles_and_halves: "gemm",
+    is_inf_takes_doubles: "is_inf",
+    is_nan_takes_doubles: "is_nan",
+    round_takes_doubles: "round",
     sigmoid_takes_doubles: "sigmoid",
     feature_vectorizer_answers_as_onnxruntime: "feature_vectorizer",
     imputer_answers_as_onnxruntime: "imputer",

@@ -54,11 +54,18 @@ fn a_pyfunc_names_the_image_that_serves_it() {
     let path = model("pyfunc.fnnx");
     let check = |variables: &[_]| output(&["check", path.to_str().unwrap()], variables).2;
     assert!(check(&[]).contains("LUML_MODEL_IMAGES=pyfunc=IMAGE"));
-    let named = check(&[("LUML_MODEL_IMAGE", "example.org/python:3")]);
-    assert!(
-        named.contains("the image example.org/python:3 (LUML_MODEL_IMAGE)"),
-        "{named}"
-    );
+    for (name, value) in [
+        ("LUML_MODEL_IMAGE", "example.org/python:3"),
+        (
+            "LUML_MODEL_IMAGES",
+            "pipeline=a:1, pyfunc=example.org/python:3",
+        ),
+    ] {
+        let named = check(&[(name, value)]);
+        let expected = "the image example.org/python:3: set \
+                        LUML_MODEL_IMAGES=pyfunc=example.org/python:3";
+        assert!(named.contains(expected), "{name}: {named}");
+    }
 }
 
 #[test]

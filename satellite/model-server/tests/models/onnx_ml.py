@@ -57,7 +57,9 @@ def case(name, op, inputs, outputs, *, domain="ai.onnx.ml", opset=3, base=17, fi
     node = helper.make_node(
         op, [f"i{k}" for k in range(len(inputs))], [f"o{k}" for k in range(len(outputs))],
         domain=domain, **attributes)
-    dims = [[first, *a.shape[1:]] if a.ndim > 1 else list(a.shape) for a in inputs]
+    firsts = first if isinstance(first, list) else [first] * len(inputs)
+    dims = [[f or a.shape[0], *a.shape[1:]] if a.ndim > 1 else list(a.shape)
+            for f, a in zip(firsts, inputs)]
     graph_inputs = [
         helper.make_tensor_value_info(f"i{k}", onnx_type(a), d)
         for k, (a, d) in enumerate(zip(inputs, dims))]
@@ -516,6 +518,12 @@ def standard():
     wide = np.array([[-30.0, -1.5], [0.0, 2.25]], np.float64)
     case("sigmoid/f64", "Sigmoid", [wide], [DOUBLE], domain="")
     case("sigmoid/f32", "Sigmoid", [wide.astype(np.float32)], [FLOAT], domain="")
+    special = np.array([[0.5, 1.5, -2.5, 3.7], [np.nan, np.inf, -np.inf, -0.2]], np.float64)
+    for short, array in [("f64", special), ("f32", special.astype(np.float32))]:
+        case(f"round/{short}", "Round", [array], [onnx_type(array)], domain="")
+        case(f"is_nan/{short}", "IsNaN", [array], [BOOL], domain="")
+        case(f"is_inf/{short}", "IsInf", [array], [BOOL], domain="")
+        case(f"is_inf/negative_{short}", "IsInf", [array], [BOOL], domain="", detect_positive=0)
     case("cast/f32_bool", "Cast", [ROWS], [BOOL], domain="", to=BOOL)
     words = np.array([["a", "b"], ["c", "a"]], object)
     case("strings/equal", "Equal", [words, words[::-1].copy()], [BOOL], domain="", base=19)
@@ -526,8 +534,22 @@ def standard():
          axis=1)
 
 
+def products():
+    """Gemm, whose factors are single floats whatever the type of its inputs."""
+    a, b = np.arange(12).reshape(3, 4) / 4 - 1, np.arange(8).reshape(4, 2) / 8 - 0.5
+    for short, dtype in [("f32", np.float32), ("f64", np.float64), ("f16", np.float16)]:
+        x, w, bias = a.astype(dtype), b.astype(dtype), np.array([0.25, -3.0], dtype)
+        same = dict(outputs=[onnx_type(x)], domain="", first=["N", None, None])
+        case(f"gemm/{short}", "Gemm", [x, w, bias], **same)
+        case(f"gemm/factors_{short}", "Gemm", [x, w, bias.reshape(1, 2)], alpha=0.5, beta=-2.0, **same)
+        case(f"gemm/no_bias_{short}", "Gemm", [x, w], alpha=2.0, **same)
+        case(f"gemm/transposed_{short}", "Gemm", [x.T.copy(), w.T.copy(), bias], transA=1, transB=1,
+             **same | {"first": None})
+
+
 def main():
-    for family in [tree_ensembles, linear, svm, preprocessing, label_encoders, zip_maps, standard]:
+    for family in [tree_ensembles, linear, svm, preprocessing, label_encoders, zip_maps, standard,
+                   products]:
         family()
     path = pathlib.Path(__file__).with_name("onnx_ml.json")
     lines = ",\n".join(json.dumps(c, separators=(",", ":"), ensure_ascii=False) for c in CASES)

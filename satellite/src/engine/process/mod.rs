@@ -37,9 +37,6 @@ use crate::variants;
 /// How often processes are checked for their end, and logs for their size.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long a model server may take to stop after SIGTERM, as in a container.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long the kernel may take to end a process after SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -49,6 +46,8 @@ pub(super) struct Processes(Arc<Shared>);
 
 struct Shared {
     settings: ProcessSettings,
+    /// How long a model server may take to stop after SIGTERM.
+    stop_timeout: Duration,
     /// The port by which [`Container::port`] is asked.
     container_port: u16,
     folder: PathBuf,
@@ -69,6 +68,7 @@ impl Processes {
     pub(super) fn new(settings: &Settings) -> Self {
         Processes(Arc::new(Shared {
             settings: settings.process.clone(),
+            stop_timeout: settings.stop_timeout(),
             container_port: settings.model_port,
             folder: settings.process.state_dir.join("models"),
             state: Mutex::default(),
@@ -150,13 +150,14 @@ impl Processes {
 
     /// Stops these processes, all at once: SIGTERM, and SIGKILL after a time.
     fn stop(&self, is_wanted: impl Fn(&str) -> bool) -> Result<(), Fault> {
+        let stop_timeout = self.0.stop_timeout;
         let begun = Instant::now();
         let mut signalled = None;
         loop {
             let mut state = self.state();
             let wanted = state.models.iter_mut().filter(|(id, _)| is_wanted(id));
             let elapsed = begun.elapsed();
-            let signal = match elapsed < STOP_TIMEOUT {
+            let signal = match elapsed < stop_timeout {
                 true => Signal::TERM,
                 false => Signal::KILL,
             };
@@ -173,7 +174,7 @@ impl Processes {
             signalled = Some(signal);
             drop(state);
             let Some(name) = running else { return Ok(()) };
-            if elapsed > STOP_TIMEOUT + KILL_TIMEOUT {
+            if elapsed > stop_timeout + KILL_TIMEOUT {
                 return Err(Fault::TimedOut(format!(
                     "the process of {name} does not end"
                 )));
