@@ -5,7 +5,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 OUT=$ROOT/target/cross
 TOOLS=$OUT/tools
 SOURCE=$OUT/source
-BINARIES=(worker worker-tls luml-satellite satellite luml-model-server)
+# CROSS_BINARIES selects some of them.
+read -ra BINARIES <<<"${CROSS_BINARIES:-worker worker-tls luml-satellite satellite luml-model-server}"
 TARGETS=(
     x86_64-unknown-linux-musl
     aarch64-unknown-linux-musl
