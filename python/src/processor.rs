@@ -329,6 +329,16 @@ impl ProcessorContext {
         saved.map_err(|e| errors::to_py(py, &e))
     }
 
+    /// Moves the stored state aside. Returns where it is.
+    fn move_aside(&self, py: Python<'_>) -> PyResult<String> {
+        let moved = py.detach(|| {
+            let aside = self.0.start_fresh()?;
+            self.0.state().is_known = true;
+            Ok(aside)
+        });
+        moved.map_err(|e: Error| errors::to_py(py, &e))
+    }
+
     /// Makes the process not ready, with a reason; `None`: ready again.
     #[pyo3(signature = (name, problem))]
     fn set_problem(&self, py: Python<'_>, name: &str, problem: Option<&str>) {

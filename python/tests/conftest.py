@@ -32,12 +32,13 @@ class Program:
     def __init__(self, text, folder, env=None, args=()):
         self.path = folder / f"program-{time.monotonic_ns()}.py"
         self.path.write_text(textwrap.dedent(text))
+        self.errors = self.path.with_suffix(".log")
         self.process = subprocess.Popen(
             [sys.executable, "-u", str(self.path), *args],
             cwd=folder,
             env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors.open("w"),
             text=True,
         )
 
@@ -50,8 +51,8 @@ class Program:
 
     def end(self):
         """Waits for its end. Returns its exit code and both outputs."""
-        out, err = self.process.communicate(timeout=LIMIT)
-        return self.process.returncode, out, err
+        out, _ = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, self.errors.read_text()
 
 
 @pytest.fixture

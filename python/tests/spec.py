@@ -192,3 +192,128 @@ results = await asyncio.gather(*[
     for i, branch in enumerate(branches)
 ])
 '''
+
+DORY_A = """
+from dory import DoryApp, BaseProcessor, stateful
+
+class MyApp(BaseProcessor):
+    counter = stateful(0)  # Auto-saved and restored!
+
+    async def run(self):
+        async for _ in self.run_loop(interval=1):
+            self.counter += 1
+
+if __name__ == "__main__":
+    DoryApp().run(MyApp)
+"""
+
+DORY_B = """
+from dory.simple import processor, state
+
+counter = state(0)
+
+@processor
+async def main(ctx):
+    async for _ in ctx.run_loop(interval=1):
+        counter.value += 1
+"""
+
+DORY_C = """
+from dory import DoryApp, BaseProcessor, ExecutionContext
+
+class MyApp(BaseProcessor):
+    def __init__(self, context: ExecutionContext):
+        super().__init__(context)
+        self.counter = 0
+
+    async def startup(self):
+        self.context.logger().info("Starting...")
+
+    async def run(self):
+        while not self.context.is_shutdown_requested():
+            self.counter += 1
+            await asyncio.sleep(1)
+
+    async def shutdown(self):
+        self.context.logger().info(f"Final count: {self.counter}")
+
+    def get_state(self):
+        return {"counter": self.counter}
+
+    async def restore_state(self, state):
+        self.counter = state.get("counter", 0)
+
+if __name__ == "__main__":
+    DoryApp().run(MyApp)
+"""
+
+DORY_FUNCTION = """
+from dory.simple import processor, state
+
+counter = state(0)
+sessions = state(dict)
+
+@processor
+async def main(ctx):
+    logger = ctx.logger()
+
+    async for i in ctx.run_loop(interval=1):
+        counter.value += 1
+        logger.info(f"Count: {counter.value}")
+"""
+
+DORY_CONTEXT = """
+async def run(self):
+    ctx = self.context
+
+    # Logging with pod context
+    ctx.logger().info("Processing...")
+
+    # Pod metadata
+    print(f"Pod: {ctx.pod_name}")
+    print(f"Namespace: {ctx.pod_namespace}")
+    print(f"Processor ID: {ctx.processor_id}")
+    print(f"Restart count: {ctx.attempt_number}")
+
+    # App config (env vars except DORY_*)
+    config = ctx.config()
+    model_path = config.get("MODEL_PATH")
+
+    # Shutdown detection
+    while not ctx.is_shutdown_requested():
+        if ctx.is_migration_imminent():
+            print("Migration coming, finishing batch...")
+        await process()
+"""
+
+DORY_BEFORE = """
+import asyncio
+from dory import DoryApp, BaseProcessor, ExecutionContext
+
+class MyApp(BaseProcessor):
+    def __init__(self, context: ExecutionContext):
+        super().__init__(context)
+        self.counter = 0
+        self.sessions = {}
+
+    async def startup(self) -> None:
+        pass
+
+    async def run(self) -> None:
+        while not self.context.is_shutdown_requested():
+            self.counter += 1
+            await asyncio.sleep(1)
+
+    async def shutdown(self) -> None:
+        pass
+
+    def get_state(self) -> dict:
+        return {"counter": self.counter, "sessions": self.sessions}
+
+    async def restore_state(self, state: dict) -> None:
+        self.counter = state.get("counter", 0)
+        self.sessions = state.get("sessions", {})
+
+if __name__ == "__main__":
+    DoryApp().run(MyApp)
+"""

@@ -143,7 +143,7 @@ class AsyncLogStream(Generic[T]):
     def __init__(self, open_stream: Callable[[], Any], item: Callable[[Any], T | None]) -> None:
         self._open = open_stream
         self._item = item
-        self._stream: _native.Stream | None = None
+        self._stream: Any = None
         self._is_over = False
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -152,10 +152,11 @@ class AsyncLogStream(Generic[T]):
     async def __anext__(self) -> T:
         if self._is_over:
             raise StopAsyncIteration
-        if self._stream is None:
-            self._stream = await self._open()
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = await self._open()
         try:
-            while (given := await awaited(self._stream.submit_next)) is not None:
+            while (given := await awaited(stream.submit_next)) is not None:
                 if (item := self._item(given)) is not None:
                     return item
         except BaseException:

@@ -13,7 +13,9 @@ from luml_satellite_sdk.models import Artifact, Deployment, OrbitSecret, Satelli
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 def mock_task(
@@ -177,7 +179,7 @@ class MockPlatformClient(PlatformClient):
         return self.responses.get(f"{method} {path}", unknown)
 
 
-def _known(items: dict[str, Any], name: str, kind: str) -> Any:
+def _known(items: dict[str, T], name: str, kind: str) -> T:
     if name not in items:
         error = NotFoundError(f"the mock platform has no {kind} {name}")
         error.is_not_found, error.status = True, 404

@@ -78,7 +78,7 @@ def _port(port: Any) -> dict[str, Any]:
     if not isinstance(port, dict):
         raise TypeError(f"ports: expected a dict, a pair or a number, found {port!r}")
     names = {"container": "container_port", "host": "host_port"}
-    mapping = {names.get(name, name): value for name, value in port.items()}
+    mapping: dict[str, Any] = {names.get(str(name), str(name)): v for name, v in port.items()}
     mapping.setdefault("host_port", mapping.get("container_port"))
     if isinstance(mapping.get("protocol"), str):
         mapping["protocol"] = mapping["protocol"].lower()
