@@ -9,7 +9,12 @@
 | `satellite_sdk.testing` | mock servers, for tests |
 """
 
+import os
+
 from satellite_sdk._native import VERSION as __version__
+from satellite_sdk._native import after_fork
 from satellite_sdk.errors import SatelliteError
 
 __all__ = ["SatelliteError", "__version__"]
+
+os.register_at_fork(after_in_child=after_fork)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from satellite_sdk import _native
 
 TYPE_CHECKING = False
@@ -25,9 +23,6 @@ else:
             return cls
 
     T = None
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_native.after_fork)
 
 
 class Client:

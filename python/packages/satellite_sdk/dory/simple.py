@@ -43,7 +43,8 @@ class StateVar(Generic[T]):
     def value(self) -> T:
         if not self._is_set:
             default: Any = self._default
-            self.value = default() if callable(default) else default
+            first: Any = default() if callable(default) else default
+            self.set(first)
         value: T = self._value
         return value
 
