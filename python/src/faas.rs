@@ -163,8 +163,8 @@ impl Face for Faas {
         let (environments, snapshots) = (client.environments(), client.snapshots());
         let id = |given| arguments::<Id>(given);
         let named = |given: &mut Value| -> Result<(String, ExecutionRequest)> {
-            let id: String = arguments(given["id"].take())?;
-            Ok((id, request(given["request"].take())?))
+            let id: String = arguments(take(given, "id"))?;
+            Ok((id, request(take(given, "request"))?))
         };
         let mut given = given;
         let value = match operation {
@@ -186,13 +186,13 @@ impl Face for Faas {
             "cancel" => json!(executions.cancel(&id(given)?.id)?),
             "environments" => environments.list()?.into_iter().map(environment).collect(),
             "create_environment" => {
-                let name: String = arguments(given["name"].take())?;
-                environment(environments.create(&name, &spec(given["spec"].take())?)?)
+                let name: String = arguments(take(&mut given, "name"))?;
+                environment(environments.create(&name, &spec(take(&mut given, "spec"))?)?)
             }
             "environment" => environment(environments.get(&id(given)?.id)?),
             "update_environment" => {
-                let name: String = arguments(given["name"].take())?;
-                environment(environments.update(&name, &spec(given["spec"].take())?)?)
+                let name: String = arguments(take(&mut given, "name"))?;
+                environment(environments.update(&name, &spec(take(&mut given, "spec"))?)?)
             }
             "delete_environment" => json!(environments.delete(&id(given)?.id)?),
             "create_snapshot" => {
@@ -257,6 +257,11 @@ impl Face for Faas {
     fn url(&self) -> String {
         self.0.url().to_owned()
     }
+}
+
+/// A field, or null. The index of a `Value` would panic where it is not an object.
+fn take(given: &mut Value, name: &str) -> Value {
+    given.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
 /// The fields that this version does not know, beside those that it does.

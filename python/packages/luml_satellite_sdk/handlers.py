@@ -63,7 +63,10 @@ class Bound:
         if code is None:  # a callable object, or a functools.partial
             import inspect
 
-            names = list(inspect.signature(function).parameters)
+            try:
+                names = list(inspect.signature(function).parameters)
+            except ValueError:
+                names = []  # written in C
         else:
             count = code.co_argcount + code.co_kwonlyargcount
             names = list(code.co_varnames[:count])
