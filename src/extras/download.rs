@@ -1,10 +1,11 @@
 //! Downloads of files from presigned URLs.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use super::partial::Partial;
+use satellite_core::client::Cancel;
 use satellite_core::http::{Backoff, FileAgent, Part};
 use satellite_core::{Error, Result};
 
@@ -45,6 +46,7 @@ pub struct Download<'a> {
     max_wait: Duration,
     max_bytes: u64,
     mode: u32,
+    cancel: Cancel,
     #[cfg_attr(not(unix), expect(dead_code))]
     state_dir: Option<PathBuf>,
 }
@@ -82,6 +84,7 @@ impl<'a> Download<'a> {
             max_wait: Duration::from_secs(30),
             max_bytes: u64::MAX,
             mode: 0o600,
+            cancel: Cancel::new(),
             state_dir: None,
         }
     }
@@ -89,6 +92,23 @@ impl<'a> Download<'a> {
     /// Sets the expected SHA-256 of the file: 64 hexadecimal digits.
     pub fn sha256(mut self, digits: impl Into<String>) -> Self {
         self.sha256 = Some(digits.into().to_ascii_lowercase());
+        self
+    }
+
+    /// Ends the download from another thread: at the next bytes, or during the wait before a
+    /// retry. The error then is [`is_stopped`](Error::is_stopped).
+    ///
+    /// ```
+    /// use satellite_sdk::{compute::Cancel, extras::Download};
+    ///
+    /// let cancel = Cancel::new();
+    /// cancel.cancel();
+    /// let download = Download::new("http://127.0.0.1:1/file").cancelled_by(&cancel);
+    /// let path = std::env::temp_dir().join("a-file-that-is-never-downloaded");
+    /// assert!(download.to(path).unwrap_err().is_stopped());
+    /// ```
+    pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
         self
     }
 
@@ -253,6 +273,7 @@ impl<'a> Download<'a> {
         let mut backoff = Backoff::new(self.max_wait);
         let mut failed_attempts = 0;
         loop {
+            self.check_cancelled()?;
             let before = partial.bytes();
             let error = match self.fetch_rest(&agent, partial, path) {
                 Ok(()) => return Ok(()),
@@ -276,7 +297,7 @@ impl<'a> Download<'a> {
             }
             let wait = backoff.failed(error.retry_after());
             log::info!("{error}; resuming in {wait:.1?}");
-            thread::sleep(wait);
+            self.pause(wait)?;
         }
     }
 
@@ -296,6 +317,7 @@ impl<'a> Download<'a> {
         partial.etag = part.etag.take();
         let mut buffer = vec![0; 64 * 1024];
         loop {
+            self.check_cancelled()?;
             match part.read(self.url, &mut buffer)? {
                 0 => return self.check_length(partial, &part),
                 n => {
@@ -309,6 +331,23 @@ impl<'a> Download<'a> {
                 bytes: partial.bytes(),
                 total: part.total,
             });
+        }
+    }
+
+    /// Waits before a retry.
+    fn pause(&self, wait: Duration) -> Result<()> {
+        let end = Instant::now() + wait;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.check_cancelled()?;
+            thread::sleep(left.min(Duration::from_millis(20)));
+        }
+        self.check_cancelled()
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        match self.cancel.is_cancelled() {
+            true => Err(Error::stopped()),
+            false => Ok(()),
         }
     }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::dialect::LUML;
 use crate::settings::Settings;
 use satellite_core::Result;
+use satellite_core::client::Cancel;
 use satellite_core::http::{
     Call, Credentials, DEADLINE, Method, Response, Retries, Server, Transport,
 };
@@ -115,6 +116,31 @@ impl PlatformClient {
             deadline: limit,
             ..self.clone()
         }
+    }
+
+    /// The same client, whose calls end when `cancel` is called, from any thread. Calls of this
+    /// client continue.
+    ///
+    /// ```
+    /// # let mock = satellite_sdk::testing::MockPlatform::start();
+    /// # let platform = mock.client();
+    /// use satellite_sdk::compute::Cancel;
+    ///
+    /// let cancel = Cancel::new();
+    /// let cancellable = platform.cancelled_by(&cancel)?;
+    /// cancel.cancel();
+    /// assert!(cancellable.poll_tasks().unwrap_err().is_stopped());
+    /// assert!(platform.poll_tasks()?.is_empty());
+    /// # Ok::<(), satellite_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If no connection can be prepared.
+    pub fn cancelled_by(&self, cancel: &Cancel) -> Result<Self> {
+        Ok(PlatformClient {
+            transport: self.transport.cancelled_by(cancel)?,
+            ..self.clone()
+        })
     }
 
     /// The platform's base URL.

@@ -51,6 +51,31 @@ impl<S: State> ExecutionContext<S> {
     pub fn checkpoint(&self) -> Result<()> {
         self.core.checkpoint()
     }
+
+    /// Moves the stored state aside and continues with the default state, for a processor that
+    /// finds in [`restored`](super::Processor::restored) that it cannot use the state. Returns
+    /// where the stored one is.
+    ///
+    /// ```
+    /// # use satellite_state::{ExecutionContext, Result};
+    /// fn restored(cx: &ExecutionContext<Vec<u32>>) -> Result<()> {
+    ///     if !cx.state().is_sorted() {
+    ///         log::error!("the state is not sorted; it is kept at {}", cx.start_fresh()?);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the stored state cannot be moved; then nothing is changed.
+    ///
+    /// # Panics
+    /// When this thread holds a guard, as in [`state`](Self::state).
+    pub fn start_fresh(&self) -> Result<String> {
+        let aside = self.core.move_aside()?;
+        *self.state() = S::default();
+        Ok(aside)
+    }
 }
 
 /// When to stop.

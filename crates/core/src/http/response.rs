@@ -41,6 +41,20 @@ impl Response {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// All headers that are plain text, with names in lower case.
+    ///
+    /// ```no_run
+    /// # fn show(answer: satellite_core::Response) {
+    /// for (name, value) in answer.headers() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// # }
+    /// ```
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.headers.iter();
+        headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
     /// The body as received.
     pub fn body(&self) -> &[u8] {
         &self.body

@@ -110,3 +110,53 @@ fn a_processor_that_does_not_hand_over_is_waited_for() {
     second_cx.stop();
     second.join().unwrap().unwrap();
 }
+
+/// Cannot use an odd state.
+struct Even;
+
+impl satellite_state::Processor for Even {
+    type State = u64;
+
+    fn restored(&mut self, cx: &ExecutionContext<u64>) -> satellite_state::Outcome {
+        if *cx.state() % 2 == 1 {
+            let aside = cx.start_fresh()?;
+            let mut files = aside.split(", ");
+            assert!(
+                files.all(|file| std::path::Path::new(file).exists()),
+                "{aside}"
+            );
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, cx: &ExecutionContext<u64>) -> satellite_state::Outcome {
+        *cx.state() += 10;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_processor_can_start_fresh_after_it_has_seen_the_state() {
+    let folder = temp_directory().unwrap();
+    let run = || {
+        let process = app(folder.path()).build(Even).unwrap();
+        let cx = process.context();
+        process.run().unwrap();
+        *cx.state()
+    };
+    assert_eq!((run(), run()), (10, 20));
+    app(folder.path()).build(Odd).unwrap().run().unwrap();
+    assert_eq!((run(), run()), (10, 20));
+}
+
+/// Makes the state odd.
+struct Odd;
+
+impl satellite_state::Processor for Odd {
+    type State = u64;
+
+    fn run(&mut self, cx: &ExecutionContext<u64>) -> satellite_state::Outcome {
+        *cx.state() |= 1;
+        Ok(())
+    }
+}
