@@ -72,7 +72,11 @@ pub fn upgrade(options: &Options) -> Result<ExitCode> {
     if !files.is_running_system() {
         return Err(Failure::conflict("systemd is not running here"));
     }
-    if files.exists(SERVICE_WANTED_PATH) {
+    let is_running = matches!(
+        ServiceState::of(SERVICE)?.active.as_str(),
+        "active" | "activating"
+    );
+    if is_running || files.exists(SERVICE_WANTED_PATH) {
         let text = format_args!("an upgrade is in progress: see journalctl -u {SERVICE}");
         return Err(Failure::conflict(text));
     }
@@ -123,9 +127,8 @@ pub fn upgrade(options: &Options) -> Result<ExitCode> {
     files.put(PREVIOUS_PATH, 0o755, &installed)?;
     files.put(UPGRADER_PATH, 0o755, &super::own_program()?)?;
     files.put(SERVICE_PATH, 0o644, service(options, was_ready).as_bytes())?;
-    // From here on the upgrade goes on by itself.
-    files.link(SERVICE_PATH, SERVICE_WANTED_PATH)?;
     systemd::call(&["daemon-reload"])?;
+    // From here on the upgrade continues by itself.
     systemd::call(&["--no-block", "start", SERVICE])?;
     follow(&files, options)
 }
@@ -209,6 +212,8 @@ fn resume(files: &mut Files, options: &Options) -> Result<ExitCode> {
     if files.exists(RESULT_PATH) {
         return clean_up(files);
     }
+    // Before anything changes: after a power failure it starts with the system.
+    files.link(SERVICE_PATH, SERVICE_WANTED_PATH)?;
     if files.exists(NEW_PATH) && !files.exists(REASON_PATH) {
         systemd::call(&["stop", NAME])?;
         files.put(UNIT_PATH, 0o644, &read(files, NEW_UNIT_PATH)?)?;
