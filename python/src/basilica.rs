@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::configured;
-use crate::connection::{Answer, Face, arguments, unknown};
-use crate::faas::with;
+use crate::face::{Answer, Face, arguments, unknown};
+use crate::json::with;
 use crate::options::{Options, positive};
 
 struct Basilica(BasilicaClient);

@@ -2,70 +2,24 @@
 //! classes of the Python packages give them their methods and types.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use satellite_sdk::Result;
 use satellite_sdk::compute::Cancel;
-use satellite_sdk::{Error, Result};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::stream::{Items, Stream};
+use crate::call::{Call, IdleLines, Line, notify};
+use crate::face::{Answer, Face};
+use crate::stream::Stream;
 use crate::{errors, json, pool, waiting};
-
-/// A client of the kit, with its operations by name.
-pub trait Face: Send + Sync + 'static {
-    /// The same client, whose calls `cancel` ends.
-    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Face>>;
-
-    /// Performs an operation.
-    fn perform(&self, operation: &str, arguments: Value) -> Result<Answer>;
-
-    fn url(&self) -> String;
-}
-
-/// What an operation returns.
-pub enum Answer {
-    Json(Value),
-    Stream(Items),
-    Http {
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: Vec<u8>,
-    },
-}
-
-/// Reads the arguments of an operation. The Python classes send these, so a mismatch means a wrong
-/// type of an argument.
-pub fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T> {
-    T::deserialize(arguments).map_err(|e| Error::settings(vec![format!("argument: {e}")]))
-}
-
-/// The error for a name that the Python classes do not use.
-pub fn unknown(operation: &str) -> Error {
-    Error::new(format_args!("unknown operation {operation:?}"))
-}
-
-/// A client with its own cancellation. Each call uses one, so that cancelling a call does not end
-/// others, and a later call reuses its connections.
-pub struct Line {
-    face: Arc<dyn Face>,
-    pub cancel: Cancel,
-}
 
 #[pyclass(frozen, module = "satellite_sdk._native")]
 pub struct Connection {
     face: Arc<dyn Face>,
     idle: Arc<IdleLines>,
 }
-
-/// Locked only while the GIL is held: see `pool`.
-pub struct IdleLines(Mutex<(u32, Vec<Line>, bool)>);
-
-/// More connections than these are closed after their call.
-const MAX_IDLE: usize = 16;
 
 impl Connection {
     pub fn new(face: Arc<dyn Face>) -> Self {
@@ -96,20 +50,6 @@ impl Connection {
             face: face.map_err(|e| errors::to_py(py, &e))?,
             cancel,
         })
-    }
-}
-
-impl IdleLines {
-    fn lock(&self) -> MutexGuard<'_, (u32, Vec<Line>, bool)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a line back for the next call. The caller holds the GIL.
-    pub fn put(&self, line: Line) {
-        let mut idle = self.lock();
-        if !idle.2 && idle.1.len() < MAX_IDLE && !line.cancel.is_cancelled() {
-            idle.1.push(line);
-        }
     }
 }
 
@@ -169,31 +109,6 @@ impl Connection {
     #[getter]
     fn url(&self) -> String {
         self.face.url()
-    }
-}
-
-/// A running operation.
-#[pyclass(frozen, module = "satellite_sdk._native")]
-pub struct Call {
-    pub cancel: Cancel,
-}
-
-#[pymethods]
-impl Call {
-    fn cancel(&self, py: Python<'_>) {
-        let cancel = self.cancel.clone();
-        py.detach(move || cancel.cancel());
-    }
-}
-
-/// Calls `done(result, error)`.
-pub fn notify(py: Python<'_>, done: &Py<PyAny>, result: PyResult<Bound<'_, PyAny>>) {
-    let called = match result {
-        Ok(result) => done.call1(py, (result, py.None())),
-        Err(error) => done.call1(py, (py.None(), error.value(py))),
-    };
-    if let Err(error) = called {
-        error.write_unraisable(py, None); // the event loop has been closed
     }
 }
 

@@ -11,10 +11,11 @@ use satellite_sdk::compute::faas::{
 };
 use satellite_sdk::{Error, Result};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::configured;
-use crate::connection::{Answer, Face, arguments, unknown};
+use crate::face::{Answer, Face, arguments, unknown};
+use crate::json::with;
 use crate::options::{Options, positive};
 
 struct Faas(FaasClient);
@@ -262,15 +263,6 @@ impl Face for Faas {
 /// A field, or null. The index of a `Value` would panic where it is not an object.
 fn take(given: &mut Value, name: &str) -> Value {
     given.get_mut(name).map(Value::take).unwrap_or_default()
-}
-
-/// The fields that this version does not know, beside those that it does.
-pub fn with(extra: Map<String, Value>, known: Value) -> Value {
-    let mut fields = extra;
-    if let Value::Object(known) = known {
-        fields.extend(known);
-    }
-    Value::Object(fields)
 }
 
 fn result(result: ExecutionResult) -> Value {

@@ -8,6 +8,15 @@ use serde_json::{Map, Number, Value};
 /// The same as the limit of serde_json's parser: deeper values could not be read back.
 const MAX_DEPTH: usize = 127;
 
+/// The fields that this version does not know, beside those that it does.
+pub fn with(extra: Map<String, Value>, known: Value) -> Value {
+    let mut fields = extra;
+    if let Value::Object(known) = known {
+        fields.extend(known);
+    }
+    Value::Object(fields)
+}
+
 /// Converts a Python object. Raises `TypeError` or `ValueError` with the path of the part that is
 /// not JSON.
 pub fn from_py(object: &Bound<'_, PyAny>) -> PyResult<Value> {

@@ -2,10 +2,13 @@
 //! public names, with their types, are in the Python packages beside it.
 
 mod basilica;
+mod call;
+mod connect;
 mod connection;
 mod errors;
 mod extras;
 mod faas;
+mod face;
 mod json;
 mod logs;
 mod mocks;
@@ -26,15 +29,17 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::connection::{Call, Connection};
+    use crate::call::Call;
+    #[pymodule_export]
+    use crate::connect::connect;
+    #[pymodule_export]
+    use crate::connection::Connection;
     #[pymodule_export]
     use crate::extras::download;
     #[pymodule_export]
     use crate::logs::set_log_level;
     #[pymodule_export]
     use crate::mocks::{MockBasilica, MockFaas, MockPlatform};
-    #[pymodule_export]
-    use crate::options::connect;
     #[pymodule_export]
     use crate::processor::{ProcessorContext, run_processor};
     #[pymodule_export]

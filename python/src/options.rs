@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use pyo3::prelude::*;
 use satellite_sdk::compute::TimeLimits;
 use satellite_sdk::{Error, Result};
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::connection::{Connection, arguments};
 use crate::platform::seconds_of;
-use crate::{basilica, errors, faas, json, skypilot, worker};
 
 /// The options of every client; times in seconds.
 #[derive(Deserialize, Default)]
@@ -101,23 +97,4 @@ macro_rules! configured {
         }
         builder
     }};
-}
-
-/// Opens a client: `faas`, `basilica`, `skypilot` or `platform`.
-#[pyfunction]
-pub fn connect(py: Python<'_>, kind: String, options: &Bound<'_, PyAny>) -> PyResult<Connection> {
-    let options = json::from_py(options)?;
-    let opened = py.detach(move || errors::guarded(|| open(&kind, options)));
-    let face = opened.map_err(|panic| errors::panicked(&panic))?;
-    Ok(Connection::new(face.map_err(|e| errors::to_py(py, &e))?))
-}
-
-fn open(kind: &str, options: Value) -> Result<std::sync::Arc<dyn crate::connection::Face>> {
-    match kind {
-        "faas" => faas::open(arguments(options)?),
-        "basilica" => basilica::open(arguments(options)?),
-        "skypilot" => skypilot::open(arguments(options)?),
-        "platform" => worker::open_platform(options),
-        _ => Err(Error::new(format_args!("unknown client {kind:?}"))),
-    }
 }

@@ -11,7 +11,7 @@ use satellite_sdk::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::connection::{Answer, Face, arguments, unknown};
+use crate::face::{Answer, Face, arguments, unknown};
 
 pub struct Platform(pub PlatformClient);
 

@@ -7,11 +7,9 @@ use satellite_sdk::Result;
 use satellite_sdk::compute::Cancel;
 use serde_json::Value;
 
-use crate::connection::{Call, IdleLines, Line, notify};
+use crate::call::{Call, IdleLines, Line, notify};
+use crate::face::Items;
 use crate::{errors, json, pool, waiting};
-
-/// The items of a stream.
-pub type Items = Box<dyn Iterator<Item = Result<Value>> + Send>;
 
 #[pyclass(frozen, module = "satellite_sdk._native")]
 pub struct Stream {

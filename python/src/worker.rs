@@ -12,7 +12,8 @@ use satellite_sdk::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::connection::{Connection, Face, arguments};
+use crate::connection::Connection;
+use crate::face::{Face, arguments};
 use crate::options::positive;
 use crate::platform::Platform;
 use crate::signals::WakeUp;

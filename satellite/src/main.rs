@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod deploy;
 mod engine;
+mod engine_kind;
 mod environment;
 mod gateway;
 mod image;

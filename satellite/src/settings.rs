@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use satellite_sdk::Variables;
 
+use crate::engine_kind::EngineKind;
 use crate::variants::Images;
 
 const BASE_URL: &str = "http://localhost";
@@ -16,21 +17,6 @@ pub const DRAIN: &str = "LUML_MODEL_DRAIN_SEC";
 
 /// How much longer than that a model server may take to exit.
 const EXIT_TIME: Duration = Duration::from_secs(2);
-
-/// What runs the model servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineKind {
-    /// A container engine, through its command line program.
-    Docker,
-    /// This satellite: as its child processes.
-    Process,
-}
-
-impl EngineKind {
-    pub fn is_process(self) -> bool {
-        self == EngineKind::Process
-    }
-}
 
 /// Settings for `LUML_ENGINE=process`.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,7 @@
 use satellite_sdk::Variables;
 use serde_json::{Map, Value};
 
-use crate::settings::EngineKind;
+use crate::engine_kind::EngineKind;
 
 /// A variant of models: the `variant` in the manifest of an artifact.
 #[derive(Debug, PartialEq, Eq)]

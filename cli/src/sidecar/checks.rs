@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::app_check::AppClient;
 use super::metrics;
-use super::processor::{APP, Context};
+use super::shared::{APP, Context};
 
 /// How often the application is checked.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::archive::Archive;
 use super::child;
 use super::folder::{AppFolder, now_ms};
-use super::processor::{Context, Event, POLL_INTERVAL, SidecarProcessor};
+use super::shared::{Context, Event, POLL_INTERVAL, SidecarProcessor};
 use super::snapshot::{SNAPSHOT_RETRY_INTERVAL, report};
 
 /// After the application.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::app_check::AppClient;
 use super::folder::FolderState;
-use super::processor::{Event, Progress};
+use super::shared::{Event, Progress};
 
 /// How long `POST /snapshot` waits.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);

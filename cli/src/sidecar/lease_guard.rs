@@ -8,7 +8,7 @@ use std::thread;
 use satellite_sdk::{Error, Result};
 
 use super::child::{Pauses, Reason};
-use super::processor::{Context, POLL_INTERVAL};
+use super::shared::{Context, POLL_INTERVAL};
 
 /// Runs until `is_over`.
 pub fn guard_lease(cx: &Context, pauses: Arc<Pauses>, is_over: &Arc<AtomicBool>) -> Result<()> {

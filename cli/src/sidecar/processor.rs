@@ -1,119 +1,26 @@
 //! The sidecar as a processor: its state is the folder of the application, its work is to run
 //! the application or to watch it.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use satellite_sdk::Result;
-use satellite_sdk::state::{ExecutionContext, Outcome, Processor};
+use satellite_sdk::state::{Outcome, Processor};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 
-use super::app_check::AppClient;
 use super::archive::Archive;
 use super::checks::{CHECK_INTERVAL, Checks};
 use super::child::Child;
 use super::folder::{AppFolder, FolderState, Restored, now_ms};
 use super::lease_guard::guard_lease;
 use super::metrics;
-use super::settings::Settings;
-use super::snapshot::ALWAYS_FITS;
-
-/// How often to look at the lease and at the application.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How often to check whether the folder still fits into the store.
-const SIZE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
-/// The names of the health problems.
-pub(super) const APP: &str = "app";
-pub(super) const FOLDER: &str = "folder";
-
-pub(super) type Context = ExecutionContext<FolderState>;
-
-/// What the thread that runs the application reacts to.
-#[derive(Debug)]
-pub enum Event {
-    Signal(i32),
-    Stop,
-    Snapshot(Option<SyncSender<Result<Report, String>>>),
-}
-
-/// A snapshot that was saved.
-#[derive(Debug)]
-pub struct Report {
-    pub files: u64,
-    pub size: u64,
-    pub archive_bytes: usize,
-}
-
-/// What other threads may know.
-#[derive(Debug, Default)]
-pub struct Progress {
-    restored: AtomicBool,
-    exit_code: Mutex<Option<u8>>,
-}
-
-impl Progress {
-    pub fn is_restored(&self) -> bool {
-        self.restored.load(Ordering::SeqCst)
-    }
-
-    pub fn exit_code(&self) -> Option<u8> {
-        *self
-            .exit_code
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn set_exit_code(&self, code: u8) {
-        *self
-            .exit_code
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(code);
-    }
-}
-
-pub struct SidecarProcessor {
-    pub(super) settings: Settings,
-    pub(super) client: Arc<AppClient>,
-    pub(super) events: Sender<Event>,
-    pub(super) received: Receiver<Event>,
-    pub(super) progress: Arc<Progress>,
-    pub(super) folder: Option<AppFolder>,
-    pub(super) child: Option<Child>,
-    /// The last signal that asks this process to stop.
-    pub(super) stop_signal: AtomicI32,
-    next_snapshot: Option<Instant>,
-    next_size_check: Instant,
-    /// The largest folder that was found to fit into the store, and when.
-    pub(super) fitting: Option<(u64, Instant)>,
-}
-
-impl SidecarProcessor {
-    pub fn new(
-        settings: Settings,
-        client: Arc<AppClient>,
-        events: Sender<Event>,
-        received: Receiver<Event>,
-        progress: Arc<Progress>,
-    ) -> Self {
-        SidecarProcessor {
-            settings,
-            client,
-            events,
-            received,
-            progress,
-            folder: None,
-            child: None,
-            stop_signal: AtomicI32::new(SIGTERM),
-            next_snapshot: None,
-            next_size_check: Instant::now() + SIZE_CHECK_INTERVAL,
-            fitting: Some((ALWAYS_FITS, Instant::now())),
-        }
-    }
-}
+use super::shared::{
+    APP, Context, Event, FOLDER, POLL_INTERVAL, SIZE_CHECK_INTERVAL, SidecarProcessor,
+};
 
 impl Processor for SidecarProcessor {
     type State = FolderState;

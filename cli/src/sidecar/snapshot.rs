@@ -8,12 +8,10 @@ use satellite_sdk::{Error, Result};
 use super::archive::Archive;
 use super::child::Reason;
 use super::metrics;
-use super::processor::{Context, FOLDER, Report, SidecarProcessor};
+use super::shared::{ALWAYS_FITS, Context, FOLDER, Report, SidecarProcessor};
 
 /// How long the result holds, unless the folder grows: it is compressed to find out.
 const SIZE_CHECK_LIFETIME: Duration = Duration::from_secs(600);
-/// Fits into every store, even if it cannot be compressed.
-pub(super) const ALWAYS_FITS: u64 = 512 * 1024;
 /// How often and at which interval a snapshot is tried while the application writes.
 const SNAPSHOT_ATTEMPTS: u32 = 20;
 pub(super) const SNAPSHOT_RETRY_INTERVAL: Duration = Duration::from_millis(50);

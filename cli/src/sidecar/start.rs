@@ -17,8 +17,8 @@ use super::child;
 use super::endpoints::Endpoints;
 use super::folder::FolderState;
 use super::no_store::NoStore;
-use super::processor::{Event, Progress, SidecarProcessor};
 use super::settings::Settings;
+use super::shared::{Event, Progress, SidecarProcessor};
 
 const CANNOT_EXECUTE: u8 = 126;
 const NOT_FOUND: u8 = 127;

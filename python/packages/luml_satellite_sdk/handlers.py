@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
+from luml_satellite_sdk.failure import Failure
+
 #: The handlers of `@handler`, which `run` uses.
 _REGISTRY: dict[str, Callable[..., Any]] = {}
 
@@ -33,25 +35,6 @@ def handler(task_type: str) -> Callable[[F], F]:
         return function
 
     return register
-
-
-class Failure(Exception):
-    """Fails a task with a short reason and a detailed error."""
-
-    def __init__(self, reason: str, error: object = None) -> None:
-        super().__init__(reason if error is None else error)
-        self.reason = reason
-        self.error = str(reason if error is None else error)
-
-    def __str__(self) -> str:
-        return self.error
-
-
-class PayloadError(Failure):
-    """The payload does not fit the handler's annotation."""
-
-    def __init__(self, error: str) -> None:
-        super().__init__("the payload does not fit", error)
 
 
 class Bound:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Union
 
-from luml_satellite_sdk.handlers import PayloadError
+from luml_satellite_sdk.failure import PayloadError
 
 Converter = Callable[[Any], Any]
 
