@@ -35,7 +35,8 @@ pub fn has_engine() -> bool {
 
 impl Host {
     pub fn start(program: &str) -> Result<Self> {
-        make_image(program)?;
+        let model = std::env::current_exe()?.with_file_name("model");
+        make_image(model.to_str().ok_or("a path that is not UTF-8")?)?;
         let platform = MockPlatform::start();
         platform.add_inference_key(KEY);
         let id = |n: u32| {
@@ -177,7 +178,7 @@ fn lines(child: &mut Child) -> Result<Receiver<String>> {
     Ok(receive)
 }
 
-/// Builds an image from the satellite's program, which also contains the model server.
+/// Builds an image from the program of the model server.
 fn make_image(program: &str) -> Result<()> {
     let listed = Command::new("ldd").arg(program).output()?;
     let text = String::from_utf8_lossy(&listed.stdout);
@@ -193,7 +194,7 @@ fn make_image(program: &str) -> Result<()> {
         .arg(program)
         .args(libraries)
         .status()?;
-    let entry = r#"ENTRYPOINT ["/model", "model-server"]"#;
+    let entry = r#"ENTRYPOINT ["/model"]"#;
     let imported = docker(&["import", "--change", entry, &file.to_string_lossy(), IMAGE]);
     fs::remove_file(file)?;
     match packed.success() {
