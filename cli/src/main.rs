@@ -1,6 +1,9 @@
 //! The command `satellite`: projects and manifests, a sidecar, the state of processors, and
 //! work on other machines.
 
+// The comments of arguments are the text of `--help`.
+#![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links)]
+
 mod basilica;
 mod faas;
 mod help;
