@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from luml_satellite_sdk import SatelliteSDK, SatelliteSDKSettings
-from luml_satellite_sdk.handlers import Failure
+from luml_satellite_sdk.failure import Failure
 from luml_satellite_sdk.payloads import converter
 from luml_satellite_sdk.testing import MockPlatform, mock_task
 from satellite_sdk import _native

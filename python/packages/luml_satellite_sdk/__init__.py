@@ -17,7 +17,8 @@ from satellite_sdk.errors import SatelliteError
 
 from luml_satellite_sdk.client import PlatformClient, Response
 from luml_satellite_sdk.config import SatelliteSDKSettings
-from luml_satellite_sdk.handlers import Failure, handler
+from luml_satellite_sdk.failure import Failure
+from luml_satellite_sdk.handlers import handler
 from luml_satellite_sdk.models import Deployment, Task
 from luml_satellite_sdk.sdk import SatelliteSDK, get_client, pair, run, stop
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-from luml_satellite_sdk.failure import Failure
-
 #: The handlers of `@handler`, which `run` uses.
 _REGISTRY: dict[str, Callable[..., Any]] = {}
 

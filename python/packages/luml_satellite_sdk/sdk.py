@@ -10,7 +10,8 @@ from satellite_sdk.errors import SatelliteError
 from luml_satellite_sdk import _signals, logs
 from luml_satellite_sdk.client import PlatformClient
 from luml_satellite_sdk.config import _NAMES, SatelliteSDKSettings
-from luml_satellite_sdk.handlers import _REGISTRY, Bound, Failure
+from luml_satellite_sdk.failure import Failure
+from luml_satellite_sdk.handlers import _REGISTRY, Bound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
