@@ -1,7 +1,8 @@
-//! Metrics for Prometheus in its text format 0.0.4.
+//! Metrics for Prometheus in its text format 0.0.4, and for other exporters as values.
 //!
-//! One small map with one lock is enough: there are a few dozen series, which change
-//! a few times a second.
+//! One small map with one lock is enough: there are a few hundred series at most, which change
+//! a few times a second. What changes more often is counted elsewhere and copied by a
+//! [collector](Metrics::collect).
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The definition of a metric.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, PartialOrd)]
 pub struct Metric {
     /// The name in the exposition format, `satellite_polls_total`.
     pub name: &'static str,
@@ -20,7 +21,7 @@ pub struct Metric {
 }
 
 /// The type of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub enum Kind {
     /// A value that only increases.
     Counter,
@@ -28,6 +29,8 @@ pub enum Kind {
     Gauge,
     /// The number of observations and their sum.
     Summary,
+    /// The number of observations up to each of these bounds, and their sum.
+    Histogram(&'static [f64]),
 }
 
 impl Metric {
@@ -48,19 +51,45 @@ impl Metric {
         let kind = Kind::Summary;
         Metric { name, kind, help }
     }
+
+    /// A histogram of durations, in seconds. The bounds ascend.
+    pub const fn histogram(name: &'static str, help: &'static str, bounds: &'static [f64]) -> Self {
+        let kind = Kind::Histogram(bounds);
+        Metric { name, kind, help }
+    }
 }
 
 /// All metrics of a process. Clones share them.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<BTreeMap<&'static Metric, Series>>>);
-
-/// The values of a metric by their labels in the exposition format: `{a="b"}`.
-type Series = BTreeMap<String, Value>;
+pub struct Metrics(Arc<Shared>);
 
 #[derive(Default)]
-struct Value {
-    sum: f64,
-    count: u64,
+struct Shared {
+    families: Mutex<BTreeMap<&'static str, Family>>,
+    collectors: Mutex<Vec<Arc<Collector>>>,
+}
+
+type Collector = dyn Fn(&Metrics) + Send + Sync;
+
+/// A metric with the values of all its series.
+#[derive(Debug, Clone)]
+pub struct Family {
+    /// The definition.
+    pub metric: &'static Metric,
+    /// The values by their labels.
+    pub series: BTreeMap<Vec<(&'static str, String)>, Value>,
+}
+
+/// The value of a series.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Value {
+    /// The value of a counter or a gauge, or the sum of all observations.
+    pub sum: f64,
+    /// Observations.
+    pub count: u64,
+    /// Of a histogram: the observations in each bucket, not added up; the last one is that
+    /// beyond all bounds.
+    pub buckets: Vec<u64>,
 }
 
 /// The label names and values of a series.
@@ -79,62 +108,129 @@ impl Metrics {
         self.with(metric, labels, |value| value.sum += more as f64);
     }
 
-    /// Sets a gauge.
+    /// Sets a gauge, or a counter that is counted elsewhere.
     pub fn set(&self, metric: &'static Metric, labels: Labels<'_>, now: f64) {
         self.with(metric, labels, |value| value.sum = now);
     }
 
     /// Records one duration.
     pub fn observe(&self, metric: &'static Metric, labels: Labels<'_>, took: Duration) {
+        let seconds = took.as_secs_f64();
         self.with(metric, labels, |value| {
-            value.sum += took.as_secs_f64();
+            value.sum += seconds;
             value.count += 1;
+            if let Kind::Histogram(bounds) = metric.kind {
+                value.buckets.resize(bounds.len() + 1, 0);
+                value.buckets[bounds.partition_point(|bound| *bound < seconds)] += 1;
+            }
         });
+    }
+
+    /// Removes the series of a metric for which `keep` is false, for example those of something
+    /// that was deleted.
+    pub fn retain(
+        &self,
+        metric: &'static Metric,
+        keep: impl Fn(&[(&'static str, String)]) -> bool,
+    ) {
+        if let Some(family) = self.lock().get_mut(metric.name) {
+            family.series.retain(|labels, _| keep(labels));
+        }
+    }
+
+    /// Calls `collect` before each export: it sets metrics from values that are kept elsewhere.
+    pub fn collect(&self, collect: impl Fn(&Metrics) + Send + Sync + 'static) {
+        let collectors = self.0.collectors.lock();
+        let mut collectors = collectors.unwrap_or_else(PoisonError::into_inner);
+        collectors.push(Arc::new(collect));
+    }
+
+    /// All metrics with their values, by name.
+    pub fn families(&self) -> Vec<Family> {
+        let collectors = self.0.collectors.lock();
+        // Released first: a collector may take locks of its own.
+        let collectors = collectors.unwrap_or_else(PoisonError::into_inner).clone();
+        collectors.iter().for_each(|collect| collect(self));
+        self.lock().values().cloned().collect()
     }
 
     /// The metrics in the exposition format.
     pub fn page(&self) -> String {
         let mut page = String::new();
-        for (metric, series) in self.all().iter() {
+        for Family { metric, series } in self.families() {
             let Metric { name, kind, help } = metric;
             let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, Value { sum, count }) in series {
-                let _ = match kind {
-                    Kind::Counter | Kind::Gauge => writeln!(page, "{name}{labels} {sum}"),
-                    Kind::Summary => writeln!(
-                        page,
-                        "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"
-                    ),
-                };
+            for (labels, value) in &series {
+                write_series(&mut page, metric, labels, value);
             }
         }
         page
     }
 
     fn with(&self, metric: &'static Metric, labels: Labels<'_>, change: impl FnOnce(&mut Value)) {
-        let mut all = self.all();
-        change(
-            all.entry(metric)
-                .or_default()
-                .entry(formatted(labels))
-                .or_default(),
-        );
+        let labels = labels
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        let mut families = self.lock();
+        let family = families.entry(metric.name).or_insert_with(|| Family {
+            metric,
+            series: BTreeMap::new(),
+        });
+        change(family.series.entry(labels.collect()).or_default());
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<&'static Metric, Series>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Family>> {
+        self.0
+            .families
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn formatted(labels: Labels<'_>) -> String {
-    if labels.is_empty() {
-        return String::new();
-    }
-    let pairs = labels.iter().map(|(name, value)| {
+fn write_series(
+    page: &mut String,
+    metric: &Metric,
+    labels: &[(&'static str, String)],
+    value: &Value,
+) {
+    let name = metric.name;
+    let Value { sum, count, .. } = value;
+    let plain = formatted(labels, None);
+    let _ = match metric.kind {
+        Kind::Counter | Kind::Gauge => writeln!(page, "{name}{plain} {sum}"),
+        Kind::Summary => write!(
+            page,
+            "{name}_sum{plain} {sum}\n{name}_count{plain} {count}\n"
+        ),
+        Kind::Histogram(bounds) => {
+            let mut total = 0;
+            let ends = bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+            for (at, end) in ends.enumerate() {
+                total += value.buckets.get(at).copied().unwrap_or_default();
+                let labels = formatted(labels, Some(&end));
+                let _ = writeln!(page, "{name}_bucket{labels} {total}");
+            }
+            write!(
+                page,
+                "{name}_sum{plain} {sum}\n{name}_count{plain} {count}\n"
+            )
+        }
+    };
+}
+
+/// `{a="b"}`; `bound` is the label `le` of a histogram's bucket.
+fn formatted(labels: &[(&'static str, String)], bound: Option<&str>) -> String {
+    let labels = labels.iter().map(|(name, value)| (*name, value.as_str()));
+    let pairs = labels.chain(bound.map(|bound| ("le", bound)));
+    let pairs = pairs.map(|(name, value)| {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"");
         format!("{name}=\"{}\"", value.replace('\n', "\\n"))
     });
-    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+    let pairs = pairs.collect::<Vec<_>>().join(",");
+    match pairs.is_empty() {
+        true => pairs,
+        false => format!("{{{pairs}}}"),
+    }
 }
 
 /// The response for `/metrics`.
@@ -151,13 +247,14 @@ impl fmt::Display for Kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Summary => "summary",
+            Kind::Histogram(_) => "histogram",
         })
     }
 }
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Metrics").field(&self.all().len()).finish()
+        f.debug_tuple("Metrics").field(&self.lock().len()).finish()
     }
 }
 
@@ -167,6 +264,8 @@ mod tests {
 
     static POLLS: Metric = Metric::counter("polls_total", "Polls.");
     static TOOK: Metric = Metric::summary("took_seconds", "How long it took.");
+    static CALLS: Metric = Metric::histogram("call_seconds", "Calls.", &[0.1, 1.0]);
+    static OPEN: Metric = Metric::gauge("open", "Open.");
 
     #[test]
     fn metrics_have_the_prometheus_text_format() {
@@ -180,5 +279,35 @@ mod tests {
              # HELP took_seconds How long it took.\n# TYPE took_seconds summary\n\
              took_seconds_sum{of=\"a\\\"b\\\\\"} 2\ntook_seconds_count{of=\"a\\\"b\\\\\"} 2\n"
         );
+    }
+
+    #[test]
+    fn the_buckets_of_a_histogram_add_up() {
+        let metrics = Metrics::default();
+        for ms in [50, 100, 500, 5000] {
+            metrics.observe(&CALLS, &[("of", "a")], Duration::from_millis(ms));
+        }
+        assert_eq!(
+            metrics.page(),
+            "# HELP call_seconds Calls.\n# TYPE call_seconds histogram\n\
+             call_seconds_bucket{of=\"a\",le=\"0.1\"} 2\n\
+             call_seconds_bucket{of=\"a\",le=\"1\"} 3\n\
+             call_seconds_bucket{of=\"a\",le=\"+Inf\"} 4\n\
+             call_seconds_sum{of=\"a\"} 5.65\ncall_seconds_count{of=\"a\"} 4\n"
+        );
+    }
+
+    #[test]
+    fn collectors_run_before_an_export_and_series_can_be_removed() {
+        let metrics = Metrics::default();
+        metrics.collect(|metrics| metrics.set(&OPEN, &[("of", "a")], 3.0));
+        metrics.set(&OPEN, &[("of", "b")], 1.0);
+        assert!(
+            metrics
+                .page()
+                .contains("open{of=\"a\"} 3\nopen{of=\"b\"} 1\n")
+        );
+        metrics.retain(&OPEN, |labels| labels[0].1 == "a");
+        assert!(!metrics.page().contains("of=\"b\""));
     }
 }
