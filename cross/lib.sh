@@ -5,7 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 OUT=$ROOT/target/cross
 TOOLS=$OUT/tools
 SOURCE=$OUT/source
-BINARIES=(worker worker-tls luml-satellite satellite luml-model-server)
+BINARIES=(worker worker-tls luml-satellite luml-satellite-lean satellite luml-model-server)
 TARGETS=(
     x86_64-unknown-linux-musl
     aarch64-unknown-linux-musl
@@ -47,7 +47,7 @@ host_target() {
 # The binaries for a target. The model server needs a machine with some memory.
 binaries_of() {
     case $1 in
-    arm-* | riscv64gc-*) say worker worker-tls luml-satellite ;;
+    arm-* | riscv64gc-*) say worker worker-tls luml-satellite luml-satellite-lean ;;
     *) say "${BINARIES[@]}" ;;
     esac
 }

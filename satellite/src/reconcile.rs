@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use satellite_sdk::{Context, Deployment, DeploymentStatus, Failure, PlatformClient};
@@ -86,6 +87,7 @@ impl Reconciler {
             }
         }
         for deployment in &deployments {
+            self.shared.monitoring().note(deployment);
             let containers = by_deployment.remove(&*deployment.id).unwrap_or_default();
             // A job has changed these containers since they were listed.
             if self.shared.queue().was_active_since(&deployment.id, begun) {
@@ -98,6 +100,7 @@ impl Reconciler {
         }
         self.shared.queue().retain(|id| known.contains(id));
         self.shared.routes().retain(|id| known.contains(id));
+        self.shared.monitoring().retain(|id| known.contains(id));
         self.failed_checks
             .retain(|id, _| known.contains(id.as_str()));
         self.remove_orphans(orphans);
@@ -182,9 +185,13 @@ impl Reconciler {
         let id = &deployment.id;
         self.restarted.remove(container_id);
         let routes = self.shared.routes();
-        if routes.get(id).is_none_or(|route| route.port != port) {
+        let monitoring = self.shared.monitoring();
+        let wanted = monitoring.is_wanted(deployment);
+        let is_current =
+            |route: &Arc<Route>| route.port == port && route.watched.is_some() == wanted;
+        if !routes.get(id).as_ref().is_some_and(is_current) {
             log::info!("deployment {id} is healthy on port {port}");
-            routes.insert(Route::open(&self.models, deployment, port));
+            routes.insert(Route::open(&self.models, deployment, port, monitoring));
         }
         if deployment.status == DeploymentStatus::NotResponding {
             log::info!("deployment {id} responds again");

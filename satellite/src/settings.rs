@@ -8,6 +8,10 @@ use satellite_sdk::Variables;
 
 use crate::variants::Images;
 
+mod monitoring;
+
+pub use monitoring::MonitoringSettings;
+
 const BASE_URL: &str = "http://localhost";
 
 /// What runs the model servers.
@@ -72,6 +76,7 @@ pub struct Settings {
     pub reconcile_interval: Duration,
     /// `LUML_ORPHAN_GRACE_SEC`: how long a container without a deployment is kept.
     pub orphan_grace: Duration,
+    pub monitoring: MonitoringSettings,
 }
 
 impl Settings {
@@ -118,6 +123,7 @@ impl Settings {
             health_check_timeout: variables.seconds("LUML_HEALTH_CHECK_TIMEOUT_SEC", seconds(1800)),
             reconcile_interval: variables.seconds("LUML_RECONCILE_INTERVAL_SEC", seconds(15)),
             orphan_grace: variables.seconds("LUML_ORPHAN_GRACE_SEC", seconds(300)),
+            monitoring: MonitoringSettings::read(variables),
         }
     }
 

@@ -113,6 +113,11 @@ impl Metrics {
         self.with(metric, labels, |value| value.sum = now);
     }
 
+    /// Sets the value of a series that is counted elsewhere, such as a histogram.
+    pub fn put(&self, metric: &'static Metric, labels: Labels<'_>, now: Value) {
+        self.with(metric, labels, |value| *value = now);
+    }
+
     /// Records one duration.
     pub fn observe(&self, metric: &'static Metric, labels: Labels<'_>, took: Duration) {
         let seconds = took.as_secs_f64();

@@ -52,7 +52,7 @@ pub use profile::{InvalidProfile, Profile};
 pub use report::{FeatureReport, MultivariateReport, OutputReport, Report, Signal};
 pub use sketch::{RELATIVE_ERROR, Sketch};
 #[cfg(feature = "store")]
-pub use store::{Limits, Sample, Store};
+pub use store::{Batch, Limits, Sample, Store};
 pub use threshold::Severity;
 
 /// Runs the examples of the README as doctests.

@@ -200,6 +200,12 @@ impl Monitor {
             .collect()
     }
 
+    /// Whether the deployment is monitored.
+    pub fn is_watched(&self, deployment: &str) -> bool {
+        let deployment = self.deployments.get(deployment);
+        deployment.is_some_and(|deployment| deployment.is_watched)
+    }
+
     /// The ids of the deployments.
     pub fn deployments(&self) -> impl Iterator<Item = &str> {
         self.deployments.keys().map(String::as_str)

@@ -9,6 +9,9 @@ pub const RELATIVE_ERROR: f64 = 0.01;
 /// [`RELATIVE_ERROR`] of every value in it.
 const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
 
+/// `1 / ln γ`; `ln` is not constant.
+const PER_BUCKET: f64 = 49.998_333_288_886_78;
+
 /// Smaller magnitudes count as 0, larger ones as this: it bounds the number of buckets.
 const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 1e12;
@@ -192,7 +195,7 @@ impl Buckets {
 
 /// The bucket of a positive magnitude: bucket `i` is (γ^(i-1), γ^i].
 fn index(magnitude: f64) -> i32 {
-    (magnitude.min(LARGEST).ln() / GAMMA.ln()).ceil() as i32
+    (magnitude.min(LARGEST).ln() * PER_BUCKET).ceil() as i32
 }
 
 /// The value within [`RELATIVE_ERROR`] of everything in a bucket.

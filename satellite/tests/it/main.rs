@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap fails the test
 
+#[cfg(feature = "monitoring")]
+mod browser;
 mod cgroups;
 mod commands;
 mod deploy;
@@ -13,6 +15,8 @@ mod gateway;
 mod host;
 mod images;
 mod kills;
+#[cfg(feature = "monitoring")]
+mod monitoring;
 mod outages;
 mod podman;
 mod process;

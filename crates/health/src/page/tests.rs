@@ -223,7 +223,7 @@ fn events_carry_a_section_when_it_changes_and_old_streams_end() {
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         stream
-            .write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         BufReader::new(stream)
     };

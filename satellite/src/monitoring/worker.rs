@@ -1,0 +1,205 @@
+//! The thread that aggregates events, ends windows, and writes the store.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use satellite_monitoring::{Batch, Limits, Sample, Store};
+use satellite_sdk::Health;
+use satellite_sdk::page::Page;
+
+use super::queue::Record;
+use super::telemetry::Telemetry;
+use super::{Inner, lock, now_ms};
+use crate::shared::Shared;
+
+/// Events are aggregated in batches of this time: one wake-up for all of them.
+const BATCH: Duration = Duration::from_millis(100);
+
+/// Rows that wait while the store cannot be written; then the oldest are dropped.
+const PENDING: usize = 2000;
+
+/// How long outages are shown.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+pub struct Worker {
+    inner: Arc<Inner>,
+    page: Page,
+    health: Health,
+    folder: Option<PathBuf>,
+    limits: Limits,
+    pending: Batch,
+    telemetry: Option<Telemetry>,
+}
+
+impl Worker {
+    pub fn new(
+        inner: Arc<Inner>,
+        health: &Health,
+        folder: Option<PathBuf>,
+        shared: &Shared,
+    ) -> Self {
+        let limits = Limits {
+            bytes: inner.settings.store_bytes,
+            age: inner.settings.retention,
+            samples: inner.settings.samples,
+        };
+        Worker {
+            page: health.page().clone(),
+            health: health.clone(),
+            telemetry: Telemetry::start(&inner.settings, shared, health.metrics()),
+            inner,
+            folder,
+            limits,
+            pending: Batch::default(),
+        }
+    }
+
+    pub fn run(mut self) {
+        if let Err(error) = self.restore() {
+            self.store_failed(&error);
+        }
+        let interval = self.inner.settings.interval;
+        let mut due = Instant::now() + interval;
+        loop {
+            let is_stopping = self.inner.is_stopping.load(Ordering::Acquire);
+            if !self.inner.queue.is_told() && !is_stopping {
+                thread::park_timeout(due.saturating_duration_since(Instant::now()));
+            }
+            if self.inner.queue.is_told() {
+                if !is_stopping {
+                    thread::sleep(BATCH.min(interval / 4));
+                }
+                self.aggregate();
+            }
+            if Instant::now() >= due || is_stopping {
+                // A late tick does not delay those after it.
+                due = (due + interval).max(Instant::now());
+                self.tick();
+            }
+            if is_stopping {
+                return;
+            }
+        }
+    }
+
+    fn aggregate(&mut self) {
+        let records = self.inner.queue.take();
+        let mut monitor = lock(&self.inner.monitor);
+        let mut totals = lock(&self.inner.totals);
+        for mut record in records {
+            let deployment = Arc::clone(&record.deployment);
+            self.telemetry
+                .iter()
+                .for_each(|telemetry| telemetry.span(&record));
+            let event = record.event();
+            monitor.record(&deployment, &event);
+            match totals.get_mut(&*deployment) {
+                Some(totals) => totals.add(&record, event.is_success()),
+                None => {
+                    let totals = totals.entry(deployment.to_string()).or_default();
+                    totals.add(&record, event.is_success());
+                }
+            }
+            if self.limits.samples > 0 {
+                self.pending.samples.extend(sample(&record, event));
+            }
+        }
+        let surplus = self.pending.samples.len().saturating_sub(PENDING);
+        self.pending.samples.drain(..surplus);
+    }
+
+    /// Ends an interval, and writes what is new.
+    fn tick(&mut self) {
+        let now_ms = now_ms();
+        {
+            let mut monitor = lock(&self.inner.monitor);
+            self.pending.reports.extend(monitor.tick(now_ms));
+            self.pending.alerts.extend(monitor.take_changed_alerts());
+        }
+        // A deployment without calls has nothing to remember.
+        self.pending.reports.retain(|report| report.requests > 0);
+        let surplus = self.pending.reports.len().saturating_sub(PENDING);
+        self.pending.reports.drain(..surplus);
+        self.pending.now_ms = now_ms;
+        let outages = self.page.view(&self.health).outages;
+        self.pending.outages = outages
+            .iter()
+            .map(|outage| (outage.begin_ms, outage.end_ms.unwrap_or(now_ms)))
+            .collect();
+        match self.write() {
+            Ok(()) => self.health.clear("monitoring"),
+            Err(error) => self.store_failed(&error),
+        }
+    }
+
+    /// The store is open only meanwhile, so that `luml-satellite stats` can read it.
+    fn write(&mut self) -> io::Result<()> {
+        let Some(folder) = &self.folder else {
+            self.pending = Batch::default();
+            return Ok(());
+        };
+        let mut store = Store::reopen(folder, self.limits.clone())?;
+        store.write(&self.pending)?;
+        let now_ms = self.pending.now_ms;
+        self.pending = Batch::default();
+        store.prune(now_ms)?;
+        self.inner
+            .store_bytes
+            .store(store.size()?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Continues where the last process ended.
+    fn restore(&mut self) -> io::Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let store = Store::open(folder, self.limits.clone())?;
+        self.inner
+            .store_bytes
+            .store(store.size()?, Ordering::Relaxed);
+        {
+            let mut monitor = lock(&self.inner.monitor);
+            store
+                .alerts()?
+                .into_iter()
+                .for_each(|alert| monitor.restore(alert));
+        }
+        let now_ms = now_ms();
+        for (begin, end) in store.outages(now_ms.saturating_sub(DAY_MS))? {
+            self.page
+                .earlier_outage(begin, end, "see the log of that time");
+        }
+        let gap = 2 * self.inner.settings.interval.as_millis() as u64;
+        if let Some(alive) = store.last_alive()?.filter(|alive| alive + gap < now_ms) {
+            self.page
+                .earlier_outage(alive, now_ms, "the satellite was not running");
+        }
+        Ok(())
+    }
+
+    fn store_failed(&self, error: &io::Error) {
+        self.inner.store_failures.fetch_add(1, Ordering::Relaxed);
+        // `luml-satellite stats` reads it at the moment: the next tick writes both.
+        if error.kind() != io::ErrorKind::WouldBlock {
+            let text = format!("the store cannot be written: {error}");
+            self.health.warning("monitoring", text);
+        }
+    }
+}
+
+/// Bodies that are text.
+fn sample(record: &Record, event: satellite_monitoring::Event) -> Option<Sample> {
+    Some(Sample {
+        event: event.id,
+        deployment: record.deployment.to_string(),
+        at_ms: event.at_ms,
+        status: event.status,
+        inputs: String::from_utf8(event.inputs?).ok()?,
+        outputs: String::from_utf8(event.outputs.unwrap_or_default()).ok()?,
+    })
+}
