@@ -22,6 +22,9 @@ const BATCH: Duration = Duration::from_millis(100);
 /// Rows that wait while the store cannot be written; then the oldest are dropped.
 const PENDING: usize = 2000;
 
+/// The store is pruned once in so many intervals: each write waits for the disk.
+const PRUNE_TICKS: u64 = 30;
+
 /// How long outages are shown.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -32,6 +35,7 @@ pub struct Worker {
     folder: Option<PathBuf>,
     limits: Limits,
     pending: Batch,
+    ticks: u64,
     telemetry: Option<Telemetry>,
 }
 
@@ -55,6 +59,7 @@ impl Worker {
             folder,
             limits,
             pending: Batch::default(),
+            ticks: 0,
         }
     }
 
@@ -146,7 +151,10 @@ impl Worker {
         store.write(&self.pending)?;
         let now_ms = self.pending.now_ms;
         self.pending = Batch::default();
-        store.prune(now_ms)?;
+        self.ticks += 1;
+        if self.ticks % PRUNE_TICKS == 1 {
+            store.prune(now_ms)?;
+        }
         self.inner
             .store_bytes
             .store(store.size()?, Ordering::Relaxed);

@@ -182,9 +182,15 @@ fn the_page_shows_a_deployment_its_predictions_an_alert_and_an_outage_live() {
         "document.getElementById('live').textContent === 'Live'",
     );
     browser.wait("the connection", "document.title.includes(': connected')");
-    let empty = "document.querySelector('#deployments').innerText.includes('None yet')";
-    browser.wait("the empty list", empty);
-    browser.picture("1-no-deployment");
+    browser.wait(
+        "the deployment",
+        "document.querySelector('.card h3')?.textContent === 'line'",
+    );
+    browser.wait(
+        "its status",
+        "document.querySelector('.card .badge').textContent === 'pending'",
+    );
+    browser.picture("1-a-deployment");
 
     // From here on the page is never loaded again.
     browser.eval("window.same = true");

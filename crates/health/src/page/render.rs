@@ -116,7 +116,13 @@ fn begin(html: &mut Html, id: &'static str, heading: &'static str) {
 
 fn alerts(html: &mut Html, view: &View) {
     let alerts = &view.panel.alerts;
-    let shown: Vec<&Alert> = alerts.iter().take(50).collect();
+    let is_over = |alert: &&Alert| alert.state == "resolved";
+    let (over, current): (Vec<_>, Vec<_>) = alerts.iter().partition(is_over);
+    let shown: Vec<&Alert> = current
+        .into_iter()
+        .take(50)
+        .chain(over.into_iter().take(3))
+        .collect();
     if shown.is_empty() {
         html.raw("<section id=\"alerts\" hidden></section>");
         return;
@@ -201,7 +207,7 @@ fn card(html: &mut Html, deployment: &Deployment) {
     let requests: u64 = deployment.requests.iter().sum();
     let errors: u64 = deployment.errors.iter().sum();
     let floats = |counts: &[u64]| counts.iter().map(|n| *n as f64).collect::<Vec<_>>();
-    html.raw("<figure><figcaption><span>Requests</span> <b>")
+    html.raw("<div class=\"lines\"><figure><figcaption><span>Requests</span> <b>")
         .text(format::count(requests));
     html.raw("</b> <span class=\"unit\">in ")
         .text(&span)
@@ -225,7 +231,7 @@ fn card(html: &mut Html, deployment: &Deployment) {
         format::milliseconds(deployment.p95_ms)
     );
     parts::sparkline(html, &label, &deployment.latency_p95_ms, &[]);
-    html.raw("</figure>");
+    html.raw("</figure></div>");
     window(html, deployment);
     html.raw("</article>");
 }
@@ -262,7 +268,10 @@ fn window(html: &mut Html, deployment: &Deployment) {
     html.raw("<details")
         .attribute("id", format!("features-{}", deployment.id))
         .raw("><summary>");
-    html.text(format!("{} features", deployment.features.len()));
+    html.text(match deployment.features.len() {
+        1 => "1 feature".to_owned(),
+        features => format!("{features} features"),
+    });
     html.raw("</summary><table><thead><tr><th scope=\"col\">Feature<th scope=\"col\">Drift<th scope=\"col\">Missing<th scope=\"col\">Type<th scope=\"col\">Range</tr></thead><tbody>");
     for feature in deployment.features.iter().take(100) {
         row(html, feature);

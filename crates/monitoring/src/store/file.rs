@@ -18,10 +18,12 @@ pub(super) enum Fault {
     Damaged(String),
 }
 
-/// Opens the file, verifies the checksums of all its pages if asked to, and creates the tables.
+/// Opens the file, verifies the checksums of all its pages if asked to, and creates the
+/// tables of a new file.
 pub(super) fn open(path: &Path, verify: bool) -> Result<Database, Fault> {
     // redb panics at some kinds of damage.
     let opened = catch_unwind(AssertUnwindSafe(|| {
+        let is_new = path.metadata().map_or(true, |file| file.len() == 0);
         let mut database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(path)
@@ -29,13 +31,16 @@ pub(super) fn open(path: &Path, verify: bool) -> Result<Database, Fault> {
         if verify {
             database.check_integrity().map_err(redb::Error::from)?;
         }
-        let transaction = database.begin_write()?;
-        transaction.open_table(REPORTS)?;
-        transaction.open_table(ALERTS)?;
-        transaction.open_table(SAMPLES)?;
-        transaction.open_table(OUTAGES)?;
-        transaction.open_table(MARKS)?;
-        transaction.commit()?;
+        // Each commit waits for the disk: an existing file has its tables.
+        if is_new {
+            let transaction = database.begin_write()?;
+            transaction.open_table(REPORTS)?;
+            transaction.open_table(ALERTS)?;
+            transaction.open_table(SAMPLES)?;
+            transaction.open_table(OUTAGES)?;
+            transaction.open_table(MARKS)?;
+            transaction.commit()?;
+        }
         Ok(database)
     }));
     match opened {

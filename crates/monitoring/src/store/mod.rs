@@ -360,11 +360,15 @@ impl Store {
         guarded(run)
     }
 
-    fn read<T>(
+    /// A process that was killed at its start may have left a file without tables.
+    fn read<T: Default>(
         &self,
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> io::Result<T> {
-        guarded(|| read(&self.database.begin_read()?))
+        guarded(|| match read(&self.database.begin_read()?) {
+            Err(redb::Error::TableDoesNotExist(_)) => Ok(T::default()),
+            read => read,
+        })
     }
 }
 
