@@ -9,6 +9,7 @@ mod telemetry;
 mod trace;
 mod words;
 mod worker;
+mod writer;
 
 pub use call::{Call, Watched};
 pub use words::values as in_words;

@@ -1,4 +1,4 @@
-//! The thread that aggregates events, ends windows, and writes the store.
+//! The thread that aggregates events and ends windows.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,17 +13,15 @@ use satellite_sdk::page::Page;
 
 use super::queue::Record;
 use super::telemetry::Telemetry;
+use super::writer::{self, Writer};
 use super::{Inner, lock, now_ms};
 use crate::shared::Shared;
 
 /// Events are aggregated in batches of this time: one wake-up for all of them.
 const BATCH: Duration = Duration::from_millis(100);
 
-/// Rows that wait while the store cannot be written; then the oldest are dropped.
+/// Samples that wait for the end of an interval; then the oldest are dropped.
 const PENDING: usize = 2000;
-
-/// The store is pruned once in so many intervals: each write waits for the disk.
-const PRUNE_TICKS: u64 = 30;
 
 /// How long outages are shown.
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -35,7 +33,7 @@ pub struct Worker {
     folder: Option<PathBuf>,
     limits: Limits,
     pending: Batch,
-    ticks: u64,
+    writer: Option<Writer>,
     telemetry: Option<Telemetry>,
 }
 
@@ -59,13 +57,20 @@ impl Worker {
             folder,
             limits,
             pending: Batch::default(),
-            ticks: 0,
+            writer: None,
         }
     }
 
     pub fn run(mut self) {
         if let Err(error) = self.restore() {
-            self.store_failed(&error);
+            writer::failed(&self.inner, &self.health, &error);
+        }
+        if let Some(folder) = self.folder.clone() {
+            let (inner, health) = (Arc::clone(&self.inner), self.health.clone());
+            match Writer::start(inner, health, folder, self.limits.clone()) {
+                Ok(writer) => self.writer = Some(writer),
+                Err(error) => writer::failed(&self.inner, &self.health, &error),
+            }
         }
         let interval = self.inner.settings.interval;
         let mut due = Instant::now() + interval;
@@ -127,38 +132,16 @@ impl Worker {
         }
         // A deployment without calls has nothing to remember.
         self.pending.reports.retain(|report| report.requests > 0);
-        let surplus = self.pending.reports.len().saturating_sub(PENDING);
-        self.pending.reports.drain(..surplus);
         self.pending.now_ms = now_ms;
         let outages = self.page.view(&self.health).outages;
         self.pending.outages = outages
             .iter()
             .map(|outage| (outage.begin_ms, outage.end_ms.unwrap_or(now_ms)))
             .collect();
-        match self.write() {
-            Ok(()) => self.health.clear("monitoring"),
-            Err(error) => self.store_failed(&error),
+        let batch = std::mem::take(&mut self.pending);
+        if let Some(writer) = &self.writer {
+            writer.write(batch);
         }
-    }
-
-    /// The store is open only meanwhile, so that `luml-satellite stats` can read it.
-    fn write(&mut self) -> io::Result<()> {
-        let Some(folder) = &self.folder else {
-            self.pending = Batch::default();
-            return Ok(());
-        };
-        let mut store = Store::reopen(folder, self.limits.clone())?;
-        store.write(&self.pending)?;
-        let now_ms = self.pending.now_ms;
-        self.pending = Batch::default();
-        self.ticks += 1;
-        if self.ticks % PRUNE_TICKS == 1 {
-            store.prune(now_ms)?;
-        }
-        self.inner
-            .store_bytes
-            .store(store.size()?, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Continues where the last process ended.
@@ -188,15 +171,6 @@ impl Worker {
                 .earlier_outage(alive, now_ms, "the satellite was not running");
         }
         Ok(())
-    }
-
-    fn store_failed(&self, error: &io::Error) {
-        self.inner.store_failures.fetch_add(1, Ordering::Relaxed);
-        // `luml-satellite stats` reads it at the moment: the next tick writes both.
-        if error.kind() != io::ErrorKind::WouldBlock {
-            let text = format!("the store cannot be written: {error}");
-            self.health.warning("monitoring", text);
-        }
     }
 }
 

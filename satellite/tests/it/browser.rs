@@ -280,9 +280,10 @@ fn the_page_shows_a_deployment_its_predictions_an_alert_and_an_outage_live() {
     let open = "document.querySelectorAll('#alerts button').length";
     let before = browser.eval(open).as_u64().unwrap();
     browser.eval("document.querySelector('#alerts button').click()");
-    eventually("an acknowledged alert", || {
-        browser.eval(open).as_u64().unwrap_or(before) < before
-    });
+    let acknowledged = format!(
+        "document.readyState === 'complete' && !!document.getElementById('live') && {open} < {before}"
+    );
+    browser.wait("an acknowledged alert", &acknowledged);
     drop(satellite);
     browser.wait(
         "the end of the stream",

@@ -35,7 +35,8 @@ pub(crate) fn respond(request: &mut Request<'_>, health: &Health) -> Option<Resp
             .header("content-security-policy", POLICY)
             .header("x-frame-options", "DENY")
             .header("x-content-type-options", "nosniff")
-            .header("referrer-policy", "no-referrer")
+            // Not `no-referrer`: with it a browser sends the origin of a form as `null`.
+            .header("referrer-policy", "same-origin")
             .header("cross-origin-resource-policy", "same-origin")
             .header("cache-control", "no-store"),
     )
