@@ -1,31 +1,36 @@
 //! Reports, alerts and samples in one crash-safe file.
 
 mod file;
+mod rows;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use self::file::{Fault, guarded, open, restrict, set_aside};
+use self::rows::{bytes, keep, parsed, put, time, timed};
 
 use crate::alert::Alert;
 use crate::report::Report;
 
+/// All tables have keys and values of bytes: redb's code is compiled once for each pair of types.
+pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
 /// By end of the window and deployment: so the oldest rows are first.
-const REPORTS: TableDefinition<'static, (u64, &str), &[u8]> = TableDefinition::new("reports");
+const REPORTS: Table = Table::new("reports");
 /// By deployment and metric.
-const ALERTS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("alerts");
+const ALERTS: Table = Table::new("alerts");
 /// By time and event.
-const SAMPLES: TableDefinition<'static, (u64, &str), &[u8]> = TableDefinition::new("samples");
+const SAMPLES: Table = Table::new("samples");
 /// When the process that wrote last was alive.
-const MARKS: TableDefinition<'static, &str, u64> = TableDefinition::new("marks");
-const ALIVE: &str = "alive";
+const MARKS: Table = Table::new("marks");
+const ALIVE: &[u8] = b"alive";
 /// Times without a connection: their ends by their beginnings.
-const OUTAGES: TableDefinition<'static, u64, u64> = TableDefinition::new("outages");
+const OUTAGES: Table = Table::new("outages");
 
 const FILE: &str = "monitoring.redb";
 
@@ -184,26 +189,23 @@ impl Store {
     /// If the disk is full or fails; nothing is written then.
     pub fn write(&mut self, batch: &Batch) -> io::Result<()> {
         self.transaction(|transaction| {
-            let mut table = transaction.open_table(REPORTS)?;
             for report in &batch.reports {
-                let key = (report.end_ms, report.deployment.as_str());
-                table.insert(key, bytes(report).as_slice())?;
+                let key = timed(report.end_ms, &report.deployment);
+                put(transaction, REPORTS, &key, &bytes(report))?;
             }
-            let mut table = transaction.open_table(ALERTS)?;
             for alert in &batch.alerts {
-                let key = (alert.deployment.as_str(), alert.metric.as_str());
-                table.insert(key, bytes(alert).as_slice())?;
+                let key = format!("{}\0{}", alert.deployment, alert.metric);
+                put(transaction, ALERTS, key.as_bytes(), &bytes(alert))?;
             }
-            let mut table = transaction.open_table(SAMPLES)?;
             for sample in &batch.samples {
-                let key = (sample.at_ms, sample.event.as_str());
-                table.insert(key, bytes(sample).as_slice())?;
+                let key = timed(sample.at_ms, &sample.event);
+                put(transaction, SAMPLES, &key, &bytes(sample))?;
             }
-            let mut table = transaction.open_table(OUTAGES)?;
             for (begin, end) in &batch.outages {
-                table.insert(begin, end)?;
+                let (begin, end) = (begin.to_be_bytes(), end.to_be_bytes());
+                put(transaction, OUTAGES, &begin, &end)?;
             }
-            transaction.open_table(MARKS)?.insert(ALIVE, batch.now_ms)?;
+            put(transaction, MARKS, ALIVE, &batch.now_ms.to_be_bytes())?;
             Ok(())
         })
     }
@@ -217,29 +219,30 @@ impl Store {
         let oldest = now_ms.saturating_sub(age);
         let most = self.limits.samples;
         self.transaction(|transaction| {
-            let mut reports = transaction.open_table(REPORTS)?;
-            reports.retain(|(end, _), _| end >= oldest)?;
-            let mut outages = transaction.open_table(OUTAGES)?;
-            outages.retain(|_, end| end >= oldest)?;
-            let mut alerts = transaction.open_table(ALERTS)?;
+            keep(transaction, REPORTS, &mut |key, _| time(key) >= oldest)?;
+            keep(transaction, OUTAGES, &mut |_, end| time(end) >= oldest)?;
             let is_new = |alert: Alert| alert.last_seen_ms >= oldest;
-            alerts.retain(|_, alert| parsed(alert).is_some_and(is_new))?;
-            let mut samples = transaction.open_table(SAMPLES)?;
+            keep(transaction, ALERTS, &mut |_, alert| {
+                parsed(alert).is_some_and(is_new)
+            })?;
             let mut kept = std::collections::BTreeMap::<String, usize>::new();
             let mut surplus = Vec::new();
-            for row in samples.iter()?.rev() {
-                let (key, value) = row?;
-                let (at, event) = key.value();
-                let deployment = parsed::<Sample>(value.value()).map(|sample| sample.deployment);
-                let count = kept.entry(deployment.unwrap_or_default()).or_default();
-                *count += 1;
-                if *count > most || at < oldest {
-                    surplus.push((at, event.to_owned()));
+            {
+                let samples = transaction.open_table(SAMPLES)?;
+                for row in samples.iter()?.rev() {
+                    let (key, value) = row?;
+                    let sample = parsed::<Sample>(value.value());
+                    let deployment = sample.map(|sample| sample.deployment);
+                    let count = kept.entry(deployment.unwrap_or_default()).or_default();
+                    *count += 1;
+                    if *count > most || time(key.value()) < oldest {
+                        surplus.push(key.value().to_vec());
+                    }
                 }
             }
-            for (at, event) in &surplus {
-                samples.remove((*at, event.as_str()))?;
-            }
+            keep(transaction, SAMPLES, &mut |key, _| {
+                !surplus.iter().any(|one| one == key)
+            })?;
             Ok(())
         })?;
         if self.size()? > self.limits.bytes {
@@ -261,13 +264,7 @@ impl Store {
     /// # Errors
     /// If the disk fails.
     pub fn reports(&self, since_ms: u64) -> io::Result<Vec<Report>> {
-        self.read(|transaction| {
-            let table = transaction.open_table(REPORTS)?;
-            let rows = table.range((since_ms, "")..)?;
-            rows.map(|row| Ok(parsed(row?.1.value())))
-                .filter_map(Result::transpose)
-                .collect()
-        })
+        self.rows(REPORTS, &since_ms.to_be_bytes())
     }
 
     /// All alerts.
@@ -275,13 +272,7 @@ impl Store {
     /// # Errors
     /// If the disk fails.
     pub fn alerts(&self) -> io::Result<Vec<Alert>> {
-        self.read(|transaction| {
-            let table = transaction.open_table(ALERTS)?;
-            let rows = table.iter()?;
-            rows.map(|row| Ok(parsed(row?.1.value())))
-                .filter_map(Result::transpose)
-                .collect()
-        })
+        self.rows(ALERTS, &[])
     }
 
     /// All samples, oldest first.
@@ -289,13 +280,7 @@ impl Store {
     /// # Errors
     /// If the disk fails.
     pub fn samples(&self) -> io::Result<Vec<Sample>> {
-        self.read(|transaction| {
-            let table = transaction.open_table(SAMPLES)?;
-            let rows = table.iter()?;
-            rows.map(|row| Ok(parsed(row?.1.value())))
-                .filter_map(Result::transpose)
-                .collect()
-        })
+        self.rows(SAMPLES, &[])
     }
 
     /// The outages that ended at `since_ms` or later: their beginnings and ends.
@@ -308,8 +293,9 @@ impl Store {
             let mut found = Vec::new();
             for row in table.iter()? {
                 let (begin, end) = row?;
-                if end.value() >= since_ms {
-                    found.push((begin.value(), end.value()));
+                let (begin, end) = (time(begin.value()), time(end.value()));
+                if end >= since_ms {
+                    found.push((begin, end));
                 }
             }
             Ok(found)
@@ -323,28 +309,37 @@ impl Store {
     pub fn last_alive(&self) -> io::Result<Option<u64>> {
         self.read(|transaction| {
             let table = transaction.open_table(MARKS)?;
-            Ok(table.get(ALIVE)?.map(|at| at.value()))
+            Ok(table.get(ALIVE)?.map(|at| time(at.value())))
         })
     }
 
     /// Deletes the oldest quarter of the rows, and returns the space to the file system.
     fn shrink(&mut self) -> io::Result<()> {
         self.transaction(|transaction| {
-            let mut reports = transaction.open_table(REPORTS)?;
-            let mut left = redb::ReadableTableMetadata::len(&reports)?.div_ceil(4);
-            reports.retain(|_, _| {
-                left = left.saturating_sub(1);
-                left == 0
-            })?;
-            let mut samples = transaction.open_table(SAMPLES)?;
-            let mut left = redb::ReadableTableMetadata::len(&samples)?.div_ceil(4);
-            samples.retain(|_, _| {
-                left = left.saturating_sub(1);
-                left == 0
-            })?;
+            for table in [REPORTS, SAMPLES] {
+                let rows = transaction.open_table(table)?.len()?;
+                let mut left = rows.div_ceil(4);
+                keep(transaction, table, &mut |_, _| {
+                    let is_kept = left == 0;
+                    left = left.saturating_sub(1);
+                    is_kept
+                })?;
+            }
             Ok(())
         })?;
         self.database.compact().map(drop).map_err(io::Error::other)
+    }
+
+    /// The rows of a table from this key on.
+    fn rows<T: for<'a> Deserialize<'a>>(&self, table: Table, from: &[u8]) -> io::Result<Vec<T>> {
+        self.read(|transaction| {
+            let table = transaction.open_table(table)?;
+            let mut found = Vec::new();
+            for row in table.range::<&[u8]>(from..)? {
+                found.extend(parsed(row?.1.value()));
+            }
+            Ok(found)
+        })
     }
 
     fn transaction(
@@ -370,14 +365,4 @@ impl Store {
             read => read,
         })
     }
-}
-
-/// Numbers, texts and lists can always be written.
-fn bytes(row: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(row).unwrap_or_default()
-}
-
-/// `None` if another version wrote the row.
-fn parsed<T: for<'a> Deserialize<'a>>(row: &[u8]) -> Option<T> {
-    serde_json::from_slice(row).ok()
 }
