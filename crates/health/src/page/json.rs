@@ -12,7 +12,7 @@ use crate::Health;
 pub(super) const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; ",
     "connect-src 'self'; img-src data:; ",
-    "style-src 'sha256-awtYBB60ODNZ3ouWBrUTS8fPXR+IiuH/oVXLgAuZlvg='; ",
+    "style-src 'sha256-HoUxU6a72zEGFoEM8IBz85YdtvlQmEW31pEdYSElM2c='; ",
     "script-src 'sha256-ZgfD50or0L/kriFmBL1/nqTR5zonuMkmRMiD1nMfRHc='",
 );
 
