@@ -1,5 +1,7 @@
 //! Reports, alerts and samples in one crash-safe file.
 
+#![allow(clippy::result_large_err)] // the database's own error
+
 mod file;
 mod rows;
 
