@@ -9,7 +9,7 @@ use crate::{call, inputs, output, report, timeout};
 const CLOSE: f64 = 1e-9;
 
 /// `-Σ` by hand: (0.4-0.25)·ln(0.4/0.25) + (0.1-0.25)·ln(0.1/0.25).
-const MODERATE: f64 = 0.207_944_154_167_983_59;
+const MODERATE: f64 = 0.207_944_154_167_983_6;
 
 fn numerical(summary: Value) -> Value {
     json!({ "task_type": "regression", "feature_summaries": { "numerical_features": { "age": summary } } })
