@@ -3,7 +3,7 @@
 /// A share as a percentage.
 pub(super) fn percent(share: f64) -> String {
     match share {
-        share if share == 0.0 => "0 %".into(),
+        0.0 => "0 %".into(),
         share if share < 0.001 => "<0.1 %".into(),
         share if share < 0.1 => format!("{:.1} %", share * 100.0),
         share => format!("{:.0} %", share * 100.0),
