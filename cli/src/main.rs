@@ -2,7 +2,11 @@
 //! work on other machines.
 
 // The comments of arguments are the text of `--help`.
-#![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links)]
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::invalid_html_tags,
+    rustdoc::broken_intra_doc_links
+)]
 
 mod basilica;
 mod faas;
