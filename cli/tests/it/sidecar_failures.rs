@@ -74,7 +74,6 @@ fn updates_in_which_pods_are_killed_never_go_back_behind_a_snapshot() {
         });
         let counted = *hosts[at].numbers("count").last().unwrap();
         snapshots_follow(&address_of_running);
-        let starts = hosts[next].numbers("start").len();
         let mut new = start_pod(next, round + 2);
         std::thread::sleep(std::time::Duration::from_millis(90 * round as u64));
         if round % 3 != 1 {
@@ -84,6 +83,9 @@ fn updates_in_which_pods_are_killed_never_go_back_behind_a_snapshot() {
         if round % 3 != 0 {
             new.signal("KILL");
             new.end();
+        }
+        let starts = hosts[next].numbers("start").len();
+        if round % 3 != 0 {
             new = start_pod(next, round + 2);
         }
         address_of_running = address(&mut new);
