@@ -1,6 +1,5 @@
 //! Deploy: starts a model's container and waits until the model is healthy.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
@@ -133,12 +132,12 @@ impl Job {
             name: &name,
             image,
             port: settings.model_port,
-            labels: BTreeMap::from([
+            labels: vec![
                 (engine::DEPLOYMENT, self.deployment_id.clone()),
                 (engine::MODEL, model_id(artifact_url)),
                 (engine::INSTANCE, self.shared.instance_id().to_owned()),
                 (engine::TASK, task_id.to_owned()),
-            ]),
+            ],
             environment,
             restart_policy: &parameters.restart_policy,
             memory_limit: parameters.memory_limit.as_deref(),

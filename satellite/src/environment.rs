@@ -14,7 +14,8 @@ pub fn environment(
     artifact_url: &str,
     secrets: &[(String, Secret)],
 ) -> Environment {
-    let given = [
+    let mut environment = Environment::default();
+    for (name, value) in [
         ("SATELLITE_AGENT_URL", Some(&*settings.agent_url)),
         ("MODEL_ARTIFACT_URL", Some(artifact_url)),
         ("DEPLOYMENT_ID", Some(&*deployment.id)),
@@ -23,18 +24,21 @@ pub fn environment(
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             settings.otel_endpoint.as_deref(),
         ),
-    ];
-    let given = given
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), Secret::new(value?))));
-    let own = deployment.env_variables.iter();
+    ] {
+        if let Some(value) = value {
+            environment.set(name, Secret::new(value));
+        }
+    }
+    for (name, value) in secrets {
+        environment.set(name, value.clone());
+    }
+    for (name, value) in &deployment.env_variables {
+        environment.set(name, Secret::new(value));
+    }
     let drain = settings.drain;
     let drain = format!("{}.{:03}", drain.as_secs(), drain.subsec_millis());
-    given
-        .chain(secrets.iter().cloned())
-        .chain(own.map(|(name, value)| (name.clone(), Secret::new(value))))
-        .chain([(DRAIN.to_owned(), Secret::new(drain))])
-        .collect()
+    environment.set(DRAIN, Secret::new(drain));
+    environment
 }
 
 /// Gets everything from the platform, for a container that is started again.

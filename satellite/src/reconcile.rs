@@ -1,7 +1,7 @@
 //! Reconcile: compares the platform's deployments with the engine's containers and
 //! resolves the differences, at the start and then at an interval.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -76,17 +76,15 @@ impl Reconciler {
         let platform = cx.platform().within(PLATFORM_TIMEOUT);
         let deployments = platform.list_deployments()?;
 
-        let mut by_deployment: BTreeMap<&str, Vec<Container>> = BTreeMap::new();
-        let mut orphans = Vec::new();
         let known: HashSet<&str> = deployments.iter().map(|d| d.id.as_str()).collect();
-        for container in containers {
-            match known.get(container.deployment_id.as_str()) {
-                Some(id) => by_deployment.entry(id).or_default().push(container),
-                None => orphans.push(container),
-            }
-        }
+        let (mut deployed, mut orphans): (Vec<_>, Vec<_>) = containers
+            .into_iter()
+            .partition(|container| known.contains(container.deployment_id.as_str()));
         for deployment in &deployments {
-            let containers = by_deployment.remove(&*deployment.id).unwrap_or_default();
+            let containers;
+            (containers, deployed) = deployed
+                .into_iter()
+                .partition(|container| container.deployment_id == deployment.id);
             // A job has changed these containers since they were listed.
             if self.shared.queue().was_active_since(&deployment.id, begun) {
                 continue;

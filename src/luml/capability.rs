@@ -1,8 +1,6 @@
 //! The `deploy` capability of a satellite: which models it can serve, and the fields of
 //! its form on the platform's web page.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -88,10 +86,16 @@ pub struct FormField {
     name: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    values: Option<Vec<BTreeMap<&'static str, String>>>,
+    values: Option<Vec<Choice>>,
     required: bool,
     validators: Vec<Value>,
     conditions: Vec<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Choice {
+    label: String,
+    value: String,
 }
 
 impl FormField {
@@ -117,7 +121,10 @@ impl FormField {
     ) -> Self {
         let choice = |value: T| {
             let value = value.into();
-            BTreeMap::from([("label", value.clone()), ("value", value)])
+            Choice {
+                label: value.clone(),
+                value,
+            }
         };
         let mut field = FormField::new(name, "dropdown");
         field.values = Some(values.into_iter().map(choice).collect());

@@ -1,9 +1,8 @@
 //! Metrics for Prometheus in its text format 0.0.4.
 //!
-//! One small map with one lock is enough: there are a few dozen series, which change
+//! One sorted list with one lock is enough: there are a few dozen series, which change
 //! a few times a second.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,13 +51,14 @@ impl Metric {
 
 /// All metrics of a process. Clones share them.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<BTreeMap<&'static Metric, Series>>>);
+pub struct Metrics(Arc<Mutex<Vec<Series>>>);
 
-/// The values of a metric by their labels in the exposition format: `{a="b"}`.
-type Series = BTreeMap<String, Value>;
+/// A value of a metric. They are sorted: by the metric, then by the labels.
+struct Series {
+    metric: &'static Metric,
+    /// In the exposition format: `{a="b"}`.
+    labels: String,
 
-#[derive(Default)]
-struct Value {
     sum: f64,
     count: u64,
 }
@@ -95,33 +95,47 @@ impl Metrics {
     /// The metrics in the exposition format.
     pub fn page(&self) -> String {
         let mut page = String::new();
-        for (metric, series) in self.all().iter() {
-            let Metric { name, kind, help } = metric;
-            let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, Value { sum, count }) in series {
-                let _ = match kind {
-                    Kind::Counter | Kind::Gauge => writeln!(page, "{name}{labels} {sum}"),
-                    Kind::Summary => writeln!(
-                        page,
-                        "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"
-                    ),
-                };
+        let mut described = None;
+        for series in self.all().iter() {
+            let Metric { name, kind, help } = series.metric;
+            if described.replace(series.metric) != Some(series.metric) {
+                let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
             }
+            let Series {
+                labels, sum, count, ..
+            } = series;
+            let _ = match kind {
+                Kind::Counter | Kind::Gauge => writeln!(page, "{name}{labels} {sum}"),
+                Kind::Summary => writeln!(
+                    page,
+                    "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"
+                ),
+            };
         }
         page
     }
 
-    fn with(&self, metric: &'static Metric, labels: Labels<'_>, change: impl FnOnce(&mut Value)) {
+    fn with(&self, metric: &'static Metric, labels: Labels<'_>, change: impl FnOnce(&mut Series)) {
+        let labels = formatted(labels);
         let mut all = self.all();
-        change(
-            all.entry(metric)
-                .or_default()
-                .entry(formatted(labels))
-                .or_default(),
-        );
+        let found = all.binary_search_by(|s| (s.metric, &s.labels).cmp(&(metric, &labels)));
+        let at = found.unwrap_or_else(|at| {
+            let (sum, count) = (0.0, 0);
+            all.insert(
+                at,
+                Series {
+                    metric,
+                    labels,
+                    sum,
+                    count,
+                },
+            );
+            at
+        });
+        change(&mut all[at]);
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<&'static Metric, Series>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Series>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

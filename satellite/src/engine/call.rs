@@ -1,16 +1,13 @@
 //! One call of the engine's program: a child process in its own process group, with a
 //! timeout.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use satellite_sdk::Secret;
-
-use super::Fault;
+use super::{Environment, Fault};
 
 /// Output of a call beyond this size is discarded.
 const OUTPUT_LIMIT: u64 = 8 * 1024 * 1024;
@@ -57,11 +54,8 @@ impl Call {
     /// Sets the container's environment: `--env NAME`, with the value in the environment of
     /// the program, so that it is in no argument and in no file. Variables that would
     /// affect the program itself are passed as an env file on its standard input.
-    pub(super) fn environment(
-        mut self,
-        variables: &BTreeMap<String, Secret>,
-    ) -> Result<Self, Fault> {
-        for (name, value) in variables {
+    pub(super) fn environment(mut self, variables: &Environment) -> Result<Self, Fault> {
+        for (name, value) in variables.iter() {
             let value = value.expose();
             if !is_variable(name) || value.contains('\0') {
                 let text = format!("the environment variable {name:?} cannot be passed on");

@@ -14,8 +14,6 @@ pub use fault::Fault;
 #[cfg(target_os = "linux")]
 pub use process::{LAUNCH, launch};
 
-use std::collections::BTreeMap;
-
 use satellite_sdk::{Failure, Secret};
 
 use crate::masker::Output;
@@ -33,8 +31,22 @@ pub const INSTANCE: &str = "df.satellite";
 /// The label with the id of the task that the container was created for.
 pub const TASK: &str = "df.task_id";
 
-/// The variables of a container.
-pub type Environment = BTreeMap<String, Secret>;
+/// The variables of a container. The last of one name wins.
+#[derive(Clone, Default)]
+pub struct Environment(Vec<(String, Secret)>);
+
+impl Environment {
+    pub fn set(&mut self, name: &str, value: Secret) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, earlier)) => *earlier = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
 
 /// Gets a container's variables from the platform. Only an engine that does not keep them
 /// calls it: the process engine writes no secret to a file.
@@ -47,12 +59,19 @@ pub struct ContainerSpec<'a> {
     pub image: &'a str,
     /// The port in the container; published on loopback on a port that the engine chooses.
     pub port: u16,
-    pub labels: BTreeMap<&'a str, String>,
+    pub labels: Vec<(&'static str, String)>,
     pub environment: &'a Environment,
     pub restart_policy: &'a str,
     pub memory_limit: Option<&'a str>,
     pub cpu_limit: Option<&'a str>,
     pub gpus: Option<&'a str>,
+}
+
+impl ContainerSpec<'_> {
+    fn label(&self, name: &str) -> Option<&str> {
+        let label = self.labels.iter().find(|(other, _)| *other == name);
+        label.map(|(_, value)| value.as_str())
+    }
 }
 
 /// What deploy, undeploy and reconcile need of an engine.

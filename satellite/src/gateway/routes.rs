@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::model::Models;
 
-/// All available models. Clones share one table.
+/// All available models. Clones share one table, sorted by the ids of the deployments.
 #[derive(Clone, Default)]
-pub struct Routes(Arc<RwLock<BTreeMap<String, Arc<Route>>>>);
+pub struct Routes(Arc<RwLock<Vec<Arc<Route>>>>);
 
 /// The route to one model, and the model's description of itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,26 +58,29 @@ impl Route {
 impl Routes {
     pub fn get(&self, deployment_id: &str) -> Option<Arc<Route>> {
         let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        routes.get(deployment_id).cloned()
+        let at = position(&routes, deployment_id).ok()?;
+        Some(routes[at].clone())
     }
 
     pub fn insert(&self, route: Route) {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        routes.insert(route.deployment_id.clone(), Arc::new(route));
+        match position(&routes, &route.deployment_id) {
+            Ok(at) => routes[at] = Arc::new(route),
+            Err(at) => routes.insert(at, Arc::new(route)),
+        }
     }
 
     pub fn remove(&self, deployment_id: &str) {
-        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        routes.remove(deployment_id);
+        self.retain(|id| id != deployment_id);
     }
 
     /// Closes a route whose model does not listen any more: requests are not forwarded
     /// until reconcile has found the model again.
     pub fn close(&self, route: &Route) {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = routes.get_mut(&route.deployment_id) {
-            if known.port == route.port {
-                *known = Arc::new(Route {
+        if let Ok(at) = position(&routes, &route.deployment_id) {
+            if routes[at].port == route.port {
+                routes[at] = Arc::new(Route {
                     port: CLOSED,
                     ..route.clone()
                 });
@@ -88,12 +91,12 @@ impl Routes {
     /// Removes all other routes.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        routes.retain(|id, _| keep(id));
+        routes.retain(|route| keep(&route.deployment_id));
     }
 
     pub fn all(&self) -> Vec<Arc<Route>> {
         let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        routes.values().cloned().collect()
+        routes.clone()
     }
 
     /// The document for `GET /deployments`: which attributes secrets fill in, but not the
@@ -110,6 +113,11 @@ impl Routes {
         };
         self.all().iter().map(described).collect()
     }
+}
+
+/// Where the route of a deployment is, or would be.
+fn position(routes: &[Arc<Route>], deployment_id: &str) -> Result<usize, usize> {
+    routes.binary_search_by(|route| route.deployment_id.as_str().cmp(deployment_id))
 }
 
 /// A cached secret is read again after this time.

@@ -15,7 +15,6 @@ mod record;
 
 pub use launch::{COMMAND as LAUNCH, launch};
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
@@ -61,7 +60,13 @@ struct State {
     is_supervisor: bool,
     has_ended: bool,
     cgroup: Option<Cgroup>,
-    models: BTreeMap<String, ModelProcess>,
+    models: Vec<ModelProcess>,
+}
+
+impl State {
+    fn model(&mut self, id: &str) -> Option<&mut ModelProcess> {
+        self.models.iter_mut().find(|model| model.id() == id)
+    }
 }
 
 impl Processes {
@@ -89,13 +94,13 @@ impl Processes {
         if !state.is_supervisor {
             state.models = self.load().map_err(|e| self.unavailable(&e))?;
         }
-        state.models.values_mut().for_each(ModelProcess::observe);
+        state.models.iter_mut().for_each(ModelProcess::observe);
         Ok(state)
     }
 
     /// Reads the records.
-    fn load(&self) -> io::Result<BTreeMap<String, ModelProcess>> {
-        let mut models = BTreeMap::new();
+    fn load(&self) -> io::Result<Vec<ModelProcess>> {
+        let mut models = Vec::new();
         let folders = match fs::read_dir(&self.0.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(models),
             folders => folders?,
@@ -103,9 +108,7 @@ impl Processes {
         for folder in folders {
             let folder = folder?.path();
             match Record::load(&folder) {
-                Ok(Some(record)) => {
-                    models.insert(record.id.clone(), ModelProcess::found(folder, record));
-                }
+                Ok(Some(record)) => models.push(ModelProcess::found(folder, record)),
                 // A satellite was killed when it created or removed the folder.
                 Ok(None) => {}
                 Err(error) => log::warn!("{}: {error}", folder.display()),
@@ -138,7 +141,7 @@ impl Processes {
                 return;
             }
             let State { cgroup, models, .. } = &mut *state;
-            for model in models.values_mut() {
+            for model in models {
                 model.observe();
                 model.restart_if_due(&self.0.settings, cgroup.as_ref());
                 if let Err(error) = log_file::limit(model.folder()) {
@@ -155,14 +158,14 @@ impl Processes {
         let mut signalled = None;
         loop {
             let mut state = self.state();
-            let wanted = state.models.iter_mut().filter(|(id, _)| is_wanted(id));
+            let wanted = state.models.iter_mut().filter(|m| is_wanted(m.id()));
             let elapsed = begun.elapsed();
             let signal = match elapsed < stop_timeout {
                 true => Signal::TERM,
                 false => Signal::KILL,
             };
             let mut running = None;
-            for (_, model) in wanted {
+            for model in wanted {
                 model.end();
                 if model.is_running() {
                     if signalled != Some(signal) {
@@ -240,7 +243,7 @@ impl Engine for Processes {
             log::warn!("models run as root; set LUML_MODEL_USER to run them as another user");
         }
         state.is_supervisor = true;
-        for model in state.models.values_mut() {
+        for model in &mut state.models {
             model.observe();
             if model.is_running() {
                 log::info!("adopted {}, which runs as before", model.name());
@@ -274,11 +277,7 @@ impl Engine for Processes {
 
     fn containers(&self) -> Result<Vec<Container>, Fault> {
         let state = self.current()?;
-        Ok(state
-            .models
-            .values()
-            .map(|m| self.container_of(m))
-            .collect())
+        Ok(state.models.iter().map(|m| self.container_of(m)).collect())
     }
 
     fn containers_of(&self, deployment_id: &str) -> Result<Vec<Container>, Fault> {
@@ -292,10 +291,7 @@ impl Engine for Processes {
             Ok(state) => state,
             Err(fault) => return Some(Err(fault)),
         };
-        let found = state
-            .models
-            .values()
-            .find(|m| m.id() == id || m.name() == id);
+        let found = state.models.iter().find(|m| m.id() == id || m.name() == id);
         found.map(|model| Ok(self.container_of(model)))
     }
 
@@ -311,7 +307,7 @@ impl Engine for Processes {
         check_variables(spec.environment)?;
         let mut state = self.current()?;
         let State { cgroup, models, .. } = &mut *state;
-        let deployment_id = spec.labels.get(super::DEPLOYMENT).map_or("", |id| id);
+        let deployment_id = spec.label(super::DEPLOYMENT).unwrap_or_default();
         let other = |e: io::Error| Fault::Other(format!("{}: {e}", spec.name));
         let mut model = self.create(spec, deployment_id).map_err(other)?;
         if let Err(error) = model.spawn(&self.0.settings, cgroup.as_ref()) {
@@ -319,7 +315,7 @@ impl Engine for Processes {
             return Err(other(error));
         }
         let id = model.id().to_owned();
-        models.insert(id.clone(), model);
+        models.push(model);
         self.0.changed.notify_all();
         Ok(id)
     }
@@ -330,21 +326,22 @@ impl Engine for Processes {
         check_variables(&environment)?;
         let mut state = self.current()?;
         let State { cgroup, models, .. } = &mut *state;
-        let model = models.get_mut(id).ok_or(Fault::NoContainer)?;
+        let model = models.iter_mut().find(|m| m.id() == id);
+        let model = model.ok_or(Fault::NoContainer)?;
         model.begin_again(environment);
         let spawned = model.spawn(&self.0.settings, cgroup.as_ref());
         spawned.map_err(|e| Fault::Other(format!("{}: {e}", model.name())))
     }
 
     fn adopt(&self, id: &str, environment: &Environment) {
-        if let Some(model) = self.state().models.get_mut(id) {
+        if let Some(model) = self.state().model(id) {
             model.supervise_with(environment.clone());
         }
     }
 
     fn remove(&self, id: &str) -> Result<bool, Fault> {
         let find = |state: &State| {
-            let mut models = state.models.values();
+            let mut models = state.models.iter();
             models
                 .find(|m| m.id() == id || m.name() == id)
                 .map(|m| m.id().to_owned())
@@ -355,12 +352,12 @@ impl Engine for Processes {
         self.stop(|other| other == id)?;
         kill_point("model stopped");
         let mut state = self.state();
-        if let Some(model) = state.models.get_mut(&id) {
+        if let Some(model) = state.model(&id) {
             let removed = model.remove();
             removed.map_err(|e| Fault::Other(format!("{}: {e}", model.name())))?;
         }
         kill_point("model removed");
-        state.models.remove(&id);
+        state.models.retain(|model| model.id() != id);
         Ok(true)
     }
 
@@ -397,9 +394,10 @@ fn check_variables(environment: &Environment) -> Result<(), Fault> {
 
 /// Removes folders without a record: a satellite was killed when it created or removed them.
 /// A process was never recorded there, so none runs.
-fn remove_incomplete(folder: &Path, models: &BTreeMap<String, ModelProcess>) {
+fn remove_incomplete(folder: &Path, models: &[ModelProcess]) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_known = models.contains_key(&*entry.file_name().to_string_lossy());
+        let name = entry.file_name();
+        let is_known = models.iter().any(|model| name == model.id());
         if !is_known && matches!(Record::load(&entry.path()), Ok(None)) {
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -171,10 +171,10 @@ impl ModelProcess {
             let temporary = self.folder.join("tmp");
             let _ = fs::remove_dir_all(&temporary);
             fs::create_dir(&temporary)?;
-            environment.insert("TMPDIR".into(), temporary.display().to_string().into());
+            environment.set("TMPDIR", temporary.display().to_string().into());
         }
-        environment.insert(HOST.into(), "127.0.0.1".into());
-        environment.insert(PORT.into(), record.port.to_string().into());
+        environment.set(HOST, "127.0.0.1".into());
+        environment.set(PORT, record.port.to_string().into());
         let limits = (
             record.memory_limit.as_deref().and_then(cgroup::bytes),
             record
