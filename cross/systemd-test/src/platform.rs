@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `pause`, `resume` | refuses connections; listens again |
 //! | `deploy ID` | offers a deployment that does not exist; its result goes there too |
+//! | `serve ID` | offers a deployment; its result goes there too |
 //! | `run ID SCRIPT` | offers a task of the type `sh`; its result goes to the folder, as `ID` |
 
 use std::env;
@@ -35,6 +36,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             (Some("deploy"), Some(id), None) => {
                 let payload = json!({ "deployment_id": "0198f000-0000-7000-8000-0000000000ff" });
+                platform.add_task(mock_task(id, "deploy", payload));
+                expect_result(&platform, &folder, id);
+            }
+            (Some("serve"), Some(id), None) => {
+                platform.add_artifact("line", json!({ "name": "line" }), "http://files/line");
+                let deployment = platform.add_deployment(json!({
+                    "name": "line",
+                    "artifact_id": "line",
+                    "artifact_name": "line",
+                    "satellite_parameters": { "memory_limit": "64m" },
+                }));
+                let payload = json!({ "deployment_id": deployment });
                 platform.add_task(mock_task(id, "deploy", payload));
                 expect_result(&platform, &folder, id);
             }
