@@ -72,11 +72,7 @@ pub fn upgrade(options: &Options) -> Result<ExitCode> {
     if !files.is_running_system() {
         return Err(Failure::conflict("systemd is not running here"));
     }
-    let is_running = matches!(
-        ServiceState::of(SERVICE)?.active.as_str(),
-        "active" | "activating"
-    );
-    if is_running || files.exists(SERVICE_WANTED_PATH) {
+    if is_in_progress(&files)? {
         let text = format_args!("an upgrade is in progress: see journalctl -u {SERVICE}");
         return Err(Failure::conflict(text));
     }
@@ -185,7 +181,13 @@ fn ask(program: &str, argument: &str) -> std::result::Result<String, String> {
     Ok(text)
 }
 
-/// Waits for the result of the service, which does not depend on it.
+fn is_in_progress(files: &Files) -> Result<bool> {
+    let state = ServiceState::of(SERVICE)?.active;
+    Ok(matches!(&*state, "active" | "activating") || files.exists(SERVICE_WANTED_PATH))
+}
+
+/// Waits for the result of the service, which does not depend on it, and for its end: after
+/// that, another upgrade may begin.
 fn follow(files: &Files, options: &Options) -> Result<ExitCode> {
     println!(
         "restarting {NAME}; it has {:?} to become ready",
@@ -194,14 +196,16 @@ fn follow(files: &Files, options: &Options) -> Result<ExitCode> {
     // Two binaries to wait for, and to stop: `TimeoutStopSec` of the unit is 60.
     let end = Instant::now() + 2 * (options.timeout + options.hold) + Duration::from_secs(180);
     while Instant::now() < end {
-        if let Ok(result) = fs::read_to_string(files.place(RESULT_PATH)) {
-            println!("{}", result.trim());
-            return Ok(match result.starts_with("upgraded") {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            });
+        match fs::read_to_string(files.place(RESULT_PATH)) {
+            Ok(result) if !is_in_progress(files)? => {
+                println!("{}", result.trim());
+                return Ok(match result.starts_with("upgraded") {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                });
+            }
+            _ => thread::sleep(POLL_INTERVAL),
         }
-        thread::sleep(POLL_INTERVAL);
     }
     let text = format_args!("the upgrade has not ended: see journalctl -u {SERVICE}");
     Err(Failure::other(text))
