@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -40,6 +41,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=self.errors.open("w"),
             text=True,
+            # A shell may have started the tests with SIGINT ignored, which is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def line(self):
