@@ -288,9 +288,16 @@ pub fn started_with(process: &mut Satellite) -> u64 {
     number(&process.line("restored with"))
 }
 
-/// The last number that a process counted before it ended.
+/// The last number that a process counted before it ended, or with which it started to work.
 pub fn last_count(process: &Satellite) -> u64 {
-    *counts(process).last().expect("it should have counted")
+    let started = || {
+        let mut lines = process.log.iter();
+        lines.find(|line| line.starts_with("restored with"))
+    };
+    match counts(process).last() {
+        Some(last) => *last,
+        None => number(started().expect("it should have counted")),
+    }
 }
 
 /// All counted numbers. A kill may interrupt a line.
