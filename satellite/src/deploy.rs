@@ -215,6 +215,7 @@ impl Job {
         let end = Instant::now() + timeout;
         let container_port = self.shared.settings().model_port;
         let mut may_restart = true;
+        let mut healthy = None;
         loop {
             let container = self.engine(|engine| engine.container(id).transpose())?;
             let container = container.map_err(|fault| failed("Failed to deploy model", fault))?;
@@ -238,11 +239,17 @@ impl Job {
                 }
                 Some(_) => {}
             }
-            let port = container.and_then(|container| container.port(container_port));
+            let current = container.and_then(|c| Some((c.port(container_port)?, c.restarts)));
+            match current {
+                // It still runs, so no other program answered at its port.
+                Some((port, _)) if current == healthy => return Ok(port),
+                _ => {}
+            }
             // Checks the model more often than the container, which costs a process.
             for _ in 0..4 {
-                if let Some(port) = port.filter(|port| models.is_healthy(*port)) {
-                    return Ok(port);
+                if current.is_some_and(|(port, _)| models.is_healthy(port)) {
+                    healthy = current;
+                    break;
                 }
                 if Instant::now() >= end {
                     let lines = last_lines();

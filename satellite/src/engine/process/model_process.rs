@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::cgroup::{self, Cgroup};
@@ -38,6 +40,8 @@ pub(super) struct ModelProcess {
     child: Option<Child>,
     /// `None` after a restart of the satellite: it cannot be restarted without them.
     environment: Option<Environment>,
+    /// Keeps its port from other programs while it restarts.
+    reservation: Option<OwnedFd>,
     started: Instant,
     restart_at: Option<Instant>,
     /// It is being stopped, so it is not restarted.
@@ -60,6 +64,7 @@ impl ModelProcess {
             record,
             child: None,
             environment: None,
+            reservation: None,
             started: Instant::now(),
             restart_at: None,
             is_ending: false,
@@ -165,7 +170,11 @@ impl ModelProcess {
             return Ok(());
         }
         let record = &mut self.record;
-        record.port = free_port(record.port)?;
+        let last = free_port(record.port);
+        if last == 0 || self.reservation.is_none() {
+            let (socket, port) = reserve(last)?;
+            (self.reservation, record.port) = (Some(socket), port);
+        }
         let mut environment = self.environment.clone().unwrap_or_default();
         if settings.user.is_none() {
             let temporary = self.folder.join("tmp");
@@ -286,17 +295,51 @@ fn may_restart(policy: &str, exit_code: i64, restarts: u64) -> bool {
     }
 }
 
-/// A port on loopback that nobody listens on: the last one if possible, because the gateway
-/// knows it.
-fn free_port(last: u16) -> io::Result<u16> {
-    let bound =
-        TcpListener::bind(("127.0.0.1", last)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
-    Ok(bound?.local_addr()?.port())
+/// The last port if nobody listens there, because the gateway knows it; otherwise 0.
+fn free_port(last: u16) -> u16 {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, last)) {
+        Ok(_) => last,
+        Err(_) => 0,
+    }
+}
+
+/// Binds a port on loopback without listening there; the kernel chooses one for `port` 0. As
+/// long as the socket is open, the kernel gives the port to no other program that does not
+/// ask for it by number, and its model listens there with SO_REUSEADDR, as servers do.
+fn reserve(port: u16) -> io::Result<(OwnedFd, u16)> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    let address = SocketAddrV4::try_from(net::getsockname(&socket)?)?;
+    Ok((socket, address.port()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
+    use rustix::io::Errno;
+
     use super::*;
+
+    #[test]
+    fn a_reserved_port_is_for_its_model_only() {
+        let (socket, port) = reserve(0).unwrap();
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        assert_eq!(free_port(port), port);
+        assert!(TcpStream::connect(address).is_err(), "nobody answers");
+        // As the kernel does it for a program that asks for any port.
+        let other = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        assert_eq!(net::bind(&other, &address), Err(Errno::ADDRINUSE));
+
+        let model = TcpListener::bind(address).unwrap();
+        assert!(TcpStream::connect(address).is_ok());
+        assert_eq!(free_port(port), 0);
+        drop((model, socket));
+        // One that an earlier satellite started gets the same port again.
+        assert_eq!(reserve(port).unwrap().1, port);
+    }
 
     #[test]
     fn a_process_is_restarted_as_its_policy_says() {
