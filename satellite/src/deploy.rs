@@ -240,10 +240,9 @@ impl Job {
                 Some(_) => {}
             }
             let current = container.and_then(|c| Some((c.port(container_port)?, c.restarts)));
-            match current {
-                // It still runs, so no other program answered at its port.
-                Some((port, _)) if current == healthy => return Ok(port),
-                _ => {}
+            // It still runs, so no other program answered at its port.
+            if let Some((port, _)) = current.filter(|_| current == healthy) {
+                return Ok(port);
             }
             // Checks the model more often than the container, which costs a process.
             for _ in 0..4 {

@@ -58,9 +58,19 @@ struct Series {
     metric: &'static Metric,
     /// In the exposition format: `{a="b"}`.
     labels: String,
-
     sum: f64,
     count: u64,
+}
+
+impl Series {
+    fn new(metric: &'static Metric, labels: String) -> Self {
+        Series {
+            metric,
+            labels,
+            sum: 0.0,
+            count: 0,
+        }
+    }
 }
 
 /// The label names and values of a series.
@@ -101,9 +111,7 @@ impl Metrics {
             if described.replace(series.metric) != Some(series.metric) {
                 let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
             }
-            let Series {
-                labels, sum, count, ..
-            } = series;
+            let (labels, sum, count) = (&series.labels, series.sum, series.count);
             let _ = match kind {
                 Kind::Counter | Kind::Gauge => writeln!(page, "{name}{labels} {sum}"),
                 Kind::Summary => writeln!(
@@ -119,19 +127,13 @@ impl Metrics {
         let labels = formatted(labels);
         let mut all = self.all();
         let found = all.binary_search_by(|s| (s.metric, &s.labels).cmp(&(metric, &labels)));
-        let at = found.unwrap_or_else(|at| {
-            let (sum, count) = (0.0, 0);
-            all.insert(
-                at,
-                Series {
-                    metric,
-                    labels,
-                    sum,
-                    count,
-                },
-            );
-            at
-        });
+        let at = match found {
+            Ok(at) => at,
+            Err(at) => {
+                all.insert(at, Series::new(metric, labels));
+                at
+            }
+        };
         change(&mut all[at]);
     }
 
