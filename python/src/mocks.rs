@@ -1,6 +1,6 @@
 //! The mock servers of the kit, on loopback, for tests.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -68,6 +68,15 @@ fn requests<'py>(py: Python<'py>, seen: &[RecordedRequest]) -> PyResult<Bound<'p
 fn without_gil<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
     py.detach(|| crate::errors::guarded(work))
         .map_err(PyKeyError::new_err)
+}
+
+/// Runs a method without the GIL on a mock that only one thread may use at a time.
+fn locked<M: Send, T: Send>(
+    py: Python<'_>,
+    mock: &Mutex<M>,
+    work: impl FnOnce(&M) -> T + Send,
+) -> T {
+    py.detach(|| work(&mock.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 #[pyclass(frozen, module = "satellite_sdk._native")]
@@ -256,23 +265,23 @@ impl MockFaas {
     }
 
     fn add_image(&self, py: Python<'_>, name: &str) {
-        self.with(py, |mock| mock.add_image(name));
+        locked(py, &self.0, |mock| mock.add_image(name));
     }
 
     fn executions(&self, py: Python<'_>) -> usize {
-        self.with(py, RustFaas::executions)
+        locked(py, &self.0, RustFaas::executions)
     }
 
     fn most_at_once(&self, py: Python<'_>) -> usize {
-        self.with(py, RustFaas::most_at_once)
+        locked(py, &self.0, RustFaas::most_at_once)
     }
 
     fn cut_stream(&self, py: Python<'_>, bytes: usize) {
-        self.with(py, |mock| mock.cut_stream(bytes));
+        locked(py, &self.0, |mock| mock.cut_stream(bytes));
     }
 
     fn limit_rate(&self, py: Python<'_>, requests: u32) {
-        self.with(py, |mock| mock.limit_rate(requests));
+        locked(py, &self.0, |mock| mock.limit_rate(requests));
     }
 
     #[pyo3(signature = (fault, method = "", path = ""))]
@@ -284,25 +293,13 @@ impl MockFaas {
         path: &str,
     ) -> PyResult<()> {
         let fault = self::fault(fault)?;
-        self.with(py, |mock| mock.fault(method, path, fault));
+        locked(py, &self.0, |mock| mock.fault(method, path, fault));
         Ok(())
     }
 
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let seen = self.with(py, RustFaas::requests);
+        let seen = locked(py, &self.0, RustFaas::requests);
         requests(py, &seen)
-    }
-}
-
-impl MockFaas {
-    fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&RustFaas) -> T + Send) -> T {
-        py.detach(|| {
-            let mock = self
-                .0
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            work(&mock)
-        })
     }
 }
 
@@ -338,7 +335,7 @@ impl MockBasilica {
     #[pyo3(signature = (lines, pause = 0.0))]
     fn script(&self, py: Python<'_>, lines: Vec<String>, pause: f64) -> PyResult<()> {
         let pause = seconds_of("pause", pause).map_err(|e| PyValueError::new_err(e.to_string()))?;
-        self.with(py, |mock| {
+        locked(py, &self.0, |mock| {
             let lines: Vec<_> = lines.iter().map(String::as_str).collect();
             mock.script(&lines, pause);
         });
@@ -346,24 +343,26 @@ impl MockBasilica {
     }
 
     fn print(&self, py: Python<'_>, id: &str, line: &str) {
-        self.with(py, |mock| mock.print(id, line));
+        locked(py, &self.0, |mock| mock.print(id, line));
     }
 
     fn finish(&self, py: Python<'_>, id: &str) {
-        self.with(py, |mock| mock.finish(id));
+        locked(py, &self.0, |mock| mock.finish(id));
     }
 
     fn cut_log(&self, py: Python<'_>, bytes: usize) {
-        self.with(py, |mock| mock.cut_log(bytes));
+        locked(py, &self.0, |mock| mock.cut_log(bytes));
     }
 
     fn deployed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let deployed = self.with(py, RustBasilica::deployed);
+        let deployed = locked(py, &self.0, RustBasilica::deployed);
         python_json::to_py(py, &Value::Array(deployed))
     }
 
     fn tokens(&self, py: Python<'_>) -> (String, String) {
-        self.with(py, |mock| (mock.access_token(), mock.refresh_token()))
+        locked(py, &self.0, |mock| {
+            (mock.access_token(), mock.refresh_token())
+        })
     }
 
     #[pyo3(signature = (fault, method = "", path = ""))]
@@ -375,24 +374,12 @@ impl MockBasilica {
         path: &str,
     ) -> PyResult<()> {
         let fault = self::fault(fault)?;
-        self.with(py, |mock| mock.fault(method, path, fault));
+        locked(py, &self.0, |mock| mock.fault(method, path, fault));
         Ok(())
     }
 
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let seen = self.with(py, RustBasilica::requests);
+        let seen = locked(py, &self.0, RustBasilica::requests);
         requests(py, &seen)
-    }
-}
-
-impl MockBasilica {
-    fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&RustBasilica) -> T + Send) -> T {
-        py.detach(|| {
-            let mock = self
-                .0
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            work(&mock)
-        })
     }
 }

@@ -25,8 +25,8 @@ else:
     T = None
 
 
-class Client:
-    """The base of the sync clients."""
+class Connected:
+    """What every client has."""
 
     _connection: _native.Connection
 
@@ -39,9 +39,16 @@ class Client:
         """The server's address."""
         return self._connection.url
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+
+class Closing:
+    """What is closed at the end of a `with`."""
+
     def close(self) -> None:
-        """Closes idle connections. Later calls raise `ValueError`."""
-        self._connection.close()
+        """Ends the use of the server."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
@@ -54,26 +61,20 @@ class Client:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
+
+class Client(Connected, Closing):
+    """The base of the sync clients."""
+
+    def close(self) -> None:
+        """Closes idle connections. Later calls raise `ValueError`."""
+        self._connection.close()
 
     def _call(self, operation: str, arguments: Any = None) -> Any:
         return self._connection.call(operation, arguments)
 
 
-class AsyncClient:
+class AsyncClient(Connected):
     """The base of the async clients. Cancelling a task ends its call and no other."""
-
-    _connection: _native.Connection
-
-    def __init__(self, kind: str, options: dict[str, Any]) -> None:
-        given = {name: value for name, value in options.items() if value is not None}
-        self._connection = _native.connect(kind, given)
-
-    @property
-    def url(self) -> str:
-        """The server's address."""
-        return self._connection.url
 
     async def close(self) -> None:
         """Closes idle connections. Later calls raise `ValueError`."""
@@ -90,9 +91,6 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
     async def _call(self, operation: str, arguments: Any = None) -> Any:
         def start(done: Callable[[Any, BaseException | None], None]) -> _native.Call:
             return self._connection.submit(operation, arguments, done)
@@ -100,7 +98,7 @@ class AsyncClient:
         return await awaited(start)
 
 
-class LogStream(Generic[T]):
+class LogStream(Closing, Generic[T]):
     """Iterates over what a server sends, until it ends or is closed."""
 
     def __init__(self, stream: _native.Stream, item: Callable[[Any], T | None]) -> None:
@@ -119,17 +117,6 @@ class LogStream(Generic[T]):
     def close(self) -> None:
         """Ends the stream and its connection."""
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class AsyncLogStream(Generic[T]):
