@@ -13,14 +13,14 @@ use satellite_sdk::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::client::{Answer, Client, arguments, unknown};
 use crate::configured;
-use crate::face::{Answer, Face, arguments, unknown};
 use crate::json::with;
 use crate::options::{Options, positive};
 
 struct Basilica(BasilicaClient);
 
-pub fn open(options: Options) -> Result<Arc<dyn Face>> {
+pub fn open(options: Options) -> Result<Arc<dyn Client>> {
     let mut builder = configured!(BasilicaClient::builder(), options);
     builder = match options.api_version.as_deref() {
         None => builder,
@@ -193,8 +193,8 @@ fn list_filters(given: Value) -> Result<ListFilters> {
     Ok(filters)
 }
 
-impl Face for Basilica {
-    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Face>> {
+impl Client for Basilica {
+    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Client>> {
         Ok(Arc::new(Basilica(self.0.cancelled_by(cancel)?)))
     }
 

@@ -5,31 +5,46 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use satellite_sdk::compute::Cancel;
 
-use crate::face::Face;
+use crate::client::Client;
 
 /// A client with its own cancellation. Each call uses one, so that cancelling a call does not end
 /// others, and a later call reuses its connections.
-pub struct Line {
-    pub face: Arc<dyn Face>,
+pub struct Session {
+    pub client: Arc<dyn Client>,
     pub cancel: Cancel,
 }
 
-/// Locked only while the GIL is held: see `pool`.
-pub struct IdleLines(pub Mutex<(u32, Vec<Line>, bool)>);
+/// The sessions that no call uses. Locked only while the GIL is held: see `pool`.
+pub struct IdleSessions(Mutex<Idle>);
+
+pub struct Idle {
+    /// The process that opened them.
+    pub pid: u32,
+    pub sessions: Vec<Session>,
+    pub is_closed: bool,
+}
 
 /// More connections than these are closed after their call.
 const MAX_IDLE: usize = 16;
 
-impl IdleLines {
-    pub fn lock(&self) -> MutexGuard<'_, (u32, Vec<Line>, bool)> {
+impl IdleSessions {
+    pub fn new() -> Self {
+        IdleSessions(Mutex::new(Idle {
+            pid: std::process::id(),
+            sessions: Vec::new(),
+            is_closed: false,
+        }))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Idle> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a line back for the next call. The caller holds the GIL.
-    pub fn put(&self, line: Line) {
+    /// Keeps a session for the next call. The caller holds the GIL.
+    pub fn put(&self, session: Session) {
         let mut idle = self.lock();
-        if !idle.2 && idle.1.len() < MAX_IDLE && !line.cancel.is_cancelled() {
-            idle.1.push(line);
+        if !idle.is_closed && idle.sessions.len() < MAX_IDLE && !session.cancel.is_cancelled() {
+            idle.sessions.push(session);
         }
     }
 }

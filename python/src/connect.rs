@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use satellite_sdk::{Error, Result};
 use serde_json::Value;
 
+use crate::client::{Client, arguments};
 use crate::connection::Connection;
-use crate::face::{Face, arguments};
 use crate::{basilica, errors, faas, json, skypilot, worker};
 
 /// Opens a client: `faas`, `basilica`, `skypilot` or `platform`.
@@ -15,11 +15,11 @@ use crate::{basilica, errors, faas, json, skypilot, worker};
 pub fn connect(py: Python<'_>, kind: String, options: &Bound<'_, PyAny>) -> PyResult<Connection> {
     let options = json::from_py(options)?;
     let opened = py.detach(move || errors::guarded(|| open(&kind, options)));
-    let face = opened.map_err(|panic| errors::panicked(&panic))?;
-    Ok(Connection::new(face.map_err(|e| errors::to_py(py, &e))?))
+    let client = opened.map_err(|panic| errors::panicked(&panic))?;
+    Ok(Connection::new(client.map_err(|e| errors::to_py(py, &e))?))
 }
 
-fn open(kind: &str, options: Value) -> Result<Arc<dyn Face>> {
+fn open(kind: &str, options: Value) -> Result<Arc<dyn Client>> {
     match kind {
         "faas" => faas::open(arguments(options)?),
         "basilica" => basilica::open(arguments(options)?),

@@ -2,7 +2,7 @@
 //! classes of the Python packages give them their methods and types.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -10,44 +10,43 @@ use pyo3::types::PyBytes;
 use satellite_sdk::Result;
 use satellite_sdk::compute::Cancel;
 
-use crate::call::{Call, IdleLines, Line, notify};
-use crate::face::{Answer, Face};
+use crate::call::{Call, IdleSessions, Session, notify};
+use crate::client::{Answer, Client};
 use crate::stream::Stream;
 use crate::{errors, json, pool, waiting};
 
 #[pyclass(frozen, module = "satellite_sdk._native")]
 pub struct Connection {
-    face: Arc<dyn Face>,
-    idle: Arc<IdleLines>,
+    client: Arc<dyn Client>,
+    idle: Arc<IdleSessions>,
 }
 
 impl Connection {
-    pub fn new(face: Arc<dyn Face>) -> Self {
-        let idle = Mutex::new((std::process::id(), Vec::new(), false));
+    pub fn new(client: Arc<dyn Client>) -> Self {
         Connection {
-            face,
-            idle: Arc::new(IdleLines(idle)),
+            client,
+            idle: Arc::new(IdleSessions::new()),
         }
     }
 
-    fn line(&self, py: Python<'_>) -> PyResult<Line> {
+    fn session(&self, py: Python<'_>) -> PyResult<Session> {
         let mut idle = self.idle.lock();
-        if idle.2 {
+        if idle.is_closed {
             return Err(PyValueError::new_err("the client is closed"));
         }
-        if idle.0 != std::process::id() {
+        if idle.pid != std::process::id() {
             // After a fork these sockets are shared with the parent.
-            idle.0 = std::process::id();
-            idle.1.drain(..).for_each(std::mem::forget);
+            idle.pid = std::process::id();
+            idle.sessions.drain(..).for_each(std::mem::forget);
         }
-        if let Some(line) = idle.1.pop() {
-            return Ok(line);
+        if let Some(session) = idle.sessions.pop() {
+            return Ok(session);
         }
         drop(idle);
         let cancel = Cancel::new();
-        let face = py.detach(|| self.face.cancelled_by(&cancel));
-        Ok(Line {
-            face: face.map_err(|e| errors::to_py(py, &e))?,
+        let client = py.detach(|| self.client.cancelled_by(&cancel));
+        Ok(Session {
+            client: client.map_err(|e| errors::to_py(py, &e))?,
             cancel,
         })
     }
@@ -63,12 +62,12 @@ impl Connection {
         arguments: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = json::from_py(arguments)?;
-        let line = self.line(py)?;
-        let face = Arc::clone(&line.face);
-        let answer = waiting::wait(py, &line.cancel, move || {
-            face.perform(&operation, arguments)
+        let session = self.session(py)?;
+        let client = Arc::clone(&session.client);
+        let answer = waiting::wait(py, &session.cancel, move || {
+            client.perform(&operation, arguments)
         })?;
-        delivered(py, answer, line, &self.idle)
+        delivered(py, answer, session, &self.idle)
     }
 
     /// Starts an operation. `done(result, error)` is called on another thread.
@@ -80,14 +79,14 @@ impl Connection {
         done: Py<PyAny>,
     ) -> PyResult<Call> {
         let arguments = json::from_py(arguments)?;
-        let line = self.line(py)?;
-        let (face, cancel) = (Arc::clone(&line.face), line.cancel.clone());
+        let session = self.session(py)?;
+        let (client, cancel) = (Arc::clone(&session.client), session.cancel.clone());
         let idle = Arc::clone(&self.idle);
         pool::run(move || {
-            let answer = errors::guarded(|| face.perform(&operation, arguments));
+            let answer = errors::guarded(|| client.perform(&operation, arguments));
             Python::try_attach(|py| {
                 let result = match answer {
-                    Ok(answer) => delivered(py, answer, line, &idle),
+                    Ok(answer) => delivered(py, answer, session, &idle),
                     Err(panic) => Err(errors::panicked(&panic)),
                 };
                 notify(py, &done, result);
@@ -98,34 +97,34 @@ impl Connection {
 
     /// Closes idle connections. Later calls raise `ValueError`.
     fn close(&self, py: Python<'_>) {
-        let lines = {
+        let sessions = {
             let mut idle = self.idle.lock();
-            idle.2 = true;
-            std::mem::take(&mut idle.1)
+            idle.is_closed = true;
+            std::mem::take(&mut idle.sessions)
         };
-        py.detach(|| drop(lines));
+        py.detach(|| drop(sessions));
     }
 
     #[getter]
     fn url(&self) -> String {
-        self.face.url()
+        self.client.url()
     }
 }
 
 fn delivered<'py>(
     py: Python<'py>,
     answer: Result<Answer>,
-    line: Line,
-    idle: &Arc<IdleLines>,
+    session: Session,
+    idle: &Arc<IdleSessions>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let answer = match answer {
         Ok(Answer::Stream(items)) => {
-            let stream = Stream::new(items, line, Arc::clone(idle));
+            let stream = Stream::new(items, session, Arc::clone(idle));
             return Ok(Bound::new(py, stream)?.into_any());
         }
         answer => answer,
     };
-    idle.put(line);
+    idle.put(session);
     match answer.map_err(|e| errors::to_py(py, &e))? {
         Answer::Json(value) => json::to_py(py, &value),
         Answer::Http {
@@ -141,6 +140,8 @@ fn delivered<'py>(
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Connection").field(&self.face.url()).finish()
+        f.debug_tuple("Connection")
+            .field(&self.client.url())
+            .finish()
     }
 }

@@ -49,7 +49,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(exception))
 }
 
-/// Runs Rust code that must not panic across the border: a panic becomes a `RuntimeError`.
+/// Runs Rust code that must not panic into Python: a panic becomes a `RuntimeError`.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| text_of(&*panic))
 }

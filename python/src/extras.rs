@@ -9,7 +9,7 @@ use satellite_sdk::compute::Cancel;
 use satellite_sdk::extras::{Download, Progress};
 use serde::Deserialize;
 
-use crate::face::arguments;
+use crate::client::arguments;
 use crate::options::positive;
 use crate::{errors, json, waiting};
 

@@ -13,14 +13,14 @@ use satellite_sdk::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::client::{Answer, Client, arguments, unknown};
 use crate::configured;
-use crate::face::{Answer, Face, arguments, unknown};
 use crate::json::with;
 use crate::options::{Options, positive};
 
 struct Faas(FaasClient);
 
-pub fn open(options: Options) -> Result<Arc<dyn Face>> {
+pub fn open(options: Options) -> Result<Arc<dyn Client>> {
     let mut builder = configured!(FaasClient::builder(), options);
     builder = match options.dialect.as_deref() {
         None => builder,
@@ -153,8 +153,8 @@ fn spec(given: Value) -> Result<EnvironmentSpec> {
     Ok(features.fold(spec, |spec, (name, enabled)| spec.feature(name, enabled)))
 }
 
-impl Face for Faas {
-    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Face>> {
+impl Client for Faas {
+    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Client>> {
         Ok(Arc::new(Faas(self.0.cancelled_by(cancel)?)))
     }
 

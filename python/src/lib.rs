@@ -3,12 +3,12 @@
 
 mod basilica;
 mod call;
+mod client;
 mod connect;
 mod connection;
 mod errors;
 mod extras;
 mod faas;
-mod face;
 mod json;
 mod logs;
 mod mocks;

@@ -11,7 +11,7 @@ use satellite_sdk::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::face::{Answer, Face, arguments, unknown};
+use crate::client::{Answer, Client, arguments, unknown};
 
 pub struct Platform(pub PlatformClient);
 
@@ -44,8 +44,8 @@ struct Register {
     slug: Option<String>,
 }
 
-impl Face for Platform {
-    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Face>> {
+impl Client for Platform {
+    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Client>> {
         Ok(Arc::new(Platform(self.0.cancelled_by(cancel)?)))
     }
 

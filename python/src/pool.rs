@@ -1,4 +1,4 @@
-//! Threads for calls that must not block the calling thread: those of the async faces, and those
+//! Threads for calls that must not block the calling thread: those of the async clients, and those
 //! of the main thread, which has to react to signals.
 
 use std::collections::VecDeque;

@@ -12,14 +12,14 @@ use satellite_sdk::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::client::{Answer, Client, arguments, unknown};
 use crate::configured;
-use crate::face::{Answer, Face, arguments, unknown};
 use crate::json::with;
 use crate::options::{Options, positive};
 
 struct SkyPilot(SkyPilotClient);
 
-pub fn open(options: Options) -> Result<Arc<dyn Face>> {
+pub fn open(options: Options) -> Result<Arc<dyn Client>> {
     let mut builder = configured!(SkyPilotClient::builder(), options);
     if let Some((id, name)) = &options.user {
         builder = builder.user(id, name);
@@ -113,8 +113,8 @@ impl From<Credentials> for CloudCredentials {
     }
 }
 
-impl Face for SkyPilot {
-    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Face>> {
+impl Client for SkyPilot {
+    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Client>> {
         Ok(Arc::new(SkyPilot(self.0.cancelled_by(cancel)?)))
     }
 

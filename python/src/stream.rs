@@ -7,24 +7,24 @@ use satellite_sdk::Result;
 use satellite_sdk::compute::Cancel;
 use serde_json::Value;
 
-use crate::call::{Call, IdleLines, Line, notify};
-use crate::face::Items;
+use crate::call::{Call, IdleSessions, Session, notify};
+use crate::client::Items;
 use crate::{errors, json, pool, waiting};
 
 #[pyclass(frozen, module = "satellite_sdk._native")]
 pub struct Stream {
     items: Arc<Mutex<Option<Items>>>,
     cancel: Cancel,
-    line: Mutex<Option<Line>>,
-    idle: Arc<IdleLines>,
+    session: Mutex<Option<Session>>,
+    idle: Arc<IdleSessions>,
 }
 
 impl Stream {
-    pub fn new(items: Items, line: Line, idle: Arc<IdleLines>) -> Self {
+    pub fn new(items: Items, session: Session, idle: Arc<IdleSessions>) -> Self {
         Stream {
             items: Arc::new(Mutex::new(Some(items))),
-            cancel: line.cancel.clone(),
-            line: Mutex::new(Some(line)),
+            cancel: session.cancel.clone(),
+            session: Mutex::new(Some(session)),
             idle,
         }
     }
@@ -38,13 +38,13 @@ impl Stream {
             Some(Ok(value)) => json::to_py(py, &value).map(Some),
             Some(Err(error)) => Err(errors::to_py(py, &error)),
             None => {
-                let line = self
-                    .line
+                let session = self
+                    .session
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .take();
-                if let Some(line) = line {
-                    self.idle.put(line);
+                if let Some(session) = session {
+                    self.idle.put(session);
                 }
                 Ok(None)
             }
@@ -81,12 +81,12 @@ impl Stream {
 
     /// Ends the stream and its connection. A waiting `next` returns.
     fn close(&self, py: Python<'_>) {
-        let line = self
-            .line
+        let session = self
+            .session
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if line.is_none() {
+        if session.is_none() {
             return; // it is over, and another call may use the connection
         }
         let (cancel, items) = (self.cancel.clone(), Arc::clone(&self.items));

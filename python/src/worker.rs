@@ -12,8 +12,8 @@ use satellite_sdk::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::client::{Client, arguments};
 use crate::connection::Connection;
-use crate::face::{Face, arguments};
 use crate::options::positive;
 use crate::platform::Platform;
 use crate::signals::WakeUp;
@@ -98,7 +98,7 @@ fn builder(settings: Settings) -> Result<Builder> {
 }
 
 /// The platform's client alone.
-pub fn open_platform(options: Value) -> Result<Arc<dyn Face>> {
+pub fn open_platform(options: Value) -> Result<Arc<dyn Client>> {
     let client = builder(arguments(options)?)?.platform()?;
     Ok(Arc::new(Platform(client)))
 }

@@ -1,4 +1,4 @@
-"""Calls of the native module from the sync and the async faces of a client."""
+"""Calls of the native module from the sync and the async clients."""
 
 from __future__ import annotations
 

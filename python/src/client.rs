@@ -11,9 +11,9 @@ use serde_json::Value;
 pub type Items = Box<dyn Iterator<Item = Result<Value>> + Send>;
 
 /// A client of the kit, with its operations by name.
-pub trait Face: Send + Sync + 'static {
+pub trait Client: Send + Sync + 'static {
     /// The same client, whose calls `cancel` ends.
-    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Face>>;
+    fn cancelled_by(&self, cancel: &Cancel) -> Result<Arc<dyn Client>>;
 
     /// Performs an operation.
     fn perform(&self, operation: &str, arguments: Value) -> Result<Answer>;
