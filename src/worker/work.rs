@@ -218,11 +218,19 @@ impl Satellite {
     /// Delivers the results that are due and runs periodic jobs that are due.
     pub(super) fn run_due_work(&mut self) -> Result<()> {
         self.deliver()?;
-        let cx = self.context();
-        for periodic in &mut self.periodic {
-            periodic.run_if_due(&cx);
+        if !self.periodic.is_empty() {
+            let cx = self.context();
+            for periodic in &mut self.periodic {
+                periodic.run_if_due(&cx);
+            }
+            self.deliver()?; // results of deferred tasks that periodic work completed
         }
-        self.deliver() // results of deferred tasks that periodic work completed
+        let left = self.shared.outbox().undelivered() as f64;
+        self.shared
+            .health
+            .metrics()
+            .set(&metrics::WAITING, &[], left);
+        Ok(())
     }
 
     fn deliver(&mut self) -> Result<()> {
@@ -231,9 +239,6 @@ impl Satellite {
             // A separate `let`, so that the outbox lock is released before sending.
             let due = self.shared.outbox().take_due(now);
             let Some(waiting) = due else {
-                let left = self.shared.outbox().undelivered() as f64;
-                let metrics = self.shared.health.metrics();
-                metrics.set(&metrics::WAITING, &[], left);
                 return Ok(());
             };
             let report = &waiting.report;

@@ -207,3 +207,35 @@ fn a_connection_is_not_reused_after_an_error_response_to_a_request_with_a_body()
     assert_eq!((get().status(), get().status()), (404, 404));
     assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
+
+#[test]
+fn a_connection_is_not_reused_after_the_server_closed_it_or_sent_too_much() {
+    for surplus in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 16 * 1024]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]");
+                match surplus {
+                    true => {
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                        open.push(stream);
+                    }
+                    false => drop(stream),
+                }
+                let _ = ended.send(());
+            }
+        });
+        let client = client(&url);
+        for _ in 0..20 {
+            // A create is not retried: sent on such a connection it would fail.
+            let answer = client.post("/anything", &serde_json::json!({})).unwrap();
+            assert_eq!(answer.status(), 200);
+            has_ended.recv().unwrap();
+        }
+    }
+}

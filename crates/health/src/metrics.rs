@@ -143,14 +143,25 @@ impl Metrics {
 }
 
 fn formatted(labels: Labels<'_>) -> String {
-    if labels.is_empty() {
-        return String::new();
+    let mut text = String::new();
+    for (name, value) in labels {
+        text.push(if text.is_empty() { '{' } else { ',' });
+        text.push_str(name);
+        text.push_str("=\"");
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
     }
-    let pairs = labels.iter().map(|(name, value)| {
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-        format!("{name}=\"{}\"", value.replace('\n', "\\n"))
-    });
-    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+    if !text.is_empty() {
+        text.push('}');
+    }
+    text
 }
 
 /// The response for `/metrics`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::unversioned::transport::Connector as _;
 
+use super::call::DEADLINE;
 use super::connector::WholeRequests;
 use super::early::EarlyAnswers;
 use super::resolver::CachingResolver;
@@ -48,6 +49,7 @@ pub(super) fn build(server: &Server, resolver: CachingResolver, host: &str) -> A
         .max_idle_connections(2 * IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .max_idle_age(Duration::from_secs(24 * 3600))
+        .timeout_global(Some(DEADLINE))
         .timeout_connect(Some(server.connect))
         .timeout_send_request(Some(Duration::from_secs(10)))
         .timeout_send_body(Some(Duration::from_secs(60)))

@@ -143,6 +143,11 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Whether the time limits of an attempt are those of the agent.
+    pub(super) fn has_default_limits(&self, left: Duration) -> bool {
+        self.idle.is_none() && !self.patient && left == DEADLINE
+    }
+
     /// Adds the time limits of one attempt to those of the agent.
     pub(super) fn limited<B: AsSendBody>(
         &self,
@@ -151,6 +156,7 @@ impl<'a> Call<'a> {
     ) -> ConfigBuilder<HttpCrateScope<B>> {
         if self.idle.is_some() {
             return request
+                .timeout_global(None)
                 .timeout_recv_response(Some(left))
                 .timeout_recv_body(None)
                 .timeout_per_read(self.idle);

@@ -1,4 +1,5 @@
-//! Reuses a connection only if the server has read the whole request.
+//! Reuses a connection only if the server has read the whole request, and spends few system
+//! calls on it.
 //!
 //! A server may respond without reading the request body. Many then close the
 //! connection right after the response, which a client notices too late: its next
@@ -6,9 +7,19 @@
 //! so that a small body has already arrived when the server reads the head. And a
 //! connection is not reused after an error response to a request with a body: the
 //! server may have sent that response before it read the body.
+//!
+//! ureq asks whether a connection is open when it takes it back and again when it uses it,
+//! with three system calls each; the second answer is enough. And it sets the time limits of
+//! the socket before each write and read, because a few microseconds less are left each time;
+//! long limits are rounded, so that they are set once.
+
+use std::time::Duration;
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// Limits from this one on are rounded up to whole seconds.
+const ROUNDED_FROM: Duration = Duration::from_secs(10);
 
 /// Wraps the transport of the previous connector.
 #[derive(Debug, Default)]
@@ -27,6 +38,7 @@ impl<In: Transport> Connector<In> for WholeRequests {
             head: Vec::new(),
             progress: Progress::Answered,
             is_reusable: true,
+            is_just_used: false,
         }))
     }
 }
@@ -38,6 +50,8 @@ pub(super) struct Whole<In> {
     head: Vec<u8>,
     progress: Progress,
     is_reusable: bool,
+    /// No one has asked whether the connection is open since the last response.
+    is_just_used: bool,
 }
 
 /// The phase of the exchange.
@@ -79,6 +93,7 @@ impl<In: Transport> Transport for Whole<In> {
         if amount == 0 {
             return Ok(());
         }
+        let timeout = rounded(timeout);
         if self.progress == Progress::Answered {
             self.progress = Progress::Head;
             self.head = self.inner.buffers().output()[..amount].to_vec();
@@ -94,7 +109,9 @@ impl<In: Transport> Transport for Whole<In> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = rounded(timeout);
         self.send_head(timeout)?;
+        self.is_just_used = true;
         let has_read = self.inner.await_input(timeout)?;
         if self.progress != Progress::Answered {
             let had_body = self.progress == Progress::Body;
@@ -109,7 +126,8 @@ impl<In: Transport> Transport for Whole<In> {
     }
 
     fn is_open(&mut self) -> bool {
-        self.is_reusable && self.inner.is_open()
+        let was_just_used = std::mem::take(&mut self.is_just_used);
+        self.is_reusable && (was_just_used || self.inner.is_open())
     }
 
     fn is_tls(&self) -> bool {
@@ -117,9 +135,43 @@ impl<In: Transport> Transport for Whole<In> {
     }
 }
 
+fn rounded(mut limit: NextTimeout) -> NextTimeout {
+    if let Some(left) = limit.not_zero().filter(|left| **left >= ROUNDED_FROM) {
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        limit.after = Duration::from_secs(seconds).into();
+    }
+    limit
+}
+
 /// Whether a response that starts with these bytes has an error status; `None`
 /// if the status has not arrived yet.
 fn is_error_status(answer: &[u8]) -> Option<bool> {
     // `HTTP/1.1 404 …`
     answer.get(9).map(|digit| matches!(digit, b'4' | b'5'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_limits_are_rounded_and_only_up() {
+        for (millis, expected) in [
+            (9_999, 9_999),
+            (10_000, 10_000),
+            (10_001, 11_000),
+            (29_999, 30_000),
+        ] {
+            let limit = NextTimeout {
+                after: Duration::from_millis(millis).into(),
+                ..NextTimeout::default()
+            };
+            assert_eq!(
+                *rounded(limit).after,
+                Duration::from_millis(expected),
+                "{millis} ms"
+            );
+        }
+        assert!(rounded(NextTimeout::default()).after.is_not_happening());
+    }
 }

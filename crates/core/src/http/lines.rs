@@ -32,7 +32,7 @@ impl Response {
             Some(stream) => Box::new(stream),
             None => Box::new(io::Cursor::new(answer.body)),
         };
-        Ok(Lines::new(answer.request, reader))
+        Ok(Lines::new(answer.request.to_string(), reader))
     }
 }
 

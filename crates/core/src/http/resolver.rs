@@ -28,7 +28,8 @@ pub(super) struct CachingResolver(Arc<Mutex<Vec<Entry>>>);
 
 #[derive(Debug, Clone)]
 struct Entry {
-    name: String,
+    host: String,
+    port: u16,
     addresses: Vec<SocketAddr>,
     resolved_at: Instant,
 }
@@ -45,42 +46,47 @@ impl CachingResolver {
         known.iter_mut().for_each(|k| k.resolved_at = stale);
     }
 
-    fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ureq::Error> {
-        let cached = self.cached(name);
-        if let Some(known) = &cached {
-            if known.resolved_at.elapsed() < TTL {
-                return Ok(known.addresses.clone());
-            }
-        }
-        match (query_system(name), cached) {
+    fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ureq::Error> {
+        let cached = match self.cached(host, port) {
+            Some(known) if known.resolved_at.elapsed() < TTL => return Ok(known.addresses),
+            other => other,
+        };
+        match (query_system(host, port), cached) {
             (Ok(addresses), _) => {
-                self.store(name, addresses.clone());
+                self.store(host, port, addresses.clone());
                 Ok(addresses)
             }
             (Err(error), Some(known)) => {
-                log::debug!("using the cached addresses of {name}: {error}");
+                log::debug!("using the cached addresses of {host}:{port}: {error}");
                 Ok(known.addresses)
             }
             (Err(error), None) => {
-                log::debug!("cannot resolve {name}: {error}");
+                log::debug!("cannot resolve {host}:{port}: {error}");
                 Err(ureq::Error::HostNotFound)
             }
         }
     }
 
-    fn cached(&self, name: &str) -> Option<Entry> {
+    fn cached(&self, host: &str, port: u16) -> Option<Entry> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|k| k.name == name).cloned()
+        known.iter().find(|k| k.is_of(host, port)).cloned()
     }
 
-    fn store(&self, name: &str, addresses: Vec<SocketAddr>) {
+    fn store(&self, host: &str, port: u16, addresses: Vec<SocketAddr>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|k| k.name != name && k.resolved_at.elapsed() < 60 * TTL);
+        known.retain(|k| !k.is_of(host, port) && k.resolved_at.elapsed() < 60 * TTL);
         known.push(Entry {
-            name: name.to_owned(),
+            host: host.to_owned(),
+            port,
             addresses,
             resolved_at: Instant::now(),
         });
+    }
+}
+
+impl Entry {
+    fn is_of(&self, host: &str, port: u16) -> bool {
+        self.port == port && self.host == host
     }
 }
 
@@ -96,7 +102,7 @@ impl Resolver for CachingResolver {
         let mut result = self.empty();
         for address in config
             .ip_family()
-            .keep_wanted(self.addresses(&format!("{host}:{port}"))?.into_iter())
+            .keep_wanted(self.addresses(host, port)?.into_iter())
             .take(8)
         {
             result.push(address);
@@ -115,17 +121,17 @@ fn default_port(uri: &Uri) -> u16 {
     }
 }
 
-fn query_system(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+fn query_system(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    let name = format!("{host}:{port}");
     if let Ok(address) = name.parse::<SocketAddr>() {
         return Ok(vec![address]);
     }
     let answer = OneShot::default();
     let sender = answer.clone();
-    let owned = name.to_owned();
     thread::Builder::new()
         .name("resolver".into())
         .spawn(move || {
-            sender.put(owned.to_socket_addrs().map(Iterator::collect));
+            sender.put(name.to_socket_addrs().map(Iterator::collect));
         })?;
     answer
         .take_within(LOOKUP_TIMEOUT)

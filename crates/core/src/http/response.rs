@@ -1,12 +1,15 @@
 //! HTTP responses.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use ureq::http::Method;
 
 use super::dialect::{Dialect, Problem, excerpt, shortened};
 use super::retry::{Op, Outcome};
+use super::server::Server;
 use crate::error::{Error, Result};
 
 /// A complete response of a server, with any status.
@@ -20,7 +23,7 @@ use crate::error::{Error, Result};
 /// # Ok(()) }
 /// ```
 pub struct Response {
-    pub(super) request: String,
+    pub(super) request: Request,
     pub(super) dialect: &'static Dialect,
     pub(super) op: Op,
     pub(super) status: u16,
@@ -28,6 +31,13 @@ pub struct Response {
     pub(super) body: Vec<u8>,
     /// Replaces the body if the call was streamed.
     pub(super) stream: Option<ureq::BodyReader<'static>>,
+}
+
+/// What was asked, and of whom. Formatted only for a message.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) server: Arc<Server>,
 }
 
 impl Response {
@@ -83,7 +93,7 @@ impl Response {
                 true => {
                     let mismatch = mismatch(&e);
                     Error::answer(
-                        answer.request,
+                        answer.request.to_string(),
                         format_args!("answered {status}, but {mismatch}"),
                     )
                 }
@@ -91,7 +101,7 @@ impl Response {
                     let begins = excerpt(&answer.body);
                     let text =
                         format_args!("answered {status}, but {e}; it starts with {begins:?}");
-                    Error::answer(answer.request, text)
+                    Error::answer(answer.request.to_string(), text)
                 }
             }
         })
@@ -115,7 +125,11 @@ impl Response {
             }
         }
         Response {
-            request: "GET /".into(),
+            request: Request {
+                method: Method::GET,
+                path: "/".into(),
+                server: Arc::new(Server::made(dialect)),
+            },
             dialect,
             op: Op::Read,
             status,
@@ -144,7 +158,7 @@ impl Response {
     /// Converts this response into an error.
     pub fn into_error(self) -> Error {
         let (problem, after) = (self.problem(), self.retry_after());
-        Error::from_status(self.request, self.status, problem, after).for_op(self.op)
+        Error::from_status(self.request.to_string(), self.status, problem, after).for_op(self.op)
     }
 
     fn problem(&self) -> Problem {
@@ -167,6 +181,14 @@ fn mismatch(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("expected {expected}"),
         None => text,
     })
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = &self.server;
+        let path = server.credentials.redact(&self.path);
+        write!(f, "{} {path} at {}", self.method, server.base)
+    }
 }
 
 impl fmt::Debug for Response {

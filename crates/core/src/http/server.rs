@@ -23,3 +23,18 @@ pub struct Server {
     /// The connect timeout.
     pub connect: Duration,
 }
+
+#[cfg(fuzzing)]
+impl Server {
+    /// The server of a response that was built from its parts.
+    pub(super) fn made(dialect: &'static Dialect) -> Self {
+        Server {
+            base: "http://localhost".into(),
+            dialect,
+            credentials: Credentials::Token("".into()),
+            trust: Trust::default(),
+            retries: Retries::up_to(Duration::ZERO),
+            connect: Duration::ZERO,
+        }
+    }
+}

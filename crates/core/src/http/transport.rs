@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ureq::http::{self, HeaderValue, header};
@@ -14,7 +14,7 @@ use super::credentials;
 use super::credentials::Credentials;
 use super::fault::Failure;
 use super::resolver::CachingResolver;
-use super::response::Response;
+use super::response::{Request, Response};
 use super::retry::{self, Outcome};
 use super::server::Server;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub const BODY_LIMIT: u64 = 32 * 1024 * 1024;
 pub struct Transport {
     agent: RwLock<Agent>,
     pub(super) resolver: CachingResolver,
-    pub(super) server: Server,
+    pub(super) server: Arc<Server>,
     bearer: HeaderValue,
     host: String,
     pub(super) waiter: Waiter,
@@ -43,11 +43,11 @@ impl Transport {
     /// # Errors
     /// When the base is not a URL or the token is not a valid header value.
     pub fn new(server: Server, waiter: Waiter) -> Result<Self> {
-        Self::with_resolver(server, waiter, CachingResolver::default())
+        Self::with_resolver(Arc::new(server), waiter, CachingResolver::default())
     }
 
     pub(super) fn with_resolver(
-        server: Server,
+        server: Arc<Server>,
         waiter: Waiter,
         resolver: CachingResolver,
     ) -> Result<Self> {
@@ -79,7 +79,10 @@ impl Transport {
             if self.is_cancelled() {
                 return Err(Error::stopped());
             }
-            let left = deadline.saturating_duration_since(self.waiter.now());
+            let left = match attempt {
+                1 => call.within,
+                _ => deadline.saturating_duration_since(self.waiter.now()),
+            };
             let result = self.attempt(call, left)?;
             let (outcome, after) = match &result {
                 Ok(answer) => (answer.outcome(), answer.retry_after()),
@@ -94,7 +97,7 @@ impl Transport {
             };
             log::debug!(
                 "{}: {outcome:?}, retrying in {delay:.1?}",
-                self.request_text(call)
+                self.request(call)
             );
             if !self.waiter.sleep(delay, Stage::Stopping) {
                 return Err(Error::stopped());
@@ -203,6 +206,9 @@ impl Transport {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        if call.has_default_limits(limit) {
+            return agent.run(request); // the agent has them already
+        }
         let request = agent.configure_request(request);
         agent.run(call.limited(request, limit).build())
     }
@@ -211,7 +217,7 @@ impl Transport {
         let (parts, body) = answer.into_parts();
         let body = body.into_with_config();
         let mut response = Response {
-            request: self.request_text(call),
+            request: self.request(call),
             dialect: self.server.dialect,
             op: call.op,
             status: parts.status.as_u16(),
@@ -227,14 +233,17 @@ impl Transport {
         Ok(response)
     }
 
-    fn request_text(&self, call: &Call<'_>) -> String {
-        let path = self.server.credentials.redact(call.display_path());
-        format!("{} {path} at {}", call.method, self.server.base)
+    fn request(&self, call: &Call<'_>) -> Request {
+        Request {
+            method: call.method.clone(),
+            path: call.display_path().to_owned(),
+            server: self.server.clone(),
+        }
     }
 
     fn error(&self, call: &Call<'_>, failure: Failure) -> Error {
         let text = self.server.credentials.redact(&failure.text);
-        Error::from_fault(self.request_text(call), failure.fault, text).for_op(call.op)
+        Error::from_fault(self.request(call).to_string(), failure.fault, text).for_op(call.op)
     }
 
     /// Whether a [`Cancel`](super::Cancel) cancelled this transport.
