@@ -106,7 +106,7 @@ impl Draft {
         let state_dir = state_dir.or_else(|| read.systemd_state_dir().map(PathBuf::from));
         if let (Some(folder), Some(check)) = (&state_dir, self.check_state_dir) {
             if let Err(error) = check(folder) {
-                let what = format_args!("cannot write to {}: {error}", folder.display());
+                let what = format!("cannot write to {}: {error}", folder.display());
                 read.problem("LUML_STATE_DIR", what);
             }
         }

@@ -185,7 +185,7 @@ pub fn is_image(image: &str) -> bool {
 fn program(variables: &mut Variables) -> Result<String, String> {
     if let Some(path) = variables.text("LUML_MODEL_SERVER") {
         if !is_program(&path) {
-            let expected = format_args!("expected the path of a program, found {path:?}");
+            let expected = format!("expected the path of a program, found {path:?}");
             variables.problem("LUML_MODEL_SERVER", expected);
         }
         return Ok(path);

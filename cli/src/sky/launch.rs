@@ -164,7 +164,7 @@ impl Launch {
             Some(accelerators) => format!("{} with {accelerators}", estimate.instance_type),
             None => estimate.instance_type.clone(),
         };
-        let question = format_args!(
+        let question = format!(
             "{what} {cluster}: {} {nodes} {machine} on {place} for ${:.2} an hour?",
             estimate.nodes, estimate.cost_per_hour
         );

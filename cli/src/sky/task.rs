@@ -180,7 +180,7 @@ impl TaskOptions {
         };
         for (key, option) in [("envs", "--env"), ("secrets", "--secret")] {
             if let Some(name) = missing(key).first() {
-                let text = format_args!("the task needs a value for {name}: add {option} {name}");
+                let text = format!("the task needs a value for {name}: add {option} {name}");
                 return Err(Problem::usage(text));
             }
         }

@@ -125,7 +125,7 @@ impl SnapshotManager<'_> {
                 .collect()),
             false => {
                 let request = format!("POST {path} at {}", self.connection.url());
-                let text = format_args!("created {} branches instead of {count}", created.len());
+                let text = format!("created {} branches instead of {count}", created.len());
                 Err(Error::answer(request, text))
             }
         }

@@ -83,7 +83,7 @@ impl Options {
                     options.file = Some(argument.clone());
                 }
                 _ => {
-                    let text = format_args!("unexpected argument {argument:?}; see --help");
+                    let text = format!("unexpected argument {argument:?}; see --help");
                     return Err(Failure::usage(text));
                 }
             }

@@ -66,14 +66,14 @@ pub fn upgrade(options: &Options) -> Result<ExitCode> {
         return Err(Failure::usage("FILE is required"));
     };
     if !files.exists(BINARY_PATH) || !files.exists(UNIT_PATH) {
-        let text = format_args!("{BINARY_PATH} is not installed: use install");
+        let text = format!("{BINARY_PATH} is not installed: use install");
         return Err(Failure::conflict(text));
     }
     if !files.is_running_system() {
         return Err(Failure::conflict("systemd is not running here"));
     }
     if is_in_progress(&files)? {
-        let text = format_args!("an upgrade is in progress: see journalctl -u {SERVICE}");
+        let text = format!("an upgrade is in progress: see journalctl -u {SERVICE}");
         return Err(Failure::conflict(text));
     }
 
@@ -104,7 +104,7 @@ pub fn upgrade(options: &Options) -> Result<ExitCode> {
         Ok(answers) => answers,
         Err(reason) => {
             files.remove(NEW_PATH)?;
-            let text = format_args!("{file} is not a luml-satellite for this machine: {reason}");
+            let text = format!("{file} is not a luml-satellite for this machine: {reason}");
             return Err(Failure::bad_file(text));
         }
     };
@@ -207,7 +207,7 @@ fn follow(files: &Files, options: &Options) -> Result<ExitCode> {
             _ => thread::sleep(POLL_INTERVAL),
         }
     }
-    let text = format_args!("the upgrade has not ended: see journalctl -u {SERVICE}");
+    let text = format!("the upgrade has not ended: see journalctl -u {SERVICE}");
     Err(Failure::other(text))
 }
 

@@ -36,7 +36,7 @@ pub fn events(
                 "" if line.is_empty() => event = Event::default(),
                 "data" if event.data.len() + value.len() > MAX_DATA => {
                     let max = MAX_DATA >> 20;
-                    let text = format_args!("an event of the stream is larger than {max} MiB");
+                    let text = format!("an event of the stream is larger than {max} MiB");
                     return Some(Err(Error::new(text)));
                 }
                 "data" => {

@@ -84,7 +84,7 @@ impl FileAgent {
     /// or the bytes received so far if the server does not send the length.
     pub fn too_large(url: &str, bytes: u64, is_whole: bool, limit: u64) -> Error {
         let at_least = if is_whole { "" } else { "at least " };
-        let text = format_args!("the file has {at_least}{bytes} bytes, the limit is {limit}");
+        let text = format!("the file has {at_least}{bytes} bytes, the limit is {limit}");
         Error::answer(request_text(url), text)
     }
 }

@@ -99,8 +99,7 @@ impl Response {
                 }
                 false => {
                     let begins = excerpt(&answer.body);
-                    let text =
-                        format_args!("answered {status}, but {e}; it starts with {begins:?}");
+                    let text = format!("answered {status}, but {e}; it starts with {begins:?}");
                     Error::answer(answer.request.to_string(), text)
                 }
             }

@@ -149,7 +149,7 @@ fn unreadable(compression: &str) -> Failure {
 fn unpack(mut from: impl Read, limits: &Limits) -> Result<File> {
     let limit = limits.unpacked_bytes;
     let system = |e: io::Error| {
-        let text = format_args!("the unpacked archive cannot be written: {e}");
+        let text = format!("the unpacked archive cannot be written: {e}");
         Failure::new(crate::failure::Kind::System, text)
     };
     let mut to = tempfile::tempfile().map_err(system)?;
@@ -161,7 +161,7 @@ fn unpack(mut from: impl Read, limits: &Limits) -> Result<File> {
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => {
-                let text = format_args!("the compressed data is damaged: {e}");
+                let text = format!("the compressed data is damaged: {e}");
                 return Err(Failure::invalid(text));
             }
         };
@@ -345,7 +345,7 @@ fn walk(
         let entry = entry.map_err(failed)?;
         let own = entry.file_name();
         let Some(own) = own.to_str() else {
-            let text = format_args!("the file {own:?} has a name that is not UTF-8");
+            let text = format!("the file {own:?} has a name that is not UTF-8");
             return Err(Failure::invalid(text));
         };
         let name = match within {

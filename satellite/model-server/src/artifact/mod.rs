@@ -224,7 +224,7 @@ fn unique<'a>(what: &str, names: impl IntoIterator<Item = &'a str>) -> Result<()
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            let text = format_args!("there are two {what}s with the name {name:?}");
+            let text = format!("there are two {what}s with the name {name:?}");
             return Err(Failure::invalid(text));
         }
     }

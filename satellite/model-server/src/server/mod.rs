@@ -76,7 +76,7 @@ impl ModelServer {
             service.respond(request)
         });
         let server = server.map_err(|e| {
-            let text = format_args!("cannot listen on {}: {e}", settings.listen);
+            let text = format!("cannot listen on {}: {e}", settings.listen);
             Failure::new(Kind::System, text)
         })?;
         log::info!("listening on {}", server.addr());
@@ -137,7 +137,7 @@ impl Shared {
         };
         let is_head = *method == "GET" && request.method() == "HEAD";
         if request.method() != *method && !is_head {
-            let text = format_args!("{path} takes {method} only");
+            let text = format!("{path} takes {method} only");
             return error(405, text).header("allow", *method);
         }
         match (path, self.model.get()) {
