@@ -45,14 +45,6 @@ host_target() {
     esac
 }
 
-# The binaries for a target. The model server needs a machine with some memory.
-binaries_of() {
-    case $1 in
-    arm-* | riscv64gc-*) say worker worker-tls luml-satellite ;;
-    *) say "${BINARIES[@]}" ;;
-    esac
-}
-
 known_target() {
     local target
     for target in "${TARGETS[@]}"; do [ "$target" = "$1" ] && return; done
@@ -102,7 +94,7 @@ alone() {
 # nothing differs after the last file was copied.
 copy_source() {
     local new=$SOURCE.new tries=5 output=''
-    until output=$(copy_to "$new" 2>&1) && diff -rq --exclude=target --exclude='.*' "$ROOT" "$new" >/dev/null; do
+    until output=$(copy_to "$new" 2>&1) && diff -rq --exclude={target,python,node,'.*'} "$ROOT" "$new" >/dev/null; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || fail "the sources cannot be copied, or change faster than that" "$output"
         sleep 1
@@ -112,11 +104,12 @@ copy_source() {
     mv "$new" "$SOURCE"
 }
 
-# Keeps the files' modification times, or cargo would rebuild everything.
+# Keeps the files' modification times, or cargo would rebuild everything. The packages for Python
+# and Node are not needed, and what their tools install there is large.
 copy_to() {
     rm -rf "$1"
     mkdir -p "$1"
-    (cd "$ROOT" && find . -mindepth 1 -maxdepth 1 ! -name target ! -name '.*' -exec cp -pR -t "$1" {} +)
+    (cd "$ROOT" && find . -mindepth 1 -maxdepth 1 ! -name target ! -name python ! -name node ! -name '.*' -exec cp -pR -t "$1" {} +)
 }
 
 # Cargo would build them for an example. The tree's own manifests and lock file stay unchanged.
