@@ -70,6 +70,7 @@
 //! | `state` | | `state`: processors with persistent state that survives restarts and moves between hosts |
 //! | `s3` | | stores the state of processors in an S3 bucket |
 //! | `metrics` | | `/metrics` on the health thread |
+//! | `page` | | the operator's page at `/` on the health thread, and `/status.json` |
 //! | `stderr-log` | | [`log_to_stderr`]: a logger for programs without their own |
 //! | `testing` | | the mock platform and a simulated clock |
 
@@ -112,6 +113,10 @@ pub use satellite_core::{
     Clock, Error, Exit, Failure, Response, Result, Secret, SystemClock, TaskLog, Variables, Wait,
     current_task_id,
 };
+#[cfg(feature = "metrics")]
+pub use satellite_health::metrics;
+#[cfg(feature = "page")]
+pub use satellite_health::page;
 pub use satellite_health::{Health, Probe};
 #[cfg(feature = "serve")]
 pub use satellite_serve as serve;

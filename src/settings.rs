@@ -34,6 +34,10 @@ pub struct Settings {
     /// `LUML_STATE_DIR`, or the first folder of systemd's `STATE_DIRECTORY`: the folder
     /// of the journal; `None`: no journal.
     pub state_dir: Option<PathBuf>,
+    /// `LUML_PAGE_TOKEN`: what clients on other hosts need to see the page; `None`: they
+    /// cannot.
+    #[cfg(feature = "page")]
+    pub page_token: Option<Secret>,
     /// Warnings about variables whose name is nearly that of a setting, one sentence
     /// each. The worker logs them when it starts. They are not errors, since another
     /// program may use variables with the same prefix.
@@ -116,6 +120,8 @@ impl Draft {
             });
         read.check_transport("LUML_PLATFORM_URL", platform_url.as_deref(), plain_http);
 
+        #[cfg(feature = "page")]
+        let page_token = read.text("LUML_PAGE_TOKEN").map(Secret::new);
         let misspelt = read.misspelt();
         read.finish()?;
         Ok(Settings {
@@ -128,6 +134,8 @@ impl Draft {
             base_url,
             ca_file,
             state_dir,
+            #[cfg(feature = "page")]
+            page_token,
             misspelt,
             trust,
         })

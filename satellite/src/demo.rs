@@ -1,6 +1,8 @@
 //! `luml-satellite demo`: deploys, queries and undeploys a real ONNX model, with the model server
 //! in a container or as a process.
 
+mod stay;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -28,21 +30,23 @@ const ARTIFACT: &str = "0198c0de-0000-7000-8000-00000000a27f";
 const KEY: &str = "dfs_demo_key";
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A small classifier with three classes; `make.py` beside it made it.
-const MODEL: &[u8] = include_bytes!("../model-server/tests/models/classifier.fnnx");
+/// A small classifier with three classes and a reference profile; `make.py` beside it made it.
+const MODEL: &[u8] = include_bytes!("demo/classifier.fnnx");
 const QUESTION: &str = r#"{"inputs": {"x": [[1.1, -1.3, -0.8, 0.6]]}}"#;
 
 /// `EX_UNAVAILABLE` of `sysexits.h`.
 const UNAVAILABLE: u8 = 69;
 
 pub fn demo(arguments: &[String]) -> ExitCode {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let stays = words.iter().position(|word| *word == "--stay");
+    let stays = stays.map(|at| words.remove(at)).is_some();
     let wants_process = match words[..] {
         [] => None,
         ["--engine", "docker"] | ["--engine=docker"] => Some(false),
         ["--engine", "process"] | ["--engine=process"] if cfg!(target_os = "linux") => Some(true),
         _ => {
-            eprintln!("usage: luml-satellite demo [--engine docker|process]");
+            eprintln!("usage: luml-satellite demo [--engine docker|process] [--stay]");
             return ExitCode::from(64);
         }
     };
@@ -53,14 +57,14 @@ pub fn demo(arguments: &[String]) -> ExitCode {
     let settings = settings(&[("LUML_MODEL_IMAGE", IMAGE)]);
     let docker = Docker::new(&settings);
     let end = match (wants_process, docker.version()) {
-        (Some(true), _) => process(),
+        (Some(true), _) => process(stays),
         (_, Ok(version)) => {
             print_line("engine", &format!("{} {version}", settings.docker));
-            containers(&docker, settings)
+            containers(&docker, settings, stays)
         }
         (None, Err(fault)) if cfg!(target_os = "linux") => {
             print_line("engine", &format!("none: {fault}"));
-            process()
+            process(stays)
         }
         (_, Err(fault)) => {
             eprintln!("no container engine: {fault}");
@@ -98,7 +102,7 @@ fn settings(own: &[(&'static str, &str)]) -> Settings {
 }
 
 /// The model server is this program, as a child process.
-fn process() -> Result<()> {
+fn process(stays: bool) -> Result<()> {
     print_line("engine", "process: the model server is a child process");
     if std::env::var_os("RUST_LOG").is_none() {
         log::set_max_level(log::LevelFilter::Error); // a demo needs no limits and no user
@@ -112,11 +116,11 @@ fn process() -> Result<()> {
     ]);
     settings.process.arguments = vec![MODEL_SERVER.to_owned()];
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    run_scenario(settings, host, "127.0.0.1")
+    run_scenario(settings, host, "127.0.0.1", stays)
 }
 
 /// The model server is this program, in a container.
-fn containers(docker: &Docker, settings: Settings) -> Result<()> {
+fn containers(docker: &Docker, settings: Settings, stays: bool) -> Result<()> {
     // All demos on a host use the same image, network and container names.
     let _lock = wait_for_other_demos();
     let end = (|| {
@@ -124,11 +128,12 @@ fn containers(docker: &Docker, settings: Settings) -> Result<()> {
         docker.ensure_network().map_err(satellite_sdk::Error::new)?;
         // The host's own address in the network: not reachable from elsewhere.
         match docker.gateway_of_network() {
-            Some(host) => run_scenario(settings, host, &host.to_string()),
+            Some(host) => run_scenario(settings, host, &host.to_string(), stays),
             None => run_scenario(
                 settings,
                 Ipv4Addr::UNSPECIFIED.into(),
                 "host.docker.internal",
+                stays,
             ),
         }
     })();
@@ -160,7 +165,7 @@ fn wait_for_other_demos() {}
 
 /// Deploys a model, queries it, undeploys it. The file of the model is served on `listen`,
 /// which model servers reach by the name `host`.
-fn run_scenario(settings: Settings, listen: IpAddr, host: &str) -> Result<()> {
+fn run_scenario(mut settings: Settings, listen: IpAddr, host: &str, stays: bool) -> Result<()> {
     let platform = MockPlatform::start();
     let files = Server::bind((listen, 0), Limits::default(), |request| {
         match request.path() {
@@ -174,15 +179,27 @@ fn run_scenario(settings: Settings, listen: IpAddr, host: &str) -> Result<()> {
     );
     let record = json!({ "name": "classifier", "manifest": { "variant": "pipeline" } });
     platform.add_artifact(ARTIFACT, record, &url);
-    platform.add_deployment(json!({ "id": DEPLOYMENT, "name": "demo", "artifact_id": ARTIFACT }));
+    platform.add_deployment(json!({
+        "id": DEPLOYMENT, "name": "classifier", "artifact_id": ARTIFACT,
+        "satellite_parameters": { "monitoring_enabled": stays },
+    }));
     platform.add_inference_key(KEY);
     let payload = json!({ "deployment_id": DEPLOYMENT });
     platform.add_task(mock_task("deploy-1", "deploy", payload));
     print_line("platform", &platform.url());
 
-    let built = run::build(platform.worker(), settings)?;
+    if stays {
+        settings.monitoring.interval = Duration::from_secs(5);
+        settings.monitoring.window = Duration::from_secs(60);
+    }
+    let worker = match stays {
+        true => stay::with_page(platform.worker()),
+        false => platform.worker(),
+    };
+    let built = run::build(worker, settings)?;
     let (mut satellite, gateway, shared) = (built.satellite, built.gateway, built.shared);
     let stop = satellite.stop_handle();
+    let page = satellite.health_address();
     let worker = thread::spawn(move || satellite.run());
     let result = (|| {
         let begun = Instant::now();
@@ -209,6 +226,9 @@ fn run_scenario(settings: Settings, listen: IpAddr, host: &str) -> Result<()> {
             ),
         );
 
+        if stays {
+            stay::stay(&url, KEY, page)?;
+        }
         platform.request_deletion(DEPLOYMENT, "undeploy-1");
         wait_for(&platform, "undeploy-1")?;
         let left = shared
@@ -223,6 +243,7 @@ fn run_scenario(settings: Settings, listen: IpAddr, host: &str) -> Result<()> {
     })();
     stop.stop();
     let end = worker.join();
+    shared.monitoring().stop();
     shared.engine().end();
     end.map_err(|_| "the worker panicked")??;
     result

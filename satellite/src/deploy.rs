@@ -58,6 +58,7 @@ impl Job {
         if deployment.status == DeploymentStatus::DeletionPending {
             return Err(JobError::Cancelled(Cancelled::Deleted));
         }
+        self.shared.monitoring().note(&deployment);
         let artifact = self
             .platform(|platform| platform.get_artifact(&deployment.artifact_id))?
             .map_err(|e| failed(REASON, e))?;
@@ -262,7 +263,7 @@ impl Job {
 
     fn finalize(&self, deployment: &Deployment, port: u16) -> Result<String, JobError> {
         const REASON: &str = "failed to finalize deployment";
-        let route = Route::open(&Models::new(), deployment, port);
+        let route = Route::open(&Models::new(), deployment, port, self.shared.monitoring());
         let inference_url = format!("/deployments/{}", self.deployment_id);
         let schemas = route.public_schemas();
         // A deletion that was requested in the meantime must not be overwritten.
@@ -283,6 +284,8 @@ impl Job {
             return Err(JobError::Cancelled(Cancelled::Deleted));
         }
         self.shared.routes().insert(route);
+        let monitoring = self.shared.monitoring();
+        monitoring.note_status(&self.deployment_id, "active");
         Ok(inference_url)
     }
 
@@ -296,6 +299,8 @@ impl Job {
                 failure,
             )
         })?;
+        let monitoring = self.shared.monitoring();
+        monitoring.note_status(&self.deployment_id, "failed");
         if let Err(error) = marked {
             log::warn!(
                 "deployment {}: cannot update its status: {error}",

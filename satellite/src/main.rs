@@ -18,6 +18,11 @@ mod job;
 mod ls;
 mod masker;
 mod model;
+#[cfg(feature = "monitoring")]
+mod monitoring;
+#[cfg(not(feature = "monitoring"))]
+#[path = "no_monitoring.rs"]
+mod monitoring;
 mod parameters;
 mod queue;
 mod reconcile;
@@ -26,6 +31,12 @@ mod run;
 mod secrets;
 mod settings;
 mod shared;
+#[cfg(feature = "monitoring")]
+mod stats;
+#[cfg(feature = "monitoring")]
+mod status;
+#[cfg(feature = "monitoring")]
+mod top;
 mod undeploy;
 mod variants;
 
@@ -39,9 +50,14 @@ usage: luml-satellite [COMMAND]
   run      polls the platform for tasks and runs them (the default)
   check    checks settings, engine, network, image, token and registration
   ls       lists this satellite's deployments as a table
-  demo [--engine docker|process]
+  top      shows the running satellite: alerts, deployments, tasks
+  stats [--hours N] [--json]
+           prints what monitoring has stored in LUML_STATE_DIR
+  stats --acknowledge 'DEPLOYMENT METRIC'
+           marks an open alert as known
+  demo [--engine docker|process] [--stay]
            deploys and queries a model with a built-in mock platform; without an engine as
-           a process
+           a process; --stay keeps it running, with the operator's page
   install, uninstall, status, upgrade FILE
            this binary as a systemd service; install --help lists their options
   --help, --version
@@ -59,6 +75,8 @@ fn main() -> ExitCode {
         engine::LAUNCH => return engine::launch(&arguments[1..]),
         #[cfg(feature = "demo")]
         "demo" => return demo::demo(&arguments[1..]),
+        #[cfg(feature = "monitoring")]
+        "stats" => return stats::stats(&arguments[1..]),
         // The model server of the demo, in a container or as a process.
         #[cfg(feature = "demo")]
         demo::MODEL_SERVER => return luml_model_server::run(arguments[1..].to_vec()),
@@ -79,6 +97,8 @@ fn main() -> ExitCode {
         "run" => run::run(),
         "check" => check::check(),
         "ls" => ls::ls(),
+        #[cfg(feature = "monitoring")]
+        "top" => top::top(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -24,7 +24,7 @@ pub struct Parameter {
 }
 
 /// All parameters that this satellite supports. Others are ignored: they are the model's.
-pub const TABLE: [Parameter; 7] = [
+pub const TABLE: [Parameter; 8] = [
     Parameter {
         name: "health_check_timeout",
         expected: "seconds until the model must answer, 1 to 86400; `LUML_HEALTH_CHECK_TIMEOUT_SEC` by default",
@@ -72,11 +72,7 @@ pub const TABLE: [Parameter; 7] = [
         is_for_containers: true,
         field: |name, _| Some(FormField::boolean(name)),
         parse: |parameters, value, _| {
-            parameters.use_gpu = Some(match text(value).as_str() {
-                "true" | "1" => true,
-                "false" | "0" => false,
-                _ => return None,
-            });
+            parameters.use_gpu = Some(flag(value)?);
             Some(())
         },
     },
@@ -109,6 +105,18 @@ pub const TABLE: [Parameter; 7] = [
         },
     },
     Parameter {
+        name: MONITORING,
+        expected: "`true` or `false`: whether predictions are monitored; not without `LUML_MONITORING_ENABLED`",
+        is_for_containers: false,
+        field: |name, settings| {
+            settings
+                .monitoring
+                .enabled
+                .then(|| FormField::boolean(name))
+        },
+        parse: |_, value, _| flag(value).map(drop),
+    },
+    Parameter {
         name: "image",
         expected: "one that `LUML_ALLOWED_IMAGES` lists, in place of the variant's",
         is_for_containers: true,
@@ -124,6 +132,14 @@ pub const TABLE: [Parameter; 7] = [
         },
     },
 ];
+
+const MONITORING: &str = "monitoring_enabled";
+
+/// Whether the deployment asks for its predictions to be monitored.
+pub fn is_monitored(deployment: &Deployment) -> bool {
+    let value = deployment.satellite_parameters.get(MONITORING);
+    value.and_then(flag).unwrap_or(false)
+}
 
 impl Parameter {
     /// Its field in the platform's form for a new deployment.
@@ -194,6 +210,14 @@ fn invalid(parameter: &Parameter, found: &Value) -> Failure {
         "Failed to deploy model",
         format_args!("satellite_parameters.{name} is {found:?}; expected {expected}"),
     )
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match text(value).as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -272,6 +296,7 @@ mod tests {
         let entered = json!({
             "health_check_timeout": 1, "memory_limit": "536870912", "cpu_limit": "500m",
             "use_gpu": true, "gpu_count": 64, "restart_policy": "unless-stopped", "image": "one:1",
+            "monitoring_enabled": true,
         });
         for parameter in &TABLE {
             let field = parameter.field(&settings("one:1")).unwrap();
@@ -338,6 +363,7 @@ mod tests {
             ("cpu_limit", json!("-5m")),
             ("gpu_count", json!(1.5)),
             ("use_gpu", json!("perhaps")),
+            ("monitoring_enabled", json!("perhaps")),
             ("restart_policy", json!("sometimes")),
             ("restart_policy", json!("on-failure:--privileged")),
         ] {

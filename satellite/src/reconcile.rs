@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use satellite_sdk::{Context, Deployment, DeploymentStatus, Failure, PlatformClient};
@@ -81,6 +82,7 @@ impl Reconciler {
             .into_iter()
             .partition(|container| known.contains(container.deployment_id.as_str()));
         for deployment in &deployments {
+            self.shared.monitoring().note(deployment);
             let containers;
             (containers, deployed) = deployed
                 .into_iter()
@@ -96,6 +98,7 @@ impl Reconciler {
         }
         self.shared.queue().retain(|id| known.contains(id));
         self.shared.routes().retain(|id| known.contains(id));
+        self.shared.monitoring().retain(|id| known.contains(id));
         self.failed_checks
             .retain(|id, _| known.contains(id.as_str()));
         self.remove_orphans(orphans);
@@ -180,9 +183,13 @@ impl Reconciler {
         let id = &deployment.id;
         self.restarted.remove(container_id);
         let routes = self.shared.routes();
-        if routes.get(id).is_none_or(|route| route.port != port) {
-            routes.insert(Route::open(&self.models, deployment, port));
+        let monitoring = self.shared.monitoring();
+        let wanted = monitoring.is_wanted(deployment);
+        let is_current =
+            |route: &Arc<Route>| route.port == port && route.watched.is_some() == wanted;
+        if !routes.get(id).as_ref().is_some_and(is_current) {
             log::info!("deployment {id} is healthy on port {port}");
+            routes.insert(Route::open(&self.models, deployment, port, monitoring));
         }
         if deployment.status == DeploymentStatus::NotResponding {
             log::info!("deployment {id} responds again");

@@ -1,6 +1,7 @@
 //! The satellite's registration with the platform.
 
 use satellite_sdk::{Builder, DeployCapability, Registration};
+use serde_json::{Value, json};
 
 use crate::parameters;
 use crate::settings::Settings;
@@ -10,17 +11,29 @@ pub const SLUG: &str = concat!("luml-satellite-", env!("CARGO_PKG_VERSION"));
 
 /// Configures the satellite to register at its start.
 pub fn with_registration(builder: Builder, settings: &Settings) -> Builder {
-    builder
+    let builder = builder
         .base_url(&settings.base_url)
         .slug(SLUG)
-        .capability("deploy", deploy(settings))
+        .capability("deploy", deploy(settings));
+    match settings.monitoring.enabled {
+        true => builder.capability("monitoring", monitoring()),
+        false => builder,
+    }
 }
 
 /// The same registration, to be sent immediately.
 pub fn registration(settings: &Settings) -> Registration {
-    Registration::new(&settings.base_url)
+    let registration = Registration::new(&settings.base_url)
         .slug(SLUG)
-        .capability("deploy", deploy(settings))
+        .capability("deploy", deploy(settings));
+    match settings.monitoring.enabled {
+        true => registration.capability("monitoring", monitoring()),
+        false => registration,
+    }
+}
+
+fn monitoring() -> Value {
+    json!({ "version": 1 })
 }
 
 /// The model variants and deployment parameters that this satellite supports.

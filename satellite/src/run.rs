@@ -19,6 +19,7 @@ pub fn run() -> ExitCode {
     let end = build(Builder::new().variables(variables), settings).and_then(|mut built| {
         let end = built.satellite.run();
         drop(built.gateway);
+        built.shared.monitoring().stop();
         built.shared.engine().end();
         end
     });
@@ -42,19 +43,24 @@ pub fn build(builder: Builder, settings: Settings) -> Result<Built> {
     let routes = Routes::default();
     let shared = Shared::new(settings, instance_id, routes.clone());
     let reconciler = Reconciler::new(shared.clone());
+    let monitoring = shared.monitoring().clone();
     let satellite = builder
         .handler("deploy", deploy::handler(shared.clone()))
         .handler("undeploy", undeploy::handler(shared.clone()))
         // Deploy and undeploy are idempotent.
         .on_orphan(OnOrphan::Rerun)
         .build()?;
-    let gateway =
-        gateway::start(address, memory, routes, satellite.platform()).map_err(|error| {
+    let gateway = gateway::start(address, memory, routes, satellite.platform(), monitoring)
+        .map_err(|error| {
             let hint = "set its address with LUML_GATEWAY_HOST and LUML_GATEWAY_PORT";
             Error::new(format_args!(
                 "the gateway cannot listen on {address}: {error}; {hint}"
             ))
         })?;
+    let gateway_address = gateway.addr().to_string();
+    shared
+        .monitoring()
+        .start(&satellite, &shared, &gateway_address)?;
     // The state folder is locked: no other process changes the containers.
     shared.engine().begin();
     let cx = satellite.context();

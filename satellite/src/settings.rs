@@ -9,6 +9,10 @@ use satellite_sdk::Variables;
 use crate::engine_kind::EngineKind;
 use crate::variants::Images;
 
+mod monitoring;
+
+pub use monitoring::MonitoringSettings;
+
 const BASE_URL: &str = "http://localhost";
 
 /// The variable with the time that a model server has to finish its requests, which
@@ -68,6 +72,7 @@ pub struct Settings {
     pub reconcile_interval: Duration,
     /// `LUML_ORPHAN_GRACE_SEC`: how long a container without a deployment is kept.
     pub orphan_grace: Duration,
+    pub monitoring: MonitoringSettings,
 }
 
 impl Settings {
@@ -115,6 +120,7 @@ impl Settings {
             drain: variables.seconds(DRAIN, seconds(8)),
             reconcile_interval: variables.seconds("LUML_RECONCILE_INTERVAL_SEC", seconds(15)),
             orphan_grace: variables.seconds("LUML_ORPHAN_GRACE_SEC", seconds(300)),
+            monitoring: MonitoringSettings::read(variables),
         }
     }
 

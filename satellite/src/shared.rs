@@ -8,6 +8,7 @@ use satellite_sdk::Context;
 
 use crate::engine::{self, Container, Engine, Fault};
 use crate::gateway::Routes;
+use crate::monitoring::Monitoring;
 use crate::queue::Queue;
 use crate::settings::Settings;
 
@@ -24,12 +25,14 @@ struct State {
     instance_id: String,
     routes: Routes,
     queue: Queue,
+    monitoring: Monitoring,
 }
 
 impl Shared {
     pub fn new(settings: Settings, instance_id: String, routes: Routes) -> Self {
         Shared(Arc::new(State {
             engine: engine::open(&settings),
+            monitoring: Monitoring::new(&settings),
             settings,
             instance_id,
             routes,
@@ -58,6 +61,11 @@ impl Shared {
     /// Whether this satellite created the container.
     pub fn owns(&self, container: &Container) -> bool {
         container.instance_id.as_deref() == Some(self.instance_id())
+    }
+
+    /// The monitoring of predictions.
+    pub fn monitoring(&self) -> &Monitoring {
+        &self.0.monitoring
     }
 
     /// The jobs of each deployment.

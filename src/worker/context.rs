@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::outbox::Outbox;
 use super::report::Report;
 use super::running::{Running, dropped_without_result};
-use crate::luml::PlatformClient;
+use crate::luml::{PlatformClient, TaskStatus};
 use satellite_core::Failure;
 use satellite_core::wake::{Stage, Waiter};
 use satellite_health::Health;
@@ -58,6 +58,10 @@ impl Shared {
             return;
         }
         self.journal().finished(&report);
+        let error = report.result.as_ref().and_then(|r| r["error"].as_str());
+        let error = error.filter(|_| report.status == TaskStatus::Failed);
+        let page = self.health.page();
+        page.task_ended(&report.task_id, report.status.as_str(), error);
         self.outbox().push(report, self.waiter.now());
         self.waiter.wake.notify();
     }

@@ -165,6 +165,7 @@ impl Satellite {
                 self.count_poll("failed", wait);
                 log::warn!("{e}; polling again in {wait:.1?}");
                 self.shared.health.set_problem(problems::PLATFORM, &e);
+                self.shared.health.page().disconnected(&e);
                 self.notifier.status(format_args!("not connected: {e}"));
             }
         }

@@ -86,6 +86,7 @@ impl Satellite {
         let tasks = self.note_poll_answer(tasks)?;
         self.loop_state.poll.succeeded(self.now());
         self.shared.health.clear(problems::PLATFORM);
+        self.shared.health.page().connected();
         let Stopped { done, failed, .. } = self.stopped;
         self.notifier
             .poll_succeeded(format_args!("polling; {done} tasks done, {failed} failed"));
@@ -187,6 +188,8 @@ impl Satellite {
             running: Some(Arc::clone(&running)),
         };
         self.shared.journal().begun(&running.task_id);
+        let page = self.shared.health.page();
+        page.task_started(&running.task_id, &running.task_type);
         let watch = self.shared.platform.watch(&running.task_id);
         kill_point("handler");
         let result = match self.handlers.get_mut(&running.task_type) {

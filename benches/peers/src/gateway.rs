@@ -1,6 +1,9 @@
 //! The Docker satellite's gateway compared with a direct call to the model server behind it.
 //!
-//! `gateway SATELLITE [--quick]`: SATELLITE is the program. Starts a platform on loopback, the
+//! `gateway SATELLITE [--quick]`: SATELLITE is the program.
+//! `gateway SATELLITE --monitoring MODEL [--quick]`: only what monitoring costs; MODEL is the
+//! tests' model server.
+//! Starts a platform on loopback, the
 //! satellite as a process, a model in a container, and nginx, and removes all of them at the end.
 //! Exit code 69 without a container engine.
 
@@ -8,6 +11,8 @@
 mod client;
 #[path = "gateway/host.rs"]
 mod host;
+#[path = "gateway/monitoring.rs"]
+mod monitoring;
 #[path = "gateway/nginx.rs"]
 mod nginx;
 
@@ -45,6 +50,12 @@ fn main() -> ExitCode {
         eprintln!("usage: gateway SATELLITE [--quick]");
         return ExitCode::from(64);
     };
+    let mut arguments = arguments.peekable();
+    if arguments.next_if_eq("--monitoring").is_some() {
+        let model = arguments.next().unwrap_or_default();
+        let is_quick = arguments.next().is_some();
+        return end(monitoring::compare(&satellite, &model, is_quick));
+    }
     if !host::has_engine() {
         eprintln!("`docker info` fails: the gateway cannot be measured without a container engine");
         return ExitCode::from(UNAVAILABLE);
@@ -57,6 +68,11 @@ fn main() -> ExitCode {
         measure(&host, share)?;
         nginx::compare(&host, share > 1)
     });
+    let model = format!("{satellite}-test-model");
+    end(measured.and_then(|()| monitoring::compare(&satellite, &model, share > 1)))
+}
+
+fn end(measured: Result<()>) -> ExitCode {
     match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

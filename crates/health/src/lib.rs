@@ -7,6 +7,11 @@ pub mod metrics;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_metrics.rs"]
 pub mod metrics;
+#[cfg(feature = "page")]
+pub mod page;
+#[cfg(not(feature = "page"))]
+#[path = "no_page.rs"]
+pub mod page;
 mod probe;
 mod reasons;
 #[cfg(feature = "server")]
@@ -21,6 +26,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Metrics;
+use page::Page;
 use reasons::Reasons;
 
 /// The problems that keep this satellite from being ready, and its warnings. Clones
@@ -42,6 +48,7 @@ use reasons::Reasons;
 pub struct Health {
     state: Arc<Mutex<State>>,
     metrics: Metrics,
+    page: Page,
 }
 
 #[derive(Default)]
@@ -117,6 +124,11 @@ impl Health {
     /// The metrics of this process.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The operator's page.
+    pub fn page(&self) -> &Page {
+        &self.page
     }
 
     /// Records this reason; true if its beginning was not logged yet.

@@ -1,4 +1,4 @@
-//! The health thread: `/healthz`, `/readyz` and, if metrics are enabled, `/metrics`.
+//! The health thread: `/healthz`, `/readyz`, and if they are enabled `/metrics` and the page.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use satellite_serve::{Limits, Request, Response, Server};
 
 /// Tight limits, since unauthenticated clients can connect to a small device.
 const LIMITS: Limits = Limits {
-    connections: 16,
+    connections: if cfg!(feature = "page") { 32 } else { 16 },
     head_bytes: 4 * 1024,
     headers: 32,
-    body_bytes: 0,
+    // The page's only form.
+    body_bytes: if cfg!(feature = "page") { 2 * 1024 } else { 0 },
     head_time: Duration::from_secs(5),
     idle_time: Duration::from_secs(60),
     body_time: Duration::from_secs(5),
@@ -62,6 +63,10 @@ fn answer(request: &mut Request<'_>, health: &Health) -> Response {
             true => crate::metrics::page(health.metrics()),
             false => Response::json(405, error("GET only")).header("allow", "GET, HEAD"),
         };
+    }
+    #[cfg(feature = "page")]
+    if let Some(response) = crate::page::respond(request, health) {
+        return response;
     }
     let (status, body) = match request.path() {
         "/healthz" | "/readyz" if !is_read => (405, error("GET only")),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use satellite_sdk::serve::{Request, Response};
 
 use crate::model::ModelResponse;
+use crate::monitoring::Call;
 
 /// Hop-by-hop fields, which are not forwarded (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [&str; 9] = [
@@ -24,14 +25,22 @@ const HOP_BY_HOP: [&str; 9] = [
 /// body and sends "100 Continue".
 const GATEWAY_FIELDS: [&str; 4] = ["host", "authorization", "content-length", "expect"];
 
-/// The caller's header fields, as header lines for the model.
-pub fn request_headers(request: &Request<'_>) -> Vec<u8> {
+/// The caller's header fields, as header lines for the model. The trace context of a monitored
+/// call is the gateway's own.
+pub fn request_headers(request: &Request<'_>, call: Option<&Call>) -> Vec<u8> {
     let named = named_by_connection(request.headers_bytes());
     let mut lines = Vec::with_capacity(512);
     let mut has_type = false;
+    let trace = call.map(Call::trace);
     for (name, value) in request.headers_bytes() {
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        if !is_hop_by_hop(name, &named) && !GATEWAY_FIELDS.iter().any(is) {
+        let is_trace = match &trace {
+            None => false,
+            Some((_, true)) => is(&"traceparent"),
+            // The caller's state belongs to no valid trace.
+            Some((_, false)) => is(&"traceparent") || is(&"tracestate"),
+        };
+        if !is_hop_by_hop(name, &named) && !is_trace && !GATEWAY_FIELDS.iter().any(is) {
             has_type |= is(&"content-type");
             push_header(&mut lines, name, value);
         }
@@ -39,11 +48,18 @@ pub fn request_headers(request: &Request<'_>) -> Vec<u8> {
     if !has_type {
         push_header(&mut lines, "content-type", b"application/json");
     }
+    if let Some((header, _)) = trace {
+        push_header(&mut lines, "traceparent", &header);
+    }
     lines
 }
 
-/// The model's response, for the caller. `call` is held until the response is complete.
-pub fn response(model_response: ModelResponse, call: Arc<()>) -> Response {
+/// The model's response, for the caller. `permit` is held until the response is complete.
+pub fn response(
+    model_response: ModelResponse,
+    permit: Arc<()>,
+    mut call: Option<Call>,
+) -> Response {
     let all = model_response.fields.iter();
     let named = named_by_connection(all.map(|(name, value)| (name.as_str(), value.as_slice())));
     let mut response = Response::new(model_response.status);
@@ -52,20 +68,48 @@ pub fn response(model_response: ModelResponse, call: Arc<()>) -> Response {
             response = response.header_bytes(name, value);
         }
     }
+    if let Some(call) = &mut call {
+        call.answered(model_response.status);
+        response = call.with_id(response);
+    }
     let mut body = model_response.body;
     let length = body.length();
     match body.arrived() {
-        Some(bytes) => response.body(bytes),
-        None => response.reader(WithPermit(body, call), length),
+        Some(bytes) => {
+            if let Some(call) = &mut call {
+                call.see(&bytes);
+            }
+            response.body(bytes)
+        }
+        None => {
+            let permit = WithPermit {
+                body,
+                call,
+                _permit: permit,
+            };
+            response.reader(permit, length)
+        }
     }
 }
 
-/// A response body that holds its call's permit until it is dropped.
-struct WithPermit<R>(R, #[allow(dead_code)] Arc<()>);
+/// A response body that holds its call's permit until it is dropped, and lets monitoring see it.
+struct WithPermit<R> {
+    body: R,
+    call: Option<Call>,
+    _permit: Arc<()>,
+}
 
 impl<R: Read> Read for WithPermit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        let read = self.body.read(buffer);
+        match (&read, &mut self.call) {
+            // At its end the call is over: the client may still be reading.
+            (Ok(0), call) if !buffer.is_empty() => *call = None,
+            (Ok(bytes), Some(call)) => call.see(&buffer[..*bytes]),
+            (Err(_), Some(call)) => call.broke_off(),
+            _ => {}
+        }
+        read
     }
 }
 

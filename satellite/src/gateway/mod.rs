@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 use self::access::Access;
 use self::attributes::{InsertionPoint, InvalidBody};
 use self::memory::BodyMemory;
-use crate::model::{Fault, ModelResponse, Models, RequestBody};
+use crate::model::{Capture, Fault, ModelResponse, Models, RequestBody};
+use crate::monitoring::{Call, Monitoring};
 
 /// Timeout for the platform's response: the caller of a prediction waits meanwhile.
 const PLATFORM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub fn start(
     memory: u64,
     routes: Routes,
     platform: &PlatformClient,
+    monitoring: Monitoring,
 ) -> io::Result<Server> {
     let platform = platform.within(PLATFORM_TIMEOUT);
     let gateway = Gateway {
@@ -56,7 +58,9 @@ pub fn start(
         ..Limits::default()
     };
     Server::bind(address, limits, move |request| {
-        gateway.handle(request).unwrap_or_else(|error| error)
+        let response = gateway.handle(request).unwrap_or_else(|error| error);
+        monitoring.count_response(response.status());
+        response
     })
 }
 
@@ -90,7 +94,7 @@ impl Gateway {
                 self.access.check(request)?;
                 let route = self.routes.get(id);
                 let route = route.ok_or_else(|| error_response(404, "Deployment not found"))?;
-                self.compute(&route, request)
+                Ok(self.compute(&route, request))
             }
             (_, ["healthz" | "openapi.json" | "deployments"]) => Err(not_allowed("GET, HEAD")),
             (
@@ -122,32 +126,49 @@ impl Gateway {
         Ok(document(&json!({ "authorized": authorized })))
     }
 
-    /// Forwards a request to the model and streams the response back. If secrets have to
-    /// be inserted into the request, its body is buffered first.
-    fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Result<Response, Response> {
-        if route.is_closed() {
-            return Err(error_response(503, "The model does not response"));
-        }
+    /// Forwards a request to the model and streams the response back, and records the call if
+    /// the deployment is monitored.
+    fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Response {
+        let watched = route.watched.as_ref();
+        let mut call = watched.map(|watched| Call::begin(watched, request));
         // Held until the response has been forwarded completely.
-        let call = Arc::clone(&route.calls);
-        if Arc::strong_count(&call) > CALLS_AT_ONCE + 1 {
-            return Err(retry_later(
-                503,
-                "Too many calls to this deployment at once",
-            ));
+        let permit = Arc::clone(&route.calls);
+        let answered = match Arc::strong_count(&permit) > CALLS_AT_ONCE + 1 {
+            true => Err((
+                retry_later(503, "Too many calls to this deployment at once"),
+                false,
+            )),
+            false => self.forward(route, request, call.as_mut()),
+        };
+        match (answered, call) {
+            (Ok(response), call) => forward::response(response, permit, call),
+            (Err((response, timed_out)), Some(call)) => call.refused(response, timed_out),
+            (Err((response, _)), None) => response,
         }
-        let fields = forward::request_headers(request);
+    }
+
+    /// If secrets have to be inserted into the request, its body is buffered first. `Err`: the
+    /// response without one of the model, and whether the model was too late.
+    fn forward(
+        &self,
+        route: &Arc<Route>,
+        request: &mut Request<'_>,
+        call: Option<&mut Call>,
+    ) -> Result<ModelResponse, (Response, bool)> {
+        if route.is_closed() {
+            return Err((error_response(503, "The model does not response"), false));
+        }
+        let fields = forward::request_headers(request, call.as_deref());
+        let capture = call.map(Call::request);
         let response = if route.attributes.is_empty() {
             let length = request.content_length();
-            let sent = RequestBody::Stream(request.body(), length);
+            let sent = RequestBody::Stream(request.body(), length, capture);
             self.models.compute(route.port, &fields, sent)
         } else {
-            self.compute_with_secrets(route, &fields, request)?
+            self.compute_with_secrets(route, &fields, request, capture)
+                .map_err(|response| (response, false))?
         };
-        match response {
-            Ok(response) => Ok(forward::response(response, call)),
-            Err(fault) => Err(self.upstream_error(route, &fault)),
-        }
+        response.map_err(|fault| (self.upstream_error(route, &fault), fault.is_timeout()))
     }
 
     /// Inserts the secrets of attributes for which the caller gives no value.
@@ -156,6 +177,7 @@ impl Gateway {
         route: &Route,
         fields: &[u8],
         request: &mut Request<'_>,
+        capture: Option<&mut Capture>,
     ) -> Result<Result<ModelResponse, Fault>, Response> {
         if request
             .header("content-encoding")
@@ -165,6 +187,10 @@ impl Gateway {
             return Err(error_response(415, text));
         }
         let body = self.memory.read(request)?;
+        // Before the secrets are in it.
+        if let Some(capture) = capture {
+            capture.see(body.bytes());
+        }
         let names = route.attributes.keys();
         let mut wanted: Vec<(&str, bool)> = names.map(|name| (name.as_str(), false)).collect();
         let insertion = InsertionPoint::find(body.bytes(), &mut wanted).map_err(|unfit| {

@@ -149,6 +149,7 @@ mod tests {
             attributes: [("key".to_owned(), "secret".to_owned())].into(),
             manifest: None,
             calls: std::sync::Arc::default(),
+            watched: None,
             openapi: Some(json!({ "components": { "schemas": {
                 "ComputeRequest": { "properties": {
                     "attributes": { "$ref": "#/components/schemas/DynamicAttributesModel" },

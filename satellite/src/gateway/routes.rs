@@ -8,6 +8,7 @@ use satellite_sdk::{Deployment, PlatformClient, Secret};
 use serde_json::{Value, json};
 
 use crate::model::Models;
+use crate::monitoring::{Monitoring, Watched};
 
 /// All available models. Clones share one table, sorted by the ids of the deployments.
 #[derive(Clone, Default)]
@@ -25,6 +26,8 @@ pub struct Route {
     pub openapi: Option<Value>,
     /// Its reference count grows by one for each call in progress.
     pub calls: Arc<()>,
+    /// What records the calls, if the deployment is monitored.
+    pub watched: Option<Arc<Watched>>,
 }
 
 /// The port of a closed route.
@@ -36,7 +39,12 @@ impl Route {
     }
 
     /// Creates a route and reads the manifest and OpenAPI document of the model at `port`.
-    pub fn open(models: &Models, deployment: &Deployment, port: u16) -> Self {
+    pub fn open(
+        models: &Models,
+        deployment: &Deployment,
+        port: u16,
+        monitoring: &Monitoring,
+    ) -> Self {
         Route {
             deployment_id: deployment.id.clone(),
             name: deployment.name.clone(),
@@ -45,6 +53,7 @@ impl Route {
             manifest: models.document(port, "/manifest"),
             openapi: models.document(port, "/openapi.json"),
             calls: Arc::default(),
+            watched: monitoring.watch(deployment, models, port),
         }
     }
 

@@ -13,6 +13,14 @@ pub enum Fault {
     Model(io::Error),
 }
 
+impl Fault {
+    /// Whether the model did not respond in time.
+    pub fn is_timeout(&self) -> bool {
+        let kinds = [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock];
+        matches!(self, Fault::Model(error) if kinds.contains(&error.kind()))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,10 +1,12 @@
 //! The client for model servers.
 
+mod capture;
 mod connection;
 mod fault;
 mod pool;
 mod response;
 
+pub use capture::Capture;
 pub use fault::Fault;
 pub use response::ModelResponse;
 
@@ -45,8 +47,8 @@ const EARLY_RESPONSE_POLL: Duration = Duration::from_millis(50);
 pub enum RequestBody<'a, 'b> {
     /// These slices, concatenated.
     Slices(&'a [&'a [u8]]),
-    /// The caller's body, of this length, or chunked.
-    Stream(&'a mut Body<'b>, Option<u64>),
+    /// The caller's body, of this length, or chunked; and what is to see it as it passes.
+    Stream(&'a mut Body<'b>, Option<u64>, Option<&'a mut Capture>),
 }
 
 impl Models {
@@ -84,9 +86,9 @@ impl Models {
                 end_head(&mut out, Some(length as u64));
                 send_pieces(&mut connection, out, pieces)
             }
-            RequestBody::Stream(body, length) => {
+            RequestBody::Stream(body, length, capture) => {
                 end_head(&mut out, length);
-                send_stream(&mut connection, out, body, length)
+                send_stream(&mut connection, out, (body, length), capture)
             }
         }?;
         if !whole {
@@ -167,8 +169,8 @@ fn send_pieces(
 fn send_stream(
     connection: &mut Connection,
     mut out: Vec<u8>,
-    body: &mut Body<'_>,
-    length: Option<u64>,
+    (body, length): (&mut Body<'_>, Option<u64>),
+    mut capture: Option<&mut Capture>,
 ) -> Result<bool, Fault> {
     // Four hexadecimal digits and CR LF: no chunk is larger.
     let chunk_head = if length.is_none() { 6 } else { 0 };
@@ -190,6 +192,9 @@ fn send_stream(
         }
         let piece = &mut out[begin..begin + most];
         let bytes = body.read(piece).map_err(Fault::Caller)?;
+        if let Some(capture) = &mut capture {
+            capture.see(&piece[..bytes]);
+        }
         let mut end = begin + bytes;
         if length.is_none() {
             let size = format!("{bytes:04x}\r\n");

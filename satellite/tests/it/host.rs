@@ -273,6 +273,13 @@ impl Satellite {
         rest.split('/').next().unwrap().to_owned()
     }
 
+    /// The health port's address.
+    pub fn health(&self) -> String {
+        let line = self.wait_for_line("health: http://");
+        let rest = line.split("health: http://").nth(1).unwrap();
+        rest.split('/').next().unwrap().to_owned()
+    }
+
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap fails the test
 
+#[cfg(feature = "monitoring")]
+mod browser;
 mod cgroups;
 mod commands;
 mod deploy;
@@ -15,6 +17,8 @@ mod images;
 #[cfg(target_os = "linux")]
 mod install;
 mod kills;
+#[cfg(feature = "monitoring")]
+mod monitoring;
 mod outages;
 mod podman;
 mod process;

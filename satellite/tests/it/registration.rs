@@ -23,6 +23,10 @@ fn it_registers_by_default_and_can_be_selected_for_its_models() {
     assert_eq!(record["slug"], json!(slug));
     let deploy = &record["capabilities"]["deploy"];
     assert_eq!(deploy["version"], 1);
+    assert_eq!(
+        record["capabilities"]["monitoring"],
+        json!({ "version": 1 })
+    );
     assert_eq!(deploy["supported_tags_combinations"], Value::Null);
     let fields = deploy["extra_fields_form_spec"].as_array().unwrap();
     let names: Vec<_> = fields
@@ -36,6 +40,7 @@ fn it_registers_by_default_and_can_be_selected_for_its_models() {
         "use_gpu",
         "gpu_count",
         "restart_policy",
+        "monitoring_enabled",
     ];
     assert_eq!(names, supported);
     assert!(
@@ -63,7 +68,7 @@ fn the_operator_sets_variants_base_url_and_images() {
     let base_url = record["base_url"].as_str().unwrap();
     assert_eq!(base_url.trim_end_matches('/'), "https://edge-7.example");
     let fields = &record["capabilities"]["deploy"]["extra_fields_form_spec"];
-    assert_eq!(fields[6]["name"], "image");
+    assert_eq!(fields[7]["name"], "image");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use signal_hook::consts::SIGTERM;
 
 /// Serves on `LUML_MODEL_HOST` and `LUML_MODEL_PORT`, by default on port 8080, until it is
-/// stopped. Tests inject faults with `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`,
+/// stopped. `MODEL_REFERENCE_PROFILE` is its reference profile. Tests inject faults with `MODEL_HEALTHY_AFTER_MS`, `MODEL_EXIT_AFTER_MS`,
 /// `MODEL_ALLOCATES_MB`, `MODEL_PRINTS`, which lists the variables whose values it writes
 /// to its output, and `MODEL_DRAINED_FILE`, which it writes half of `LUML_MODEL_DRAIN_SEC` after
 /// it was told to stop.
@@ -100,6 +100,13 @@ fn answer(request: &mut Request<'_>, healthy: bool) -> Response {
         ("GET", "/healthz") => json_of(503, &json!({ "error": "warming up" })),
         ("GET", "/manifest") => json_of(200, &json!({ "name": "y = 2x + 1", "inputs": ["x"] })),
         ("GET", "/openapi.json") => json_of(200, &openapi()),
+        ("GET", "/reference_profile") => match std::env::var("MODEL_REFERENCE_PROFILE") {
+            Ok(profile) => Response::json(200, profile),
+            Err(_) => json_of(
+                404,
+                &json!({ "error": "the model has no reference profile" }),
+            ),
+        },
         ("POST", "/compute") => compute(request),
         _ => json_of(404, &json!({ "error": "not found" })),
     }

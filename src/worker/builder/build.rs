@@ -145,6 +145,12 @@ impl Builder {
         let (health, may_act) = (Health::new(), None);
         health.starting(problems::PLATFORM, "not polled yet");
         health.metrics().show(metrics::ALL);
+        health.page().program(&program(), "");
+        health.page().platform(&settings.platform_url);
+        #[cfg(feature = "page")]
+        if let Some(token) = &settings.page_token {
+            health.page().token(token.clone());
+        }
         let registration = self.registration(settings.base_url.as_deref());
         if registration.is_some() {
             health.starting(problems::REGISTRATION, "not registered yet");
@@ -356,4 +362,11 @@ impl Builder {
         }
         Some(registration)
     }
+}
+
+/// The name of this program, for the page.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }

@@ -23,8 +23,8 @@ pub struct Call<'a> {
     pub(super) anonymous: bool,
     pub(super) effort: Effort,
     pub(super) within: Duration,
-    /// An additional header for this call.
-    pub(super) header: Option<(&'static str, &'a str)>,
+    /// Additional headers for this call.
+    pub(super) headers: Vec<(&'a str, &'a str)>,
     /// The query contains a signature: only the path before `?` may be logged.
     pub(super) presigned: bool,
     /// Only `within` limits the wait for the response head.
@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
             anonymous: false,
             effort: Effort::Persistent,
             within: DEADLINE,
-            header: None,
+            headers: Vec::new(),
             presigned: false,
             patient: false,
             idle: None,
@@ -84,8 +84,8 @@ impl<'a> Call<'a> {
     }
 
     /// Adds one header.
-    pub fn header(mut self, name: &'static str, value: &'a str) -> Self {
-        self.header = Some((name, value));
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
         self
     }
 

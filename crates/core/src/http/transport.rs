@@ -166,8 +166,8 @@ impl Transport {
         for (name, value) in self.server.dialect.headers {
             request = request.header(*name, *value);
         }
-        if let Some((name, value)) = call.header {
-            request = request.header(name, value);
+        for (name, value) in &call.headers {
+            request = request.header(*name, *value);
         }
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         let answer = match &call.body {

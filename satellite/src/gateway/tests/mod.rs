@@ -3,6 +3,8 @@
 mod bodies;
 mod errors;
 mod forwarding;
+#[cfg(feature = "monitoring")]
+mod monitored;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,9 +14,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use satellite_sdk::Variables;
 use satellite_sdk::testing::MockPlatform;
 
 use super::*;
+use crate::settings::Settings;
 
 const KEY: &str = "dfs_test_key";
 const SECRET: &str = "0198c0de-0000-7000-8000-0000000005ec";
@@ -47,10 +51,19 @@ impl Fixture {
                 manifest: None,
                 openapi: None,
                 calls: Arc::default(),
+                watched: None,
             });
         }
         let address = ([127, 0, 0, 1], 0).into();
-        let gateway = start(address, memory, routes.clone(), &platform.client()).unwrap();
+        let settings = Settings::read(&mut Variables::from_lookup(|_| None));
+        let gateway = start(
+            address,
+            memory,
+            routes.clone(),
+            &platform.client(),
+            Monitoring::new(&settings),
+        )
+        .unwrap();
         Fixture {
             platform,
             gateway,

@@ -1,0 +1,195 @@
+//! The aggregates of a span of time. They can be merged, so a window is the sum of its buckets.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::cloud::Cloud;
+use crate::event::Event;
+use crate::observe::{Cell, Inputs, predictions};
+use crate::profile::{Feature, Kind, Output, OutputKind, Profile};
+use crate::psi::{CategoryCounts, count, merge_counts, merge_names};
+use crate::sketch::Sketch;
+
+/// What happened to a deployment during some time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Bucket {
+    pub(crate) requests: u64,
+    pub(crate) successes: u64,
+    pub(crate) failed_inferences: u64,
+    pub(crate) timeouts: u64,
+    /// Calls whose bodies were summarised.
+    pub(crate) summarised: u64,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) latency: Sketch,
+    /// In the order of the profile.
+    pub(crate) features: Vec<FeatureCounts>,
+    pub(crate) output: OutputCounts,
+    pub(crate) cloud: Cloud,
+}
+
+/// The values of one feature.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct FeatureCounts {
+    pub(crate) observations: u64,
+    pub(crate) missing: u64,
+    pub(crate) mismatched: u64,
+    pub(crate) below: u64,
+    pub(crate) above: u64,
+    pub(crate) unseen: u64,
+    pub(crate) bins: Vec<u64>,
+    pub(crate) categories: CategoryCounts,
+    /// Unseen categories by name, bounded.
+    pub(crate) unseen_names: BTreeMap<String, u64>,
+}
+
+/// The predictions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct OutputCounts {
+    pub(crate) bins: Vec<u64>,
+    pub(crate) values: Sketch,
+    pub(crate) categories: CategoryCounts,
+}
+
+impl Bucket {
+    pub(crate) fn add(&mut self, event: &Event, profile: &Profile) {
+        self.requests += 1;
+        self.successes += u64::from(event.is_success());
+        self.failed_inferences += u64::from(event.is_failed_inference());
+        self.timeouts += u64::from(event.is_timeout());
+        self.request_bytes += event.request_bytes;
+        self.response_bytes += event.response_bytes;
+        self.latency.insert(event.latency_ms);
+        if let Some(inputs) = event.inputs.as_deref().and_then(Inputs::parse) {
+            self.summarised += 1;
+            self.add_inputs(&inputs, profile);
+        }
+        if let (Some(output), Some(body)) = (&profile.output, &event.outputs) {
+            if event.is_success() {
+                self.output.add(body, output);
+            }
+        }
+    }
+
+    fn add_inputs(&mut self, inputs: &Inputs, profile: &Profile) {
+        let features = profile.features.iter();
+        self.features
+            .resize_with(profile.features.len(), FeatureCounts::default);
+        for (counts, feature) in self.features.iter_mut().zip(features) {
+            for cell in inputs.of(feature).cells() {
+                counts.add(cell, feature);
+            }
+        }
+        let Some(pca) = &profile.pca else { return };
+        let column_of = |name: &String| {
+            let feature = profile.features.iter().find(|f| f.name == *name);
+            inputs.column(name, feature.map_or(usize::MAX, |f| f.column))
+        };
+        let columns: Vec<_> = pca.features.iter().map(column_of).collect();
+        let rows = columns.iter().map(|column| column.len()).min().unwrap_or(0);
+        let mut row = Vec::with_capacity(columns.len());
+        for at in 0..rows {
+            row.clear();
+            row.extend(columns.iter().map_while(|column| match column.get(at) {
+                Cell::Number(value) => Some(value),
+                _ => None,
+            }));
+            // A distance needs a complete row.
+            if row.len() == columns.len() {
+                self.cloud.add(&row, pca);
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Bucket) {
+        self.requests += other.requests;
+        self.successes += other.successes;
+        self.failed_inferences += other.failed_inferences;
+        self.timeouts += other.timeouts;
+        self.summarised += other.summarised;
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+        self.latency.merge(&other.latency);
+        let most = self.features.len().max(other.features.len());
+        self.features.resize_with(most, FeatureCounts::default);
+        for (into, from) in self.features.iter_mut().zip(&other.features) {
+            into.merge(from);
+        }
+        self.output.merge(&other.output);
+        self.cloud.merge(&other.cloud);
+    }
+}
+
+impl FeatureCounts {
+    fn add(&mut self, cell: Cell<'_>, feature: &Feature) {
+        self.observations += 1;
+        match (&feature.kind, cell) {
+            (_, Cell::Missing) => self.missing += 1,
+            (Kind::Numerical { min, max, bins }, Cell::Number(value)) => {
+                self.below += u64::from(min.is_some_and(|min| value < min));
+                self.above += u64::from(max.is_some_and(|max| value > max));
+                if let Some(bins) = bins {
+                    self.bins.resize(bins.shares.len(), 0);
+                    self.bins[bins.bin_of(value)] += 1;
+                }
+            }
+            (Kind::Categorical { categories, shares }, Cell::Text(text)) => {
+                if categories
+                    .binary_search_by(|c| c.as_str().cmp(text))
+                    .is_err()
+                {
+                    self.unseen += 1;
+                    count(&mut self.unseen_names, text);
+                }
+                if let Some(shares) = shares {
+                    self.categories.add(text, shares);
+                }
+            }
+            _ => self.mismatched += 1,
+        }
+    }
+
+    fn merge(&mut self, other: &FeatureCounts) {
+        self.observations += other.observations;
+        self.missing += other.missing;
+        self.mismatched += other.mismatched;
+        self.below += other.below;
+        self.above += other.above;
+        self.unseen += other.unseen;
+        merge_counts(&mut self.bins, &other.bins);
+        self.categories.merge(&other.categories);
+        merge_names(&mut self.unseen_names, &other.unseen_names);
+    }
+}
+
+impl OutputCounts {
+    fn add(&mut self, body: &[u8], output: &Output) {
+        predictions(body, output.name.as_deref(), |value| match &output.kind {
+            OutputKind::Numerical(bins) => {
+                if let Some(value) = value.as_f64() {
+                    self.values.insert(value);
+                    self.bins.resize(bins.shares.len(), 0);
+                    self.bins[bins.bin_of(value)] += 1;
+                }
+            }
+            OutputKind::Categorical(shares) => match value {
+                Value::String(text) => self.categories.add(text, shares),
+                // Classes are often numbers, which a profile can only write as text.
+                Value::Number(_) | Value::Bool(_) => {
+                    let text = value.to_string();
+                    if shares.categories.binary_search(&text).is_ok() {
+                        self.categories.add(&text, shares);
+                    }
+                }
+                _ => {}
+            },
+        });
+    }
+
+    fn merge(&mut self, other: &OutputCounts) {
+        merge_counts(&mut self.bins, &other.bins);
+        self.values.merge(&other.values);
+        self.categories.merge(&other.categories);
+    }
+}

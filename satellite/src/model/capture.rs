@@ -1,0 +1,41 @@
+//! A body as it passes: its length, and the bytes themselves if they are to be summarised.
+
+/// Longer bodies are counted, but not summarised.
+const LIMIT: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub struct Capture {
+    length: u64,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Capture {
+    /// `keep`: whether the bytes are wanted, of a body with this length if it is known.
+    pub fn new(keep: bool, length: Option<u64>) -> Self {
+        let is_small = length.is_none_or(|length| length <= LIMIT as u64);
+        Capture {
+            length: 0,
+            bytes: (keep && is_small).then(Vec::new),
+        }
+    }
+
+    pub fn see(&mut self, piece: &[u8]) {
+        self.length += piece.len() as u64;
+        if let Some(bytes) = &mut self.bytes {
+            if bytes.len() + piece.len() > LIMIT {
+                self.bytes = None;
+            } else {
+                bytes.extend_from_slice(piece);
+            }
+        }
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The bytes, if they were wanted and all of them were small enough.
+    pub fn take(&mut self) -> Option<Vec<u8>> {
+        self.bytes.take()
+    }
+}

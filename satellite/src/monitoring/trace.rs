@@ -1,0 +1,185 @@
+//! W3C trace context: the caller's `traceparent` is continued, or a trace begins here.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A call's place in a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    pub trace_id: u128,
+    /// Of the gateway's own span.
+    pub span_id: u64,
+    /// The caller's span; `None` if the trace begins here.
+    pub parent_id: Option<u64>,
+    /// The flags of the header; bit 0: the caller records the trace.
+    pub flags: u8,
+}
+
+impl Trace {
+    /// Continues the trace of a `traceparent`, or begins one.
+    pub fn continued(header: Option<&str>) -> Self {
+        match header.and_then(parse) {
+            Some((trace_id, parent_id, flags)) => Trace {
+                trace_id,
+                span_id: random_id(),
+                parent_id: Some(parent_id),
+                flags,
+            },
+            None => Trace {
+                trace_id: u128::from(random_id()) << 64 | u128::from(random_id()),
+                span_id: random_id(),
+                parent_id: None,
+                flags: 1,
+            },
+        }
+    }
+
+    /// The `traceparent` for the model server: its parent is the gateway's span.
+    pub fn header(&self) -> [u8; 55] {
+        let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(&mut header[3..35], self.trace_id);
+        write_hex(&mut header[36..52], self.span_id.into());
+        write_hex(&mut header[53..], self.flags.into());
+        header
+    }
+
+    pub fn is_sampled(&self) -> bool {
+        self.flags & 1 == 1
+    }
+}
+
+/// Trace id, span id and flags. Later versions may append fields after a dash.
+fn parse(header: &str) -> Option<(u128, u64, u8)> {
+    let version = hex(header, 0, 2)? as u8;
+    let is_long = header.len() > 55;
+    let dashes = [2, 35, 52]
+        .iter()
+        .all(|at| header.as_bytes().get(*at) == Some(&b'-'));
+    if version == 0xff || !dashes || (version == 0 && is_long) {
+        return None;
+    }
+    if is_long && header.as_bytes()[55] != b'-' {
+        return None;
+    }
+    let (trace_id, span_id) = (hex(header, 3, 35)?, hex(header, 36, 52)? as u64);
+    let flags = hex(header, 53, 55)? as u8;
+    (trace_id != 0 && span_id != 0).then_some((trace_id, span_id, flags))
+}
+
+/// Lower-case digits only, as the standard requires.
+fn hex(text: &str, from: usize, to: usize) -> Option<u128> {
+    let digits = text.get(from..to)?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    digits.bytes().all(is_hex).then_some(())?;
+    u128::from_str_radix(digits, 16).ok()
+}
+
+/// A UUID, version 7: ordered by time.
+pub fn event_id(now_ms: u64) -> u128 {
+    let time = u128::from(now_ms & 0xffff_ffff_ffff) << 80;
+    let random = u128::from(random_id()) << 64 | u128::from(random_id());
+    let version = 7 << 76;
+    let variant = 0b10 << 62;
+    let mask = (0xfff << 64) | 0x3fff_ffff_ffff_ffff;
+    time | version | variant | random & mask
+}
+
+/// The usual notation of a UUID.
+pub fn uuid(id: u128) -> String {
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    let groups = [
+        (0, 8, 96),
+        (9, 13, 80),
+        (14, 18, 64),
+        (19, 23, 48),
+        (24, 36, 0),
+    ];
+    for (from, to, shift) in groups {
+        write_hex(&mut text[from..to], id >> shift);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Fills `digits` with the lowest digits of a number. Each call needs some: `format!` takes
+/// longer than all the rest of an id.
+fn write_hex(digits: &mut [u8], mut number: u128) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+/// Never 0. Unique in this process, and from a random seed (SplitMix64): an id is no secret.
+fn random_id() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let seed = *SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    let count = COUNT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    let mut mixed = seed.wrapping_add(count);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ mixed >> 31).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_callers_trace_is_continued() {
+        let trace = Trace::continued(Some(HEADER));
+        assert_eq!(trace.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert_eq!(trace.parent_id, Some(0xb7ad_6b71_6920_3331));
+        let passed_on = String::from_utf8(trace.header().to_vec()).unwrap();
+        assert!(passed_on.starts_with(&HEADER[..36]) && passed_on.ends_with("-01"));
+        assert_ne!(passed_on, HEADER, "the parent is the gateway's span");
+        assert_eq!(
+            parse(&passed_on).map(|(_, span, _)| span),
+            Some(trace.span_id)
+        );
+        assert!(!Trace::continued(Some(&HEADER.replace("-01", "-00"))).is_sampled());
+        let later = format!("01{}-more", &HEADER[2..]);
+        assert_eq!(Trace::continued(Some(&later)).trace_id, trace.trace_id);
+    }
+
+    #[test]
+    fn an_invalid_header_begins_a_trace() {
+        let invalid = [
+            "",
+            "00",
+            &HEADER[..54],
+            &HEADER.to_uppercase(),
+            &format!("ff{}", &HEADER[2..]),
+            &format!("{HEADER}-more"),
+            &format!("01{}more", &HEADER[2..]),
+            &HEADER.replace('-', "_"),
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319ü-b7ad6b7169203331-1",
+        ];
+        for header in invalid {
+            let trace = Trace::continued(Some(header));
+            assert_eq!(trace.parent_id, None, "{header}");
+            assert!(trace.is_sampled() && trace.trace_id != 0);
+        }
+    }
+
+    #[test]
+    fn event_ids_are_uuids_that_sort_by_time() {
+        let ids: Vec<String> = (0..1000)
+            .map(|ms| uuid(event_id(1_700_000_000_000 + ms)))
+            .collect();
+        assert!(ids.is_sorted());
+        assert_eq!(
+            uuid(0x0198_c0de_0001_7000_8000_0000_0000_a27f),
+            "0198c0de-0001-7000-8000-00000000a27f"
+        );
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == 36 && &id[14..15] == "7" && "89ab".contains(&id[19..20]))
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! The thread that writes the store: a slow disk delays neither windows nor alerts.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use satellite_monitoring::{Batch, Limits, Store};
+use satellite_sdk::Health;
+
+use super::Inner;
+
+/// The store is pruned once in so many writes.
+const PRUNE_WRITES: u64 = 30;
+
+/// A failed write is tried again after this time.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Writes until it is dropped; then it writes the rest.
+pub struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Option<Batch>,
+    is_stopping: bool,
+}
+
+impl Writer {
+    /// `store`: if it could be opened already.
+    pub fn start(
+        inner: Arc<Inner>,
+        health: Health,
+        store: Option<Store>,
+        (folder, limits): (PathBuf, Limits),
+    ) -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let own = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("monitoring-store".into())
+            .spawn(move || own.run(&inner, &health, store, &(folder, limits)))?;
+        Ok(Writer {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Adds to what is written next. Never waits for the disk.
+    pub fn write(&self, batch: Batch) {
+        let mut state = self.shared.lock();
+        state.pending.get_or_insert_default().extend(batch);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.lock().is_stopping = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(
+        &self,
+        inner: &Inner,
+        health: &Health,
+        mut store: Option<Store>,
+        (folder, limits): &(PathBuf, Limits),
+    ) {
+        let mut writes = 0;
+        loop {
+            let (batch, is_stopping) = self.next();
+            let Some(mut batch) = batch else { return };
+            writes += 1;
+            let mut write = || {
+                let store = match &mut store {
+                    Some(store) => store,
+                    None => store.insert(Store::open(folder, limits.clone())?),
+                };
+                store.write(&batch)?;
+                if writes % PRUNE_WRITES == 1 {
+                    store.prune(batch.now_ms)?;
+                }
+                Ok(store.bytes())
+            };
+            match write() {
+                Ok(bytes) => {
+                    inner.store_bytes.store(bytes, Ordering::Relaxed);
+                    health.clear("monitoring");
+                }
+                Err(_) if is_stopping => return,
+                Err(error) => {
+                    failed(inner, health, &error);
+                    let mut state = self.lock();
+                    batch.extend(state.pending.take().unwrap_or_default());
+                    state.pending = Some(batch);
+                    drop(state);
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Waits for a batch; `None` at the end.
+    fn next(&self) -> (Option<Batch>, bool) {
+        let mut state = self.lock();
+        while state.pending.is_none() && !state.is_stopping {
+            let waited = self.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        (state.pending.take(), state.is_stopping)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub fn failed(inner: &Inner, health: &Health, error: &io::Error) {
+    inner.store_failures.fetch_add(1, Ordering::Relaxed);
+    let text = format!("the store cannot be written: {error}");
+    health.warning("monitoring", text);
+}

@@ -1,0 +1,141 @@
+//! The settings of monitoring.
+
+use std::time::Duration;
+
+use satellite_sdk::{Secret, Variables};
+
+use super::megabytes;
+
+/// The settings of monitoring. Without the feature `monitoring` it is never enabled.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "monitoring"), allow(dead_code))]
+pub struct MonitoringSettings {
+    /// `LUML_MONITORING_ENABLED`: whether deployments may ask for it.
+    pub enabled: bool,
+    /// `LUML_MONITORING_INTERVAL_SEC`: how often a window is evaluated.
+    pub interval: Duration,
+    /// `LUML_MONITORING_WINDOW_SEC`: the length of a window.
+    pub window: Duration,
+    /// `LUML_MONITORING_LATENCY_P95_THRESHOLD_MS`: above it there is a warning.
+    pub latency_p95_threshold_ms: f64,
+    /// `LUML_MONITORING_SUMMARIES_PER_SEC`: calls of a deployment whose bodies are summarised;
+    /// all others are counted only.
+    pub summaries_per_second: u32,
+    /// `LUML_MONITORING_SAMPLES`: calls of each deployment whose bodies are kept.
+    pub samples: usize,
+    /// `LUML_MONITORING_RETENTION_DAYS`: how long results are kept.
+    pub retention: Duration,
+    /// `LUML_MONITORING_STORE_MB`: the size of the store, in bytes.
+    pub store_bytes: u64,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where metrics and traces go.
+    pub otlp_endpoint: Option<String>,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`: `name=value,name=value`.
+    pub otlp_headers: Vec<(String, Secret)>,
+    /// `OTEL_SERVICE_NAME`.
+    pub service_name: String,
+    /// `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds.
+    pub otlp_metrics_interval: Duration,
+    /// `OTEL_BSP_SCHEDULE_DELAY`, in milliseconds.
+    pub otlp_traces_interval: Duration,
+}
+
+impl MonitoringSettings {
+    pub fn read(variables: &mut Variables) -> Self {
+        let seconds = Duration::from_secs;
+        let endpoint = variables.text("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let is_valid = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        MonitoringSettings {
+            enabled: variables.flag("LUML_MONITORING_ENABLED", true)
+                && cfg!(feature = "monitoring"),
+            interval: variables.seconds("LUML_MONITORING_INTERVAL_SEC", seconds(60)),
+            window: variables.seconds("LUML_MONITORING_WINDOW_SEC", seconds(300)),
+            latency_p95_threshold_ms: f64::from(number(
+                variables,
+                "LUML_MONITORING_LATENCY_P95_THRESHOLD_MS",
+                1000,
+            )),
+            summaries_per_second: number(variables, "LUML_MONITORING_SUMMARIES_PER_SEC", 100),
+            samples: number(variables, "LUML_MONITORING_SAMPLES", 0) as usize,
+            retention: seconds(24 * 3600) * number(variables, "LUML_MONITORING_RETENTION_DAYS", 30),
+            store_bytes: megabytes(variables, "LUML_MONITORING_STORE_MB", 64),
+            // Other values are the model servers' own: they are passed on unchecked.
+            otlp_endpoint: endpoint.filter(is_valid),
+            otlp_headers: headers(&variables.list("OTEL_EXPORTER_OTLP_HEADERS")),
+            service_name: variables
+                .text("OTEL_SERVICE_NAME")
+                .unwrap_or("luml-satellite".into()),
+            otlp_metrics_interval: milliseconds(variables, "OTEL_METRIC_EXPORT_INTERVAL", 60_000),
+            otlp_traces_interval: milliseconds(variables, "OTEL_BSP_SCHEDULE_DELAY", 5000),
+        }
+    }
+
+    /// For the page.
+    #[cfg(feature = "monitoring")]
+    pub fn described(&self) -> String {
+        match self.enabled {
+            true => format!("windows of {:?}, every {:?}", self.window, self.interval),
+            false => "off (LUML_MONITORING_ENABLED)".into(),
+        }
+    }
+}
+
+fn number(variables: &mut Variables, name: &str, default: u32) -> u32 {
+    let expected = "a whole number up to 1000000";
+    variables.value(name, default, expected, |text| {
+        text.parse().ok().filter(|number| *number <= 1_000_000)
+    })
+}
+
+fn milliseconds(variables: &mut Variables, name: &str, default: u32) -> Duration {
+    Duration::from_millis(number(variables, name, default).max(10).into())
+}
+
+/// `name=value`, as in W3C baggage; values may be percent-encoded.
+fn headers(items: &[String]) -> Vec<(String, Secret)> {
+    let pairs = items.iter().filter_map(|item| item.split_once('='));
+    pairs
+        .map(|(name, value)| {
+            let name = name.trim().to_ascii_lowercase();
+            (name, Secret::new(decoded(value.trim())))
+        })
+        .collect()
+}
+
+fn decoded(value: &str) -> String {
+    let mut pieces = value.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let hex = piece.get(..2);
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&piece.as_bytes()[2..]);
+            }
+            None => {
+                bytes.push(b'%');
+                bytes.extend_from_slice(piece.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pairs_with_percent_encoded_values() {
+        let items = [
+            "Authorization=Basic%20abc=".to_owned(),
+            " x-a = 1".into(),
+            "none".into(),
+        ];
+        let read = headers(&items);
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        assert_eq!(read, [("authorization", "Basic abc="), ("x-a", "1")]);
+    }
+}
