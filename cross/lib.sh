@@ -45,14 +45,6 @@ host_target() {
     esac
 }
 
-# The binaries for a target. The model server has not been tried on these two.
-binaries_of() {
-    case $1 in
-    arm-* | riscv64gc-*) say "${BINARIES[@]/luml-model-server/}" ;;
-    *) say "${BINARIES[@]}" ;;
-    esac
-}
-
 known_target() {
     local target
     for target in "${TARGETS[@]}"; do [ "$target" = "$1" ] && return; done

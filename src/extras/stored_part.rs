@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use satellite_core::private;
+use satellite_core::private::{self, FileLock};
 
 const FOLDER: &str = "downloads";
 const KEY: &str = "key";
@@ -23,10 +23,11 @@ const KEY_BYTES: usize = 32;
 /// Partial downloads that were not resumed within this time are removed.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The names of a download's files, and its lock: the open file.
+/// The names of a download's files, and the lock of the first.
 pub(super) struct StoredPart {
     part: PathBuf,
     mark: PathBuf,
+    _lock: FileLock,
 }
 
 impl StoredPart {
@@ -36,27 +37,30 @@ impl StoredPart {
         let folder = private_folder(state_dir)?;
         remove_old(&folder)?;
         let name = name(&key(&folder)?, identity);
-        let stored = StoredPart {
-            part: folder.join(format!("{name}.part")),
-            mark: folder.join(format!("{name}.mark")),
-        };
-        let file = match open_own(&stored.part, options().create(true))? {
+        let part = folder.join(format!("{name}.part"));
+        let mark = folder.join(format!("{name}.mark"));
+        let file = match open_own(&part, options().create(true))? {
             Some(file) => file,
             None => {
-                stored.remove();
-                options().create_new(true).open(&stored.part)?
+                remove(&part, &mark);
+                options().create_new(true).open(&part)?
             }
         };
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        let lock = match private::lock_file(file.try_clone()?) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
             locked => locked?,
-        }
+        };
         // The previous holder of the lock may have moved the file to its target.
         let is_same = |found: fs::Metadata| file.metadata().is_ok_and(|m| m.ino() == found.ino());
-        match fs::symlink_metadata(&stored.part).is_ok_and(is_same) {
-            true => Ok(Some((file, stored))),
-            false => Ok(None),
+        if !fs::symlink_metadata(&part).is_ok_and(is_same) {
+            return Ok(None);
         }
+        let stored = StoredPart {
+            part,
+            mark,
+            _lock: lock,
+        };
+        Ok(Some((file, stored)))
     }
 
     pub(super) fn part(&self) -> &Path {
@@ -64,8 +68,7 @@ impl StoredPart {
     }
 
     pub(super) fn remove(&self) {
-        let _ = fs::remove_file(&self.part);
-        let _ = fs::remove_file(&self.mark);
+        remove(&self.part, &self.mark);
     }
 
     /// Records that the first `bytes` bytes are on disk and have the hash `digest`.
@@ -92,6 +95,11 @@ impl StoredPart {
         let etag = fields.next().filter(|etag| !etag.is_empty());
         Some((bytes, digest, etag.map(str::to_owned)))
     }
+}
+
+fn remove(part: &Path, mark: &Path) {
+    let _ = fs::remove_file(part);
+    let _ = fs::remove_file(mark);
 }
 
 /// Creates the folder that only this user can access; an error if others can access it.

@@ -83,7 +83,7 @@ pub enum Restored {
 pub struct AppFolder {
     scope: Scope,
     control: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -102,6 +102,14 @@ enum Step {
     MovingTo(String),
     /// The archive is being written; the previous content is in this folder.
     Writing(String),
+}
+
+/// Closing the lock file would not be enough: until its `exec`, a process that is being started
+/// has a copy of its descriptor.
+impl Drop for AppFolder {
+    fn drop(&mut self) {
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl AppFolder {
@@ -124,7 +132,7 @@ impl AppFolder {
         Ok(AppFolder {
             scope,
             control,
-            _lock: lock,
+            lock,
         })
     }
 

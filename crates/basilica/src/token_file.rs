@@ -1,7 +1,7 @@
 //! The file that stores the tokens: readable only by its owner, replaced by rename,
 //! refreshed by one process at a time.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::thread;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use satellite_core::http::{Grant, Secret};
-use satellite_core::private;
+use satellite_core::private::{self, FileLock};
 use satellite_core::{Error, Result};
 
 pub(super) struct TokenFile {
@@ -46,7 +46,7 @@ impl TokenFile {
     }
 
     /// An exclusive lock among processes, held until it is dropped.
-    pub(super) fn lock(&self, within: Duration) -> Result<File> {
+    pub(super) fn lock(&self, within: Duration) -> Result<FileLock> {
         let path = self.beside("lock");
         let begun = Instant::now();
         loop {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 /// Options to open a file with mode 0600.
@@ -46,25 +47,60 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Locks the file at `path` for as long as it stays open, and creates it if
-/// necessary. The system releases the lock when the process ends for any reason.
+/// A file that this process has locked until this value is dropped. The system releases
+/// the lock when the process ends for any reason.
+#[derive(Debug)]
+pub struct FileLock(File);
+
+/// Closing the file would not be enough: until its `exec`, a process that another thread
+/// starts at that moment has a copy of the descriptor, and so the lock.
+#[cfg(unix)]
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+    }
+}
+
+impl Deref for FileLock {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for FileLock {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+/// Locks the file at `path`, and creates it if necessary.
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] if another process holds the lock.
 #[cfg(not(windows))]
-pub fn lock(path: &Path) -> io::Result<File> {
+pub fn lock(path: &Path) -> io::Result<FileLock> {
     let mut options = options();
     options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(path)?;
-    #[cfg(unix)]
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
+    lock_file(options.open(path)?)
 }
 
-/// Locks the file at `path` for as long as it stays open: with share mode 0 no
-/// other process can open it.
+/// Locks an open file, together with all copies of its descriptor.
+///
+/// # Errors
+/// As [`lock`].
+#[cfg(not(windows))]
+pub fn lock_file(file: File) -> io::Result<FileLock> {
+    #[cfg(unix)]
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    Ok(FileLock(file))
+}
+
+/// Locks the file at `path`, and creates it if necessary: with share mode 0 no other
+/// process can open it.
 #[cfg(windows)]
-pub fn lock(path: &Path) -> io::Result<File> {
+pub fn lock(path: &Path) -> io::Result<FileLock> {
     use std::os::windows::fs::OpenOptionsExt;
 
     const SHARING_VIOLATION: i32 = 32;
@@ -73,6 +109,7 @@ pub fn lock(path: &Path) -> io::Result<File> {
     options
         .share_mode(0)
         .open(path)
+        .map(FileLock)
         .map_err(|e| match e.raw_os_error() {
             Some(SHARING_VIOLATION) => io::ErrorKind::WouldBlock.into(),
             _ => e,
@@ -82,6 +119,19 @@ pub fn lock(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_dropped_lock_is_free_although_a_copy_of_its_descriptor_is_open() {
+        let path = std::env::temp_dir().join(format!("private-lock-{}", std::process::id()));
+        let held = lock(&path).unwrap();
+        // As a process has one between `fork` and `exec`.
+        let _copy = held.try_clone().unwrap();
+        assert_eq!(lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        drop(lock(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn parents_of_new_folders_are_synced_from_the_top_down() {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use satellite_core::http::retry;
-use satellite_core::private;
+use satellite_core::private::{self, FileLock};
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -59,7 +59,7 @@ pub(super) struct JournalFile {
     file: File,
     len: u64,
     /// Held until the process ends, even if it is killed.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl JournalFile {

@@ -1,6 +1,6 @@
 //! States in a folder: on this host, or on a volume that moves between hosts.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use crate::document;
 use crate::error::{corrupt, fenced, is_corrupt};
 use crate::original_locations;
 use crate::snapshot::{Content, Snapshot, Stamp};
+use satellite_core::private::FileLock;
 use satellite_core::{Error, Result};
 
 const DEFAULT_GENERATIONS: usize = 3;
@@ -42,7 +43,7 @@ pub struct FileStore {
     keep: usize,
     held: Option<Held>,
     /// Locked from the first peek until this process holds the state.
-    candidate: Option<File>,
+    candidate: Option<FileLock>,
     candidate_log: CandidateLog,
 }
 
@@ -50,7 +51,7 @@ pub struct FileStore {
 struct Held {
     generations: Generations,
     /// Locked as long as it is open; `None` once released.
-    lock: Option<File>,
+    lock: Option<FileLock>,
     stamp: Stamp,
 }
 

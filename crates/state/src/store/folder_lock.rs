@@ -1,7 +1,7 @@
 //! The lock of a folder: its holder, the process that claims it, and the candidate that
 //! prepares to take over.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::lock::io_error;
 use super::{OpenRequest, lock};
 use crate::snapshot::{Snapshot, pod_of};
 use satellite_core::Result;
+use satellite_core::private::FileLock;
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const CLAIM: &str = "claim";
@@ -24,8 +25,8 @@ pub(super) fn take_lock(
     folder: &Path,
     generations: &Generations,
     request: &OpenRequest<'_>,
-    candidate: &mut Option<File>,
-) -> Result<File> {
+    candidate: &mut Option<FileLock>,
+) -> Result<FileLock> {
     let (path, claim) = (folder.join(LOCK), folder.join(CLAIM));
     let mut asking = None;
     let mut rank = Rank::default();
@@ -114,7 +115,7 @@ pub(super) fn newest(generations: &Generations) -> Result<Option<Snapshot>> {
 }
 
 /// Locks the file, and writes the name of the holder to it.
-pub(super) fn lock_as(path: &Path, holder: &str) -> Result<Option<File>> {
+pub(super) fn lock_as(path: &Path, holder: &str) -> Result<Option<FileLock>> {
     let Some(mut file) = lock::try_lock(path).map_err(|e| io_error(path, e))? else {
         return Ok(None);
     };
@@ -171,7 +172,7 @@ mod tests {
     fn a_candidate_that_has_not_written_its_name_is_not_taken_for_one_that_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CANDIDATE);
-        File::create(&path).unwrap();
+        fs::File::create(&path).unwrap();
         let mut log = CandidateLog::default();
         log.observe(folder.path()).unwrap();
         assert!(path.exists(), "it still belongs to the candidate");

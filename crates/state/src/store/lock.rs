@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use satellite_core::{Error, private};
+use satellite_core::Error;
+use satellite_core::private::{self, FileLock};
 
 /// Locks the file at `path`, created if necessary. `None`: another process has the lock.
-pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
     match private::lock(path) {
         Ok(file) => Ok(is_file_at(&file, path)?.then_some(file)),
         Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
