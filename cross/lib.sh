@@ -6,7 +6,7 @@ OUT=$ROOT/target/cross
 TOOLS=$OUT/tools
 SOURCE=$OUT/source
 # CROSS_BINARIES selects some of them.
-read -ra BINARIES <<<"${CROSS_BINARIES:-worker worker-tls luml-satellite satellite luml-model-server}"
+read -ra BINARIES <<<"${CROSS_BINARIES:-worker worker-tls luml-satellite luml-satellite-lean satellite luml-model-server}"
 TARGETS=(
     x86_64-unknown-linux-musl
     aarch64-unknown-linux-musl

@@ -51,7 +51,7 @@ usage: luml-satellite [COMMAND]
   check    checks settings, engine, network, image, token and registration
   ls       lists this satellite's deployments as a table
   top      shows the running satellite: alerts, deployments, tasks
-  stats [--hours N] [--json]
+  stats [--hours N] [--json | --samples]
            prints what monitoring has stored in LUML_STATE_DIR
   stats --acknowledge 'DEPLOYMENT METRIC'
            marks an open alert as known

@@ -183,7 +183,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Without control characters: a name must not move the cursor.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }

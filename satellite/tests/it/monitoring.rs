@@ -189,7 +189,7 @@ fn what_was_stored_survives_a_kill_at_any_moment() {
         );
         seen = stored.len();
         assert!(
-            !host.state().join("monitoring.redb.damaged").exists(),
+            !host.state().join("monitoring.damaged").exists(),
             "round {round}"
         );
     }
@@ -201,16 +201,16 @@ fn a_damaged_store_is_set_aside_and_the_satellite_runs_on() {
     predict(&host, &satellite, "[1, 9]");
     eventually("a stored report", || !reports(&host).is_empty());
     satellite.kill();
-    let path = host.state().join("monitoring.redb");
+    let path = host.state().join("monitoring.log");
     let length = fs::metadata(&path).unwrap().len() as usize;
     fs::write(&path, vec![0x5a; length]).unwrap();
     let satellite = Satellite::start(command(&host));
-    satellite.wait_for_line("was renamed to");
+    satellite.wait_for_line("was copied to");
     eventually("a prediction", || {
         predict(&host, &satellite, "[1, 9]") == 200
     });
     eventually("a new report", || !reports(&host).is_empty());
-    assert!(host.state().join("monitoring.redb.damaged").exists());
+    assert!(host.state().join("monitoring.damaged").exists());
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn bodies_are_kept_only_if_the_operator_asks_for_samples() {
         predict(&host, &satellite, "[7.7701, 9]");
         eventually("a stored report", || !reports(&host).is_empty());
         satellite.kill();
-        let file = fs::read(host.state().join("monitoring.redb")).unwrap();
+        let file = fs::read(host.state().join("monitoring.log")).unwrap();
         file.windows(7).any(|bytes| bytes == b"[7.7701")
     };
     assert!(!kept("0"), "never by default");

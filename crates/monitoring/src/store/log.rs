@@ -58,10 +58,6 @@ impl Log {
         Ok(log)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn length(&self) -> u64 {
         self.length
     }

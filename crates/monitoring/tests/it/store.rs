@@ -1,10 +1,14 @@
-//! The store: bounds, damage, and two processes.
+//! The store: interrupted writes, damage, bounds, and two processes.
 
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
-use satellite_monitoring::{Alert, AlertState, Batch, Limits, Report, Sample, Severity, Store};
+use proptest::prelude::*;
+use satellite_monitoring::{
+    Alert, AlertState, Batch, Limits, Report, Sample, Severity, Store, Stored,
+};
 use tempfile::tempdir;
 
 const DAY: u64 = 24 * 3600 * 1000;
@@ -23,6 +27,19 @@ fn reports(reports: Vec<Report>) -> Batch {
         reports,
         ..Batch::default()
     }
+}
+
+fn open(folder: &Path) -> Store {
+    Store::open(folder, Limits::default()).unwrap()
+}
+
+fn read(folder: &Path) -> Stored {
+    Store::read(folder, 0).unwrap().unwrap()
+}
+
+fn ends(folder: &Path) -> Vec<u64> {
+    let reports = read(folder).reports;
+    reports.iter().map(|report| report.end_ms).collect()
 }
 
 fn sample(n: u64) -> Sample {
@@ -52,7 +69,8 @@ fn alert(last_seen_ms: u64) -> Alert {
 #[test]
 fn what_was_written_is_read_by_the_next_process() {
     let folder = tempdir().unwrap();
-    let mut store = Store::open(folder.path(), Limits::default()).unwrap();
+    assert_eq!(Store::read(folder.path(), 0).unwrap(), None);
+    let mut store = open(folder.path());
     let reports = [report("a", 1), report("b", 1), report("a", 2)];
     let batch = Batch {
         now_ms: 7,
@@ -61,62 +79,123 @@ fn what_was_written_is_read_by_the_next_process() {
         samples: vec![sample(3)],
         outages: vec![(10, 20)],
     };
-    assert_eq!(store.last_alive().unwrap(), None);
+    assert_eq!(store.alive_ms(), None);
     store.write(&batch).unwrap();
-    store
-        .write(&Batch {
-            now_ms: 8,
-            outages: vec![(10, 30)],
-            ..Batch::default()
-        })
-        .unwrap();
+    let later = Batch {
+        now_ms: 8,
+        outages: vec![(10, 30)],
+        ..Batch::default()
+    };
+    store.write(&later).unwrap();
     drop(store);
-    let store = Store::open(folder.path(), Limits::default()).unwrap();
-    assert_eq!(store.reports(0).unwrap(), reports);
-    assert_eq!(store.reports(2).unwrap(), [report("a", 2)]);
-    assert_eq!(store.alerts().unwrap(), [alert(5)]);
-    assert_eq!(store.samples().unwrap(), [sample(3)]);
-    assert_eq!(store.outages(0).unwrap(), [(10, 30)]);
-    assert_eq!(store.last_alive().unwrap(), Some(8));
-    assert!(store.outages(31).unwrap().is_empty());
+    let store = open(folder.path());
+    assert_eq!(store.alerts().cloned().collect::<Vec<_>>(), [alert(5)]);
+    assert_eq!(store.outages(0).collect::<Vec<_>>(), [(10, 30)]);
+    assert_eq!((store.alive_ms(), store.outages(31).count()), (Some(8), 0));
+    let all = Stored {
+        reports: reports.to_vec(),
+        alerts: vec![alert(5)],
+        samples: vec![sample(3)],
+        outages: vec![(10, 30)],
+        alive_ms: Some(8),
+    };
+    assert_eq!(read(folder.path()), all, "while the store is open");
+    let since = Store::read(folder.path(), 2).unwrap().unwrap();
+    assert_eq!(since.reports, [report("a", 2)]);
 }
 
 #[test]
-fn a_second_process_is_told_so() {
+fn a_second_process_cannot_write() {
     let folder = tempdir().unwrap();
-    let _first = Store::open(folder.path(), Limits::default()).unwrap();
+    let first = open(folder.path());
     let second = Store::open(folder.path(), Limits::default());
     assert_eq!(second.unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(first);
+    open(folder.path());
 }
 
 #[test]
-fn a_damaged_file_is_set_aside() {
+fn an_interrupted_write_loses_nothing_of_earlier_ones() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("monitoring.log");
+    let mut store = open(folder.path());
+    store.write(&reports(vec![report("a", 1)])).unwrap();
+    let first = store.bytes();
+    store.write(&reports(vec![report("a", 2)])).unwrap();
+    drop(store);
+    let file = fs::read(&path).unwrap();
+    for length in first as usize..file.len() {
+        fs::write(&path, &file[..length]).unwrap();
+        let mut store = open(folder.path());
+        store.write(&reports(vec![report("a", 3)])).unwrap();
+        let kept = ends(folder.path());
+        assert!(kept == [1, 3] || kept == [1, 2, 3], "{length}: {kept:?}");
+        assert!(!path.with_extension("damaged").exists(), "{length}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_copied_and_its_intact_rows_are_kept() {
     type Damage = fn(&mut Vec<u8>);
-    let damages: [(&str, Damage); 5] = [
-        ("not a database", |file| *file = b"hello".to_vec()),
-        ("half of it", |file| file.truncate(file.len() / 2)),
-        ("another header", |file| file[..64].fill(7)),
-        ("zeros", |file| file.fill(0)),
-        ("other pages", |file| {
-            let middle = file.len() / 8;
-            file[512..middle].iter_mut().for_each(|byte| *byte ^= 0x5a);
-        }),
+    let damages: [(&str, Damage, &[u64]); 5] = [
+        ("not a store", |file| *file = b"hello".to_vec(), &[]),
+        ("another header", |file| file[..10].fill(7), &[]),
+        ("zeros", |file| file.fill(0), &[]),
+        ("one bit", |file| file[60] ^= 4, &[2, 3]),
+        (
+            "a line in the middle",
+            |file| {
+                let half = file.len() / 2;
+                file[half..half + 40].fill(b'x');
+            },
+            &[1, 3],
+        ),
     ];
-    for (what, damage) in damages {
+    for (what, damage, kept) in damages {
         let folder = tempdir().unwrap();
-        let path = folder.path().join("monitoring.redb");
-        let mut store = Store::open(folder.path(), Limits::default()).unwrap();
-        store.write(&reports(vec![report("a", 1)])).unwrap();
+        let path = folder.path().join("monitoring.log");
+        let mut store = open(folder.path());
+        for end in [1, 2, 3] {
+            store.write(&reports(vec![report("a", end)])).unwrap();
+        }
         drop(store);
         let mut file = fs::read(&path).unwrap();
         damage(&mut file);
         fs::write(&path, &file).unwrap();
-        let mut store = Store::open(folder.path(), Limits::default()).unwrap();
-        assert!(store.reports(0).unwrap().is_empty(), "{what}");
-        store.write(&reports(vec![report("a", 2)])).unwrap();
-        let aside = fs::read(folder.path().join("monitoring.redb.damaged")).unwrap();
-        assert_eq!(aside.len(), file.len(), "{what}: the file is kept");
+        let mut store = open(folder.path());
+        assert_eq!(ends(folder.path()), kept, "{what}");
+        store.write(&reports(vec![report("a", 4)])).unwrap();
+        drop(store);
+        assert_eq!(ends(folder.path()).last(), Some(&4), "{what}");
+        let aside = fs::read(path.with_extension("damaged")).unwrap();
+        assert_eq!(aside, file, "{what}: the file is kept");
     }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_can_be_opened_and_written(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        is_store in any::<bool>(),
+    ) {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("monitoring.log");
+        let header = if is_store { "satellite-monitoring 1\n" } else { "" };
+        fs::write(&path, [header.as_bytes(), &bytes].concat()).unwrap();
+        let _ = Store::read(folder.path(), 0);
+        open(folder.path()).write(&reports(vec![report("a", 1)])).unwrap();
+        prop_assert_eq!(ends(folder.path()), [1]);
+    }
+}
+
+#[test]
+fn a_file_that_somebody_removed_is_begun_again() {
+    let folder = tempdir().unwrap();
+    let mut store = open(folder.path());
+    fs::remove_file(folder.path().join("monitoring.log")).unwrap();
+    store.write(&reports(vec![report("a", 1)])).unwrap();
+    store.write(&reports(vec![report("a", 2)])).unwrap();
+    assert_eq!(ends(folder.path()), [1, 2]);
 }
 
 #[test]
@@ -128,24 +207,33 @@ fn age_and_number_are_bounded() {
         ..Limits::default()
     };
     let mut store = Store::open(folder.path(), limits).unwrap();
-    let reports = [report("a", DAY / 2), report("a", DAY), report("b", 2 * DAY)];
-    let samples: Vec<_> = (0..5).map(|n| sample(2 * DAY - n)).collect();
     let batch = Batch {
-        reports: reports.to_vec(),
+        now_ms: 2 * DAY,
+        reports: vec![report("a", DAY / 2), report("a", DAY), report("b", 2 * DAY)],
         alerts: vec![alert(DAY / 2), alert(DAY)],
-        samples,
-        outages: vec![(1, 2)],
-        ..Batch::default()
+        samples: (0..5).map(|n| sample(2 * DAY + n)).collect(),
+        outages: vec![(1, 2), (3, DAY)],
     };
     store.write(&batch).unwrap();
+    // Its replacement cannot be written: everything stays.
+    let obstacle = folder.path().join("monitoring.new");
+    fs::create_dir(&obstacle).unwrap();
+    store.prune(2 * DAY).unwrap_err();
+    assert_eq!(read(folder.path()).samples.len(), 5);
+    fs::remove_dir(&obstacle).unwrap();
+
     store.prune(2 * DAY).unwrap();
-    assert_eq!(store.reports(0).unwrap(), &reports[1..]);
-    assert_eq!(store.alerts().unwrap(), [alert(DAY)]);
-    assert_eq!(
-        store.samples().unwrap(),
-        [sample(2 * DAY - 1), sample(2 * DAY)]
-    );
-    assert!(store.outages(0).unwrap().is_empty());
+    let kept = Stored {
+        reports: batch.reports[1..].to_vec(),
+        alerts: vec![alert(DAY)],
+        samples: batch.samples[3..].to_vec(),
+        outages: vec![(3, DAY)],
+        alive_ms: Some(2 * DAY),
+    };
+    assert_eq!(read(folder.path()), kept);
+    let bytes = store.bytes();
+    store.prune(2 * DAY).unwrap();
+    assert_eq!(store.bytes(), bytes);
 }
 
 #[test]
@@ -159,22 +247,50 @@ fn the_size_of_the_file_is_bounded() {
     let mut store = Store::open(folder.path(), limits).unwrap();
     let mut largest = 0;
     for round in 0..24 {
-        let samples: Vec<_> = (0..50)
-            .map(|n| Sample {
-                inputs: "x".repeat(10_000),
-                ..sample(round * 50 + n)
-            })
-            .collect();
-        store
-            .write(&Batch {
-                samples,
-                ..Batch::default()
-            })
-            .unwrap();
+        let large = |n| Sample {
+            inputs: "x".repeat(10_000),
+            ..sample(round * 50 + n)
+        };
+        let batch = Batch {
+            now_ms: round,
+            alerts: vec![alert(round)],
+            samples: (0..50).map(large).collect(),
+            ..Batch::default()
+        };
+        store.write(&batch).unwrap();
         store.prune(round).unwrap();
-        largest = largest.max(store.size().unwrap());
+        largest = largest.max(store.bytes());
     }
-    assert!(largest <= 6 << 20, "{largest} bytes");
-    let newest = store.samples().unwrap().pop().unwrap();
+    assert!(largest <= 5 << 20, "{largest} bytes");
+    let stored = read(folder.path());
+    let newest = stored.samples.last().unwrap();
     assert_eq!(newest.at_ms, 24 * 50 - 1, "the oldest are deleted");
+    assert_eq!(stored.alerts.len(), 24);
+}
+
+#[test]
+fn what_waits_for_the_disk_is_bounded() {
+    let mut waiting = Batch::default();
+    for round in 0..100 {
+        let large = |n| Sample {
+            inputs: "x".repeat(60_000),
+            ..sample(round * 10 + n)
+        };
+        waiting.extend(Batch {
+            reports: (0..100).map(|n| report("a", round * 100 + n)).collect(),
+            samples: (0..10).map(large).collect(),
+            ..Batch::default()
+        });
+    }
+    let bytes: usize = waiting.samples.iter().map(|it| it.inputs.len()).sum();
+    assert!((3 << 20..=4 << 20).contains(&bytes), "{bytes} bytes");
+    assert_eq!(
+        waiting.samples.last(),
+        Some(&Sample {
+            inputs: "x".repeat(60_000),
+            ..sample(999)
+        })
+    );
+    assert_eq!(waiting.reports.len(), 2000);
+    assert_eq!(waiting.reports[0].end_ms, 8000, "the oldest are dropped");
 }
