@@ -42,7 +42,7 @@ mod variants;
 
 use std::process::ExitCode;
 
-const HELP: &str = "\
+const COMMANDS: &str = "\
 The Docker satellite: deploys models as containers on this host.
 
 usage: luml-satellite [COMMAND]
@@ -50,14 +50,29 @@ usage: luml-satellite [COMMAND]
   run      polls the platform for tasks and runs them (the default)
   check    checks settings, engine, network, image, token and registration
   ls       lists this satellite's deployments as a table
+";
+
+#[cfg(feature = "monitoring")]
+const MONITORING_COMMANDS: &str = "  \
   top      shows the running satellite: alerts, deployments, tasks
   stats [--hours N] [--json | --samples]
            prints what monitoring has stored in LUML_STATE_DIR
   stats --acknowledge 'DEPLOYMENT METRIC'
            marks an open alert as known
+";
+#[cfg(not(feature = "monitoring"))]
+const MONITORING_COMMANDS: &str = "";
+
+#[cfg(feature = "demo")]
+const DEMO_COMMANDS: &str = "  \
   demo [--engine docker|process] [--stay]
            deploys and queries a model with a built-in mock platform; without an engine as
            a process; --stay keeps it running, with the operator's page
+";
+#[cfg(not(feature = "demo"))]
+const DEMO_COMMANDS: &str = "";
+
+const OTHER_COMMANDS: &str = "  \
   install, uninstall, status, upgrade FILE
            this binary as a systemd service; install --help lists their options
   --help, --version
@@ -100,7 +115,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "monitoring")]
         "top" => top::top(),
         "help" | "--help" | "-h" => {
-            print!("{HELP}");
+            print!("{COMMANDS}{MONITORING_COMMANDS}{DEMO_COMMANDS}{OTHER_COMMANDS}");
             ExitCode::SUCCESS
         }
         "--version" | "-V" => {

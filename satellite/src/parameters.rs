@@ -111,7 +111,7 @@ pub const TABLE: [Parameter; 8] = [
         field: |name, settings| {
             settings
                 .monitoring
-                .enabled
+                .is_enabled()
                 .then(|| FormField::boolean(name))
         },
         parse: |_, value, _| flag(value).map(drop),
@@ -136,6 +136,7 @@ pub const TABLE: [Parameter; 8] = [
 const MONITORING: &str = "monitoring_enabled";
 
 /// Whether the deployment asks for its predictions to be monitored.
+#[cfg(feature = "monitoring")]
 pub fn is_monitored(deployment: &Deployment) -> bool {
     let value = deployment.satellite_parameters.get(MONITORING);
     value.and_then(flag).unwrap_or(false)

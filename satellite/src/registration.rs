@@ -15,7 +15,7 @@ pub fn with_registration(builder: Builder, settings: &Settings) -> Builder {
         .base_url(&settings.base_url)
         .slug(SLUG)
         .capability("deploy", deploy(settings));
-    match settings.monitoring.enabled {
+    match settings.monitoring.is_enabled() {
         true => builder.capability("monitoring", monitoring()),
         false => builder,
     }
@@ -26,7 +26,7 @@ pub fn registration(settings: &Settings) -> Registration {
     let registration = Registration::new(&settings.base_url)
         .slug(SLUG)
         .capability("deploy", deploy(settings));
-    match settings.monitoring.enabled {
+    match settings.monitoring.is_enabled() {
         true => registration.capability("monitoring", monitoring()),
         false => registration,
     }

@@ -9,6 +9,10 @@ use satellite_sdk::Variables;
 use crate::engine_kind::EngineKind;
 use crate::variants::Images;
 
+#[cfg(feature = "monitoring")]
+mod monitoring;
+#[cfg(not(feature = "monitoring"))]
+#[path = "settings/no_monitoring.rs"]
 mod monitoring;
 
 pub use monitoring::MonitoringSettings;

@@ -3,12 +3,15 @@
 /// Longer bodies are counted, but not summarised.
 const LIMIT: usize = 64 * 1024;
 
+/// Only monitoring creates one.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "monitoring"), allow(dead_code))]
 pub struct Capture {
     length: u64,
     bytes: Option<Vec<u8>>,
 }
 
+#[cfg_attr(not(feature = "monitoring"), allow(dead_code))]
 impl Capture {
     /// `keep`: whether the bytes are wanted, of a body with this length if it is known.
     pub fn new(keep: bool, length: Option<u64>) -> Self {

@@ -6,9 +6,8 @@ use satellite_sdk::{Secret, Variables};
 
 use super::megabytes;
 
-/// The settings of monitoring. Without the feature `monitoring` it is never enabled.
+/// The settings of monitoring.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "monitoring"), allow(dead_code))]
 pub struct MonitoringSettings {
     /// `LUML_MONITORING_ENABLED`: whether deployments may ask for it.
     pub enabled: bool,
@@ -45,8 +44,7 @@ impl MonitoringSettings {
         let endpoint = variables.text("OTEL_EXPORTER_OTLP_ENDPOINT");
         let is_valid = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         MonitoringSettings {
-            enabled: variables.flag("LUML_MONITORING_ENABLED", true)
-                && cfg!(feature = "monitoring"),
+            enabled: variables.flag("LUML_MONITORING_ENABLED", true),
             interval: variables.seconds("LUML_MONITORING_INTERVAL_SEC", seconds(60)),
             window: variables.seconds("LUML_MONITORING_WINDOW_SEC", seconds(300)),
             latency_p95_threshold_ms: f64::from(number(
@@ -69,8 +67,12 @@ impl MonitoringSettings {
         }
     }
 
+    /// Whether deployments may ask for it.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// For the page.
-    #[cfg(feature = "monitoring")]
     pub fn described(&self) -> String {
         match self.enabled {
             true => format!("windows of {:?}, every {:?}", self.window, self.interval),

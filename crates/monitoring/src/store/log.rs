@@ -43,7 +43,7 @@ impl Log {
         if !log.path.try_exists()? {
             log.replace(&mut |_| Ok(()))?;
         }
-        let pass = scan(&log.path, &mut |_, row| each(row))?;
+        let pass = scan(&log.path, each)?;
         log.length = pass.length;
         if let Some(why) = pass.damage {
             let aside = log.path.with_extension("damaged");
@@ -89,9 +89,9 @@ impl Log {
         let path = self.path.clone();
         self.replace(&mut |file| {
             let mut written = Ok(());
-            lines(&path, &mut |offset, line, text| {
-                if written.is_ok() && keep(offset, text) {
-                    written = file.write_all(line);
+            lines(&path, &mut |line| {
+                if written.is_ok() && keep(line.offset, line.text) {
+                    written = file.write_all(line.whole);
                 }
             })?;
             written
@@ -120,21 +120,28 @@ impl Log {
     }
 }
 
-/// Calls `each` with the offsets and rows of a file. Rows that another version has written are
-/// left out.
+/// Calls `each` with the rows of a file. Rows that another version has written are left out.
 pub(super) fn scan<R: for<'a> Deserialize<'a>>(
     path: &Path,
-    each: &mut dyn FnMut(u64, R),
+    each: &mut dyn FnMut(R),
 ) -> io::Result<Pass> {
-    lines(path, &mut |offset, _, text| {
-        if let Ok(row) = serde_json::from_slice(text) {
-            each(offset, row);
+    lines(path, &mut |line| {
+        if let Ok(row) = serde_json::from_slice(line.text) {
+            each(row);
         }
     })
 }
 
-/// Calls `each` with the offset, the line and the text of each line with the right checksum.
-fn lines(path: &Path, each: &mut dyn FnMut(u64, &[u8], &[u8])) -> io::Result<Pass> {
+/// A line with the right checksum.
+struct Line<'a> {
+    offset: u64,
+    /// With its checksum and its end.
+    whole: &'a [u8],
+    text: &'a [u8],
+}
+
+/// Calls `each` with each line that can be read.
+fn lines(path: &Path, each: &mut dyn FnMut(Line<'_>)) -> io::Result<Pass> {
     let mut file = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     let mut pass = Pass {
@@ -154,7 +161,11 @@ fn lines(path: &Path, each: &mut dyn FnMut(u64, &[u8], &[u8])) -> io::Result<Pas
     while next(&mut line)? > 0 {
         let offset = pass.length;
         match text_of(&line) {
-            Some(text) => each(offset, &line, text),
+            Some(text) => each(Line {
+                offset,
+                whole: &line,
+                text,
+            }),
             // The last write was interrupted.
             None if !line.ends_with(b"\n") && (line.len() as u64) < MAX_LINE => break,
             None => {

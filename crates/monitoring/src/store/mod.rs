@@ -222,7 +222,7 @@ impl Store {
         }
         let mut index = Index::default();
         let mut stored = Stored::default();
-        let pass = log::scan(&path, &mut |_, row: Row<'_>| {
+        let pass = log::scan(&path, &mut |row: Row<'_>| {
             index.add(&row);
             match row {
                 Row::Report(report) if report.end_ms >= since_ms => {
