@@ -1,10 +1,8 @@
 //! The Docker satellite's gateway compared with a direct call to the model server behind it.
 //!
-//! `gateway SATELLITE [--quick]`: SATELLITE is the program.
-//! `gateway SATELLITE --monitoring MODEL [--quick]`: only what monitoring costs; MODEL is the
-//! tests' model server.
-//! Starts a platform on loopback, the
-//! satellite as a process, a model in a container, and nginx, and removes all of them at the end.
+//! `gateway SATELLITE [--monitoring] [--quick]`: SATELLITE is the program; with `--monitoring`
+//! only what monitoring costs. Starts a platform on loopback, the satellite as a process, a model
+//! in a container, and nginx, and removes all of them at the end.
 //! Exit code 69 without a container engine.
 
 #[path = "gateway/client.rs"]
@@ -52,9 +50,7 @@ fn main() -> ExitCode {
     };
     let mut arguments = arguments.peekable();
     if arguments.next_if_eq("--monitoring").is_some() {
-        let model = arguments.next().unwrap_or_default();
-        let is_quick = arguments.next().is_some();
-        return end(monitoring::compare(&satellite, &model, is_quick));
+        return end(monitoring::compare(&satellite, arguments.next().is_some()));
     }
     if !host::has_engine() {
         eprintln!("`docker info` fails: the gateway cannot be measured without a container engine");
@@ -68,8 +64,7 @@ fn main() -> ExitCode {
         measure(&host, share)?;
         nginx::compare(&host, share > 1)
     });
-    let model = format!("{satellite}-test-model");
-    end(measured.and_then(|()| monitoring::compare(&satellite, &model, share > 1)))
+    end(measured.and_then(|()| monitoring::compare(&satellite, share > 1)))
 }
 
 fn end(measured: Result<()>) -> ExitCode {

@@ -22,8 +22,9 @@ const ALL_LATENCIES: usize = 20_000;
 
 struct Satellite(Child, std::path::PathBuf);
 
-/// `satellite` and `model` are programs; the model is the tests' model server.
-pub fn compare(satellite: &str, model: &str, is_quick: bool) -> Result<()> {
+/// `satellite` is a program. The model is the tests' model server, beside this program.
+pub fn compare(satellite: &str, is_quick: bool) -> Result<()> {
+    let model = std::env::current_exe()?.with_file_name("model");
     let platform = MockPlatform::start();
     platform.add_inference_key(KEY);
     let id = |n: u32| format!("0198c0de-{:04x}-7000-8000-{n:012x}", std::process::id() & 0xffff);
