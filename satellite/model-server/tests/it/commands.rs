@@ -137,7 +137,7 @@ fn bench_prints_latency_and_throughput() {
 fn the_image_has_the_program_and_how_to_run_it() {
     // The header of a static executable for 64-bit ARM.
     let mut program = vec![0; 4096];
-    program[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    program[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     program[18] = 183;
     let folder = tempfile::tempdir().unwrap();
     let (binary, image) = (
