@@ -1,29 +1,33 @@
 //! "Did you mean …?" suggestions for unknown setting names.
 
 /// The known name most similar to `name`, if it is similar enough to be the intended
-/// one: few letters differ, or only whole words are missing.
+/// one: few letters differ, or only whole words are missing. Of several, the first.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().filter_map(|candidate| {
+        if let Some(words) = missing_words(name, candidate) {
+            return Some((words, candidate));
+        }
         let distance = distance(name, candidate);
         // The common prefix does not distinguish names.
         let longest = without_prefix(name)
             .len()
             .max(without_prefix(candidate).len());
-        let is_near = distance <= longest / 3 || is_abbreviation(name, candidate);
-        is_near.then_some((distance, candidate))
+        (distance <= longest / 3).then_some((distance, candidate))
     });
-    near.min().map(|(_, candidate)| candidate)
+    let nearest = near.min_by_key(|(differences, _)| *differences);
+    nearest.map(|(_, candidate)| candidate)
 }
 
 fn without_prefix(name: &str) -> &str {
     name.split_once('_').map_or(name, |(_, rest)| rest)
 }
 
-/// Whether each word of `name` is one of `candidate`: `LUML_TOKEN` for
-/// `LUML_SATELLITE_TOKEN`.
-fn is_abbreviation(name: &str, candidate: &str) -> bool {
+/// How many words `name` lacks, if all it has are words of `candidate`: 1 for `LUML_TOKEN`
+/// and `LUML_SATELLITE_TOKEN`.
+fn missing_words(name: &str, candidate: &str) -> Option<usize> {
     let mut words = candidate.split('_');
-    name.contains('_') && name.split('_').all(|word| words.any(|w| w == word))
+    let is_part = name.contains('_') && name.split('_').all(|word| words.any(|w| w == word));
+    is_part.then(|| candidate.split('_').count() - name.split('_').count())
 }
 
 /// The edit distance: how many letters have to be inserted, removed, replaced, or
@@ -50,9 +54,10 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 9] = [
-        "LUML_SATELLITE_TOKEN",
+    const KNOWN: [&str; 10] = [
         "LUML_SATELLITE_TOKEN_FILE",
+        "LUML_SATELLITE_TOKEN",
+        "LUML_PAGE_TOKEN",
         "LUML_PLATFORM_URL",
         "LUML_POLL_INTERVAL_SEC",
         "LUML_HEALTH_PORT",
