@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::calls::Calls;
 use crate::cloud::Cloud;
 use crate::event::Event;
 use crate::observe::{Cell, Inputs, predictions};
@@ -14,15 +15,9 @@ use crate::sketch::Sketch;
 /// What happened to a deployment during some time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Bucket {
-    pub(crate) requests: u64,
-    pub(crate) successes: u64,
-    pub(crate) failed_inferences: u64,
-    pub(crate) timeouts: u64,
+    pub(crate) calls: Calls,
     /// Calls whose bodies were summarised.
     pub(crate) summarised: u64,
-    pub(crate) request_bytes: u64,
-    pub(crate) response_bytes: u64,
-    pub(crate) latency: Sketch,
     /// In the order of the profile.
     pub(crate) features: Vec<FeatureCounts>,
     pub(crate) output: OutputCounts,
@@ -53,14 +48,8 @@ pub(crate) struct OutputCounts {
 }
 
 impl Bucket {
-    pub(crate) fn add(&mut self, event: &Event, profile: &Profile) {
-        self.requests += 1;
-        self.successes += u64::from(event.is_success());
-        self.failed_inferences += u64::from(event.is_failed_inference());
-        self.timeouts += u64::from(event.is_timeout());
-        self.request_bytes += event.request_bytes;
-        self.response_bytes += event.response_bytes;
-        self.latency.insert(event.latency_ms);
+    /// Adds the bodies of a call.
+    pub(crate) fn summarise(&mut self, event: &Event, profile: &Profile) {
         if let Some(inputs) = event.inputs.as_deref().and_then(Inputs::parse) {
             self.summarised += 1;
             self.add_inputs(&inputs, profile);
@@ -103,14 +92,8 @@ impl Bucket {
     }
 
     pub(crate) fn merge(&mut self, other: &Bucket) {
-        self.requests += other.requests;
-        self.successes += other.successes;
-        self.failed_inferences += other.failed_inferences;
-        self.timeouts += other.timeouts;
+        self.calls.merge(&other.calls);
         self.summarised += other.summarised;
-        self.request_bytes += other.request_bytes;
-        self.response_bytes += other.response_bytes;
-        self.latency.merge(&other.latency);
         let most = self.features.len().max(other.features.len());
         self.features.resize_with(most, FeatureCounts::default);
         for (into, from) in self.features.iter_mut().zip(&other.features) {

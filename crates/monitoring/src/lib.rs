@@ -30,6 +30,7 @@
 
 mod alert;
 mod bucket;
+mod calls;
 mod cloud;
 mod event;
 mod matrix;
@@ -46,6 +47,7 @@ mod store;
 mod threshold;
 
 pub use alert::{Alert, AlertState};
+pub use calls::Calls;
 pub use event::{Event, Outcome};
 pub use monitor::{Monitor, Point, Settings};
 pub use profile::{InvalidProfile, Profile};

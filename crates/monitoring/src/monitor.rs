@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::alert::{Alert, Alerts};
 use crate::bucket::Bucket;
+use crate::calls::Calls;
 use crate::event::Event;
 use crate::profile::Profile;
 use crate::report::{Evaluation, Report};
@@ -133,11 +134,26 @@ impl Monitor {
         deployment.or_default().alerts.restore(alert);
     }
 
-    /// Adds an event. Events of deployments that are not watched are ignored.
+    /// Adds an event: [`count`](Self::count) and [`summarise`](Self::summarise). Events of
+    /// deployments that are not watched are ignored.
     pub fn record(&mut self, deployment: &str, event: &Event) {
-        let deployment = self.deployments.get_mut(deployment);
-        if let Some(deployment) = deployment.filter(|deployment| deployment.is_watched) {
-            deployment.current.add(event, &deployment.profile);
+        let mut calls = Calls::default();
+        calls.add(event);
+        self.count(deployment, &calls);
+        self.summarise(deployment, event);
+    }
+
+    /// Adds the figures of calls that need no body.
+    pub fn count(&mut self, deployment: &str, calls: &Calls) {
+        if let Some(deployment) = self.watched(deployment) {
+            deployment.current.calls.merge(calls);
+        }
+    }
+
+    /// Adds the inputs and outputs of a call that is counted elsewhere.
+    pub fn summarise(&mut self, deployment: &str, event: &Event) {
+        if let Some(deployment) = self.watched(deployment) {
+            deployment.current.summarise(event, &deployment.profile);
         }
     }
 
@@ -204,6 +220,11 @@ impl Monitor {
     pub fn is_watched(&self, deployment: &str) -> bool {
         let deployment = self.deployments.get(deployment);
         deployment.is_some_and(|deployment| deployment.is_watched)
+    }
+
+    fn watched(&mut self, deployment: &str) -> Option<&mut Deployment> {
+        let deployment = self.deployments.get_mut(deployment);
+        deployment.filter(|deployment| deployment.is_watched)
     }
 
     /// The ids of the deployments.
@@ -280,9 +301,9 @@ impl Point {
     fn of(bucket: &Bucket, end_ms: u64) -> Self {
         Point {
             end_ms,
-            requests: bucket.requests,
-            errors: bucket.requests - bucket.successes,
-            latency_p95_ms: bucket.latency.quantile(0.95),
+            requests: bucket.calls.requests,
+            errors: bucket.calls.requests - bucket.calls.successes,
+            latency_p95_ms: bucket.calls.latency.quantile(0.95),
         }
     }
 }

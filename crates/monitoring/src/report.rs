@@ -149,21 +149,21 @@ pub(crate) struct Evaluation<'a> {
 impl Evaluation<'_> {
     /// `window`: its start and end.
     pub(crate) fn report(&self, deployment: &str, window: (u64, u64), sum: &Bucket) -> Report {
-        let errors = sum.requests - sum.successes;
+        let errors = sum.calls.requests - sum.calls.successes;
         let mut report = Report {
             deployment: deployment.to_owned(),
             start_ms: window.0,
             end_ms: window.1,
-            requests: sum.requests,
+            requests: sum.calls.requests,
             errors,
-            error_rate: rate(errors, sum.requests),
-            failed_inferences: sum.failed_inferences,
-            timeouts: sum.timeouts,
-            latency_p50_ms: sum.latency.quantile(0.50),
-            latency_p95_ms: sum.latency.quantile(0.95),
-            latency_max_ms: sum.latency.max(),
-            request_bytes: sum.request_bytes,
-            response_bytes: sum.response_bytes,
+            error_rate: rate(errors, sum.calls.requests),
+            failed_inferences: sum.calls.failed_inferences,
+            timeouts: sum.calls.timeouts,
+            latency_p50_ms: sum.calls.latency.quantile(0.50),
+            latency_p95_ms: sum.calls.latency.quantile(0.95),
+            latency_max_ms: sum.calls.latency.max(),
+            request_bytes: sum.calls.request_bytes,
+            response_bytes: sum.calls.response_bytes,
             summarised: sum.summarised,
             ..Report::default()
         };

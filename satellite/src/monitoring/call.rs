@@ -1,32 +1,43 @@
-//! What a monitored call costs on its own thread: two clock readings, three ids, a copy of
-//! small bodies now and then, and a push into a queue.
+//! What a monitored call costs on its own thread: three clock readings, three ids, and adding it
+//! to the figures of its deployment. Now and then its bodies are copied, and pushed into a queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use satellite_monitoring::Outcome;
+use satellite_monitoring::{Event, Outcome};
 use satellite_sdk::serve::{Request, Response};
 
+use super::counted::Counted;
 use super::queue::{Queue, Record};
-use super::trace::{Trace, event_id, uuid};
+use super::trace::{Ids, Trace, event_id, uuid};
 use crate::model::Capture;
 
 /// A monitored deployment, as its calls see it.
 #[derive(Debug)]
 pub struct Watched {
     deployment: Arc<str>,
+    counted: Arc<Counted>,
     queue: Arc<Queue>,
     summaries: Budget,
+    /// Whether spans are exported.
+    is_traced: bool,
 }
 
 impl Watched {
     /// `summaries`: how many calls in a second are summarised; 0: none.
-    pub(super) fn new(deployment: &str, queue: Arc<Queue>, summaries: u32) -> Self {
+    pub(super) fn new(
+        deployment: &str,
+        (counted, queue): (Arc<Counted>, Arc<Queue>),
+        summaries: u32,
+        is_traced: bool,
+    ) -> Self {
         Watched {
             deployment: deployment.into(),
+            counted,
             queue,
             summaries: Budget::new(summaries),
+            is_traced,
         }
     }
 }
@@ -57,13 +68,14 @@ impl Call {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let at_ms = since.unwrap_or_default().as_millis() as u64;
         let begun = Instant::now();
-        let trace = Trace::continued(request.header("traceparent"));
+        let mut ids = Ids::default();
+        let trace = Trace::continued(request.header("traceparent"), &mut ids);
         let keep = watched.summaries.take(begun);
         Call {
             watched: Arc::clone(watched),
             begun,
             at_ms,
-            id: event_id(at_ms),
+            id: event_id(at_ms, &mut ids),
             is_continued: trace.parent_id.is_some(),
             trace,
             status: 503,
@@ -111,25 +123,35 @@ impl Call {
 
     /// Adds `X-Event-Id`.
     pub fn with_id(&self, response: Response) -> Response {
-        response.header("x-event-id", uuid(self.id))
+        response.header_bytes("x-event-id", uuid(self.id))
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.watched.queue.push(Record {
-            deployment: Arc::clone(&self.watched.deployment),
-            id: self.id,
+        let watched = &self.watched;
+        let event = Event {
+            // Only samples need it.
+            id: String::new(),
             at_ms: self.at_ms,
-            latency_ms: self.begun.elapsed().as_secs_f64() * 1e3,
             status: self.status,
             outcome: self.outcome,
+            latency_ms: self.begun.elapsed().as_secs_f64() * 1e3,
             request_bytes: self.request.length(),
             response_bytes: self.response.length(),
             inputs: self.request.take(),
             outputs: self.response.take(),
-            trace: self.trace,
-        });
+        };
+        watched.counted.add(&event);
+        let is_summarised = event.inputs.is_some() || event.outputs.is_some();
+        if is_summarised || (watched.is_traced && self.trace.is_sampled()) {
+            watched.queue.push(Record {
+                deployment: Arc::clone(&watched.deployment),
+                id: self.id,
+                trace: self.trace,
+                event,
+            });
+        }
     }
 }
 

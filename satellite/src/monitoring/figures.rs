@@ -6,15 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use satellite_monitoring::{AlertState, Report};
-use satellite_sdk::metrics::{Metric, Metrics, Value};
+use satellite_sdk::metrics::{Metric, Metrics};
 
-use super::queue::Record;
+use super::counted::BOUNDS;
 use super::{Inner, lock};
-
-/// The bounds of the latency's buckets, in seconds.
-const BOUNDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
 
 static REQUESTS: Metric = Metric::counter(
     "satellite_inference_requests_total",
@@ -67,7 +62,7 @@ static RESPONSES: Metric = Metric::counter(
 );
 static DROPPED: Metric = Metric::counter(
     "satellite_monitoring_events_dropped_total",
-    "Events that found the queue full; their calls were served.",
+    "Calls that were served and counted, but found the queue for bodies and spans full.",
 );
 static STORE_BYTES: Metric = Metric::gauge(
     "satellite_monitoring_store_bytes",
@@ -77,32 +72,6 @@ static STORE_FAILURES: Metric = Metric::counter(
     "satellite_monitoring_store_failures_total",
     "Failed writes to the monitoring store.",
 );
-
-/// The calls of a deployment since the start.
-#[derive(Debug, Clone, Default)]
-pub struct Totals {
-    successes: u64,
-    errors: u64,
-    duration: Value,
-    request_bytes: u64,
-    response_bytes: u64,
-}
-
-impl Totals {
-    pub fn add(&mut self, record: &Record, is_success: bool) {
-        match is_success {
-            true => self.successes += 1,
-            false => self.errors += 1,
-        }
-        let seconds = record.latency_ms / 1e3;
-        self.duration.sum += seconds;
-        self.duration.count += 1;
-        self.duration.buckets.resize(BOUNDS.len() + 1, 0);
-        self.duration.buckets[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
-        self.request_bytes += record.request_bytes;
-        self.response_bytes += record.response_bytes;
-    }
-}
 
 /// Sets the metrics whenever they are asked for.
 pub fn collect(metrics: &Metrics, inner: &Arc<Inner>) {
@@ -117,11 +86,12 @@ pub fn collect(metrics: &Metrics, inner: &Arc<Inner>) {
 
 impl Inner {
     fn calls(&self, metrics: &Metrics) {
-        let totals = lock(&self.totals).clone();
+        let counted = lock(&self.counted);
         for metric in [&REQUESTS, &DURATION, &REQUEST_BYTES, &RESPONSE_BYTES] {
-            metrics.retain(metric, |labels| totals.contains_key(&labels[0].1));
+            metrics.retain(metric, |labels| counted.contains_key(&labels[0].1));
         }
-        for (id, totals) in totals {
+        for (id, counted) in counted.iter() {
+            let totals = counted.totals();
             let of = ("deployment", id.as_str());
             for (outcome, count) in [("success", totals.successes), ("error", totals.errors)] {
                 metrics.set(&REQUESTS, &[of, ("outcome", outcome)], count as f64);

@@ -2,6 +2,7 @@
 //! the state folder; shown on the page, in `/metrics`, and sent to a collector.
 
 mod call;
+mod counted;
 mod figures;
 mod panel;
 mod queue;
@@ -24,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use satellite_monitoring::{Monitor, Profile};
 use satellite_sdk::{Deployment, Satellite};
 
-use self::figures::Totals;
+use self::counted::Counted;
 use self::queue::Queue;
 use crate::model::Models;
 use crate::parameters;
@@ -41,7 +42,8 @@ struct Inner {
     monitor: Mutex<Monitor>,
     /// The deployments of this satellite.
     overview: Mutex<BTreeMap<String, Seen>>,
-    totals: Mutex<BTreeMap<String, Totals>>,
+    /// The calls of the monitored deployments.
+    counted: Mutex<BTreeMap<String, Arc<Counted>>>,
     /// Responses of the gateway by the first digit of their status.
     responses: [AtomicU64; 10],
     store_bytes: AtomicU64,
@@ -69,7 +71,7 @@ impl Monitoring {
             queue: Arc::default(),
             monitor: Mutex::new(Monitor::new(windows)),
             overview: Mutex::default(),
-            totals: Mutex::default(),
+            counted: Mutex::default(),
             responses: Default::default(),
             store_bytes: AtomicU64::new(0),
             store_failures: AtomicU64::new(0),
@@ -136,10 +138,15 @@ impl Monitoring {
         let needs_bodies = profile.needs_bodies() || self.0.settings.samples > 0;
         let summaries = self.0.settings.summaries_per_second;
         lock(&self.0.monitor).watch(&deployment.id, profile, now_ms());
+        let counted = {
+            let mut all = lock(&self.0.counted);
+            Arc::clone(all.entry(deployment.id.clone()).or_default())
+        };
         let watched = Watched::new(
             &deployment.id,
-            Arc::clone(&self.0.queue),
+            (counted, Arc::clone(&self.0.queue)),
             if needs_bodies { summaries } else { 0 },
+            self.0.settings.otlp_endpoint.is_some(),
         );
         Some(Arc::new(watched))
     }
@@ -163,7 +170,7 @@ impl Monitoring {
     /// Forgets all other deployments.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         lock(&self.0.overview).retain(|id, _| keep(id));
-        lock(&self.0.totals).retain(|id, _| keep(id));
+        lock(&self.0.counted).retain(|id, _| keep(id));
         lock(&self.0.monitor).retain(keep);
     }
 
@@ -171,6 +178,17 @@ impl Monitoring {
     pub fn count_response(&self, status: u16) {
         let class = usize::from(status / 100).min(9);
         self.0.responses[class].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// The monitor with all calls until now.
+    fn up_to_date(&self) -> MutexGuard<'_, Monitor> {
+        let mut monitor = lock(&self.monitor);
+        for (id, counted) in lock(&self.counted).iter() {
+            monitor.count(id, &counted.take());
+        }
+        monitor
     }
 }
 

@@ -46,7 +46,7 @@ pub fn provide(health: &Health, inner: &Arc<Inner>, shared: &Shared, gateway: &s
 impl Inner {
     fn panel(&self) -> Panel {
         let overview = lock(&self.overview);
-        let monitor = lock(&self.monitor);
+        let monitor = self.up_to_date();
         let mut panel = Panel::default();
         for (id, seen) in overview.iter() {
             panel.deployments.push(self.deployment(id, seen, &monitor));

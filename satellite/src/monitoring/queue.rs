@@ -1,33 +1,26 @@
-//! The queue between the calls and the thread that aggregates them. A call never waits for it:
-//! when it is full, the event is counted as dropped.
+//! The queue of bodies and spans between the calls and the thread that summarises them. A call
+//! never waits for it: when it is full, the record is counted as dropped.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
-use satellite_monitoring::{Event, Outcome};
+use satellite_monitoring::Event;
 
-use super::trace::{Trace, uuid};
+use super::trace::Trace;
 
 /// Events in the queue.
 const EVENTS: usize = 4096;
 /// Bytes of bodies in the queue.
 const BYTES: usize = 8 * 1024 * 1024;
 
-/// One call, as the gateway saw it.
+/// A call whose bodies are summarised, or whose span is exported. It is counted already.
 #[derive(Debug)]
 pub struct Record {
     pub deployment: Arc<str>,
     pub id: u128,
-    pub at_ms: u64,
-    pub latency_ms: f64,
-    pub status: u16,
-    pub outcome: Outcome,
-    pub request_bytes: u64,
-    pub response_bytes: u64,
-    pub inputs: Option<Vec<u8>>,
-    pub outputs: Option<Vec<u8>>,
     pub trace: Trace,
+    pub event: Event,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +46,7 @@ impl Queue {
 
     pub fn push(&self, mut record: Record) {
         let size = |body: &Option<Vec<u8>>| body.as_ref().map_or(0, Vec::len);
-        let bytes = size(&record.inputs) + size(&record.outputs);
+        let bytes = size(&record.event.inputs) + size(&record.event.outputs);
         let mut waiting = self.lock();
         if waiting.records.len() >= EVENTS {
             drop(waiting);
@@ -61,7 +54,7 @@ impl Queue {
             return;
         }
         if waiting.bytes + bytes > BYTES {
-            (record.inputs, record.outputs) = (None, None);
+            (record.event.inputs, record.event.outputs) = (None, None);
         } else {
             waiting.bytes += bytes;
         }
@@ -88,7 +81,7 @@ impl Queue {
         self.is_told.load(Ordering::Acquire)
     }
 
-    /// Events that found the queue full.
+    /// Records that found the queue full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -98,47 +91,20 @@ impl Queue {
     }
 }
 
-impl Record {
-    pub fn is_success(&self) -> bool {
-        self.outcome == Outcome::Answered && (200..400).contains(&self.status)
-    }
-
-    pub fn event(&mut self) -> Event {
-        Event {
-            // Only samples need it.
-            id: self
-                .inputs
-                .as_ref()
-                .map_or_else(String::new, |_| uuid(self.id)),
-            at_ms: self.at_ms,
-            status: self.status,
-            outcome: self.outcome,
-            latency_ms: self.latency_ms,
-            request_bytes: self.request_bytes,
-            response_bytes: self.response_bytes,
-            inputs: self.inputs.take(),
-            outputs: self.outputs.take(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitoring::trace::Ids;
 
     fn record(bytes: usize) -> Record {
         Record {
             deployment: "d".into(),
             id: 1,
-            at_ms: 0,
-            latency_ms: 1.0,
-            status: 200,
-            outcome: Outcome::Answered,
-            request_bytes: 0,
-            response_bytes: 0,
-            inputs: Some(vec![b' '; bytes]),
-            outputs: None,
-            trace: Trace::continued(None),
+            trace: Trace::continued(None, &mut Ids::default()),
+            event: Event {
+                inputs: Some(vec![b' '; bytes]),
+                ..Event::default()
+            },
         }
     }
 
@@ -156,7 +122,7 @@ mod tests {
         let queue = Queue::default();
         (0..200).for_each(|_| queue.push(record(64 * 1024)));
         let taken = queue.take();
-        let bodies = taken.iter().filter(|record| record.inputs.is_some());
+        let bodies = taken.iter().filter(|record| record.event.inputs.is_some());
         assert_eq!(
             (taken.len(), bodies.count(), queue.dropped()),
             (200, 128, 0)

@@ -4,7 +4,7 @@ use satellite_monitoring::otlp::{Data, Exporter, Histogram, Metric, Point, Setti
 use satellite_sdk::metrics::{self, Kind, Metrics, Series};
 
 use super::queue::Record;
-use super::trace::uuid;
+use super::trace::uuid_text;
 use crate::settings::MonitoringSettings;
 use crate::shared::Shared;
 
@@ -71,17 +71,18 @@ impl Telemetry {
         if !record.trace.is_sampled() {
             return;
         }
-        let start_ns = record.at_ms * 1_000_000;
+        let event = &record.event;
+        let start_ns = event.at_ms * 1_000_000;
         self.0.span(Span {
             trace_id: record.trace.trace_id,
             span_id: record.trace.span_id,
             parent_id: record.trace.parent_id,
             start_ns,
-            end_ns: start_ns + (record.latency_ms * 1e6) as u64,
+            end_ns: start_ns + (event.latency_ms * 1e6) as u64,
             deployment: record.deployment.to_string(),
-            event: uuid(record.id),
-            status: record.status,
-            is_success: record.is_success(),
+            event: uuid_text(record.id),
+            status: event.status,
+            is_success: event.is_success(),
         });
     }
 }

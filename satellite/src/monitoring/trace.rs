@@ -18,17 +18,17 @@ pub struct Trace {
 
 impl Trace {
     /// Continues the trace of a `traceparent`, or begins one.
-    pub fn continued(header: Option<&str>) -> Self {
+    pub fn continued(header: Option<&str>, ids: &mut Ids) -> Self {
         match header.and_then(parse) {
             Some((trace_id, parent_id, flags)) => Trace {
                 trace_id,
-                span_id: random_id(),
+                span_id: ids.next(),
                 parent_id: Some(parent_id),
                 flags,
             },
             None => Trace {
-                trace_id: u128::from(random_id()) << 64 | u128::from(random_id()),
-                span_id: random_id(),
+                trace_id: u128::from(ids.next()) << 64 | u128::from(ids.next()),
+                span_id: ids.next(),
                 parent_id: None,
                 flags: 1,
             },
@@ -38,8 +38,9 @@ impl Trace {
     /// The `traceparent` for the model server: its parent is the gateway's span.
     pub fn header(&self) -> [u8; 55] {
         let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        write_hex(&mut header[3..35], self.trace_id);
-        write_hex(&mut header[36..52], self.span_id.into());
+        write_hex(&mut header[3..19], (self.trace_id >> 64) as u64);
+        write_hex(&mut header[19..35], self.trace_id as u64);
+        write_hex(&mut header[36..52], self.span_id);
         write_hex(&mut header[53..], self.flags.into());
         header
     }
@@ -76,9 +77,9 @@ fn hex(text: &str, from: usize, to: usize) -> Option<u128> {
 }
 
 /// A UUID, version 7: ordered by time.
-pub fn event_id(now_ms: u64) -> u128 {
+pub fn event_id(now_ms: u64, ids: &mut Ids) -> u128 {
     let time = u128::from(now_ms & 0xffff_ffff_ffff) << 80;
-    let random = u128::from(random_id()) << 64 | u128::from(random_id());
+    let random = u128::from(ids.next()) << 64 | u128::from(ids.next());
     let version = 7 << 76;
     let variant = 0b10 << 62;
     let mask = (0xfff << 64) | 0x3fff_ffff_ffff_ffff;
@@ -86,40 +87,59 @@ pub fn event_id(now_ms: u64) -> u128 {
 }
 
 /// The usual notation of a UUID.
-pub fn uuid(id: u128) -> String {
+pub fn uuid(id: u128) -> [u8; 36] {
+    let (high, low) = ((id >> 64) as u64, id as u64);
     let mut text = *b"00000000-0000-0000-0000-000000000000";
-    let groups = [
-        (0, 8, 96),
-        (9, 13, 80),
-        (14, 18, 64),
-        (19, 23, 48),
-        (24, 36, 0),
-    ];
-    for (from, to, shift) in groups {
-        write_hex(&mut text[from..to], id >> shift);
-    }
-    String::from_utf8_lossy(&text).into_owned()
+    write_hex(&mut text[..8], high >> 32);
+    write_hex(&mut text[9..13], high >> 16);
+    write_hex(&mut text[14..18], high);
+    write_hex(&mut text[19..23], low >> 48);
+    write_hex(&mut text[24..], low);
+    text
+}
+
+/// The same as a text.
+pub fn uuid_text(id: u128) -> String {
+    String::from_utf8_lossy(&uuid(id)).into_owned()
 }
 
 /// Fills `digits` with the lowest digits of a number. Each call needs some: `format!` takes
-/// longer than all the rest of an id.
-fn write_hex(digits: &mut [u8], mut number: u128) {
+/// longer than all the rest of an id, and so do shifts of 128 bits.
+fn write_hex(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 15) as usize];
         number >>= 4;
     }
 }
 
-/// Never 0. Unique in this process, and from a random seed (SplitMix64): an id is no secret.
-fn random_id() -> u64 {
-    static SEED: OnceLock<u64> = OnceLock::new();
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let seed = *SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
-    let count = COUNT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    let mut mixed = seed.wrapping_add(count);
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ mixed >> 31).max(1)
+/// The random numbers of one call. Unique in this process, and from a random seed (SplitMix64):
+/// an id is no secret.
+pub struct Ids(u64);
+
+impl Ids {
+    /// How many a call may take.
+    const CALL: u64 = 8;
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    /// Never 0.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(Self::STEP);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31).max(1)
+    }
+}
+
+impl Default for Ids {
+    /// One shared counter is read once, and not for each number: other threads use it too.
+    fn default() -> Self {
+        static SEED: OnceLock<u64> = OnceLock::new();
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let seed = *SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+        let calls = CALLS.fetch_add(Self::CALL, Ordering::Relaxed);
+        Ids(seed.wrapping_add(calls.wrapping_mul(Self::STEP)))
+    }
 }
 
 #[cfg(test)]
@@ -128,9 +148,23 @@ mod tests {
 
     const HEADER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+    fn continued(header: Option<&str>) -> Trace {
+        Trace::continued(header, &mut Ids::default())
+    }
+
+    #[test]
+    fn the_ids_of_all_calls_differ() {
+        let ids = |_| {
+            let mut ids = Ids::default();
+            (0..Ids::CALL).map(move |_| ids.next())
+        };
+        let all: std::collections::BTreeSet<u64> = (0..1000).flat_map(ids).collect();
+        assert_eq!(all.len() as u64, 1000 * Ids::CALL);
+    }
+
     #[test]
     fn a_callers_trace_is_continued() {
-        let trace = Trace::continued(Some(HEADER));
+        let trace = continued(Some(HEADER));
         assert_eq!(trace.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
         assert_eq!(trace.parent_id, Some(0xb7ad_6b71_6920_3331));
         let passed_on = String::from_utf8(trace.header().to_vec()).unwrap();
@@ -140,9 +174,9 @@ mod tests {
             parse(&passed_on).map(|(_, span, _)| span),
             Some(trace.span_id)
         );
-        assert!(!Trace::continued(Some(&HEADER.replace("-01", "-00"))).is_sampled());
+        assert!(!continued(Some(&HEADER.replace("-01", "-00"))).is_sampled());
         let later = format!("01{}-more", &HEADER[2..]);
-        assert_eq!(Trace::continued(Some(&later)).trace_id, trace.trace_id);
+        assert_eq!(continued(Some(&later)).trace_id, trace.trace_id);
     }
 
     #[test]
@@ -161,7 +195,7 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319ü-b7ad6b7169203331-1",
         ];
         for header in invalid {
-            let trace = Trace::continued(Some(header));
+            let trace = continued(Some(header));
             assert_eq!(trace.parent_id, None, "{header}");
             assert!(trace.is_sampled() && trace.trace_id != 0);
         }
@@ -170,11 +204,11 @@ mod tests {
     #[test]
     fn event_ids_are_uuids_that_sort_by_time() {
         let ids: Vec<String> = (0..1000)
-            .map(|ms| uuid(event_id(1_700_000_000_000 + ms)))
+            .map(|ms| uuid_text(event_id(1_700_000_000_000 + ms, &mut Ids::default())))
             .collect();
         assert!(ids.is_sorted());
         assert_eq!(
-            uuid(0x0198_c0de_0001_7000_8000_0000_0000_a27f),
+            uuid_text(0x0198_c0de_0001_7000_8000_0000_0000_a27f),
             "0198c0de-0001-7000-8000-00000000a27f"
         );
         assert!(

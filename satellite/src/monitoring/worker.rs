@@ -12,6 +12,7 @@ use satellite_sdk::page::Page;
 
 use super::queue::Record;
 use super::telemetry::Telemetry;
+use super::trace::uuid_text;
 use super::writer::{self, Writer};
 use super::{Inner, lock, now_ms};
 use crate::shared::Shared;
@@ -103,23 +104,13 @@ impl Worker {
         let records = self.inner.queue.take();
         let mut samples = Vec::new();
         let mut monitor = lock(&self.inner.monitor);
-        let mut totals = lock(&self.inner.totals);
-        for mut record in records {
-            let deployment = Arc::clone(&record.deployment);
+        for record in records {
             self.telemetry
                 .iter()
                 .for_each(|telemetry| telemetry.span(&record));
-            let event = record.event();
-            monitor.record(&deployment, &event);
-            match totals.get_mut(&*deployment) {
-                Some(totals) => totals.add(&record, event.is_success()),
-                None => {
-                    let totals = totals.entry(deployment.to_string()).or_default();
-                    totals.add(&record, event.is_success());
-                }
-            }
+            monitor.summarise(&record.deployment, &record.event);
             if self.limits.samples > 0 {
-                samples.extend(sample(&record, event));
+                samples.extend(sample(record));
             }
         }
         if !samples.is_empty() {
@@ -134,7 +125,7 @@ impl Worker {
     fn tick(&mut self) {
         let now_ms = now_ms();
         {
-            let mut monitor = lock(&self.inner.monitor);
+            let mut monitor = self.inner.up_to_date();
             self.pending.reports.extend(monitor.tick(now_ms));
             self.pending.alerts.extend(monitor.take_changed_alerts());
         }
@@ -177,9 +168,10 @@ impl Worker {
 }
 
 /// Bodies that are text.
-fn sample(record: &Record, event: satellite_monitoring::Event) -> Option<Sample> {
+fn sample(record: Record) -> Option<Sample> {
+    let event = record.event;
     Some(Sample {
-        event: event.id,
+        event: uuid_text(record.id),
         deployment: record.deployment.to_string(),
         at_ms: event.at_ms,
         status: event.status,
