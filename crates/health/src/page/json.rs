@@ -13,7 +13,7 @@ pub(super) const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; ",
     "connect-src 'self'; img-src data:; ",
     "style-src 'sha256-HoUxU6a72zEGFoEM8IBz85YdtvlQmEW31pEdYSElM2c='; ",
-    "script-src 'sha256-ZgfD50or0L/kriFmBL1/nqTR5zonuMkmRMiD1nMfRHc='",
+    "script-src 'sha256-Gjduz9JKSDh3+t3dqNDa7mc/VyW/askodPF7+Q8QrtU='",
 );
 
 /// `None` if the path is none of the page's.

@@ -1,6 +1,8 @@
 "use strict";
 (() => {
   const live = document.getElementById("live");
+  // The satellite's clock: a host at the edge may not know the time.
+  const skew = Date.parse(live.querySelector("time").dateTime) - Date.now();
   const say = (state, text) => {
     live.className = state;
     live.textContent = text;
@@ -52,7 +54,7 @@
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   const ago = () => {
     for (const time of document.querySelectorAll("main time")) {
-      const seconds = Math.round((Date.parse(time.dateTime) - Date.now()) / 1000);
+      const seconds = Math.round((Date.parse(time.dateTime) - Date.now() - skew) / 1000);
       const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) || units[3];
       const text = Math.abs(seconds) < 5 ? "just now" : relative.format(Math.trunc(seconds / size), unit);
       if (time.textContent !== text) time.textContent = text;
