@@ -7,12 +7,10 @@ use crate::alert::{Alert, Alerts};
 use crate::bucket::Bucket;
 use crate::calls::Calls;
 use crate::event::Event;
+use crate::history::{History, Point};
 use crate::profile::Profile;
 use crate::report::{Evaluation, Report};
 use crate::threshold::Thresholds;
-
-/// Points of the history of a deployment that are kept in memory.
-const HISTORY: usize = 120;
 
 /// How windows are made.
 ///
@@ -63,19 +61,6 @@ pub struct Monitor {
     deployments: BTreeMap<String, Deployment>,
 }
 
-/// A point in a deployment's history: one interval.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Point {
-    /// The end of the interval, in milliseconds since 1970; of the current one, 0.
-    pub end_ms: u64,
-    /// Calls.
-    pub requests: u64,
-    /// Calls that did not succeed.
-    pub errors: u64,
-    /// The 95th percentile of the latency in milliseconds; 0 without calls.
-    pub latency_p95_ms: f64,
-}
-
 #[derive(Debug)]
 struct Deployment {
     /// False while only its alerts are known, from an earlier process.
@@ -86,7 +71,7 @@ struct Deployment {
     current: Bucket,
     /// The intervals of the last window before it.
     buckets: VecDeque<(u64, Bucket)>,
-    history: VecDeque<Point>,
+    history: History,
     report: Option<Report>,
     alerts: Alerts,
     changed: Vec<Alert>,
@@ -134,6 +119,18 @@ impl Monitor {
         deployment.or_default().alerts.restore(alert);
     }
 
+    /// Continues the history of a deployment with the stored reports of an earlier process, and
+    /// shows the last one if its window has not been over for longer than its length.
+    pub fn restore_reports(&mut self, deployment: &str, reports: &[Report], now_ms: u64) {
+        let points: Vec<Point> = reports.iter().map(|report| report.interval).collect();
+        let interval = self.settings.interval.as_millis().max(1) as u64;
+        let window = self.settings.window.as_millis() as u64;
+        let deployment = self.deployments.entry(deployment.to_owned()).or_default();
+        deployment.history.restore(&points, now_ms, interval);
+        let is_recent = |report: &&Report| report.end_ms.saturating_add(window) > now_ms;
+        deployment.report = reports.last().filter(is_recent).cloned();
+    }
+
     /// Adds an event: [`count`](Self::count) and [`summarise`](Self::summarise). Events of
     /// deployments that are not watched are ignored.
     pub fn record(&mut self, deployment: &str, event: &Event) {
@@ -174,7 +171,8 @@ impl Monitor {
 
     /// The last report of a deployment.
     pub fn report(&self, deployment: &str) -> Option<&Report> {
-        self.deployments.get(deployment)?.report.as_ref()
+        let deployment = self.deployments.get(deployment)?;
+        deployment.report.as_ref().filter(|_| deployment.is_watched)
     }
 
     /// The current and last alerts of a deployment, one for each figure.
@@ -241,7 +239,7 @@ impl Default for Deployment {
             profile: Profile::default(),
             current: Bucket::default(),
             buckets: VecDeque::new(),
-            history: VecDeque::new(),
+            history: History::default(),
             report: None,
             alerts: Alerts::default(),
             changed: Vec::new(),
@@ -251,9 +249,10 @@ impl Default for Deployment {
 }
 
 impl Deployment {
-    /// What outlives a change of the profile.
+    /// What outlives a change of the profile, or a restart.
     fn without_figures(self) -> Self {
         Deployment {
+            report: self.report.filter(|_| !self.is_watched),
             history: self.history,
             alerts: self.alerts,
             changed: self.changed,
@@ -263,10 +262,8 @@ impl Deployment {
 
     fn tick(&mut self, id: &str, now_ms: u64, window: u64, interval: u64) -> Report {
         let ended = std::mem::take(&mut self.current);
-        self.history.push_back(Point::of(&ended, now_ms));
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
-        }
+        let point = Point::of(&ended, now_ms);
+        self.history.push(point);
         // By the start of an interval: a late tick must not lengthen the window by one.
         self.buckets.push_back((self.ended_ms, ended));
         self.ended_ms = now_ms;
@@ -290,20 +287,10 @@ impl Deployment {
             // Windows overlap: only an alert that is older than this window is a repetition.
             timeouts_repeat: timeouts.is_some_and(|alert| alert.first_seen_ms <= start),
         };
-        let report = evaluation.report(id, (start, now_ms), &sum);
+        let mut report = evaluation.report(id, (start, now_ms), &sum);
+        report.interval = point;
         self.changed.extend(self.alerts.update(&report));
         self.report = Some(report.clone());
         report
-    }
-}
-
-impl Point {
-    fn of(bucket: &Bucket, end_ms: u64) -> Self {
-        Point {
-            end_ms,
-            requests: bucket.calls.requests,
-            errors: bucket.calls.requests - bucket.calls.successes,
-            latency_p95_ms: bucket.calls.latency.quantile(0.95),
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, FeatureCounts};
+use crate::history::Point;
 use crate::profile::{Feature, Kind, OutputKind, Profile};
 use crate::psi::psi;
 use crate::threshold::{Severity, Threshold, Thresholds};
@@ -51,6 +52,8 @@ pub struct Report {
     pub response_bytes: u64,
     /// Calls whose inputs the figures of features contain.
     pub summarised: u64,
+    /// The last interval of the window.
+    pub interval: Point,
     /// The features of the profile, by name.
     pub features: BTreeMap<String, FeatureReport>,
     /// Drift of the predictions.

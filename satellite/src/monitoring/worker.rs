@@ -61,8 +61,8 @@ impl Worker {
     pub fn run(mut self) {
         if let Some(folder) = self.folder.take() {
             let store = match Store::open(&folder, self.limits.clone()) {
-                Ok(store) => {
-                    self.restore(&store);
+                Ok(mut store) => {
+                    self.restore(&mut store);
                     Some(store)
                 }
                 Err(error) => {
@@ -144,7 +144,8 @@ impl Worker {
     }
 
     /// Continues where the last process ended.
-    fn restore(&self, store: &Store) {
+    fn restore(&self, store: &mut Store) {
+        let now_ms = now_ms();
         self.inner
             .store_bytes
             .store(store.bytes(), Ordering::Relaxed);
@@ -153,8 +154,10 @@ impl Worker {
             store
                 .alerts()
                 .for_each(|alert| monitor.restore(alert.clone()));
+            for (deployment, reports) in store.newest_reports() {
+                monitor.restore_reports(deployment, reports, now_ms);
+            }
         }
-        let now_ms = now_ms();
         for (begin, end) in store.outages(now_ms.saturating_sub(DAY_MS)) {
             self.page
                 .earlier_outage(begin, end, "see the log of that time");

@@ -196,6 +196,32 @@ fn what_was_stored_survives_a_kill_at_any_moment() {
 }
 
 #[test]
+fn the_page_shows_the_calls_of_the_previous_process() {
+    let host = monitored_host();
+    let task = host.deploy();
+    let start = || {
+        let mut command = command(&host);
+        command.env("LUML_MONITORING_INTERVAL_SEC", "1");
+        command.env("LUML_MONITORING_WINDOW_SEC", "60");
+        Satellite::start(command)
+    };
+    let mut satellite = start();
+    assert_eq!(host.wait_for_task(task), "done", "{}", satellite.log());
+    predict(&host, &satellite, "[1, 9]");
+    eventually("a stored report", || !reports(&host).is_empty());
+    satellite.kill();
+    let satellite = start();
+    eventually("the earlier prediction", || {
+        let (_, body) = get(&satellite.health(), "/status.json");
+        let status: Value = serde_json::from_str(&body).unwrap();
+        let deployment = &status["panel"]["deployments"][0];
+        let requests = deployment["requests"].as_array();
+        let earlier = requests.is_some_and(|all| all.iter().any(|n| n == 1));
+        earlier && deployment["is_monitored"] == true
+    });
+}
+
+#[test]
 fn a_damaged_store_is_set_aside_and_the_satellite_runs_on() {
     let (host, mut satellite) = deployed();
     predict(&host, &satellite, "[1, 9]");

@@ -3,7 +3,7 @@
 mod log;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::log::Log;
 use crate::alert::Alert;
+use crate::history;
 use crate::report::Report;
 
 const FILE: &str = "monitoring.log";
@@ -127,6 +128,7 @@ fn drop_oldest<T>(rows: &mut Vec<T>) {
 /// A row of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant)] // there are few at a time
 enum Row<'a> {
     Report(Cow<'a, Report>),
     Alert(Cow<'a, Alert>),
@@ -169,6 +171,8 @@ struct Index {
     outages: BTreeMap<u64, u64>,
     alive_ms: Option<u64>,
     oldest_report_ms: Option<u64>,
+    /// The newest of each deployment, oldest first.
+    reports: BTreeMap<String, VecDeque<Report>>,
     /// How many the file has, by deployment.
     samples: BTreeMap<String, usize>,
 }
@@ -314,6 +318,13 @@ impl Store {
         self.index.outages_since(since_ms)
     }
 
+    /// The newest reports of each deployment, oldest first. All but the last have only their
+    /// [`interval`](Report::interval).
+    pub fn newest_reports(&mut self) -> impl Iterator<Item = (&str, &[Report])> {
+        let newest = self.index.reports.iter_mut();
+        newest.map(|(deployment, reports)| (deployment.as_str(), &*reports.make_contiguous()))
+    }
+
     /// The time of the last batch; `None` in a new store.
     pub fn alive_ms(&self) -> Option<u64> {
         self.index.alive_ms
@@ -364,6 +375,18 @@ impl Index {
             Row::Report(report) => {
                 let oldest = self.oldest_report_ms.unwrap_or(u64::MAX);
                 self.oldest_report_ms = Some(oldest.min(report.end_ms));
+                let newest = self.reports.entry(report.deployment.clone()).or_default();
+                // Of the earlier ones only the interval is needed.
+                if let Some(last) = newest.back_mut() {
+                    *last = Report {
+                        interval: last.interval,
+                        ..Report::default()
+                    };
+                }
+                newest.push_back(report.clone().into_owned());
+                if newest.len() > history::LENGTH {
+                    newest.pop_front();
+                }
             }
             Row::Alert(alert) => {
                 self.alerts.insert(key(alert), alert.clone().into_owned());

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use satellite_monitoring::{
-    Alert, AlertState, Batch, Limits, Report, Sample, Severity, Store, Stored,
+    Alert, AlertState, Batch, Event, Limits, Monitor, Profile, Report, Sample, Settings, Severity,
+    Store, Stored,
 };
 use tempfile::tempdir;
 
@@ -102,6 +103,54 @@ fn what_was_written_is_read_by_the_next_process() {
     assert_eq!(read(folder.path()), all, "while the store is open");
     let since = Store::read(folder.path(), 2).unwrap().unwrap();
     assert_eq!(since.reports, [report("a", 2)]);
+}
+
+#[test]
+fn the_history_of_a_deployment_continues_in_the_next_process() {
+    const MINUTE: u64 = 60_000;
+    let folder = tempdir().unwrap();
+    let mut monitor = Monitor::new(Settings::default());
+    monitor.watch("d", Profile::default(), 0);
+    let mut store = open(folder.path());
+    for minute in 1..=200 {
+        let status = if minute == 199 { 500 } else { 200 };
+        let event = Event {
+            status,
+            latency_ms: 2.0,
+            ..Event::default()
+        };
+        monitor.record("d", &event);
+        store
+            .write(&reports(monitor.tick(minute * MINUTE)))
+            .unwrap();
+    }
+    drop(store);
+    let restored = |now_ms| {
+        let mut monitor = Monitor::new(Settings::default());
+        for (deployment, reports) in open(folder.path()).newest_reports() {
+            monitor.restore_reports(deployment, reports, now_ms);
+        }
+        assert_eq!(monitor.report("d"), None, "it is not watched yet");
+        monitor.watch("d", Profile::default(), now_ms);
+        monitor
+    };
+    let mut next = restored(203 * MINUTE);
+    let history = next.history("d");
+    let requests: Vec<u64> = history.iter().map(|point| point.requests).collect();
+    assert_eq!(requests.len(), 121);
+    assert_eq!(
+        requests[115..],
+        [1, 1, 1, 0, 0, 0],
+        "two minutes without a process"
+    );
+    assert_eq!((history[116].errors, history[117].errors), (1, 0));
+    assert_eq!(
+        next.report("d"),
+        monitor.report("d"),
+        "until the next window"
+    );
+    assert_eq!(next.tick(204 * MINUTE)[0].requests, 0);
+    assert_eq!(restored(300 * MINUTE).report("d"), None, "it is over");
 }
 
 #[test]
