@@ -13,6 +13,12 @@ use crate::settings::Settings;
 #[derive(Debug, PartialEq)]
 pub enum Watched {}
 
+impl Watched {
+    pub fn is_complete(&self) -> bool {
+        match *self {}
+    }
+}
+
 /// There is none.
 pub struct Call(Watched);
 

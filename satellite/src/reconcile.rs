@@ -185,10 +185,15 @@ impl Reconciler {
         let routes = self.shared.routes();
         let monitoring = self.shared.monitoring();
         let wanted = monitoring.is_wanted(deployment);
-        let is_current =
-            |route: &Arc<Route>| route.port == port && route.watched.is_some() == wanted;
-        if !routes.get(id).as_ref().is_some_and(is_current) {
+        let known = routes.get(id).filter(|route| route.port == port);
+        let is_current = |route: &Arc<Route>| match &route.watched {
+            Some(watched) => wanted && watched.is_complete(),
+            None => !wanted,
+        };
+        if known.is_none() {
             log::info!("deployment {id} is healthy on port {port}");
+        }
+        if !known.as_ref().is_some_and(is_current) {
             routes.insert(Route::open(&self.models, deployment, port, monitoring));
         }
         if deployment.status == DeploymentStatus::NotResponding {

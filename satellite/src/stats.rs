@@ -12,7 +12,7 @@ use satellite_sdk::{Error, Exit, Result, Variables};
 use serde::Serialize;
 
 use crate::status::Status;
-use crate::top::clean;
+use crate::top::{clean, is_control};
 
 const USAGE: &str = "usage: luml-satellite stats [--hours N] [--json | --samples] | \
                      stats --acknowledge 'DEPLOYMENT METRIC'";
@@ -84,7 +84,13 @@ fn show(hours: u64, form: Form) -> Result<()> {
 fn json_lines(rows: &[impl Serialize]) -> Result<String> {
     let mut lines = String::new();
     for row in rows {
-        lines.push_str(&serde_json::to_string(row)?);
+        // JSON escapes only some of what a terminal obeys.
+        for c in serde_json::to_string(row)?.chars() {
+            match is_control(c) {
+                true => lines.push_str(&format!("\\u{:04x}", u32::from(c))),
+                false => lines.push(c),
+            }
+        }
         lines.push('\n');
     }
     Ok(lines)

@@ -183,9 +183,15 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Without control characters: a name must not move the cursor.
+/// Text from outside without what controls a terminal.
 pub fn clean(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let shown = |c: char| if is_control(c) { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
+}
+
+/// Control characters, and those that change the direction of text.
+pub fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

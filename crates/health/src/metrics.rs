@@ -67,6 +67,8 @@ pub struct Metrics(Arc<Shared>);
 struct Shared {
     series: Mutex<Vec<Series>>,
     collectors: Mutex<Vec<Arc<Collector>>>,
+    /// Held by an export: another one would see what a collector is about to replace.
+    export: Mutex<()>,
 }
 
 type Collector = dyn Fn(&Metrics) + Send + Sync;
@@ -161,6 +163,7 @@ impl Metrics {
 
     /// All series, sorted by the metric's name and the labels.
     pub fn series(&self) -> Vec<Series> {
+        let _export = self.0.export.lock().unwrap_or_else(PoisonError::into_inner);
         let collectors = self.0.collectors.lock();
         // Released first: a collector may take locks of its own.
         let collectors = collectors.unwrap_or_else(PoisonError::into_inner).clone();

@@ -122,6 +122,18 @@ impl Alerts {
         changed
     }
 
+    /// Resolves all alerts of a deployment that is not monitored any more; returns what changed.
+    pub(crate) fn resolve(&mut self, now_ms: u64) -> Vec<Alert> {
+        let open = self.0.values_mut();
+        let open = open.filter(|alert| alert.state != AlertState::Resolved);
+        open.map(|alert| {
+            alert.state = AlertState::Resolved;
+            alert.last_seen_ms = now_ms;
+            alert.clone()
+        })
+        .collect()
+    }
+
     /// Marks an open alert as known to somebody; `None` if there is none.
     pub(crate) fn acknowledge(&mut self, metric: &str) -> Option<Alert> {
         let alert = self.0.get_mut(metric)?;

@@ -12,6 +12,10 @@ use crate::profile::{Feature, Kind, Output, OutputKind, Profile};
 use crate::psi::{CategoryCounts, count, merge_counts, merge_names};
 use crate::sketch::Sketch;
 
+/// The work of summarising one call, in cells and multiplications: of more rows than that, the
+/// first ones are summarised.
+const MAX_WORK: usize = 1_000_000;
+
 /// What happened to a deployment during some time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Bucket {
@@ -62,11 +66,12 @@ impl Bucket {
     }
 
     fn add_inputs(&mut self, inputs: &Inputs, profile: &Profile) {
+        let rows = MAX_WORK / profile.work_per_row().max(1);
         let features = profile.features.iter();
         self.features
             .resize_with(profile.features.len(), FeatureCounts::default);
         for (counts, feature) in self.features.iter_mut().zip(features) {
-            for cell in inputs.of(feature).cells() {
+            for cell in inputs.of(feature).cells().take(rows) {
                 counts.add(cell, feature);
             }
         }
@@ -76,7 +81,8 @@ impl Bucket {
             inputs.column(name, feature.map_or(usize::MAX, |f| f.column))
         };
         let columns: Vec<_> = pca.features.iter().map(column_of).collect();
-        let rows = columns.iter().map(|column| column.len()).min().unwrap_or(0);
+        let complete = columns.iter().map(|column| column.len()).min();
+        let rows = complete.unwrap_or(0).min(rows);
         let mut row = Vec::with_capacity(columns.len());
         for at in 0..rows {
             row.clear();

@@ -59,6 +59,8 @@ impl Default for Settings {
 pub struct Monitor {
     settings: Settings,
     deployments: BTreeMap<String, Deployment>,
+    /// Alerts of deployments that are not monitored any more.
+    resolved: Vec<Alert>,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl Monitor {
         Monitor {
             settings,
             deployments: BTreeMap::new(),
+            resolved: Vec::new(),
         }
     }
 
@@ -108,9 +111,26 @@ impl Monitor {
         self.deployments.insert(deployment.to_owned(), fresh);
     }
 
-    /// Forgets all deployments but these.
-    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.deployments.retain(|id, _| keep(id));
+    /// The profile of a deployment that is monitored.
+    pub fn profile(&self, deployment: &str) -> Option<&Profile> {
+        let deployment = self.deployments.get(deployment)?;
+        deployment.is_watched.then_some(&deployment.profile)
+    }
+
+    /// Ends the monitoring of a deployment and resolves its alerts.
+    pub fn unwatch(&mut self, deployment: &str, now_ms: u64) {
+        if let Some(mut deployment) = self.deployments.remove(deployment) {
+            self.resolved.append(&mut deployment.changed);
+            self.resolved.extend(deployment.alerts.resolve(now_ms));
+        }
+    }
+
+    /// The same for all deployments but these.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool, now_ms: u64) {
+        let others = self.deployments.keys().filter(|id| !keep(id));
+        for id in others.cloned().collect::<Vec<_>>() {
+            self.unwatch(&id, now_ms);
+        }
     }
 
     /// Continues with an alert of an earlier process.
@@ -208,10 +228,11 @@ impl Monitor {
 
     /// The alerts that changed since the last call.
     pub fn take_changed_alerts(&mut self) -> Vec<Alert> {
-        let deployments = self.deployments.values_mut();
-        deployments
-            .flat_map(|deployment| std::mem::take(&mut deployment.changed))
-            .collect()
+        let mut changed = std::mem::take(&mut self.resolved);
+        for deployment in self.deployments.values_mut() {
+            changed.append(&mut deployment.changed);
+        }
+        changed
     }
 
     /// Whether the deployment is monitored.
@@ -264,16 +285,18 @@ impl Deployment {
         let ended = std::mem::take(&mut self.current);
         let point = Point::of(&ended, now_ms);
         self.history.push(point);
+        if now_ms < self.ended_ms {
+            // The clock was set back: the starts of the intervals say nothing any more.
+            self.buckets.clear();
+            self.ended_ms = now_ms.saturating_sub(interval);
+        }
         // By the start of an interval: a late tick must not lengthen the window by one.
         self.buckets.push_back((self.ended_ms, ended));
         self.ended_ms = now_ms;
         let start = now_ms.saturating_sub(window);
         let is_over = |begun: u64| begun + interval / 2 < start;
-        while self
-            .buckets
-            .front()
-            .is_some_and(|(begun, _)| is_over(*begun))
-        {
+        // The last one is always evaluated, even if the clock was set forward.
+        while self.buckets.len() > 1 && self.buckets.front().is_some_and(|(at, _)| is_over(*at)) {
             self.buckets.pop_front();
         }
         let mut sum = Bucket::default();

@@ -1,5 +1,6 @@
 //! The reference profile of a model: what its inputs and outputs looked like in training.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -164,6 +165,14 @@ impl fmt::Display for InvalidProfile {
 
 impl std::error::Error for InvalidProfile {}
 
+impl Profile {
+    /// Cells and multiplications for one row of inputs.
+    pub(crate) fn work_per_row(&self) -> usize {
+        let pca = self.pca.as_ref();
+        self.features.len() + pca.map_or(0, |pca| pca.features.len() * pca.components.len())
+    }
+}
+
 impl Bins {
     /// The bin of a value; values outside the edges are in the first or last one.
     pub(crate) fn bin_of(&self, value: f64) -> usize {
@@ -177,12 +186,14 @@ fn entries(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 fn feature(name: &str, summary: &Value, kind: Kind) -> Feature {
-    let position = summary["position"].as_u64().unwrap_or(0);
+    // From 1; without one, the feature has no column in a matrix.
+    let position = summary["position"]
+        .as_u64()
+        .and_then(|at| at.checked_sub(1));
+    let column = position.and_then(|at| usize::try_from(at).ok());
     Feature {
         name: name.to_owned(),
-        column: usize::try_from(position)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1),
+        column: column.unwrap_or(usize::MAX),
         kind,
     }
 }
@@ -230,7 +241,9 @@ fn pca(profile: &Value) -> Option<Pca> {
     let components = rows(&pca["components"], n)?;
     let k = components.len();
     let covariance = rows(&reference["covariance"], k).filter(|rows| rows.len() == k)?;
+    let distinct = features.iter().collect::<BTreeSet<_>>().len();
     let is_usable = (1..=MAX_FEATURES).contains(&n)
+        && distinct == n
         && (1..=MAX_COMPONENTS).contains(&k)
         && scaler_scale.iter().all(|scale| *scale != 0.0)
         // A component without spread has no scale to measure a distance in.

@@ -27,7 +27,7 @@ fn share(count: u64, total: u64) -> f64 {
 }
 
 fn term(live: f64, reference: f64) -> f64 {
-    let (live, reference) = (live.max(FLOOR), reference.max(FLOOR));
+    let (live, reference) = (live.max(FLOOR), reference.clamp(FLOOR, 1.0));
     (live - reference) * (live / reference).ln()
 }
 

@@ -20,7 +20,8 @@ const LARGEST: f64 = 1e12;
 /// merged without any loss.
 ///
 /// A quantile differs by at most [`RELATIVE_ERROR`] from the same quantile of all values, for
-/// magnitudes from 1e-6 to 1e12. `min`, `max`, `mean` and `count` are exact.
+/// magnitudes from 1e-6 to 1e12; larger ones count as 1e12. `min`, `max`, `mean` and `count` are
+/// exact.
 ///
 /// ```
 /// use satellite_monitoring::Sketch;
@@ -57,6 +58,8 @@ impl Sketch {
         if !value.is_finite() {
             return;
         }
+        // Sums stay finite.
+        let value = value.clamp(-LARGEST, LARGEST);
         let is_first = self.count == 0;
         self.min = if is_first { value } else { self.min.min(value) };
         self.max = if is_first { value } else { self.max.max(value) };
@@ -210,5 +213,28 @@ impl fmt::Debug for Sketch {
             .field("min", &self.min)
             .field("max", &self.max)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_values_have_a_bounded_number_of_buckets() {
+        let mut sketch = Sketch::default();
+        for exponent in -308..=308 {
+            for sign in [1.0, -1.0] {
+                sketch.insert(sign * 1.7 * 10_f64.powi(exponent));
+            }
+        }
+        let most = (LARGEST / SMALLEST).ln() * PER_BUCKET + 2.0;
+        for buckets in [&sketch.positive, &sketch.negative] {
+            assert!(
+                buckets.counts.len() as f64 <= most,
+                "{}",
+                buckets.counts.len()
+            );
+        }
     }
 }

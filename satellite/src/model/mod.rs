@@ -62,11 +62,25 @@ impl Models {
             .is_ok_and(|(status, _)| status == 200)
     }
 
-    /// Reads one of its JSON documents.
+    /// Reads one of its JSON documents, if it can be read.
     pub fn document(&self, port: u16, path: &str) -> Option<Value> {
-        let (status, body) = self.get(port, path).ok()?;
-        let document = serde_json::from_slice(&body).ok()?;
-        (status == 200).then_some(document)
+        self.find_document(port, path).ok().flatten()
+    }
+
+    /// Reads one of its JSON documents; `None` if it has none.
+    ///
+    /// # Errors
+    /// Says why that is not known.
+    pub fn find_document(&self, port: u16, path: &str) -> Result<Option<Value>, String> {
+        match self.get(port, path) {
+            Ok((200, body)) => {
+                let document = serde_json::from_slice(&body);
+                document.map(Some).map_err(|e| format!("{path}: {e}"))
+            }
+            Ok((404, _)) => Ok(None),
+            Ok((status, _)) => Err(format!("{path}: status {status}")),
+            Err(fault) => Err(format!("{path}: {fault}")),
+        }
     }
 
     /// Forwards a request. `fields` are complete header lines. The response's body is not read

@@ -22,6 +22,8 @@ pub struct Watched {
     summaries: Budget,
     /// Whether spans are exported.
     is_traced: bool,
+    /// Whether it is known if the model has a reference profile.
+    is_complete: bool,
 }
 
 impl Watched {
@@ -38,7 +40,21 @@ impl Watched {
             queue,
             summaries: Budget::new(summaries),
             is_traced,
+            is_complete: true,
         }
+    }
+
+    /// The model's reference profile could not be read.
+    pub(super) fn incomplete(self) -> Self {
+        Watched {
+            is_complete: false,
+            ..self
+        }
+    }
+
+    /// Whether nothing has to be read from the model again.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 }
 

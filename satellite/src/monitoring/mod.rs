@@ -123,21 +123,39 @@ impl Monitoring {
         port: u16,
     ) -> Option<Arc<Watched>> {
         if !self.is_wanted(deployment) {
+            lock(&self.0.counted).remove(&deployment.id);
+            lock(&self.0.monitor).unwatch(&deployment.id, now_ms());
             return None;
         }
-        let document = models.document(port, "/reference_profile");
-        let profile = document.map(|document| Profile::of(&document));
-        if profile.is_none() {
-            log::info!(
-                "deployment {}: its model has no reference profile: requests, errors and latency \
-                 are monitored, data quality and drift are not",
-                deployment.id
-            );
-        }
-        let profile = profile.unwrap_or_default();
-        let needs_bodies = profile.needs_bodies() || self.0.settings.samples > 0;
+        let found = models.find_document(port, "/reference_profile");
+        let is_complete = found.is_ok();
+        let needs_profile = {
+            let mut monitor = lock(&self.0.monitor);
+            let profile = match &found {
+                Ok(Some(document)) => Profile::of(document),
+                Ok(None) => {
+                    log::info!(
+                        "deployment {}: its model has no reference profile: requests, errors and \
+                         latency are monitored, data quality and drift are not",
+                        deployment.id
+                    );
+                    Profile::default()
+                }
+                Err(why) => {
+                    log::warn!(
+                        "deployment {}: its model's reference profile cannot be read and is tried \
+                         again at the next reconciliation: {why}",
+                        deployment.id
+                    );
+                    monitor.profile(&deployment.id).cloned().unwrap_or_default()
+                }
+            };
+            let needs_bodies = profile.needs_bodies();
+            monitor.watch(&deployment.id, profile, now_ms());
+            needs_bodies
+        };
+        let needs_bodies = needs_profile || self.0.settings.samples > 0;
         let summaries = self.0.settings.summaries_per_second;
-        lock(&self.0.monitor).watch(&deployment.id, profile, now_ms());
         let counted = {
             let mut all = lock(&self.0.counted);
             Arc::clone(all.entry(deployment.id.clone()).or_default())
@@ -148,7 +166,10 @@ impl Monitoring {
             if needs_bodies { summaries } else { 0 },
             self.0.settings.otlp_endpoint.is_some(),
         );
-        Some(Arc::new(watched))
+        Some(Arc::new(match is_complete {
+            true => watched,
+            false => watched.incomplete(),
+        }))
     }
 
     /// Shows the deployment on the page, with its status.
@@ -171,7 +192,7 @@ impl Monitoring {
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         lock(&self.0.overview).retain(|id, _| keep(id));
         lock(&self.0.counted).retain(|id, _| keep(id));
-        lock(&self.0.monitor).retain(keep);
+        lock(&self.0.monitor).retain(keep, now_ms());
     }
 
     /// Counts a response of the gateway.

@@ -55,6 +55,7 @@ impl Queue {
         }
         if waiting.bytes + bytes > BYTES {
             (record.event.inputs, record.event.outputs) = (None, None);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             waiting.bytes += bytes;
         }
@@ -81,7 +82,7 @@ impl Queue {
         self.is_told.load(Ordering::Acquire)
     }
 
-    /// Records that found the queue full.
+    /// Records, or only their bodies, that found the queue full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -125,7 +126,7 @@ mod tests {
         let bodies = taken.iter().filter(|record| record.event.inputs.is_some());
         assert_eq!(
             (taken.len(), bodies.count(), queue.dropped()),
-            (200, 128, 0)
+            (200, 128, 72)
         );
     }
 }

@@ -103,12 +103,12 @@ impl Worker {
     fn aggregate(&mut self) {
         let records = self.inner.queue.take();
         let mut samples = Vec::new();
-        let mut monitor = lock(&self.inner.monitor);
         for record in records {
             self.telemetry
                 .iter()
                 .for_each(|telemetry| telemetry.span(&record));
-            monitor.summarise(&record.deployment, &record.event);
+            // Released after each: the page and deployments wait for it.
+            lock(&self.inner.monitor).summarise(&record.deployment, &record.event);
             if self.limits.samples > 0 {
                 samples.extend(sample(record));
             }

@@ -12,8 +12,9 @@ use satellite_sdk::Health;
 
 use super::Inner;
 
-/// The store is pruned once in so many writes.
-const PRUNE_WRITES: u64 = 30;
+/// Nothing is deleted for its age before so many writes: a host without a battery for its clock
+/// learns the time after its start.
+const WRITES_BEFORE_AGE: u64 = 30;
 
 /// A failed write is tried again after this time.
 const RETRY: Duration = Duration::from_millis(200);
@@ -92,8 +93,9 @@ impl Shared {
                     None => store.insert(Store::open(folder, limits.clone())?),
                 };
                 store.write(&batch)?;
-                if writes % PRUNE_WRITES == 1 {
-                    store.prune(batch.now_ms)?;
+                let now_ms = (writes > WRITES_BEFORE_AGE).then_some(batch.now_ms);
+                if let Err(error) = store.prune(now_ms) {
+                    failed(inner, health, &error);
                 }
                 Ok(store.bytes())
             };

@@ -42,7 +42,7 @@ impl MonitoringSettings {
     pub fn read(variables: &mut Variables) -> Self {
         let seconds = Duration::from_secs;
         let endpoint = variables.text("OTEL_EXPORTER_OTLP_ENDPOINT");
-        let is_valid = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        let is_http = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         MonitoringSettings {
             enabled: variables.flag("LUML_MONITORING_ENABLED", true),
             interval: variables.seconds("LUML_MONITORING_INTERVAL_SEC", seconds(60)),
@@ -57,7 +57,9 @@ impl MonitoringSettings {
             retention: seconds(24 * 3600) * number(variables, "LUML_MONITORING_RETENTION_DAYS", 30),
             store_bytes: megabytes(variables, "LUML_MONITORING_STORE_MB", 64),
             // Other values are the model servers' own: they are passed on unchecked.
-            otlp_endpoint: endpoint.filter(is_valid),
+            otlp_endpoint: endpoint
+                .filter(is_http)
+                .and_then(|url| variables.url_of("OTEL_EXPORTER_OTLP_ENDPOINT", &url)),
             otlp_headers: headers(&variables.list("OTEL_EXPORTER_OTLP_HEADERS")),
             service_name: variables
                 .text("OTEL_SERVICE_NAME")

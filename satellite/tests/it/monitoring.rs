@@ -159,7 +159,7 @@ fn drift_opens_an_alert_that_stats_and_top_show_and_that_can_be_acknowledged() {
 fn what_was_stored_survives_a_kill_at_any_moment() {
     let host = monitored_host();
     let task = host.deploy();
-    let mut seen = 0;
+    let mut seen = Vec::new();
     for round in 0..8_u64 {
         let mut satellite = Satellite::start(command(&host));
         if round == 0 {
@@ -170,7 +170,7 @@ fn what_was_stored_survives_a_kill_at_any_moment() {
         });
         eventually("a stored report", || {
             predict(&host, &satellite, "[1, 9]");
-            reports(&host).len() > seen
+            reports(&host).len() > seen.len()
         });
         // At different moments of the interval, in which the store is written once.
         let busy = Duration::from_millis(37 * round % 200);
@@ -178,16 +178,15 @@ fn what_was_stored_survives_a_kill_at_any_moment() {
         satellite.kill();
         let stored = reports(&host);
         assert!(
-            stored.len() > seen,
-            "round {round}: {} after {seen}",
-            stored.len()
+            stored.len() > seen.len() && stored.starts_with(&seen),
+            "round {round}: {stored:?} after {seen:?}"
         );
         assert!(
             stored
                 .iter()
                 .all(|report| report["requests"].as_u64() > Some(0))
         );
-        seen = stored.len();
+        seen = stored;
         assert!(
             !host.state().join("monitoring.damaged").exists(),
             "round {round}"

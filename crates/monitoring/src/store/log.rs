@@ -40,6 +40,8 @@ impl Log {
         each: &mut dyn FnMut(R),
     ) -> io::Result<Self> {
         let mut log = Log { path, length: 0 };
+        // A kill has left it.
+        remove(&log.path.with_extension("new"))?;
         if !log.path.try_exists()? {
             log.replace(&mut |_| Ok(()))?;
         }
@@ -47,7 +49,10 @@ impl Log {
         log.length = pass.length;
         if let Some(why) = pass.damage {
             let aside = log.path.with_extension("damaged");
-            fs::copy(&log.path, &aside)?;
+            if let Err(error) = fs::copy(&log.path, &aside) {
+                remove(&aside)?;
+                return Err(error);
+            }
             log::error!(
                 "{} is damaged ({why}): it was copied to {}, and the rows that can be read are kept",
                 log.path.display(),
@@ -72,8 +77,14 @@ impl Log {
             }
             file => file?,
         };
+        let found = file.metadata()?.len();
+        if found < self.length {
+            // Somebody has truncated it; its header and half a line may be gone.
+            drop(file);
+            self.retain(&mut |_, _| true)?;
+            return self.append(lines);
+        }
         // What an earlier write has left.
-        self.length = file.metadata()?.len().min(self.length);
         file.set_len(self.length)?;
         let written = file.write_all(lines).and_then(|()| file.sync_data());
         match written {
@@ -104,19 +115,36 @@ impl Log {
         write: &mut dyn FnMut(&mut BufWriter<File>) -> io::Result<()>,
     ) -> io::Result<()> {
         let new = self.path.with_extension("new");
-        match fs::remove_file(&new) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
+        remove(&new)?;
+        let replaced = self.replace_by(&new, write);
+        if replaced.is_err() {
+            // It may have taken the last space of the disk.
+            remove(&new)?;
         }
-        let mut file = BufWriter::new(private::options().write(true).create_new(true).open(&new)?);
+        replaced
+    }
+
+    fn replace_by(
+        &mut self,
+        new: &Path,
+        write: &mut dyn FnMut(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut file = BufWriter::new(private::options().write(true).create_new(true).open(new)?);
         file.write_all(HEADER)?;
         write(&mut file)?;
         file.flush()?;
         file.get_ref().sync_all()?;
         let length = file.get_ref().metadata()?.len();
-        fs::rename(&new, &self.path)?;
+        fs::rename(new, &self.path)?;
         self.length = length;
         private::sync_folder(self.path.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 

@@ -37,8 +37,7 @@ pub struct Limits {
     pub bytes: u64,
     /// Older rows are deleted.
     pub age: Duration,
-    /// Samples of each deployment: the newest are kept. Until the next
-    /// [`prune`](Store::prune) the file may have twice as many.
+    /// Samples of each deployment: the newest are kept. The file may have twice as many.
     pub samples: usize,
 }
 
@@ -263,12 +262,16 @@ impl Store {
                 .map(|it| Row::Report(Cow::Borrowed(it))),
         );
         rows.extend(batch.alerts.iter().map(|it| Row::Alert(Cow::Borrowed(it))));
-        rows.extend(
-            batch
-                .samples
-                .iter()
-                .map(|it| Row::Sample(Cow::Borrowed(it))),
-        );
+        let mut counts = BTreeMap::<&str, usize>::new();
+        let first = rows.len();
+        for sample in batch.samples.iter().rev() {
+            let count = counts.entry(&sample.deployment).or_default();
+            *count += 1;
+            if *count <= self.limits.samples {
+                rows.push(Row::Sample(Cow::Borrowed(sample)));
+            }
+        }
+        rows[first..].reverse();
         let is_new = |(begin, end): &&(u64, u64)| self.index.outages.get(begin) != Some(end);
         let outages = batch.outages.iter().filter(is_new);
         rows.extend(outages.map(|(begin, end)| Row::Outage(*begin, *end)));
@@ -280,15 +283,17 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes what is older than the limits, with an eighth of their time as a margin, and the
-    /// oldest rows of a file that is too large. That replaces the file; if there is little to
-    /// delete, the disk is not touched.
+    /// Deletes surplus samples, the oldest rows of a file that is too large, and what is older
+    /// than the limit, with an eighth of that time as a margin. That replaces the file; if there
+    /// is little to delete, the disk is not touched.
+    ///
+    /// `now_ms`: `None` deletes nothing for its age, while the clock may be wrong.
     ///
     /// # Errors
-    /// If the disk is full or fails.
-    pub fn prune(&mut self, now_ms: u64) -> io::Result<()> {
+    /// If the disk is full or fails; everything is kept then.
+    pub fn prune(&mut self, now_ms: Option<u64>) -> io::Result<()> {
         let age = u64::try_from(self.limits.age.as_millis()).unwrap_or(u64::MAX);
-        let oldest = now_ms.saturating_sub(age);
+        let oldest = now_ms.map_or(0, |now_ms| now_ms.saturating_sub(age));
         let margin = oldest.saturating_sub(age / 8);
         self.index.alerts.retain(|_, it| it.last_seen_ms >= oldest);
         self.index.outages.retain(|_, end| *end >= oldest);
@@ -299,7 +304,10 @@ impl Store {
         if !(is_old || is_surplus || is_large) {
             return Ok(());
         }
-        let first = if is_large { self.log.length() / 4 } else { 0 };
+        let first = match is_large {
+            true => self.log.length() - self.limits.bytes / 4 * 3,
+            false => 0,
+        };
         self.rewrite(oldest, first)
     }
 

@@ -31,7 +31,11 @@ fn reports(reports: Vec<Report>) -> Batch {
 }
 
 fn open(folder: &Path) -> Store {
-    Store::open(folder, Limits::default()).unwrap()
+    let limits = Limits {
+        samples: 10,
+        ..Limits::default()
+    };
+    Store::open(folder, limits).unwrap()
 }
 
 fn read(folder: &Path) -> Stored {
@@ -238,6 +242,29 @@ proptest! {
 }
 
 #[test]
+fn a_file_that_somebody_truncates_keeps_what_is_left_of_it() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("monitoring.log");
+    let mut store = open(folder.path());
+    for end in [1, 2] {
+        store.write(&reports(vec![report("a", end)])).unwrap();
+    }
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 7, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        store.write(&reports(vec![report("a", 9)])).unwrap();
+        let kept = ends(folder.path());
+        assert_eq!(kept.last(), Some(&9), "{length}: {kept:?}");
+        assert_eq!(
+            kept.contains(&1),
+            length > whole.len() / 3,
+            "{length}: {kept:?}"
+        );
+        assert!(!path.with_extension("damaged").exists());
+    }
+}
+
+#[test]
 fn a_file_that_somebody_removed_is_begun_again() {
     let folder = tempdir().unwrap();
     let mut store = open(folder.path());
@@ -263,15 +290,33 @@ fn age_and_number_are_bounded() {
         samples: (0..5).map(|n| sample(2 * DAY + n)).collect(),
         outages: vec![(1, 2), (3, DAY)],
     };
+    for n in 0..2 {
+        let earlier = Batch {
+            samples: vec![sample(n)],
+            ..Batch::default()
+        };
+        store.write(&earlier).unwrap();
+    }
     store.write(&batch).unwrap();
+    assert_eq!(
+        read(folder.path()).samples.len(),
+        4,
+        "the newest of each batch"
+    );
     // Its replacement cannot be written: everything stays.
     let obstacle = folder.path().join("monitoring.new");
     fs::create_dir(&obstacle).unwrap();
-    store.prune(2 * DAY).unwrap_err();
-    assert_eq!(read(folder.path()).samples.len(), 5);
+    store.prune(Some(2 * DAY)).unwrap_err();
+    assert_eq!(read(folder.path()).reports.len(), 3);
     fs::remove_dir(&obstacle).unwrap();
+    store.prune(None).unwrap();
+    assert_eq!(
+        read(folder.path()).reports.len(),
+        3,
+        "the clock may be wrong"
+    );
 
-    store.prune(2 * DAY).unwrap();
+    store.prune(Some(2 * DAY)).unwrap();
     let kept = Stored {
         reports: batch.reports[1..].to_vec(),
         alerts: vec![alert(DAY)],
@@ -281,7 +326,7 @@ fn age_and_number_are_bounded() {
     };
     assert_eq!(read(folder.path()), kept);
     let bytes = store.bytes();
-    store.prune(2 * DAY).unwrap();
+    store.prune(Some(2 * DAY)).unwrap();
     assert_eq!(store.bytes(), bytes);
 }
 
@@ -307,7 +352,7 @@ fn the_size_of_the_file_is_bounded() {
             ..Batch::default()
         };
         store.write(&batch).unwrap();
-        store.prune(round).unwrap();
+        store.prune(Some(round)).unwrap();
         largest = largest.max(store.bytes());
     }
     assert!(largest <= 5 << 20, "{largest} bytes");

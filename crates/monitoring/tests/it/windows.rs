@@ -36,6 +36,90 @@ fn a_window_is_the_sum_of_its_intervals_also_when_ticks_are_late() {
 }
 
 #[test]
+fn steps_of_the_clock_lose_no_calls_and_leave_no_old_ones() {
+    let mut monitor = monitor(&json!({}));
+    let mut requests = |now_ms: u64, calls: u64| {
+        (0..calls).for_each(|_| monitor.record("d", &call(200, 5.0)));
+        monitor.tick(now_ms)[0].requests
+    };
+    let day = 24 * 60 * MINUTE;
+    assert_eq!(requests(day, 7), 7);
+    assert_eq!(requests(day + MINUTE, 1), 1, "the first interval was a day");
+    // Set back by a day: the earlier intervals have no place in time.
+    assert_eq!(requests(2 * MINUTE, 2), 2);
+    let later: Vec<u64> = (3..12).map(|n| requests(n * MINUTE, 1)).collect();
+    assert_eq!(later, [3, 4, 5, 6, 5, 5, 5, 5, 5]);
+    // Set forward, or a host that was suspended.
+    assert_eq!(requests(9 * day, 4), 4);
+    assert_eq!(requests(9 * day + MINUTE, 1), 1);
+}
+
+#[test]
+fn alerts_of_a_deployment_that_is_not_monitored_any_more_are_resolved() {
+    let mut monitor = monitor(&json!({}));
+    monitor.record("d", &call(500, 5.0));
+    monitor.tick(MINUTE);
+    monitor.take_changed_alerts();
+    monitor.retain(|id| id == "d", 2 * MINUTE);
+    assert!(monitor.take_changed_alerts().is_empty());
+    monitor.retain(|id| id != "d", 2 * MINUTE);
+    let changed = monitor.take_changed_alerts();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(
+        (changed[0].state, changed[0].last_seen_ms),
+        (AlertState::Resolved, 2 * MINUTE)
+    );
+    assert!(!monitor.is_watched("d") && monitor.alerts("d").next().is_none());
+}
+
+#[test]
+fn all_figures_of_extreme_values_are_finite() {
+    let profile = json!({
+        "task_type": "regression",
+        "feature_summaries": { "numerical_features": { "x": {
+            "position": 1, "bin_edges": [0.0, 1.0], "probabilities": [1e306],
+        } } },
+        "output_summary": { "name": "y", "type": "numerical", "summary": {
+            "bin_edges": [0.0, 1.0], "probabilities": [1e306],
+        } },
+    });
+    let mut monitor = monitor(&profile);
+    for _ in 0..3 {
+        let event = Event {
+            outputs: Some(br#"{"y": [1.7e308, 1.7e308, -1.7e308]}"#.to_vec()),
+            ..inputs(json!({ "x": [1.7e308, -1.7e308] }))
+        };
+        monitor.record("d", &event);
+    }
+    let report = monitor.tick(MINUTE).remove(0);
+    assert!(report.output.is_some());
+    let text = serde_json::to_string(&report).unwrap();
+    let read = serde_json::from_str(&text);
+    assert_eq!(
+        report,
+        read.unwrap(),
+        "JSON has no infinite numbers: {text}"
+    );
+}
+
+#[test]
+fn the_work_of_one_call_is_bounded() {
+    let features = (1..=512).map(|n| {
+        let summary = json!({ "position": n, "bin_edges": [0, 1], "probabilities": [1.0] });
+        (format!("f{n}"), summary)
+    });
+    let features: serde_json::Map<String, Value> = features.collect();
+    let mut monitor = monitor(&json!({ "feature_summaries": { "numerical_features": features } }));
+    let rows = vec![[0]; 16_000];
+    monitor.record("d", &inputs(json!({ "x": rows })));
+    let report = monitor.tick(MINUTE).remove(0);
+    assert_eq!(report.features["f1"].observations, 1_000_000 / 512);
+    // Names that are repeated are no profile.
+    let pca = json!({ "pca": { "feature_names": vec!["x"; 512] } });
+    assert_eq!(Profile::of(&pca), Profile::default());
+}
+
+#[test]
 fn an_alert_opens_is_acknowledged_and_is_resolved_by_a_window_without_it() {
     let mut monitor = monitor(&json!({}));
     let metric = "runtime:error_rate".to_owned();

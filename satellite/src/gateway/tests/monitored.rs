@@ -69,6 +69,40 @@ impl Monitored {
     }
 }
 
+#[test]
+fn a_reference_profile_that_cannot_be_read_is_asked_for_again() {
+    let answers = Mutex::new(vec![404, 503, 200, 503]);
+    let model = model(move |request| match request.path() {
+        "/reference_profile" => match answers.lock().unwrap().pop() {
+            Some(200) => Response::json(
+                200,
+                r#"{"feature_summaries": {"numerical_features": {"x": {"min": 0, "max": 1}}}}"#,
+            ),
+            status => Response::new(status.unwrap()),
+        },
+        _ => Response::new(404),
+    });
+    let port = model.addr().port();
+    let monitored = Monitored::new(port);
+    let record = json!({
+        "id": "plain", "name": "plain", "status": "active",
+        "satellite_parameters": { "monitoring_enabled": "true" },
+    });
+    let deployment: Deployment = serde_json::from_value(record).unwrap();
+    let watch = || {
+        let watched = monitored
+            .monitoring
+            .watch(&deployment, &Models::new(), port);
+        watched.unwrap().is_complete()
+    };
+    let route = monitored.fixture.routes.get("plain").unwrap();
+    assert!(!route.watched.as_ref().unwrap().is_complete(), "503");
+    assert!(watch(), "the profile");
+    assert!(!watch(), "503, and the profile is kept");
+    assert!(watch(), "404: there is none");
+    monitored.monitoring.stop();
+}
+
 fn field<'a>(response: &'a str, name: &str) -> Option<&'a str> {
     let head = response.split("\r\n\r\n").next().unwrap();
     head.lines()
