@@ -25,7 +25,7 @@ use crate::threshold::Thresholds;
 pub struct Settings {
     /// How often a window is evaluated.
     pub interval: Duration,
-    /// The length of a window; rounded up to a multiple of the interval.
+    /// The length of a window; rounded to a multiple of the interval.
     pub window: Duration,
     /// The 95th percentile of the latency above which there is a warning, in milliseconds.
     pub latency_p95_threshold_ms: f64,
