@@ -1,9 +1,11 @@
-//! What monitoring costs: calls of two deployments of one satellite, which take turns. One of
-//! them is monitored, with a reference profile. Needs no container engine.
+//! What monitoring costs: calls of two deployments of one satellite, which take turns every few
+//! milliseconds, so that changes of the machine's speed affect both. One of them is monitored,
+//! with a reference profile. Needs no container engine.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,14 +15,12 @@ use serde_json::json;
 use super::client::{self, Client};
 use super::host::{KEY, Result};
 
-const ROUNDS: usize = 24;
+/// Turns of each deployment, and its calls in a turn, by all connections together.
+const TURNS: usize = 1500;
+const CALLS: usize = 240;
 
-/// Calls of a round. With fewer, bodies are summarised more often than under a steady load: the
-/// rate of summaries has a burst of one second.
-const CALLS: usize = 20_000;
-
-/// Longer than the monitoring thread waits for a batch: its work is measured with the calls.
-const SETTLE: Duration = Duration::from_millis(250);
+/// Longer than the monitoring thread waits for a batch.
+const SETTLE: Duration = Duration::from_millis(300);
 
 struct Satellite(Child, std::path::PathBuf);
 
@@ -29,7 +29,12 @@ pub fn compare(satellite: &str, is_quick: bool) -> Result<()> {
     let model = std::env::current_exe()?.with_file_name("model");
     let platform = MockPlatform::start();
     platform.add_inference_key(KEY);
-    let id = |n: u32| format!("0198c0de-{:04x}-7000-8000-{n:012x}", std::process::id() & 0xffff);
+    let id = |n: u32| {
+        format!(
+            "0198c0de-{:04x}-7000-8000-{n:012x}",
+            std::process::id() & 0xffff
+        )
+    };
     let profile = json!({
         "task_type": "regression",
         "feature_summaries": { "numerical_features": { "x": {
@@ -42,7 +47,11 @@ pub fn compare(satellite: &str, is_quick: bool) -> Result<()> {
     });
     for (n, is_monitored) in [(1, false), (2, true)] {
         let artifact = id(n + 10);
-        platform.add_artifact(&artifact, json!({ "name": "line" }), "http://127.0.0.1:9/line");
+        platform.add_artifact(
+            &artifact,
+            json!({ "name": "line" }),
+            "http://127.0.0.1:9/line",
+        );
         platform.add_deployment(json!({
             "id": id(n), "name": "line", "artifact_id": artifact,
             "satellite_parameters": { "monitoring_enabled": is_monitored },
@@ -82,103 +91,118 @@ pub fn compare(satellite: &str, is_quick: bool) -> Result<()> {
     println!("\n## Monitoring\n");
     println!("| connections | calls | monitored | CPU per call, µs | p50, µs | p99, µs |");
     println!("|---:|---:|---|---:|---:|---:|");
-    let rounds = if is_quick { ROUNDS / 8 } else { ROUNDS };
+    let turns = if is_quick { TURNS / 10 } else { TURNS };
+    let body = br#"{"inputs": {"x": [1.5, 2.25, 9]}}"#;
+    let requests = [1, 2].map(|n| {
+        let path = format!("/deployments/{}/compute", id(n));
+        client::request(&path, Some(KEY), body)
+    });
     for connections in [1, 8] {
-        let mut latencies = [(); 2].map(|()| Vec::with_capacity(rounds * CALLS));
-        let mut cpu = [(); 2].map(|()| Vec::with_capacity(rounds));
-        for round in 0..=rounds {
-            for n in 0..2 {
-                let path = format!("/deployments/{}/compute", id(n as u32 + 1));
-                let (used, times) = satellite.measure(&gateway, &path, connections, CALLS)?;
-                // The first round opens connections and caches the key.
-                if round > 0 {
-                    cpu[n].push(used.as_secs_f64() * 1e6 / times.len() as f64);
-                    latencies[n].extend(times);
-                }
-            }
-        }
-        let mut added: Vec<f64> = cpu[0].iter().zip(&cpu[1]).map(|(off, on)| on / off).collect();
-        added.sort_by(f64::total_cmp);
-        for (n, times) in latencies.iter_mut().enumerate() {
+        // Opens the model's connections and caches the key.
+        satellite.measure(&gateway, &requests, connections, 10)?;
+        let measured = satellite.measure(&gateway, &requests, connections, turns)?;
+        let calls = (turns * CALLS) as f64;
+        let cpu = measured
+            .each_ref()
+            .map(|(cpu, _)| cpu.as_secs_f64() * 1e6 / calls);
+        for (n, (_, mut times)) in measured.into_iter().enumerate() {
             times.sort();
             let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64();
             println!(
                 "| {connections} | {} | {} | {:.2} | {:.1} | {:.1} |",
                 times.len(),
                 if n == 0 { "no" } else { "yes" },
-                cpu[n].iter().sum::<f64>() / rounds as f64,
+                cpu[n],
                 at(0.5) * 1e6,
                 at(0.99) * 1e6,
             );
         }
-        let percent = |share: usize| (added[(added.len() - 1) * share / 4] - 1.0) * 100.0;
         println!(
-            "\nMonitoring adds {:.1} % of CPU: the median of {rounds} rounds; quartiles {:.1} and {:.1} %.\n",
-            percent(2),
-            percent(1),
-            percent(3),
+            "\nMonitoring adds {:.1} % of CPU.\n",
+            (cpu[1] / cpu[0] - 1.0) * 100.0
         );
     }
     Ok(())
 }
 
+/// CPU, and the latencies of all calls.
+type Measured = (Duration, Vec<Duration>);
+
 impl Satellite {
-    /// CPU and latencies of this many calls over these connections.
+    /// Calls of the two deployments in turns. The threads of monitoring count for the second.
     fn measure(
         &self,
         gateway: &str,
-        path: &str,
+        requests: &[Vec<u8>; 2],
         connections: usize,
-        calls: usize,
-    ) -> Result<(Duration, Vec<Duration>)> {
-        let body = br#"{"inputs": {"x": [1.5, 2.25, 9]}}"#;
-        let request = client::request(path, Some(KEY), body);
-        let mut clients = Vec::new();
-        for _ in 0..connections {
-            let mut client = Client::connect(gateway)?;
-            client.call(&request)?;
-            clients.push(client);
-        }
+        turns: usize,
+    ) -> Result<[Measured; 2]> {
+        let barrier = Barrier::new(connections + 1);
+        let mut cpu = [Duration::ZERO; 2];
         thread::sleep(SETTLE);
-        let before = self.cpu();
-        let request = &request;
-        let times: Vec<Result<Vec<Duration>>> = thread::scope(|scope| {
+        let (_, monitoring) = self.cpu();
+        let clients = (0..connections).map(|_| Client::connect(gateway));
+        let clients = clients.collect::<Result<Vec<_>>>()?;
+        let times = thread::scope(|scope| {
+            let call_in_turns = |mut client: Client| {
+                let mut times = [Vec::new(), Vec::new()];
+                let mut failed = None;
+                for turn in 0..2 * turns {
+                    barrier.wait();
+                    for _ in 0..CALLS / connections {
+                        let begun = Instant::now();
+                        if let Err(error) = client.call(&requests[turn % 2]) {
+                            failed = failed.or(Some(error.to_string()));
+                        }
+                        times[turn % 2].push(begun.elapsed());
+                    }
+                    barrier.wait();
+                }
+                (times, failed)
+            };
             let threads: Vec<_> = clients
-                .iter_mut()
-                .map(|client| {
-                    scope.spawn(move || {
-                        let one = |_| {
-                            let begun = Instant::now();
-                            client.call(request)?;
-                            Ok(begun.elapsed())
-                        };
-                        (0..calls / connections).map(one).collect()
-                    })
-                })
+                .into_iter()
+                .map(|client| scope.spawn(move || call_in_turns(client)))
                 .collect();
-            let joined = threads.into_iter().map(|thread| thread.join());
-            joined
-                .map(|end| end.unwrap_or_else(|_| Err("a client panicked".into())))
-                .collect()
-        });
+            for turn in 0..2 * turns {
+                let (before, _) = self.cpu();
+                barrier.wait();
+                barrier.wait();
+                cpu[turn % 2] += self.cpu().0.saturating_sub(before);
+            }
+            let mut all = [Vec::new(), Vec::new()];
+            for thread in threads {
+                let (times, failed) = thread.join().map_err(|_| "a client panicked")?;
+                if let Some(error) = failed {
+                    return Err(error.into());
+                }
+                all.iter_mut()
+                    .zip(times)
+                    .for_each(|(all, times)| all.extend(times));
+            }
+            Result::Ok(all)
+        })?;
         thread::sleep(SETTLE);
-        // Before the connections close: the CPU times of their threads end with them.
-        let used = self.cpu().saturating_sub(before);
-        let mut all = Vec::new();
-        for times in times {
-            all.extend(times?);
-        }
-        Ok((used, all))
+        cpu[1] += self.cpu().1.saturating_sub(monitoring);
+        let [off, on] = times;
+        Ok([(cpu[0], off), (cpu[1], on)])
     }
 
-    /// CPU time of all threads so far, by the scheduler's clock.
-    fn cpu(&self) -> Duration {
+    /// CPU time so far by the scheduler's clock: of all threads but those of monitoring, and of
+    /// those.
+    fn cpu(&self) -> (Duration, Duration) {
+        let mut sums = [0, 0];
         let threads = fs::read_dir(format!("/proc/{}/task", self.0.id()));
-        let used = threads.into_iter().flatten().flatten().filter_map(|thread| {
-            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(used.sum())
+        for thread in threads.into_iter().flatten().flatten() {
+            let read =
+                |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+            let used = read("schedstat")
+                .split(' ')
+                .next()
+                .and_then(|n| n.parse::<u64>().ok());
+            sums[usize::from(read("comm").starts_with("monitoring"))] += used.unwrap_or_default();
+        }
+        (Duration::from_nanos(sums[0]), Duration::from_nanos(sums[1]))
     }
 }
 
