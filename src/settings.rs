@@ -34,8 +34,8 @@ pub struct Settings {
     /// `LUML_STATE_DIR`, or the first folder of systemd's `STATE_DIRECTORY`: the folder
     /// of the journal; `None`: no journal.
     pub state_dir: Option<PathBuf>,
-    /// `LUML_PAGE_TOKEN`: what clients on other hosts need to see the page; `None`: they
-    /// cannot.
+    /// `LUML_PAGE_TOKEN`: what clients need to see the page; `None`: it is for clients on
+    /// this host.
     #[cfg(feature = "page")]
     pub page_token: Option<Secret>,
     /// Warnings about variables whose name is nearly that of a setting, one sentence

@@ -9,7 +9,7 @@ use satellite_sdk::{Deployment, Satellite};
 use crate::model::{Capture, Models};
 use crate::settings::Settings;
 
-/// There is none.
+/// Without monitoring there is no value of this type.
 #[derive(Debug, PartialEq)]
 pub enum Watched {}
 
@@ -19,7 +19,7 @@ impl Watched {
     }
 }
 
-/// There is none.
+/// The same.
 pub struct Call(Watched);
 
 impl Call {

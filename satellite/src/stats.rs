@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{ExitCode, Termination};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use satellite_monitoring::{AlertState, Report, Store, Stored};
 use satellite_sdk::{Error, Exit, Result, Variables};
 use serde::Serialize;
 
+use crate::monitoring::now_ms;
 use crate::status::Status;
 use crate::top::{clean, is_control};
 
@@ -153,9 +153,4 @@ fn write_reports(out: &mut String, reports: &[Report]) {
             clean(&drift),
         );
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_millis() as u64
 }

@@ -237,8 +237,7 @@ impl Monitor {
 
     /// Whether the deployment is monitored.
     pub fn is_watched(&self, deployment: &str) -> bool {
-        let deployment = self.deployments.get(deployment);
-        deployment.is_some_and(|deployment| deployment.is_watched)
+        self.profile(deployment).is_some()
     }
 
     fn watched(&mut self, deployment: &str) -> Option<&mut Deployment> {

@@ -104,9 +104,9 @@ impl Worker {
         let records = self.inner.queue.take();
         let mut samples = Vec::new();
         for record in records {
-            self.telemetry
-                .iter()
-                .for_each(|telemetry| telemetry.span(&record));
+            if let Some(telemetry) = &self.telemetry {
+                telemetry.span(&record);
+            }
             // Released after each: the page and deployments wait for it.
             lock(&self.inner.monitor).summarise(&record.deployment, &record.event);
             if self.limits.samples > 0 {

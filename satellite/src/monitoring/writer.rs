@@ -86,23 +86,25 @@ impl Shared {
         loop {
             let (batch, is_stopping) = self.next();
             let Some(mut batch) = batch else { return };
-            writes += 1;
             let mut write = || {
                 let store = match &mut store {
                     Some(store) => store,
                     None => store.insert(Store::open(folder, limits.clone())?),
                 };
                 store.write(&batch)?;
+                writes += 1;
+                // The batch is written, even if this fails.
                 let now_ms = (writes > WRITES_BEFORE_AGE).then_some(batch.now_ms);
-                if let Err(error) = store.prune(now_ms) {
-                    failed(inner, health, &error);
-                }
-                Ok(store.bytes())
+                let pruned = store.prune(now_ms);
+                Ok((store.bytes(), pruned))
             };
             match write() {
-                Ok(bytes) => {
+                Ok((bytes, pruned)) => {
                     inner.store_bytes.store(bytes, Ordering::Relaxed);
-                    health.clear("monitoring");
+                    match pruned {
+                        Ok(()) => health.clear("monitoring"),
+                        Err(error) => failed(inner, health, &error),
+                    }
                 }
                 Err(_) if is_stopping => return,
                 Err(error) => {

@@ -84,7 +84,7 @@ impl Page {
         state.started_ms = now_ms();
     }
 
-    /// Sets the token that clients on other hosts need.
+    /// Sets the token that all clients need. Without one, the page is for clients on this host.
     pub fn token(&self, token: Secret) {
         self.0.access.set_token(token);
     }

@@ -210,6 +210,10 @@ fn lines(path: &Path, each: &mut dyn FnMut(Line<'_>)) -> io::Result<Pass> {
 pub(super) fn push(lines: &mut Vec<u8>, row: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_vec(row)?;
     if (text.len() + FRAME) as u64 > MAX_LINE {
+        log::warn!(
+            "a row of {} bytes is too long for the monitoring store",
+            text.len()
+        );
         return Ok(());
     }
     lines.extend(format!("{:08x} ", crc32fast::hash(&text)).as_bytes());

@@ -33,7 +33,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The size of the file: beyond it, the oldest quarter of its reports and samples is deleted.
+    /// The size of the file: beyond it, its oldest reports and samples are deleted, until three
+    /// quarters of it are left.
     pub bytes: u64,
     /// Older rows are deleted.
     pub age: Duration,
@@ -237,11 +238,8 @@ impl Store {
                 _ => {}
             }
         })?;
-        match pass.damage {
-            Some(why) if index.alive_ms.is_none() => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-            _ => {}
+        if let (Some(why), None) = (pass.damage, index.alive_ms) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         stored.alive_ms = index.alive_ms;
         stored.outages = index.outages_since(since_ms).collect();
