@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use satellite_monitoring::otlp;
 use satellite_sdk::{Secret, Variables};
 
 use super::megabytes;
@@ -60,7 +61,7 @@ impl MonitoringSettings {
             otlp_endpoint: endpoint
                 .filter(is_http)
                 .and_then(|url| variables.url_of("OTEL_EXPORTER_OTLP_ENDPOINT", &url)),
-            otlp_headers: headers(&variables.list("OTEL_EXPORTER_OTLP_HEADERS")),
+            otlp_headers: otlp::headers(&variables.list("OTEL_EXPORTER_OTLP_HEADERS")),
             service_name: variables
                 .text("OTEL_SERVICE_NAME")
                 .unwrap_or("luml-satellite".into()),
@@ -92,54 +93,4 @@ fn number(variables: &mut Variables, name: &str, default: u32) -> u32 {
 
 fn milliseconds(variables: &mut Variables, name: &str, default: u32) -> Duration {
     Duration::from_millis(number(variables, name, default).max(10).into())
-}
-
-/// `name=value`, as in W3C baggage; values may be percent-encoded.
-fn headers(items: &[String]) -> Vec<(String, Secret)> {
-    let pairs = items.iter().filter_map(|item| item.split_once('='));
-    pairs
-        .map(|(name, value)| {
-            let name = name.trim().to_ascii_lowercase();
-            (name, Secret::new(decoded(value.trim())))
-        })
-        .collect()
-}
-
-fn decoded(value: &str) -> String {
-    let mut pieces = value.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let hex = piece.get(..2);
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&piece.as_bytes()[2..]);
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(piece.as_bytes());
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_pairs_with_percent_encoded_values() {
-        let items = [
-            "Authorization=Basic%20abc=".to_owned(),
-            " x-a = 1".into(),
-            "none".into(),
-        ];
-        let read = headers(&items);
-        let read: Vec<_> = read
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.expose()))
-            .collect();
-        assert_eq!(read, [("authorization", "Basic abc="), ("x-a", "1")]);
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::TimeLimits;
 use crate::error::Result;
-use crate::http::{Credentials, Dialect, Retries, Secret, Server, Transport, Trust};
+use crate::http::{Credentials, Dialect, Retries, Secret, Server, Transport, Trust, unescaped};
 use crate::variables::Variables;
 use crate::wake::{Clock, Waiter};
 
@@ -251,30 +251,11 @@ fn without_password(url: &str) -> (String, Option<Secret>) {
         let (password, host) = authority.rsplit_once('@')?;
         Some((
             format!("{scheme}://{host}{path}"),
-            Secret::new(decoded(password)),
+            Secret::new(unescaped(password)),
         ))
     });
     match split {
         Some((url, password)) => (url, Some(password)),
         None => (url.to_owned(), None),
     }
-}
-
-/// Decodes percent encoding: `%40` is `@`.
-fn decoded(text: &str) -> String {
-    let mut pieces = text.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        match piece
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-        {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend(&piece.as_bytes()[2..]);
-            }
-            None => bytes.extend([b"%", piece.as_bytes()].concat()),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -51,6 +51,7 @@ pub use events::{Event, events};
 pub use fault::Fault;
 pub use lines::Lines;
 pub use path::escaped;
+pub use path::unescaped;
 pub use path::with_query;
 pub use poll::Pace;
 pub use renewal::{Grant, Renewal};

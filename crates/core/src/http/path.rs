@@ -14,6 +14,25 @@ pub fn escaped(segment: &str) -> String {
     path
 }
 
+/// Decodes percent encoding: `%40` is `@`. A `%` without two digits stays.
+pub fn unescaped(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let digits = piece.get(..2);
+        // `from_str_radix` also takes a sign.
+        let digits = digits.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&piece.as_bytes()[2..]);
+            }
+            None => bytes.extend([b"%", piece.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Returns `path` with these pairs as its query.
 pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     let pairs = pairs
@@ -37,5 +56,13 @@ mod tests {
             "/api/get?request_id=a%26b%3Dc%23d%3Fe%20f%2F%C3%A4&all=1"
         );
         assert_eq!(with_query("/api/get", &[]), "/api/get");
+    }
+
+    #[test]
+    fn what_was_escaped_is_unescaped() {
+        for text in ["", "a&b=c#d?e f/ä", "100 %", "%4", "%zz", "%+4", "%%41"] {
+            assert_eq!(unescaped(&escaped(text)), text);
+        }
+        assert_eq!(unescaped("%4a%C3%A4%zz%+4%4"), "Jä%zz%+4%4");
     }
 }

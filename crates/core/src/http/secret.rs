@@ -27,6 +27,14 @@ impl Secret {
         &self.0
     }
 
+    /// Whether it is this text. Takes the same time wherever they differ, so that the time
+    /// reveals nothing about the secret.
+    pub fn is(&self, text: &str) -> bool {
+        let pairs = self.0.bytes().zip(text.bytes());
+        let differences = pairs.fold(0, |all, (a, b)| all | (a ^ b));
+        self.0.len() == text.len() && differences == 0
+    }
+
     /// Replaces this secret in `text`.
     pub fn redact(&self, text: &str) -> String {
         // A shorter text is not secret and would match parts of ordinary words.
@@ -64,5 +72,19 @@ impl From<&String> for Secret {
 impl<'de> serde::Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Secret::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_compared_completely() {
+        let secret = Secret::new("abc");
+        assert!(secret.is("abc"));
+        for other in ["", "ab", "abcd", "abd"] {
+            assert!(!secret.is(other), "{other:?}");
+        }
     }
 }

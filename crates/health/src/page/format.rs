@@ -1,5 +1,7 @@
 //! Figures and times as a reader expects them.
 
+use satellite_core::date::date;
+
 /// A share as a percentage.
 pub(super) fn percent(share: f64) -> String {
     match share {
@@ -41,28 +43,9 @@ pub(super) fn duration(ms: u64) -> String {
 /// A time in UTC as in RFC 3339, to the second.
 pub(super) fn rfc3339(ms: u64) -> String {
     let seconds = ms / 1000;
-    let (year, month, day) = civil(seconds / 86_400);
+    let (year, month, day) = date(seconds / 86_400);
     let (h, m, s) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
-}
-
-/// The date of a day since 1970 (Howard Hinnant's `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The responses of the page's paths.
 
 use miniserde::json;
+use satellite_core::http::unescaped;
 use satellite_serve::{Request, Response};
 
 use super::access::is_own_form;
@@ -63,36 +64,13 @@ fn acknowledge(request: &mut Request<'_>, health: &Health) -> Response {
     let body = String::from_utf8_lossy(&body);
     let fields = body.split('&').filter_map(|field| field.split_once('='));
     let mut alerts = fields.filter(|(name, _)| *name == "alert");
-    let alert = alerts.next().map(|(_, value)| decoded(value));
+    let alert = alerts
+        .next()
+        .map(|(_, value)| unescaped(&value.replace('+', " ")));
     match alert.is_some_and(|alert| health.page().acknowledge(&alert)) {
         true => Response::new(303).header("location", "/#alerts"),
         false => Response::text(404, "There is no such open alert.\n"),
     }
-}
-
-/// Decodes the value of a form's field.
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = value.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let escaped = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        rest = match (first, escaped) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                &after[2..]
-            }
-            (b'+', _) => {
-                bytes.push(b' ');
-                after
-            }
-            (other, _) => {
-                bytes.push(*other);
-                after
-            }
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn not_allowed(methods: &str) -> Response {

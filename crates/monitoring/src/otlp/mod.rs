@@ -5,6 +5,9 @@ mod exporter;
 
 pub use exporter::{Counts, Exporter, Settings};
 
+use satellite_core::Secret;
+use satellite_core::http::unescaped;
+
 /// A span: one call of a deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
@@ -72,4 +75,41 @@ pub struct Histogram {
     pub bounds: Vec<f64>,
     /// The observations in each bucket; one more than bounds, or none.
     pub buckets: Vec<u64>,
+}
+
+/// The headers of `OTEL_EXPORTER_OTLP_HEADERS`: `name=value`, as in W3C baggage. Values may be
+/// percent-encoded.
+///
+/// ```
+/// let headers = satellite_monitoring::otlp::headers(&["X-Key = a%20b".to_owned()]);
+/// assert_eq!((headers[0].0.as_str(), headers[0].1.expose()), ("x-key", "a b"));
+/// ```
+pub fn headers(items: &[String]) -> Vec<(String, Secret)> {
+    let pairs = items.iter().filter_map(|item| item.split_once('='));
+    pairs
+        .map(|(name, value)| {
+            let name = name.trim().to_ascii_lowercase();
+            (name, Secret::new(unescaped(value.trim())))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pairs_with_percent_encoded_values() {
+        let items = [
+            "Authorization=Basic%20abc=".to_owned(),
+            " x-a = 1".into(),
+            "none".into(),
+        ];
+        let read = headers(&items);
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        assert_eq!(read, [("authorization", "Basic abc="), ("x-a", "1")]);
+    }
 }
