@@ -57,13 +57,14 @@ fn exchange(
 ) -> Result<After, Rejection> {
     head::receive(wire, head, limits)?;
     let head = head::parse(head, limits)?;
-    let connection = wire.guard().number();
+    let (connection, received) = (wire.guard().number(), wire.received());
     let body = Body::new(wire, &head, limits)?;
     let mut request = Request {
         head: &head,
         body,
         peer,
         connection,
+        received,
     };
 
     // Unwind safe: the server shares no state with the service.

@@ -315,7 +315,9 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
 }
 
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    let is_mark =
+        matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+    byte.is_ascii_alphanumeric() || is_mark
 }
 
 /// Returns the target as a path with its query, and the authority of an absolute target.

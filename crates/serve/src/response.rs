@@ -94,7 +94,7 @@ impl Response {
     /// assert_eq!(Response::new(200).header("x-model", "tiny\r\nset-cookie: a").status(), 500);
     /// ```
     #[must_use]
-    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Response {
+    pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Response {
         self.header_bytes(name, value.into())
     }
 
@@ -107,7 +107,11 @@ impl Response {
     /// assert_eq!(latin1.status(), 200);
     /// ```
     #[must_use]
-    pub fn header_bytes(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Response {
+    pub fn header_bytes(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Vec<u8>>,
+    ) -> Response {
         let (name, value) = (name.into(), value.into());
         let is_sendable = |&byte: &u8| byte == b'\t' || !byte.is_ascii_control();
         if name.is_empty() || !name.bytes().all(is_token_byte) || !value.iter().all(is_sendable) {
@@ -122,7 +126,7 @@ impl Response {
             "trailer",
         ];
         if !FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-            self.fields.push((name.into(), value.into()));
+            self.fields.push((name, value.into()));
         }
         self
     }

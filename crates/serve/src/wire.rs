@@ -29,6 +29,8 @@ pub(super) struct Wire {
     /// The timeouts that are currently set on the socket.
     read_timeout: Cell<Duration>,
     write_timeout: Cell<Duration>,
+    /// When the last bytes in the buffer arrived.
+    received: Instant,
     pub(super) date: DateCache,
 }
 
@@ -45,6 +47,7 @@ impl Wire {
             end: 0,
             read_timeout: Cell::new(Duration::ZERO),
             write_timeout: Cell::new(Duration::ZERO),
+            received: Instant::now(),
             date: DateCache::default(),
         }
     }
@@ -73,9 +76,15 @@ impl Wire {
         self.make_room();
         let end = self.buffer.len().min(self.end + most);
         let out = &mut self.buffer[self.end..end];
-        let bytes = receive(&self.guard, &self.read_timeout, out, budget)?;
+        let bytes;
+        (bytes, self.received) = receive(&self.guard, &self.read_timeout, out, budget)?;
         self.end += bytes;
         Ok(bytes)
+    }
+
+    /// When the last bytes in the buffer arrived.
+    pub(super) fn received(&self) -> Instant {
+        self.received
     }
 
     fn make_room(&mut self) {
@@ -96,7 +105,8 @@ impl Wire {
     /// Reads from the buffer, or directly from the socket if it is empty; 0 at the end.
     pub(super) fn read(&mut self, out: &mut [u8], budget: &mut TimeBudget) -> io::Result<usize> {
         if self.buffered().is_empty() {
-            return receive(&self.guard, &self.read_timeout, out, budget);
+            let received = receive(&self.guard, &self.read_timeout, out, budget);
+            return received.map(|(bytes, _)| bytes);
         }
         let bytes = out.len().min(self.buffered().len());
         out[..bytes].copy_from_slice(&self.buffered()[..bytes]);
@@ -132,7 +142,7 @@ impl Wire {
             if let Some(limit) = budget.limit(&self.write_timeout)? {
                 stream.set_write_timeout(Some(limit))?;
             }
-            let written = budget.spend(|| stream.write(bytes))?;
+            let (written, _) = budget.spend(|| stream.write(bytes))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -196,19 +206,23 @@ impl TimeBudget {
         Ok(Some(left))
     }
 
-    /// Runs `wait` and subtracts its time. A wait that a signal interrupted moved no bytes and
-    /// is resumed.
-    fn spend(&mut self, mut wait: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    /// Runs `wait` and subtracts its time; also returns when it ended. A wait that a signal
+    /// interrupted moved no bytes and is resumed.
+    fn spend(
+        &mut self,
+        mut wait: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<(usize, Instant)> {
         loop {
             let begun = Instant::now();
             let moved = wait();
-            self.0 = self.0.saturating_sub(begun.elapsed());
+            let ended = Instant::now();
+            self.0 = self.0.saturating_sub(ended - begun);
             match moved {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !self.0.is_zero() => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                moved => return moved,
+                moved => return moved.map(|bytes| (bytes, ended)),
             }
         }
     }
@@ -219,7 +233,7 @@ fn receive(
     timeout: &Cell<Duration>,
     out: &mut [u8],
     budget: &mut TimeBudget,
-) -> io::Result<usize> {
+) -> io::Result<(usize, Instant)> {
     wait(guard, timeout, budget, |mut stream| stream.read(out))
 }
 
@@ -229,7 +243,7 @@ fn wait(
     timeout: &Cell<Duration>,
     budget: &mut TimeBudget,
     mut read: impl FnMut(&TcpStream) -> io::Result<usize>,
-) -> io::Result<usize> {
+) -> io::Result<(usize, Instant)> {
     let stream = guard.stream();
     if let Some(limit) = budget.limit(timeout)? {
         stream.set_read_timeout(Some(limit))?;
