@@ -39,7 +39,8 @@ impl Calls {
         self.latency.insert(event.latency_ms);
     }
 
-    pub(crate) fn merge(&mut self, other: &Calls) {
+    /// Adds all calls of another.
+    pub fn merge(&mut self, other: &Calls) {
         self.requests += other.requests;
         self.successes += other.successes;
         self.failed_inferences += other.failed_inferences;

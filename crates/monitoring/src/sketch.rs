@@ -2,22 +2,20 @@
 
 use std::fmt;
 
-/// The relative error of a quantile: 1 %.
-pub const RELATIVE_ERROR: f64 = 0.01;
+/// The relative error of a quantile: less than 0.8 %.
+pub const RELATIVE_ERROR: f64 = 1.0 / 128.0;
 
-/// Each bucket is wider than the one before by this factor, so that its middle is within
+/// A bucket's number is the exponent of a value and the first six bits of its mantissa: 64 buckets
+/// from each power of two to the next, so that the middle of a bucket is within
 /// [`RELATIVE_ERROR`] of every value in it.
-const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
-
-/// `1 / ln γ`; `ln` is not constant.
-const PER_BUCKET: f64 = 49.998_333_288_886_78;
+const BUCKET_BITS: u32 = f64::MANTISSA_DIGITS - 1 - 6;
 
 /// Smaller magnitudes count as 0, larger ones as this: it bounds the number of buckets.
 const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 1e12;
 
-/// The distribution of a stream of numbers in bounded memory (DDSketch). Two sketches can be
-/// merged without any loss.
+/// The distribution of a stream of numbers in bounded memory (a DDSketch whose buckets divide each
+/// power of two evenly: no logarithm for each value). Two sketches can be merged without any loss.
 ///
 /// A quantile differs by at most [`RELATIVE_ERROR`] from the same quantile of all values, for
 /// magnitudes from 1e-6 to 1e12; larger ones count as 1e12. `min`, `max`, `mean` and `count` are
@@ -60,9 +58,7 @@ impl Sketch {
         }
         // Sums stay finite.
         let value = value.clamp(-LARGEST, LARGEST);
-        let is_first = self.count == 0;
-        self.min = if is_first { value } else { self.min.min(value) };
-        self.max = if is_first { value } else { self.max.max(value) };
+        self.widen(value, value);
         self.count += 1;
         self.sum += value;
         let magnitude = value.abs();
@@ -78,22 +74,23 @@ impl Sketch {
         if other.count == 0 {
             return;
         }
-        let is_first = self.count == 0;
-        self.min = if is_first {
-            other.min
-        } else {
-            self.min.min(other.min)
-        };
-        self.max = if is_first {
-            other.max
-        } else {
-            self.max.max(other.max)
-        };
+        self.widen(other.min, other.max);
         self.count += other.count;
         self.sum += other.sum;
         self.zeros += other.zeros;
         self.positive.merge(&other.positive);
         self.negative.merge(&other.negative);
+    }
+
+    /// No value is NaN: comparisons suffice.
+    fn widen(&mut self, min: f64, max: f64) {
+        let is_first = self.count == 0;
+        if is_first || min < self.min {
+            self.min = min;
+        }
+        if is_first || max > self.max {
+            self.max = max;
+        }
     }
 
     /// The quantile, 0 to 1, interpolated between the two nearest values; 0 without values.
@@ -196,14 +193,15 @@ impl Buckets {
     }
 }
 
-/// The bucket of a positive magnitude: bucket `i` is (γ^(i-1), γ^i].
+/// The bucket of a positive magnitude.
 fn index(magnitude: f64) -> i32 {
-    (magnitude.min(LARGEST).ln() * PER_BUCKET).ceil() as i32
+    (magnitude.to_bits() >> BUCKET_BITS) as i32
 }
 
 /// The value within [`RELATIVE_ERROR`] of everything in a bucket.
 fn middle(index: i32) -> f64 {
-    2.0 * GAMMA.powi(index) / (GAMMA + 1.0)
+    let half = 1 << (BUCKET_BITS - 1);
+    f64::from_bits((index as u64) << BUCKET_BITS | half)
 }
 
 impl fmt::Debug for Sketch {
@@ -228,7 +226,7 @@ mod tests {
                 sketch.insert(sign * 1.7 * 10_f64.powi(exponent));
             }
         }
-        let most = (LARGEST / SMALLEST).ln() * PER_BUCKET + 2.0;
+        let most = (LARGEST / SMALLEST).log2() * 64.0 + 2.0;
         for buckets in [&sketch.positive, &sketch.negative] {
             assert!(
                 buckets.counts.len() as f64 <= most,
