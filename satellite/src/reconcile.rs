@@ -186,7 +186,7 @@ impl Reconciler {
         let monitoring = self.shared.monitoring();
         let wanted = monitoring.is_wanted(deployment);
         let known = routes.get(id).filter(|route| route.port == port);
-        let is_current = |route: &Arc<Route>| match &route.watched {
+        let is_current = |route: &Arc<Route>| match route.permit.as_ref() {
             Some(watched) => wanted && watched.is_complete(),
             None => !wanted,
         };

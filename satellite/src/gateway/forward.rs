@@ -1,7 +1,6 @@
 //! Forwarding: the request's header fields to the model, the response to the caller.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use satellite_sdk::serve::{Request, Response};
 
@@ -27,20 +26,16 @@ const GATEWAY_FIELDS: [&str; 4] = ["host", "authorization", "content-length", "e
 
 /// The caller's header fields, as header lines for the model. The trace context of a monitored
 /// call is the gateway's own.
-pub fn request_headers(request: &Request<'_>, call: Option<&Call>) -> Vec<u8> {
+pub fn request_headers(request: &Request<'_>, call: &Call) -> Vec<u8> {
     let named = named_by_connection(request.headers_bytes());
     let mut lines = Vec::with_capacity(512);
     let mut has_type = false;
-    let trace = call.map(Call::trace);
+    let (trace, replaced) = call.trace().unzip();
+    let replaced = replaced.unwrap_or_default();
     for (name, value) in request.headers_bytes() {
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        let is_trace = match &trace {
-            None => false,
-            Some((_, true)) => is(&"traceparent"),
-            // The caller's state belongs to no valid trace.
-            Some((_, false)) => is(&"traceparent") || is(&"tracestate"),
-        };
-        if !is_hop_by_hop(name, &named) && !is_trace && !GATEWAY_FIELDS.iter().any(is) {
+        let mut own = GATEWAY_FIELDS.iter().chain(replaced);
+        if !is_hop_by_hop(name, &named) && !own.any(is) {
             has_type |= is(&"content-type");
             push_header(&mut lines, name, value);
         }
@@ -48,18 +43,14 @@ pub fn request_headers(request: &Request<'_>, call: Option<&Call>) -> Vec<u8> {
     if !has_type {
         push_header(&mut lines, "content-type", b"application/json");
     }
-    if let Some((header, _)) = trace {
+    if let Some(header) = trace {
         push_header(&mut lines, "traceparent", &header);
     }
     lines
 }
 
-/// The model's response, for the caller. `permit` is held until the response is complete.
-pub fn response(
-    model_response: ModelResponse,
-    permit: Arc<()>,
-    mut call: Option<Call>,
-) -> Response {
+/// The model's response, for the caller. The call is over when it is complete.
+pub fn response(model_response: ModelResponse, mut call: Call) -> Response {
     let all = model_response.fields.iter();
     let named = named_by_connection(all.map(|(name, value)| (name.as_str(), value.as_slice())));
     let mut response = Response::new(model_response.status);
@@ -68,38 +59,29 @@ pub fn response(
             response = response.header_bytes(name, value);
         }
     }
-    if let Some(call) = &mut call {
-        call.answered(model_response.status);
-        response = call.with_id(response);
-    }
+    call.answered(model_response.status);
+    response = call.with_id(response);
     let mut body = model_response.body;
     let length = body.length();
     match body.arrived() {
         Some(bytes) => {
-            if let Some(call) = &mut call {
-                call.see(&bytes);
-            }
+            call.see(&bytes);
             response.body(bytes)
         }
         None => {
-            let permit = WithPermit {
-                body,
-                call,
-                _permit: permit,
-            };
-            response.reader(permit, length)
+            let call = Some(call);
+            response.reader(WithCall { body, call }, length)
         }
     }
 }
 
-/// A response body that holds its call's permit until it is dropped, and lets monitoring see it.
-struct WithPermit<R> {
+/// A response body that its call sees, and that ends its call.
+struct WithCall<R> {
     body: R,
     call: Option<Call>,
-    _permit: Arc<()>,
 }
 
-impl<R: Read> Read for WithPermit<R> {
+impl<R: Read> Read for WithCall<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.body.read(buffer);
         match (&read, &mut self.call) {

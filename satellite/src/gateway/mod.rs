@@ -129,21 +129,18 @@ impl Gateway {
     /// Forwards a request to the model and streams the response back, and records the call if
     /// the deployment is monitored.
     fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Response {
-        let watched = route.watched.as_ref();
-        let mut call = watched.map(|watched| Call::begin(watched, request));
-        // Held until the response has been forwarded completely.
-        let permit = Arc::clone(&route.calls);
-        let answered = match Arc::strong_count(&permit) > CALLS_AT_ONCE + 1 {
+        // Holds a permit until the model's response is complete.
+        let mut call = Call::begin(&route.permit, request);
+        let answered = match Arc::strong_count(&route.permit) > CALLS_AT_ONCE + 1 {
             true => Err((
                 retry_later(503, "Too many calls to this deployment at once"),
                 false,
             )),
-            false => self.forward(route, request, call.as_mut()),
+            false => self.forward(route, request, &mut call),
         };
-        match (answered, call) {
-            (Ok(response), call) => forward::response(response, permit, call),
-            (Err((response, timed_out)), Some(call)) => call.refused(response, timed_out),
-            (Err((response, _)), None) => response,
+        match answered {
+            Ok(response) => forward::response(response, call),
+            Err((response, timed_out)) => call.refused(response, timed_out),
         }
     }
 
@@ -153,13 +150,13 @@ impl Gateway {
         &self,
         route: &Arc<Route>,
         request: &mut Request<'_>,
-        call: Option<&mut Call>,
+        call: &mut Call,
     ) -> Result<ModelResponse, (Response, bool)> {
         if route.is_closed() {
             return Err((error_response(503, "The model does not response"), false));
         }
-        let fields = forward::request_headers(request, call.as_deref());
-        let capture = call.map(Call::request);
+        let fields = forward::request_headers(request, call);
+        let capture = call.request();
         let response = if route.attributes.is_empty() {
             let length = request.content_length();
             let sent = RequestBody::Stream(request.body(), length, capture);

@@ -148,8 +148,7 @@ mod tests {
             port: 1,
             attributes: [("key".to_owned(), "secret".to_owned())].into(),
             manifest: None,
-            calls: std::sync::Arc::default(),
-            watched: None,
+            permit: std::sync::Arc::default(),
             openapi: Some(json!({ "components": { "schemas": {
                 "ComputeRequest": { "properties": {
                     "attributes": { "$ref": "#/components/schemas/DynamicAttributesModel" },

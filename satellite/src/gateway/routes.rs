@@ -8,7 +8,7 @@ use satellite_sdk::{Deployment, PlatformClient, Secret};
 use serde_json::{Value, json};
 
 use crate::model::Models;
-use crate::monitoring::{Monitoring, Watched};
+use crate::monitoring::{Monitoring, Permit};
 
 /// All available models. Clones share one table, sorted by the ids of the deployments.
 #[derive(Clone, Default)]
@@ -24,10 +24,8 @@ pub struct Route {
     pub attributes: BTreeMap<String, String>,
     pub manifest: Option<Value>,
     pub openapi: Option<Value>,
-    /// Its reference count grows by one for each call in progress.
-    pub calls: Arc<()>,
-    /// What records the calls, if the deployment is monitored.
-    pub watched: Option<Arc<Watched>>,
+    /// For its calls, with what records them if the deployment is monitored.
+    pub permit: Permit,
 }
 
 /// The port of a closed route.
@@ -52,8 +50,7 @@ impl Route {
             attributes: deployment.dynamic_attributes_secrets.clone(),
             manifest: models.document(port, "/manifest"),
             openapi: models.document(port, "/openapi.json"),
-            calls: Arc::default(),
-            watched: monitoring.watch(deployment, models, port),
+            permit: Arc::new(monitoring.watch(deployment, models, port)),
         }
     }
 

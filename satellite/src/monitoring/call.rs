@@ -1,14 +1,15 @@
-//! What a monitored call costs on its own thread: three clock readings, three ids, and adding it
-//! to the figures of its deployment. Now and then its bodies are copied, and pushed into a queue.
+//! What a monitored call costs on its own thread: two clock readings, an id, and adding it to the
+//! figures of its deployment; a place in a trace if there is a collector. Now and then its bodies are copied, and pushed into a queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use satellite_monitoring::{Event, Outcome};
 use satellite_sdk::serve::{Request, Response};
 
 use super::counted::Counted;
+use super::now_ms;
 use super::queue::{Queue, Record};
 use super::trace::{Ids, Trace, event_id, uuid};
 use crate::model::Capture;
@@ -64,15 +65,24 @@ impl PartialEq for Watched {
     }
 }
 
-/// A call in progress; it is recorded when it is dropped.
+/// What the calls of a deployment share. Its reference count grows by one for each call in
+/// progress.
+pub type Permit = Arc<Option<Watched>>;
+
+/// A call in progress: it holds a permit. If the deployment is monitored, the call is recorded when
+/// it is dropped.
 pub struct Call {
-    watched: Arc<Watched>,
+    permit: Permit,
+    record: Option<InProgress>,
+}
+
+struct InProgress {
     begun: Instant,
     at_ms: u64,
     id: u128,
-    trace: Trace,
-    /// Whether the caller's `tracestate` belongs to the trace.
-    is_continued: bool,
+    /// `None` if no spans are exported: nobody would see the gateway's span in the trace, so the
+    /// caller's own header fields go on to the model.
+    trace: Option<Trace>,
     status: u16,
     outcome: Outcome,
     request: Capture,
@@ -80,19 +90,101 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn begin(watched: &Arc<Watched>, request: &Request<'_>) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let at_ms = since.unwrap_or_default().as_millis() as u64;
-        let begun = Instant::now();
-        let mut ids = Ids::default();
-        let trace = Trace::continued(request.header("traceparent"), &mut ids);
-        let keep = watched.summaries.take(begun);
+    pub fn begin(permit: &Permit, request: &Request<'_>) -> Self {
+        let watched = permit.as_ref().as_ref();
         Call {
-            watched: Arc::clone(watched),
+            record: watched.map(|watched| watched.begin(request)),
+            permit: Arc::clone(permit),
+        }
+    }
+
+    /// The `traceparent` for the model, and the caller's header fields that it does not get.
+    pub fn trace(&self) -> Option<([u8; 55], &'static [&'static str])> {
+        let trace = self.record.as_ref()?.trace?;
+        let replaced: &[&str] = match trace.parent_id {
+            Some(_) => &["traceparent"],
+            // The caller's state belongs to no valid trace.
+            None => &["traceparent", "tracestate"],
+        };
+        Some((trace.header(), replaced))
+    }
+
+    /// The request's body as it passes.
+    pub fn request(&mut self) -> Option<&mut Capture> {
+        self.record.as_mut().map(|record| &mut record.request)
+    }
+
+    /// A piece of the response's body.
+    pub fn see(&mut self, piece: &[u8]) {
+        if let Some(record) = &mut self.record {
+            record.response.see(piece);
+        }
+    }
+
+    /// The model has responded; the response may still break off.
+    pub fn answered(&mut self, status: u16) {
+        self.end(status, Outcome::Answered);
+    }
+
+    /// The response broke off.
+    pub fn broke_off(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.outcome = Outcome::Failed;
+        }
+    }
+
+    /// The gateway itself responds to the call.
+    pub fn refused(&mut self, response: Response, timed_out: bool) -> Response {
+        let status = response.status();
+        let outcome = match (timed_out, status) {
+            (true, _) => Outcome::TimedOut,
+            (false, 500..) => Outcome::Failed,
+            (false, _) => Outcome::Answered,
+        };
+        self.end(status, outcome);
+        self.with_id(response)
+    }
+
+    /// Adds `X-Event-Id`.
+    pub fn with_id(&self, response: Response) -> Response {
+        match &self.record {
+            Some(record) => response.header_bytes("x-event-id", uuid(record.id)),
+            None => response,
+        }
+    }
+
+    fn end(&mut self, status: u16, outcome: Outcome) {
+        if let Some(record) = &mut self.record {
+            (record.status, record.outcome) = (status, outcome);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let (Some(watched), Some(record)) = (self.permit.as_ref(), &mut self.record) {
+            watched.record(record);
+        }
+    }
+}
+
+impl Watched {
+    fn begin(&self, request: &Request<'_>) -> InProgress {
+        // A span must not seem to begin before its parent.
+        let at_ms = if self.is_traced {
+            now_ms()
+        } else {
+            coarse_ms()
+        };
+        let begun = request.received();
+        let mut ids = Ids::default();
+        let continued = || Trace::continued(request.header("traceparent"), &mut ids);
+        let trace = self.is_traced.then(continued);
+        let keep = self.summaries.take(begun);
+        InProgress {
             begun,
             at_ms,
             id: event_id(at_ms, &mut ids),
-            is_continued: trace.parent_id.is_some(),
             trace,
             status: 503,
             outcome: Outcome::Failed,
@@ -101,74 +193,44 @@ impl Call {
         }
     }
 
-    /// The `traceparent` for the model, and whether a `tracestate` is passed on.
-    pub fn trace(&self) -> ([u8; 55], bool) {
-        (self.trace.header(), self.is_continued)
-    }
-
-    /// The request's body as it passes.
-    pub fn request(&mut self) -> &mut Capture {
-        &mut self.request
-    }
-
-    /// A piece of the response's body.
-    pub fn see(&mut self, piece: &[u8]) {
-        self.response.see(piece);
-    }
-
-    /// The model has responded; the response may still break off.
-    pub fn answered(&mut self, status: u16) {
-        (self.status, self.outcome) = (status, Outcome::Answered);
-    }
-
-    /// The response broke off.
-    pub fn broke_off(&mut self) {
-        self.outcome = Outcome::Failed;
-    }
-
-    /// Ends a call that the gateway itself responds to.
-    pub fn refused(mut self, response: Response, timed_out: bool) -> Response {
-        self.status = response.status();
-        self.outcome = match (timed_out, self.status) {
-            (true, _) => Outcome::TimedOut,
-            (false, 500..) => Outcome::Failed,
-            (false, _) => Outcome::Answered,
-        };
-        self.with_id(response)
-    }
-
-    /// Adds `X-Event-Id`.
-    pub fn with_id(&self, response: Response) -> Response {
-        response.header_bytes("x-event-id", uuid(self.id))
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        let watched = &self.watched;
+    fn record(&self, call: &mut InProgress) {
         let event = Event {
             // Only samples need it.
             id: String::new(),
-            at_ms: self.at_ms,
-            status: self.status,
-            outcome: self.outcome,
-            latency_ms: self.begun.elapsed().as_secs_f64() * 1e3,
-            request_bytes: self.request.length(),
-            response_bytes: self.response.length(),
-            inputs: self.request.take(),
-            outputs: self.response.take(),
+            at_ms: call.at_ms,
+            status: call.status,
+            outcome: call.outcome,
+            latency_ms: call.begun.elapsed().as_secs_f64() * 1e3,
+            request_bytes: call.request.length(),
+            response_bytes: call.response.length(),
+            inputs: call.request.take(),
+            outputs: call.response.take(),
         };
-        watched.counted.add(&event);
+        self.counted.add(&event);
         let is_summarised = event.inputs.is_some() || event.outputs.is_some();
-        if is_summarised || (watched.is_traced && self.trace.is_sampled()) {
-            watched.queue.push(Record {
-                deployment: Arc::clone(&watched.deployment),
-                id: self.id,
-                trace: self.trace,
+        if is_summarised || call.trace.is_some_and(|trace| trace.is_sampled()) {
+            self.queue.push(Record {
+                deployment: Arc::clone(&self.deployment),
+                id: call.id,
+                trace: call.trace,
                 event,
             });
         }
     }
+}
+
+/// The time of the last tick of the kernel, a few milliseconds ago: a tenth of the cost of the
+/// exact time.
+#[cfg(target_os = "linux")]
+fn coarse_ms() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::RealtimeCoarse);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+#[cfg(not(target_os = "linux"))]
+fn coarse_ms() -> u64 {
+    now_ms()
 }
 
 /// How many calls are summarised: a rate with a second's burst. At higher rates the summarised

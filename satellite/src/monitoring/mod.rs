@@ -12,7 +12,7 @@ mod words;
 mod worker;
 mod writer;
 
-pub use call::{Call, Watched};
+pub use call::{Call, Permit, Watched};
 pub use words::values as in_words;
 
 use std::collections::BTreeMap;
@@ -116,12 +116,7 @@ impl Monitoring {
     }
 
     /// Monitors a deployment whose model listens at `port`, if it is wanted.
-    pub fn watch(
-        &self,
-        deployment: &Deployment,
-        models: &Models,
-        port: u16,
-    ) -> Option<Arc<Watched>> {
+    pub fn watch(&self, deployment: &Deployment, models: &Models, port: u16) -> Option<Watched> {
         if !self.is_wanted(deployment) {
             lock(&self.0.counted).remove(&deployment.id);
             lock(&self.0.monitor).unwatch(&deployment.id, now_ms());
@@ -166,10 +161,10 @@ impl Monitoring {
             if needs_bodies { summaries } else { 0 },
             self.0.settings.otlp_endpoint.is_some(),
         );
-        Some(Arc::new(match is_complete {
+        Some(match is_complete {
             true => watched,
             false => watched.incomplete(),
-        }))
+        })
     }
 
     /// Shows the deployment on the page, with its status.

@@ -19,7 +19,7 @@ const BYTES: usize = 8 * 1024 * 1024;
 pub struct Record {
     pub deployment: Arc<str>,
     pub id: u128,
-    pub trace: Trace,
+    pub trace: Option<Trace>,
     pub event: Event,
 }
 
@@ -95,13 +95,12 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitoring::trace::Ids;
 
     fn record(bytes: usize) -> Record {
         Record {
             deployment: "d".into(),
             id: 1,
-            trace: Trace::continued(None, &mut Ids::default()),
+            trace: None,
             event: Event {
                 inputs: Some(vec![b' '; bytes]),
                 ..Event::default()

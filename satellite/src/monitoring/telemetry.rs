@@ -4,7 +4,7 @@ use satellite_monitoring::otlp::{Data, Exporter, Histogram, Metric, Point, Setti
 use satellite_sdk::metrics::{self, Kind, Metrics, Series};
 
 use super::queue::Record;
-use super::trace::uuid_text;
+use super::trace::{Trace, uuid_text};
 use crate::settings::MonitoringSettings;
 use crate::shared::Shared;
 
@@ -68,15 +68,15 @@ impl Telemetry {
     }
 
     pub fn span(&self, record: &Record) {
-        if !record.trace.is_sampled() {
+        let Some(trace) = record.trace.filter(Trace::is_sampled) else {
             return;
-        }
+        };
         let event = &record.event;
         let start_ns = event.at_ms * 1_000_000;
         self.0.span(Span {
-            trace_id: record.trace.trace_id,
-            span_id: record.trace.span_id,
-            parent_id: record.trace.parent_id,
+            trace_id: trace.trace_id,
+            span_id: trace.span_id,
+            parent_id: trace.parent_id,
             start_ns,
             end_ns: start_ns + (event.latency_ms * 1e6) as u64,
             deployment: record.deployment.to_string(),

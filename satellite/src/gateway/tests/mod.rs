@@ -50,8 +50,7 @@ impl Fixture {
                 attributes,
                 manifest: None,
                 openapi: None,
-                calls: Arc::default(),
-                watched: None,
+                permit: Arc::default(),
             });
         }
         let address = ([127, 0, 0, 1], 0).into();

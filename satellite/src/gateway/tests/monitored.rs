@@ -21,8 +21,17 @@ struct Monitored {
 
 impl Monitored {
     fn new(port: u16) -> Self {
+        Monitored::with_settings(port, &[])
+    }
+
+    fn with_settings(port: u16, settings: &'static [(&str, &str)]) -> Self {
         let fixture = Fixture::new(port, MB);
-        let lookup = |name: &str| (name == "LUML_MONITORING_INTERVAL_SEC").then(|| "0.1".into());
+        let lookup = move |name: &str| {
+            let mut settings = settings
+                .iter()
+                .chain(&[("LUML_MONITORING_INTERVAL_SEC", "0.1")]);
+            settings.find_map(|(known, value)| (*known == name).then(|| (*value).into()))
+        };
         let settings = Settings::read(&mut Variables::from_lookup(lookup));
         let id = instance_id::load("token", None);
         let shared = Shared::new(settings, id, fixture.routes.clone());
@@ -38,8 +47,8 @@ impl Monitored {
         let deployment: Deployment = serde_json::from_value(record).unwrap();
         monitoring.note(&deployment);
         let mut route = (*fixture.routes.get("plain").unwrap()).clone();
-        route.watched = monitoring.watch(&deployment, &Models::new(), port);
-        assert!(route.watched.is_some());
+        route.permit = Arc::new(monitoring.watch(&deployment, &Models::new(), port));
+        assert!(route.permit.is_some());
         fixture.routes.insert(route);
         Monitored {
             fixture,
@@ -96,7 +105,8 @@ fn a_reference_profile_that_cannot_be_read_is_asked_for_again() {
         watched.unwrap().is_complete()
     };
     let route = monitored.fixture.routes.get("plain").unwrap();
-    assert!(!route.watched.as_ref().unwrap().is_complete(), "503");
+    let watched = route.permit.as_ref().as_ref().unwrap();
+    assert!(!watched.is_complete(), "503");
     assert!(watch(), "the profile");
     assert!(!watch(), "503, and the profile is kept");
     assert!(watch(), "404: there is none");
@@ -109,8 +119,10 @@ fn field<'a>(response: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-#[test]
-fn a_call_has_an_event_id_and_its_trace_goes_on_to_the_model() {
+/// What a call returned and what the model saw of it: the event's id, `traceparent`, `tracestate`.
+type Traced = [Option<String>; 3];
+
+fn traced_calls(settings: &'static [(&str, &str)], calls: &[(&str, &str)]) -> Vec<Traced> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let model = model(move |request| {
@@ -118,47 +130,73 @@ fn a_call_has_an_event_id_and_its_trace_goes_on_to_the_model() {
         log.lock().unwrap().push(fields);
         Response::new(200).body(request.read_body().unwrap_or_default())
     });
-    let monitored = Monitored::new(model.addr().port());
+    let monitored = Monitored::with_settings(model.addr().port(), settings);
     seen.lock().unwrap().clear(); // the request for the reference profile
-    let call = |name: &str, lines: &str| {
-        let lines = format!("{lines}Content-Length: 2\r\n");
+    let call = |(name, parent): &(&str, &str)| {
+        let lines = format!("Traceparent: {parent}\r\nTracestate: a=1\r\nContent-Length: 2\r\n");
         let mut stream = monitored.fixture.call(name, &lines);
         stream.write_all(b"{}").unwrap();
         let response = read_all(&mut stream);
         let [parent, state] = seen.lock().unwrap().pop().unwrap();
-        (
+        [
             field(&response, "x-event-id").map(str::to_owned),
             parent,
             state,
-        )
+        ]
     };
-    let (id, parent, state) = call(
-        "plain",
-        &format!("Traceparent: {TRACEPARENT}\r\nTracestate: a=1\r\n"),
-    );
-    let (id, parent) = (id.unwrap(), parent.unwrap());
-    assert_eq!((id.len(), &id[14..15]), (36, "7"));
+    let traced = calls.iter().map(call).collect();
+    let monitored_calls = calls.iter().filter(|(name, _)| *name == "plain").count() as u64;
+    let panel = monitored.wait_until("all calls", |panel| {
+        panel.deployments[0].requests.iter().sum::<u64>() == monitored_calls
+    });
+    assert_eq!(panel.deployments.len(), 1);
+    monitored.monitoring.stop();
+    traced
+}
+
+#[test]
+fn the_model_gets_the_callers_trace_unchanged_if_no_spans_are_exported() {
+    let calls = [
+        ("plain", TRACEPARENT),
+        ("plain", "nonsense"),
+        ("secret", TRACEPARENT),
+    ];
+    let traced = traced_calls(&[], &calls);
+    for ((_, given), [_, parent, state]) in calls.iter().zip(&traced) {
+        assert_eq!(
+            (parent.as_deref(), state.as_deref()),
+            (Some(*given), Some("a=1"))
+        );
+    }
+    let ids = traced.iter().map(|[id, ..]| id.as_deref());
+    let [Some(first), Some(second), None] = ids.collect::<Vec<_>>()[..] else {
+        panic!("not monitored calls have no id: {traced:?}");
+    };
+    assert_ne!(first, second);
+    assert_eq!((first.len(), &first[14..15]), (36, "7"));
+}
+
+#[test]
+fn with_a_collector_the_gateways_span_is_the_parent_of_the_models() {
+    // Nobody has to listen there.
+    let collector = &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")];
+    let calls = [
+        ("plain", TRACEPARENT),
+        ("plain", "nonsense"),
+        ("secret", TRACEPARENT),
+    ];
+    let [continued, begun, other] = &traced_calls(collector, &calls)[..] else {
+        panic!("three calls");
+    };
+    let parent = continued[1].as_deref().unwrap();
     assert!(
         parent.starts_with(&TRACEPARENT[..36]) && parent != TRACEPARENT,
         "{parent}"
     );
-    assert_eq!(state.as_deref(), Some("a=1"));
-
-    let (next, parent, state) = call("plain", "Traceparent: nonsense\r\nTracestate: a=1\r\n");
-    assert_ne!(next, Some(id));
-    assert!(parent.unwrap().starts_with("00-") && state.is_none());
-
-    let (id, parent, _) = call("secret", &format!("Traceparent: {TRACEPARENT}\r\n"));
-    assert_eq!(
-        (id, parent.as_deref()),
-        (None, Some(TRACEPARENT)),
-        "not monitored"
-    );
-    let panel = monitored.wait_until("both calls", |panel| {
-        panel.deployments[0].requests.iter().sum::<u64>() == 2
-    });
-    assert_eq!(panel.deployments.len(), 1);
-    monitored.monitoring.stop();
+    assert_eq!(continued[2].as_deref(), Some("a=1"));
+    assert!(begun[1].as_ref().unwrap().starts_with("00-"));
+    assert_eq!(begun[2], None, "the state of no valid trace");
+    assert_eq!(other[1].as_deref(), Some(TRACEPARENT), "not monitored");
 }
 
 #[test]
