@@ -154,3 +154,21 @@ fn write_reports(out: &mut String, reports: &[Report]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_lines_escape_what_a_terminal_obeys_and_stay_json() {
+        let hostile = "\u{1b}]0;\u{9b}2J\u{202e}\u{2066}ä\n";
+        let lines = json_lines(&[hostile, "plain"]).unwrap();
+        let is_plain = |c: char| c == '\n' || !is_control(c);
+        assert!(lines.chars().all(is_plain), "{lines:?}");
+        let rows: Vec<String> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(rows, [hostile, "plain"]);
+    }
+}

@@ -323,6 +323,25 @@ mod tests {
     }
 
     #[test]
+    fn exports_at_the_same_time_are_each_complete() {
+        let metrics = Metrics::default();
+        metrics.collect(|metrics| {
+            metrics.retain(&OPEN, |_| false);
+            std::thread::sleep(Duration::from_millis(20));
+            metrics.set(&OPEN, &[], 3.0);
+        });
+        std::thread::scope(|scope| {
+            for delay in [0, 5, 10, 25] {
+                let metrics = &metrics;
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_millis(delay));
+                    assert!(metrics.page().ends_with("open 3\n"), "{}", metrics.page());
+                });
+            }
+        });
+    }
+
+    #[test]
     fn collectors_run_before_an_export_and_series_can_be_removed() {
         let metrics = Metrics::default();
         metrics.collect(|metrics| metrics.set(&OPEN, &[("of", "a")], 3.0));

@@ -139,3 +139,79 @@ pub fn failed(inner: &Inner, health: &Health, error: &io::Error) {
     let text = format!("the store cannot be written: {error}");
     health.warning("monitoring", text);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Instant;
+
+    use satellite_monitoring::{Report, Sample};
+    use satellite_sdk::extras::temp_directory;
+    use satellite_sdk::testing::MockPlatform;
+    use satellite_sdk::{Task, Variables, done};
+
+    use super::*;
+    use crate::monitoring::Monitoring;
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_batch_is_written_once_if_the_rewrite_after_it_fails() {
+        let platform = MockPlatform::start();
+        let builder = platform.worker().handler("none", |_: Task| done(()));
+        let satellite = builder.build().unwrap();
+        let health = satellite.health();
+        let settings = Settings::read(&mut Variables::from_lookup(|_| None));
+        let Monitoring(inner) = Monitoring::new(&settings);
+        let limits = Limits {
+            samples: 1,
+            ..Limits::default()
+        };
+        let folder = temp_directory().unwrap();
+        let path = folder.path().to_owned();
+        let store = Store::open(&path, limits.clone()).unwrap();
+        // The new file would be there.
+        fs::create_dir_all(path.join("monitoring.new/full")).unwrap();
+        let store = (Some(store), (path.clone(), limits));
+        let writer = Writer::start(inner, health.clone(), store.0, store.1).unwrap();
+        let write = |n: u64| {
+            writer.write(Batch {
+                reports: vec![Report {
+                    deployment: "d".into(),
+                    end_ms: n,
+                    ..Report::default()
+                }],
+                // The third is more than twice the limit: from then on each write prunes.
+                samples: vec![Sample {
+                    event: format!("e-{n}"),
+                    deployment: "d".into(),
+                    at_ms: n,
+                    status: 200,
+                    inputs: String::new(),
+                    outputs: String::new(),
+                }],
+                ..Batch::default()
+            });
+            wait_until(|| Store::read(&path, n).unwrap().unwrap().reports.len() == 1);
+        };
+        let has_warning = || health.warnings().contains_key("monitoring");
+        (1..=3).for_each(write);
+        wait_until(has_warning);
+        write(4);
+        fs::remove_dir_all(path.join("monitoring.new")).unwrap();
+        write(5);
+        wait_until(|| !has_warning());
+        drop(writer);
+        let stored = Store::read(&path, 0).unwrap().unwrap();
+        let ends: Vec<u64> = stored.reports.iter().map(|report| report.end_ms).collect();
+        assert_eq!(ends, [1, 2, 3, 4, 5]);
+        assert_eq!(stored.samples.len(), 1);
+    }
+
+    fn wait_until(reached: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !reached() {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

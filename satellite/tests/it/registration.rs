@@ -85,6 +85,25 @@ fn an_unknown_or_empty_variant_is_an_invalid_setting() {
 }
 
 #[test]
+fn the_url_of_a_collector_is_checked_unless_it_is_for_the_models_only() {
+    let name = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    for wrong in ["http://", "http://user:hush@collector:4318", "https://a b"] {
+        let host = Host::new("true");
+        let mut command = host.command();
+        command.env(name, wrong);
+        let mut satellite = Satellite::start(command);
+        assert_eq!(satellite.wait_for_exit().code(), Some(78), "{wrong}");
+        let line = satellite.wait_for_line(name);
+        assert!(!line.contains("hush"), "{line}");
+    }
+    let host = Host::new("true");
+    let mut command = host.command();
+    command.env(name, "unix:///run/collector.sock");
+    let _satellite = Satellite::start(command);
+    eventually("registered", || host.platform.choosable_for("pipeline"));
+}
+
+#[test]
 fn it_registers_exactly_the_variants_that_have_an_image() {
     for (name, value, variants) in [
         ("LUML_MODEL_PORT", "8080", json!(["pipeline"])),
