@@ -325,17 +325,21 @@ mod tests {
     #[test]
     fn exports_at_the_same_time_are_each_complete() {
         let metrics = Metrics::default();
-        metrics.collect(|metrics| {
+        let pause = || std::thread::sleep(Duration::from_millis(20));
+        metrics.collect(move |metrics| {
             metrics.retain(&OPEN, |_| false);
-            std::thread::sleep(Duration::from_millis(20));
+            pause();
             metrics.set(&OPEN, &[], 3.0);
+            pause();
         });
         std::thread::scope(|scope| {
-            for delay in [0, 5, 10, 25] {
+            // The second begins while the first still pauses after its value was set.
+            for delay in [0, 25, 30, 35] {
                 let metrics = &metrics;
                 scope.spawn(move || {
                     std::thread::sleep(Duration::from_millis(delay));
-                    assert!(metrics.page().ends_with("open 3\n"), "{}", metrics.page());
+                    let page = metrics.page();
+                    assert!(page.ends_with("open 3\n"), "{page}");
                 });
             }
         });
