@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::calls::Calls;
-use crate::cloud::Cloud;
 use crate::event::Event;
+use crate::multivariate::Projections;
 use crate::observe::{Cell, Inputs, predictions};
 use crate::profile::{Feature, Kind, Output, OutputKind, Profile};
 use crate::psi::{CategoryCounts, count, merge_counts, merge_names};
@@ -25,7 +25,7 @@ pub(crate) struct Bucket {
     /// In the order of the profile.
     pub(crate) features: Vec<FeatureCounts>,
     pub(crate) output: OutputCounts,
-    pub(crate) cloud: Cloud,
+    pub(crate) projections: Projections,
 }
 
 /// The values of one feature.
@@ -92,7 +92,7 @@ impl Bucket {
             }));
             // A distance needs a complete row.
             if row.len() == columns.len() {
-                self.cloud.add(&row, pca);
+                self.projections.add(&row, pca);
             }
         }
     }
@@ -106,7 +106,7 @@ impl Bucket {
             into.merge(from);
         }
         self.output.merge(&other.output);
-        self.cloud.merge(&other.cloud);
+        self.projections.merge(&other.projections);
     }
 }
 

@@ -31,11 +31,11 @@
 mod alert;
 mod bucket;
 mod calls;
-mod cloud;
 mod event;
 mod history;
 mod matrix;
 mod monitor;
+mod multivariate;
 mod observe;
 #[cfg(feature = "otlp")]
 pub mod otlp;

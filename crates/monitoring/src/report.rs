@@ -285,7 +285,7 @@ impl Evaluation<'_> {
 
     fn multivariate(&self, report: &mut Report, sum: &Bucket) {
         let pca = self.profile.pca.as_ref();
-        let Some(shift) = pca.and_then(|pca| sum.cloud.shift(pca)) else {
+        let Some(shift) = pca.and_then(|pca| sum.projections.shift(pca)) else {
             return;
         };
         let bounds = self.thresholds;

@@ -1,7 +1,7 @@
-//! Multivariate drift: the observations as a cloud in the space of the training's principal
+//! Multivariate drift: the observations in the space of the training's principal
 //! components, compared with the Gaussian of the training.
 //!
-//! Sums are enough for a mean and a covariance, so clouds can be merged. They are sums of
+//! Sums are enough for a mean and a covariance, so they can be merged. They are sums of
 //! differences from the reference's mean, which keeps the subtraction of large squares accurate.
 
 use crate::matrix::{Matrix, dot, log_determinant, quadratic_form};
@@ -13,7 +13,7 @@ use crate::sketch::Sketch;
 const Z_OUTLIER: f64 = 2.326_347_874_040_840_8;
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Cloud {
+pub(crate) struct Projections {
     outliers: u64,
     distances: Sketch,
     /// All rows, and those that are not outliers.
@@ -29,13 +29,13 @@ struct Sums {
     products: Vec<f64>,
 }
 
-/// The figures of a cloud.
+/// How observations differ from the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shift {
     pub(crate) rows: u64,
     /// The distance of the centres in standard deviations of the reference.
     pub(crate) centroid_shift: f64,
-    /// How much wider the cloud is than the reference, for each component.
+    /// How much wider the observations are spread than the reference, for each component.
     pub(crate) dispersion_ratio: Option<f64>,
     /// The share of rows beyond the reference's 99 %.
     pub(crate) outlier_rate: f64,
@@ -44,7 +44,7 @@ pub(crate) struct Shift {
     pub(crate) p95_distance: f64,
 }
 
-impl Cloud {
+impl Projections {
     /// Adds a row: the values of the PCA's features, in their order.
     pub(crate) fn add(&mut self, row: &[f64], pca: &Pca) {
         let scaled: Vec<f64> = (0..row.len())
@@ -68,7 +68,7 @@ impl Cloud {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: &Cloud) {
+    pub(crate) fn merge(&mut self, other: &Projections) {
         self.outliers += other.outliers;
         self.distances.merge(&other.distances);
         self.all.merge(&other.all);
