@@ -9,12 +9,16 @@ use crate::event::Event;
 use crate::multivariate::Projections;
 use crate::observe::{Cell, Inputs, predictions};
 use crate::profile::{Feature, Kind, Output, OutputKind, Profile};
-use crate::psi::{CategoryCounts, count, merge_counts, merge_names};
+use crate::psi::{CategoryCounts, MAX_OTHERS, count, merge_counts, merge_names};
 use crate::sketch::Sketch;
 
 /// The work of summarising one call, in cells and multiplications: of more rows than that, the
 /// first ones are summarised.
 const MAX_WORK: usize = 1_000_000;
+
+/// Categories outside the reference that all features together count by name. Callers choose
+/// them, and each takes up to 400 bytes.
+const MAX_OTHERS_IN_ALL: usize = 8192;
 
 /// What happened to a deployment during some time.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,11 +72,12 @@ impl Bucket {
     fn add_inputs(&mut self, inputs: &Inputs, profile: &Profile) {
         let rows = MAX_WORK / profile.work_per_row().max(1);
         let features = profile.features.iter();
+        let others = (MAX_OTHERS_IN_ALL / features.len().max(1)).min(MAX_OTHERS);
         self.features
             .resize_with(profile.features.len(), FeatureCounts::default);
         for (counts, feature) in self.features.iter_mut().zip(features) {
             for cell in inputs.of(feature).cells().take(rows) {
-                counts.add(cell, feature);
+                counts.add(cell, feature, others);
             }
         }
         let Some(pca) = &profile.pca else { return };
@@ -111,7 +116,7 @@ impl Bucket {
 }
 
 impl FeatureCounts {
-    fn add(&mut self, cell: Cell<'_>, feature: &Feature) {
+    fn add(&mut self, cell: Cell<'_>, feature: &Feature, others: usize) {
         self.observations += 1;
         match (&feature.kind, cell) {
             (_, Cell::Missing) => self.missing += 1,
@@ -129,10 +134,10 @@ impl FeatureCounts {
                     .is_err()
                 {
                     self.unseen += 1;
-                    count(&mut self.unseen_names, text);
+                    count(&mut self.unseen_names, text, others);
                 }
                 if let Some(shares) = shares {
-                    self.categories.add(text, shares);
+                    self.categories.add(text, shares, others);
                 }
             }
             _ => self.mismatched += 1,
@@ -163,12 +168,12 @@ impl OutputCounts {
                 }
             }
             OutputKind::Categorical(shares) => match value {
-                Value::String(text) => self.categories.add(text, shares),
+                Value::String(text) => self.categories.add(text, shares, MAX_OTHERS),
                 // Classes are often numbers, which a profile can only write as text.
                 Value::Number(_) | Value::Bool(_) => {
                     let text = value.to_string();
                     if shares.categories.binary_search(&text).is_ok() {
-                        self.categories.add(&text, shares);
+                        self.categories.add(&text, shares, MAX_OTHERS);
                     }
                 }
                 _ => {}
@@ -180,5 +185,44 @@ impl OutputCounts {
         merge_counts(&mut self.bins, &other.bins);
         self.values.merge(&other.values);
         self.categories.merge(&other.categories);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    #[test]
+    fn callers_cannot_fill_the_memory_with_names_of_categories() {
+        let names = || (0..512).map(|n| format!("f{n}"));
+        let summary = json!({ "categories": ["a"], "probabilities": { "a": 1.0 } });
+        let features: Map<_, _> = names().map(|name| (name, summary.clone())).collect();
+        let profile = Profile::of(&json!({
+            "feature_summaries": { "categorical_features": features },
+        }));
+        let mut bucket = Bucket::default();
+        for call in 0..30 {
+            let inputs: Map<_, _> = names()
+                .map(|name| (name, json!([format!("{call}{}", "ä".repeat(150))])))
+                .collect();
+            let event = Event {
+                inputs: Some(json!({ "inputs": inputs }).to_string().into()),
+                ..Event::default()
+            };
+            bucket.summarise(&event, &profile);
+        }
+        let named = bucket.features.iter().map(|f| f.unseen_names.len());
+        // One more in each for all further ones.
+        assert!(named.sum::<usize>() <= MAX_OTHERS_IN_ALL + 512);
+        let longest = bucket.features[0]
+            .unseen_names
+            .keys()
+            .map(String::len)
+            .max();
+        assert!(longest <= Some(200), "{longest:?}");
+        let counted = bucket.features.iter().map(|f| f.unseen);
+        assert_eq!(counted.sum::<u64>(), 30 * 512, "all are counted");
     }
 }

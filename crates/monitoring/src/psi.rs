@@ -8,7 +8,7 @@ use crate::profile::Shares;
 const FLOOR: f64 = 1e-6;
 
 /// Categories outside the reference that are counted by name; all further ones share a name.
-const MAX_OTHERS: usize = 64;
+pub(crate) const MAX_OTHERS: usize = 64;
 
 /// The index of counts against the shares of the same bins.
 pub(crate) fn psi(counts: &[u64], reference: &[f64]) -> f64 {
@@ -40,7 +40,8 @@ pub(crate) struct CategoryCounts {
 }
 
 impl CategoryCounts {
-    pub(crate) fn add(&mut self, category: &str, reference: &Shares) {
+    /// `most`: how many categories outside the reference are counted by name.
+    pub(crate) fn add(&mut self, category: &str, reference: &Shares, most: usize) {
         let position = reference
             .categories
             .binary_search_by(|known| known.as_str().cmp(category));
@@ -49,7 +50,7 @@ impl CategoryCounts {
                 self.known.resize(reference.categories.len(), 0);
                 self.known[at] += 1;
             }
-            Err(_) => count(&mut self.others, category),
+            Err(_) => count(&mut self.others, category, most),
         }
     }
 
@@ -73,21 +74,21 @@ impl CategoryCounts {
     }
 }
 
-/// Counts a name, in a bounded map.
-pub(crate) fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
-    add(counts, name, 1);
+/// Counts a name, in a map of at most this many.
+pub(crate) fn count(counts: &mut BTreeMap<String, u64>, name: &str, most: usize) {
+    add(counts, name, 1, most);
 }
 
 /// Adds the counts of names.
 pub(crate) fn merge_names(into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
     for (name, more) in from {
-        add(into, name, *more);
+        add(into, name, *more, MAX_OTHERS);
     }
 }
 
-fn add(counts: &mut BTreeMap<String, u64>, name: &str, more: u64) {
+fn add(counts: &mut BTreeMap<String, u64>, name: &str, more: u64, most: usize) {
     let name: String = name.chars().take(100).collect();
-    let name = match counts.len() < MAX_OTHERS || counts.contains_key(&name) {
+    let name = match counts.len() < most || counts.contains_key(&name) {
         true => name,
         false => "…".to_owned(),
     };
