@@ -28,7 +28,7 @@ impl Folder {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satellite"));
+        let mut command = crate::program::satellite();
         command
             .args(arguments)
             .current_dir(self.path())

@@ -29,7 +29,7 @@ pub struct Ended {
 
 impl Program {
     pub fn new(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satellite"));
+        let mut command = satellite();
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -197,4 +197,19 @@ pub fn cells(table: &str) -> Vec<Vec<&str>> {
     let rows = table.lines().map(|line| line.split("  ").map(str::trim));
     rows.map(|cells| cells.filter(|cell| !cell.is_empty()).collect())
         .collect()
+}
+
+/// The command that is tested: `SATELLITE_COMMAND`, perhaps with an emulator before it, or the one
+/// that cargo has built.
+pub fn satellite() -> Command {
+    let words = satellite_words();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+pub fn satellite_words() -> Vec<String> {
+    let built = env!("CARGO_BIN_EXE_satellite").to_owned();
+    let command = std::env::var("SATELLITE_COMMAND").unwrap_or(built);
+    command.split(' ').map(str::to_owned).collect()
 }

@@ -142,7 +142,7 @@ fn as_pid_1_it_reaps_the_orphans_of_a_container() {
     let mut command = Command::new("unshare");
     command
         .args(isolated)
-        .arg(env!("CARGO_BIN_EXE_satellite"))
+        .args(crate::program::satellite_words())
         .args(["sidecar", "--", "/bin/sh", "-c", script])
         .env("DORY_HEALTH_PORT", "0")
         .stderr(std::process::Stdio::piped());

@@ -16,7 +16,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `satellite sidecar`, not yet with arguments, with a port of the system's choice.
 pub fn sidecar() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_satellite"));
+    let mut command = crate::program::satellite();
     command
         .arg("sidecar")
         .env_remove("KUBERNETES_SERVICE_HOST")

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ impl Store {
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satellite"));
+        let mut command = crate::program::satellite();
         command
             .arg("state")
             .args(arguments)
@@ -348,7 +348,7 @@ fn what_is_not_json_and_what_is_too_large_is_rejected_and_changes_nothing() {
 
 #[test]
 fn wrong_settings_are_reported_without_secrets() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_satellite"));
+    let mut command = crate::program::satellite();
     command
         .args(["state", "get", "orders", "--s3"])
         .env_remove("DORY_STATE_S3_BUCKET")

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr_parser::Parser;
 use serde_json::{Map, Value};
 
 /// More is no manifest: the API accepts 3 MiB.
@@ -107,7 +108,8 @@ fn files(path: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
 }
 
 fn parse(place: &str, text: &str) -> Result<Vec<Object>, String> {
-    let documents = Yaml::load_from_str(text).map_err(|e| format!("{place}: {e}"))?;
+    let documents = Yaml::load_from_parser(&mut Parser::new_from_str(text))
+        .map_err(|e| format!("{place}: {e}"))?;
     let mut objects = Vec::new();
     for document in &documents {
         let value = value(document).map_err(|problem| format!("{place}: {problem}"))?;
