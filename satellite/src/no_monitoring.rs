@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use satellite_sdk::serve::{Request, Response};
 use satellite_sdk::{Deployment, Satellite};
@@ -27,7 +28,7 @@ pub type Permit = Arc<Option<Watched>>;
 pub struct Call(#[allow(dead_code)] Permit);
 
 impl Call {
-    pub fn begin(permit: &Permit, _: &Request<'_>) -> Self {
+    pub fn begin(permit: &Permit, _: &Request<'_>, _: Instant) -> Self {
         Call(Arc::clone(permit))
     }
 

@@ -24,7 +24,7 @@ pub struct Event {
     pub status: u16,
     /// How the call ended.
     pub outcome: Outcome,
-    /// From the end of the request's head to the end of the model's response, in milliseconds.
+    /// From the access check of the call to the end of the model's response, in milliseconds.
     pub latency_ms: f64,
     /// Bytes of the request's body.
     pub request_bytes: u64,

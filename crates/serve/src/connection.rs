@@ -57,14 +57,13 @@ fn exchange(
 ) -> Result<After, Rejection> {
     head::receive(wire, head, limits)?;
     let head = head::parse(head, limits)?;
-    let (connection, received) = (wire.guard().number(), wire.received());
+    let connection = wire.guard().number();
     let body = Body::new(wire, &head, limits)?;
     let mut request = Request {
         head: &head,
         body,
         peer,
         connection,
-        received,
     };
 
     // Unwind safe: the server shares no state with the service.

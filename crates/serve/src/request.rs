@@ -1,6 +1,5 @@
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use super::Body;
 use super::head::{Framing, Head};
@@ -24,7 +23,6 @@ pub struct Request<'a> {
     pub(super) body: Body<'a>,
     pub(super) peer: SocketAddr,
     pub(super) connection: u64,
-    pub(super) received: Instant,
 }
 
 impl<'a> Request<'a> {
@@ -160,20 +158,6 @@ impl<'a> Request<'a> {
     /// ```
     pub fn connection(&self) -> u64 {
         self.connection
-    }
-
-    /// When the end of the head arrived. A request that the client sent before the response to
-    /// the one before it (pipelining) may have waited since then.
-    ///
-    /// ```
-    /// # use satellite_serve::{Request, Response};
-    /// fn took(request: &mut Request<'_>) -> Response {
-    ///     let _ = request.read_body();
-    ///     Response::text(200, format!("{:?}", request.received().elapsed()))
-    /// }
-    /// ```
-    pub fn received(&self) -> Instant {
-        self.received
     }
 
     /// The body as a reader.

@@ -29,8 +29,6 @@ pub(super) struct Wire {
     /// The timeouts that are currently set on the socket.
     read_timeout: Cell<Duration>,
     write_timeout: Cell<Duration>,
-    /// When the last bytes in the buffer arrived.
-    received: Instant,
     pub(super) date: DateCache,
 }
 
@@ -47,7 +45,6 @@ impl Wire {
             end: 0,
             read_timeout: Cell::new(Duration::ZERO),
             write_timeout: Cell::new(Duration::ZERO),
-            received: Instant::now(),
             date: DateCache::default(),
         }
     }
@@ -76,15 +73,9 @@ impl Wire {
         self.make_room();
         let end = self.buffer.len().min(self.end + most);
         let out = &mut self.buffer[self.end..end];
-        let bytes;
-        (bytes, self.received) = receive(&self.guard, &self.read_timeout, out, budget)?;
+        let bytes = receive(&self.guard, &self.read_timeout, out, budget)?;
         self.end += bytes;
         Ok(bytes)
-    }
-
-    /// When the last bytes in the buffer arrived.
-    pub(super) fn received(&self) -> Instant {
-        self.received
     }
 
     fn make_room(&mut self) {
@@ -105,8 +96,7 @@ impl Wire {
     /// Reads from the buffer, or directly from the socket if it is empty; 0 at the end.
     pub(super) fn read(&mut self, out: &mut [u8], budget: &mut TimeBudget) -> io::Result<usize> {
         if self.buffered().is_empty() {
-            let received = receive(&self.guard, &self.read_timeout, out, budget);
-            return received.map(|(bytes, _)| bytes);
+            return receive(&self.guard, &self.read_timeout, out, budget);
         }
         let bytes = out.len().min(self.buffered().len());
         out[..bytes].copy_from_slice(&self.buffered()[..bytes]);
@@ -142,7 +132,7 @@ impl Wire {
             if let Some(limit) = budget.limit(&self.write_timeout)? {
                 stream.set_write_timeout(Some(limit))?;
             }
-            let (written, _) = budget.spend(|| stream.write(bytes))?;
+            let written = budget.spend(|| stream.write(bytes))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -206,23 +196,19 @@ impl TimeBudget {
         Ok(Some(left))
     }
 
-    /// Runs `wait` and subtracts its time; also returns when it ended. A wait that a signal
-    /// interrupted moved no bytes and is resumed.
-    fn spend(
-        &mut self,
-        mut wait: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<(usize, Instant)> {
+    /// Runs `wait` and subtracts its time. A wait that a signal interrupted moved no bytes and
+    /// is resumed.
+    fn spend(&mut self, mut wait: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         loop {
             let begun = Instant::now();
             let moved = wait();
-            let ended = Instant::now();
-            self.0 = self.0.saturating_sub(ended - begun);
+            self.0 = self.0.saturating_sub(begun.elapsed());
             match moved {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !self.0.is_zero() => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                moved => return moved.map(|bytes| (bytes, ended)),
+                moved => return moved,
             }
         }
     }
@@ -233,7 +219,7 @@ fn receive(
     timeout: &Cell<Duration>,
     out: &mut [u8],
     budget: &mut TimeBudget,
-) -> io::Result<(usize, Instant)> {
+) -> io::Result<usize> {
     wait(guard, timeout, budget, |mut stream| stream.read(out))
 }
 
@@ -243,7 +229,7 @@ fn wait(
     timeout: &Cell<Duration>,
     budget: &mut TimeBudget,
     mut read: impl FnMut(&TcpStream) -> io::Result<usize>,
-) -> io::Result<(usize, Instant)> {
+) -> io::Result<usize> {
     let stream = guard.stream();
     if let Some(limit) = budget.limit(timeout)? {
         stream.set_read_timeout(Some(limit))?;

@@ -39,8 +39,8 @@ pub struct Access {
 
 /// The cached authorization of a key.
 enum Cached {
-    /// Not expired.
-    Valid(bool),
+    /// Not expired; `None`: not authorized.
+    Valid(Option<Instant>),
     /// Expired; it was authorized when it was last checked.
     WasAuthorized,
     Unknown,
@@ -56,24 +56,22 @@ impl Access {
         }
     }
 
-    /// Without a bearer token: 403; not authorized: 401; too many unknown keys: 429; the
-    /// platform is unavailable: 502.
-    pub fn check(&self, request: &Request<'_>) -> Result<(), Response> {
+    /// Returns when the request was authorized. Without a bearer token: 403; not authorized: 401;
+    /// too many unknown keys: 429; the platform is unavailable: 502.
+    pub fn check(&self, request: &Request<'_>) -> Result<Instant, Response> {
         let key = request
             .header("authorization")
             .and_then(bearer)
             .ok_or_else(|| error_response(403, "Not authenticated"))?;
-        match self.is_authorized(key)? {
-            true => Ok(()),
-            false => {
-                Err(error_response(401, "Invalid API key").header("www-authenticate", "Bearer"))
-            }
-        }
+        self.authorized(key)?.ok_or_else(|| {
+            error_response(401, "Invalid API key").header("www-authenticate", "Bearer")
+        })
     }
 
-    pub fn is_authorized(&self, key: &str) -> Result<bool, Response> {
+    /// When the key was authorized: now; `None` if it is not.
+    pub fn authorized(&self, key: &str) -> Result<Option<Instant>, Response> {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
-            return Ok(false);
+            return Ok(None);
         }
         let hash = [0, 1].map(|n: usize| self.hashers[n].hash_one(key));
         match self.cached(&hash) {
@@ -94,7 +92,8 @@ impl Access {
             log::warn!("cannot check an API key: {error}");
             error_response(502, "Authorization check failed")
         })?;
-        let until = Instant::now()
+        let now = Instant::now();
+        let until = now
             + if authorized {
                 POSITIVE_TTL
             } else {
@@ -103,17 +102,17 @@ impl Access {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if cached.len() >= MAX_CACHED_KEYS {
             // Probably someone is guessing keys: keep only the authorized ones.
-            let now = Instant::now();
             cached.retain(|_, (authorized, until)| *authorized && now < *until + GOOD_KEY_TTL);
         }
         cached.insert(hash, (authorized, until));
-        Ok(authorized)
+        Ok(authorized.then_some(now))
     }
 
     fn cached(&self, hash: &[u64; 2]) -> Cached {
         let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         match cached.get(hash) {
-            Some((authorized, until)) if Instant::now() < *until => Cached::Valid(*authorized),
+            Some((authorized, until)) if now < *until => Cached::Valid(authorized.then_some(now)),
             Some((true, _)) => Cached::WasAuthorized,
             _ => Cached::Unknown,
         }

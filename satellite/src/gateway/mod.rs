@@ -13,7 +13,7 @@ pub use routes::{Route, Routes};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use satellite_sdk::PlatformClient;
 use satellite_sdk::serve::{Limits, Request, Response, Server};
@@ -91,10 +91,10 @@ impl Gateway {
                 self.inference_access(request)
             }
             ("POST", ["deployments", id, "compute"]) => {
-                self.access.check(request)?;
+                let authorized = self.access.check(request)?;
                 let route = self.routes.get(id);
                 let route = route.ok_or_else(|| error_response(404, "Deployment not found"))?;
-                Ok(self.compute(&route, request))
+                Ok(self.compute(&route, request, authorized))
             }
             (_, ["healthz" | "openapi.json" | "deployments"]) => Err(not_allowed("GET, HEAD")),
             (
@@ -122,15 +122,20 @@ impl Gateway {
         }
         let key: Key = serde_json::from_slice(&body)
             .map_err(|_| error_response(422, "expected {\"api_key\": \"…\"}"))?;
-        let authorized = self.access.is_authorized(&key.api_key)?;
+        let authorized = self.access.authorized(&key.api_key)?.is_some();
         Ok(document(&json!({ "authorized": authorized })))
     }
 
     /// Forwards a request to the model and streams the response back, and records the call if
     /// the deployment is monitored.
-    fn compute(&self, route: &Arc<Route>, request: &mut Request<'_>) -> Response {
+    fn compute(
+        &self,
+        route: &Arc<Route>,
+        request: &mut Request<'_>,
+        authorized: Instant,
+    ) -> Response {
         // Holds a permit until the model's response is complete.
-        let mut call = Call::begin(&route.permit, request);
+        let mut call = Call::begin(&route.permit, request, authorized);
         let answered = match Arc::strong_count(&route.permit) > CALLS_AT_ONCE + 1 {
             true => Err((
                 retry_later(503, "Too many calls to this deployment at once"),

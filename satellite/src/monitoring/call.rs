@@ -1,5 +1,6 @@
-//! What a monitored call costs on its own thread: two clock readings, an id, and adding it to the
-//! figures of its deployment; a place in a trace if there is a collector. Now and then its bodies are copied, and pushed into a queue.
+//! What a monitored call costs on its own thread: a clock reading, an id, adding it to the figures
+//! of its deployment, and a place in a trace if there is a collector. Now and then its bodies are
+//! copied, and pushed into a queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,10 +91,11 @@ struct InProgress {
 }
 
 impl Call {
-    pub fn begin(permit: &Permit, request: &Request<'_>) -> Self {
+    /// `begun`: when the request was authorized.
+    pub fn begin(permit: &Permit, request: &Request<'_>, begun: Instant) -> Self {
         let watched = permit.as_ref().as_ref();
         Call {
-            record: watched.map(|watched| watched.begin(request)),
+            record: watched.map(|watched| watched.begin(request, begun)),
             permit: Arc::clone(permit),
         }
     }
@@ -169,14 +171,13 @@ impl Drop for Call {
 }
 
 impl Watched {
-    fn begin(&self, request: &Request<'_>) -> InProgress {
+    fn begin(&self, request: &Request<'_>, begun: Instant) -> InProgress {
         // A span must not seem to begin before its parent.
         let at_ms = if self.is_traced {
             now_ms()
         } else {
             coarse_ms()
         };
-        let begun = request.received();
         let mut ids = Ids::default();
         let continued = || Trace::continued(request.header("traceparent"), &mut ids);
         let trace = self.is_traced.then(continued);

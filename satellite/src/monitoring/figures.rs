@@ -17,7 +17,7 @@ static REQUESTS: Metric = Metric::counter(
 );
 static DURATION: Metric = Metric::histogram(
     "satellite_inference_duration_seconds",
-    "From the end of a request's head to the end of the model's response.",
+    "From the access check of a call to the end of the model's response.",
     BOUNDS,
 );
 static REQUEST_BYTES: Metric = Metric::counter(
