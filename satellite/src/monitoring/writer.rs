@@ -172,7 +172,8 @@ mod tests {
         // The new file would be there.
         fs::create_dir_all(path.join("monitoring.new/full")).unwrap();
         let store = (Some(store), (path.clone(), limits));
-        let writer = Writer::start(inner, health.clone(), store.0, store.1).unwrap();
+        let own = Arc::clone(&inner);
+        let writer = Writer::start(own, health.clone(), store.0, store.1).unwrap();
         let write = |n: u64| {
             writer.write(Batch {
                 reports: vec![Report {
@@ -194,9 +195,10 @@ mod tests {
             wait_until(|| Store::read(&path, n).unwrap().unwrap().reports.len() == 1);
         };
         let has_warning = || health.warnings().contains_key("monitoring");
-        (1..=3).for_each(write);
-        wait_until(has_warning);
-        write(4);
+        let failures = |n| wait_until(|| inner.store_failures.load(Ordering::Relaxed) == n);
+        (1..=4).for_each(write);
+        failures(2);
+        assert!(has_warning());
         fs::remove_dir_all(path.join("monitoring.new")).unwrap();
         write(5);
         wait_until(|| !has_warning());
