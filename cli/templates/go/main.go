@@ -1,7 +1,8 @@
 // my-app: an example to replace. Needs nothing but Go's standard library.
 //
-// It keeps its state in the folder STATE_DIR. The sidecar saves that folder while this
-// program runs, and restores it before this program starts, also in another pod.
+// It keeps its state in the folder STATE_DIR. The sidecar saves that folder when this program
+// has ended, and with --snapshot-every also while it runs, and restores it before this program
+// starts, also in another pod.
 package main
 
 import (

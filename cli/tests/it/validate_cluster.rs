@@ -104,6 +104,24 @@ fn other_stores_are_read_as_well() {
 }
 
 #[test]
+fn a_check_of_another_processor_than_those_of_the_manifests_is_said() {
+    let folder = Folder::new();
+    folder.done(&["generate", "all", "my-app", "--image", "shop/app:1"]);
+    let check = |id: &str, backend: &str| {
+        let mut command = folder.command(&["validate", "--cluster"]);
+        command.env("DORY_PROCESSOR_ID", id);
+        command.env("DORY_STATE_BACKEND", backend);
+        ended(&mut command, "")
+    };
+    let end = check("my-app", "local");
+    let warning = "warning: cluster: checked was my-app with the store local, which is not in the \
+                   manifests: set DORY_PROCESSOR_ID=my-app and DORY_STATE_BACKEND=configmap";
+    assert!(end.code == 0 && end.stderr.contains(warning), "{end:?}");
+    let end = check("my-app", "configmap");
+    assert!(!end.stderr.contains("checked was"), "{end:?}");
+}
+
+#[test]
 fn each_missing_right_is_named() {
     let cluster = FakeKubernetes::start();
     // Those of the original's manifests: no leases.

@@ -40,6 +40,12 @@ fn manifests_that_do_not_agree_with_the_settings_are_problems() {
         1,
         &[
             (
+                PVC,
+                "- name: state\n          mountPath",
+                "- name: other\n          mountPath",
+                "container my-app: volumeMounts: there is no volume \"other\"",
+            ),
+            (
                 APP,
                 "containerPort: 8080",
                 "containerPort: 9090",

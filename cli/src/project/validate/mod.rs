@@ -70,11 +70,13 @@ impl Validate {
     pub fn run(self) -> ExitCode {
         let mut report = Report::default();
         let mut configuration = self.configuration(&mut report);
-        let manifests = self.check_manifests(&mut report);
+        let (manifests, processors) = self.check_manifests(&mut report).unzip();
         let mut rights = Vec::new();
         if self.cluster.cluster {
             match &mut configuration {
                 Some(configuration) => {
+                    let processors: Option<Vec<_>> = processors;
+                    other_processors(configuration, &processors.unwrap_or_default(), &mut report);
                     rights = cluster::check(&self.cluster, configuration, &mut report);
                 }
                 None => report.problem("cluster", "not checked: the configuration is not valid"),
@@ -117,8 +119,8 @@ impl Validate {
         }
     }
 
-    /// Returns a line about what was checked.
-    fn check_manifests(&self, report: &mut Report) -> Option<String> {
+    /// Returns a line about what was checked, and the valid settings of the processors.
+    fn check_manifests(&self, report: &mut Report) -> Option<(String, Vec<Configuration>)> {
         let default = || {
             Path::new("k8s")
                 .is_dir()
@@ -129,18 +131,45 @@ impl Validate {
             false => self.manifests.clone(),
         };
         let (objects, problems) = read::objects(&paths);
+        let is_read = problems.is_empty();
         report.problems.extend(problems);
-        let mut processors = 0;
+        let mut processors = Vec::new();
         for object in &objects {
             fields::check(object, report);
-            processors += workload::check(object, &objects, report);
+            processors.extend(workload::check(object, &objects, report));
         }
-        if processors == 0 {
+        if processors.is_empty() && is_read {
             report.warning("manifests", "no container has DORY_* variables");
         }
         let (count, s) = (objects.len(), if objects.len() == 1 { "" } else { "s" });
-        let plural = if processors == 1 { "" } else { "s" };
-        Some(format!("{count} object{s}, {processors} processor{plural}"))
+        let number = processors.len();
+        let plural = if number == 1 { "" } else { "s" };
+        let line = format!("{count} object{s}, {number} processor{plural}");
+        Some((line, processors.into_iter().flatten().collect()))
+    }
+}
+
+/// `--cluster` checks what this process would be, which may be none of the manifests' processors.
+fn other_processors(own: &Configuration, manifests: &[Configuration], report: &mut Report) {
+    let known = |settings: &Configuration| {
+        let entries = settings.entries();
+        let of = |name| entries.iter().find(|(key, _)| *key == name);
+        let of = |name| of(name).map(|(_, value)| value.clone()).unwrap_or_default();
+        (of("processor_id"), of("state_backend"))
+    };
+    let (id, backend) = known(own);
+    let others: Vec<_> = manifests.iter().map(known).collect();
+    if let Some((other, store)) = others
+        .first()
+        .filter(|_| !others.contains(&(id.clone(), backend.clone())))
+    {
+        report.warning(
+            "cluster",
+            format_args!(
+                "checked was {id} with the store {backend}, which is not in the manifests: set \
+                 DORY_PROCESSOR_ID={other} and DORY_STATE_BACKEND={store} for what is in them"
+            ),
+        );
     }
 }
 

@@ -11,30 +11,35 @@ use super::{rbac, security};
 /// Kubernetes gives a pod this many seconds to end, unless it says otherwise.
 const DEFAULT_GRACE_PERIOD: u64 = 30;
 
-/// Checks an object if it is a workload. Returns the number of processors in it.
-pub fn check(object: &Object, objects: &[Object], report: &mut Report) -> usize {
+/// Checks an object if it is a workload. Returns the settings of the processors in it, as far as
+/// they are valid.
+pub fn check(
+    object: &Object,
+    objects: &[Object],
+    report: &mut Report,
+) -> Vec<Option<Configuration>> {
     let pod = match object.kind() {
         "Pod" => &object.value["spec"],
         "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
             &object.value["spec"]["template"]["spec"]
         }
-        _ => return 0,
+        _ => return Vec::new(),
     };
     security::check(object, pod, report);
-    let mut processors = 0;
+    mounts(object, pod, report);
+    let mut processors = Vec::new();
     let sidecars = list(&pod["initContainers"]).filter(|c| starts_first(c) || is_sidecar(c));
     for container in list(&pod["containers"]).chain(sidecars) {
         if !is_processor(container) {
             continue;
         }
-        processors += 1;
         let settings = of_container(container, object, pod, objects, report);
-        if let Some(settings) = settings {
+        if let Some(settings) = &settings {
             let mut check = Check {
                 object,
                 pod,
                 container,
-                settings: &settings,
+                settings,
                 report,
             };
             check.endpoints();
@@ -47,11 +52,35 @@ pub fn check(object: &Object, objects: &[Object], report: &mut Report) -> usize 
             if has_state {
                 check.updates(objects);
                 check.volume(objects);
-                rbac::check(object, pod, &settings, objects, check.report);
+                rbac::check(object, pod, settings, objects, check.report);
+            }
+        }
+        processors.push(settings);
+    }
+    processors
+}
+
+/// A pod without a volume that it mounts is refused.
+fn mounts(object: &Object, pod: &Value, report: &mut Report) {
+    let volumes = list(&pod["volumes"]).map(|volume| &volume["name"]);
+    let claims = list(&object.value["spec"]["volumeClaimTemplates"]);
+    let claims = claims.map(|claim| &claim["metadata"]["name"]);
+    let known: Vec<&Value> = volumes.chain(claims).collect();
+    let containers = list(&pod["containers"]).chain(list(&pod["initContainers"]));
+    for container in containers {
+        for mount in list(&container["volumeMounts"]) {
+            if !known.contains(&&mount["name"]) {
+                let container = container["name"].as_str().unwrap_or_default();
+                let name = mount["name"].as_str().unwrap_or_default();
+                report.problem(
+                    &object.label(),
+                    format_args!(
+                        "container {container}: volumeMounts: there is no volume {name:?}"
+                    ),
+                );
             }
         }
     }
-    processors
 }
 
 fn is_processor(container: &Value) -> bool {
