@@ -104,7 +104,7 @@ fn other_stores_are_read_as_well() {
 }
 
 #[test]
-fn a_check_of_another_processor_than_those_of_the_manifests_is_said() {
+fn a_check_of_a_processor_that_is_not_in_the_manifests_is_a_warning() {
     let folder = Folder::new();
     folder.done(&["generate", "all", "my-app", "--image", "shop/app:1"]);
     let check = |id: &str, backend: &str| {
@@ -114,11 +114,11 @@ fn a_check_of_another_processor_than_those_of_the_manifests_is_said() {
         ended(&mut command, "")
     };
     let end = check("my-app", "local");
-    let warning = "warning: cluster: checked was my-app with the store local, which is not in the \
-                   manifests: set DORY_PROCESSOR_ID=my-app and DORY_STATE_BACKEND=configmap";
+    let warning = "warning: cluster: the processor checked is my-app with the store local, which is \
+                   not in the manifests: set DORY_PROCESSOR_ID=my-app and DORY_STATE_BACKEND=configmap";
     assert!(end.code == 0 && end.stderr.contains(warning), "{end:?}");
     let end = check("my-app", "configmap");
-    assert!(!end.stderr.contains("checked was"), "{end:?}");
+    assert!(!end.stderr.contains("the processor checked"), "{end:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The date of a day.
+//! The calendar.
 
-/// Year, month and day. Years are counted from March, so that a leap day is the last of
+/// Year, month and day of a day since 1 January 1970. Years are counted from March, so that a leap day is the last of
 /// its year.
 ///
 /// ```

@@ -9,15 +9,15 @@ use crate::event::Event;
 use crate::multivariate::Projections;
 use crate::observe::{Cell, Inputs, predictions};
 use crate::profile::{Feature, Kind, Output, OutputKind, Profile};
-use crate::psi::{CategoryCounts, MAX_OTHERS, count, merge_counts, merge_names};
+use crate::psi::{CategoryCounts, MAX_OTHERS, add_name, merge_counts, merge_names};
 use crate::sketch::Sketch;
 
 /// The work of summarising one call, in cells and multiplications: of more rows than that, the
 /// first ones are summarised.
 const MAX_WORK: usize = 1_000_000;
 
-/// Categories outside the reference that all features together count by name. Callers choose
-/// them, and each takes up to 400 bytes.
+/// Categories outside the reference that all features together count by name, for data quality
+/// and again for drift. Callers choose them, and each takes up to 400 bytes.
 const MAX_OTHERS_IN_ALL: usize = 8192;
 
 /// What happened to a deployment during some time.
@@ -134,7 +134,7 @@ impl FeatureCounts {
                     .is_err()
                 {
                     self.unseen += 1;
-                    count(&mut self.unseen_names, text, others);
+                    add_name(&mut self.unseen_names, text, 1, others);
                 }
                 if let Some(shares) = shares {
                     self.categories.add(text, shares, others);

@@ -40,6 +40,15 @@ impl Calls {
     }
 
     /// Adds all calls of another.
+    ///
+    /// ```
+    /// # use satellite_monitoring::{Calls, Event};
+    /// let mut calls = [Calls::default(), Calls::default()];
+    /// calls.iter_mut().for_each(|calls| calls.add(&Event::default()));
+    /// let [mut all, other] = calls;
+    /// all.merge(&other);
+    /// assert_ne!(all, other);
+    /// ```
     pub fn merge(&mut self, other: &Calls) {
         self.requests += other.requests;
         self.successes += other.successes;

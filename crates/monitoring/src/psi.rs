@@ -50,7 +50,7 @@ impl CategoryCounts {
                 self.known.resize(reference.categories.len(), 0);
                 self.known[at] += 1;
             }
-            Err(_) => count(&mut self.others, category, most),
+            Err(_) => add_name(&mut self.others, category, 1, most),
         }
     }
 
@@ -74,19 +74,15 @@ impl CategoryCounts {
     }
 }
 
-/// Counts a name, in a map of at most this many.
-pub(crate) fn count(counts: &mut BTreeMap<String, u64>, name: &str, most: usize) {
-    add(counts, name, 1, most);
-}
-
 /// Adds the counts of names.
 pub(crate) fn merge_names(into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
     for (name, more) in from {
-        add(into, name, *more, MAX_OTHERS);
+        add_name(into, name, *more, MAX_OTHERS);
     }
 }
 
-fn add(counts: &mut BTreeMap<String, u64>, name: &str, more: u64, most: usize) {
+/// Adds to the count of a name; of more than `most` names, the further ones share one.
+pub(crate) fn add_name(counts: &mut BTreeMap<String, u64>, name: &str, more: u64, most: usize) {
     let name: String = name.chars().take(100).collect();
     let name = match counts.len() < most || counts.contains_key(&name) {
         true => name,

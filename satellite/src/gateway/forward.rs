@@ -24,8 +24,8 @@ const HOP_BY_HOP: [&str; 9] = [
 /// body and sends "100 Continue".
 const GATEWAY_FIELDS: [&str; 4] = ["host", "authorization", "content-length", "expect"];
 
-/// The caller's header fields, as header lines for the model. The trace context of a monitored
-/// call is the gateway's own.
+/// The caller's header fields, as header lines for the model. If spans are exported, the trace
+/// context of a monitored call is the gateway's own.
 pub fn request_headers(request: &Request<'_>, call: &Call) -> Vec<u8> {
     let named = named_by_connection(request.headers_bytes());
     let mut lines = Vec::with_capacity(512);
@@ -65,7 +65,7 @@ pub fn response(model_response: ModelResponse, mut call: Call) -> Response {
     let length = body.length();
     match body.arrived() {
         Some(bytes) => {
-            call.see(&bytes);
+            call.add_response(&bytes);
             response.body(bytes)
         }
         None => {
@@ -75,7 +75,7 @@ pub fn response(model_response: ModelResponse, mut call: Call) -> Response {
     }
 }
 
-/// A response body that its call sees, and that ends its call.
+/// A response body that is counted in its call, and that ends the call.
 struct WithCall<R> {
     body: R,
     call: Option<Call>,
@@ -87,7 +87,7 @@ impl<R: Read> Read for WithCall<R> {
         match (&read, &mut self.call) {
             // At its end the call is over: the client may still be reading.
             (Ok(0), call) if !buffer.is_empty() => *call = None,
-            (Ok(bytes), Some(call)) => call.see(&buffer[..*bytes]),
+            (Ok(bytes), Some(call)) => call.add_response(&buffer[..*bytes]),
             (Err(_), Some(call)) => call.broke_off(),
             _ => {}
         }

@@ -191,7 +191,7 @@ impl Gateway {
         let body = self.memory.read(request)?;
         // Before the secrets are in it.
         if let Some(capture) = capture {
-            capture.see(body.bytes());
+            capture.add(body.bytes());
         }
         let names = route.attributes.keys();
         let mut wanted: Vec<(&str, bool)> = names.map(|name| (name.as_str(), false)).collect();

@@ -22,7 +22,8 @@ impl Capture {
         }
     }
 
-    pub fn see(&mut self, piece: &[u8]) {
+    /// Adds a piece of the body.
+    pub fn add(&mut self, piece: &[u8]) {
         self.length += piece.len() as u64;
         if let Some(bytes) = &mut self.bytes {
             if bytes.len() + piece.len() > LIMIT {

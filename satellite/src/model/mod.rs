@@ -207,7 +207,7 @@ fn send_stream(
         let piece = &mut out[begin..begin + most];
         let bytes = body.read(piece).map_err(Fault::Caller)?;
         if let Some(capture) = &mut capture {
-            capture.see(&piece[..bytes]);
+            capture.add(&piece[..bytes]);
         }
         let mut end = begin + bytes;
         if length.is_none() {

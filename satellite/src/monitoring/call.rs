@@ -116,10 +116,10 @@ impl Call {
         self.record.as_mut().map(|record| &mut record.request)
     }
 
-    /// A piece of the response's body.
-    pub fn see(&mut self, piece: &[u8]) {
+    /// Adds a piece of the response's body.
+    pub fn add_response(&mut self, piece: &[u8]) {
         if let Some(record) = &mut self.record {
-            record.response.see(piece);
+            record.response.add(piece);
         }
     }
 

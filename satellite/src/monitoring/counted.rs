@@ -14,7 +14,7 @@ pub const BOUNDS: &[f64] = &[
 ];
 
 /// The calls of a deployment, in parts: threads that count at the same time do not wait for each
-/// other, and their processors do not exchange the figures with each call.
+/// other, and the figures stay in the cache of one CPU.
 #[derive(Debug, Default)]
 pub struct Counted([Part; PARTS]);
 

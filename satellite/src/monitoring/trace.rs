@@ -171,8 +171,8 @@ impl Ids {
 }
 
 impl Default for Ids {
-    /// Each thread numbers its calls in blocks of its own: a counter that all share would travel
-    /// between the processors with each call.
+    /// Each thread numbers its calls in blocks of its own: a counter that all share would move
+    /// from one CPU's cache to the other's with each call.
     fn default() -> Self {
         static SEED: OnceLock<u64> = OnceLock::new();
         static BLOCKS: AtomicU64 = AtomicU64::new(0);

@@ -70,13 +70,13 @@ impl Validate {
     pub fn run(self) -> ExitCode {
         let mut report = Report::default();
         let mut configuration = self.configuration(&mut report);
-        let (manifests, processors) = self.check_manifests(&mut report).unzip();
+        let (manifests, processors): (_, Option<_>) = self.check_manifests(&mut report).unzip();
+        let processors: Vec<Configuration> = processors.unwrap_or_default();
         let mut rights = Vec::new();
         if self.cluster.cluster {
             match &mut configuration {
                 Some(configuration) => {
-                    let processors: Option<Vec<_>> = processors;
-                    other_processors(configuration, &processors.unwrap_or_default(), &mut report);
+                    warn_of_others(configuration, &processors, &mut report);
                     rights = cluster::check(&self.cluster, configuration, &mut report);
                 }
                 None => report.problem("cluster", "not checked: the configuration is not valid"),
@@ -150,24 +150,20 @@ impl Validate {
 }
 
 /// `--cluster` checks what this process would be, which may be none of the manifests' processors.
-fn other_processors(own: &Configuration, manifests: &[Configuration], report: &mut Report) {
-    let known = |settings: &Configuration| {
-        let entries = settings.entries();
-        let of = |name| entries.iter().find(|(key, _)| *key == name);
-        let of = |name| of(name).map(|(_, value)| value.clone()).unwrap_or_default();
-        (of("processor_id"), of("state_backend"))
-    };
+fn warn_of_others(own: &Configuration, manifests: &[Configuration], report: &mut Report) {
+    let known = |it: &Configuration| (it.processor_id().to_owned(), it.backend());
     let (id, backend) = known(own);
     let others: Vec<_> = manifests.iter().map(known).collect();
-    if let Some((other, store)) = others
-        .first()
-        .filter(|_| !others.contains(&(id.clone(), backend.clone())))
-    {
+    if others.contains(&(id.clone(), backend)) {
+        return;
+    }
+    if let Some((other, store)) = others.first() {
         report.warning(
             "cluster",
             format_args!(
-                "checked was {id} with the store {backend}, which is not in the manifests: set \
-                 DORY_PROCESSOR_ID={other} and DORY_STATE_BACKEND={store} for what is in them"
+                "the processor checked is {id} with the store {backend}, which is not in the \
+                 manifests: set DORY_PROCESSOR_ID={other} and DORY_STATE_BACKEND={store} to check \
+                 what is in them"
             ),
         );
     }

@@ -26,7 +26,7 @@ pub fn check(
         _ => return Vec::new(),
     };
     security::check(object, pod, report);
-    mounts(object, pod, report);
+    check_mounts(object, pod, report);
     let mut processors = Vec::new();
     let sidecars = list(&pod["initContainers"]).filter(|c| starts_first(c) || is_sidecar(c));
     for container in list(&pod["containers"]).chain(sidecars) {
@@ -60,8 +60,8 @@ pub fn check(
     processors
 }
 
-/// A pod without a volume that it mounts is refused.
-fn mounts(object: &Object, pod: &Value, report: &mut Report) {
+/// The API refuses a pod that mounts a volume it does not have.
+fn check_mounts(object: &Object, pod: &Value, report: &mut Report) {
     let volumes = list(&pod["volumes"]).map(|volume| &volume["name"]);
     let claims = list(&object.value["spec"]["volumeClaimTemplates"]);
     let claims = claims.map(|claim| &claim["metadata"]["name"]);

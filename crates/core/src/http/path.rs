@@ -14,7 +14,11 @@ pub fn escaped(segment: &str) -> String {
     path
 }
 
-/// Decodes percent encoding: `%40` is `@`. A `%` without two digits stays.
+/// Decodes percent encoding. A `%` without two digits stays.
+///
+/// ```
+/// assert_eq!(satellite_core::http::unescaped("100%25 %40 5%"), "100% @ 5%");
+/// ```
 pub fn unescaped(text: &str) -> String {
     let mut pieces = text.split('%');
     let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();

@@ -29,6 +29,10 @@ impl Secret {
 
     /// Whether it is this text. Takes the same time wherever they differ, so that the time
     /// reveals nothing about the secret.
+    ///
+    /// ```
+    /// assert!(satellite_core::Secret::new("hush").is("hush"));
+    /// ```
     pub fn is(&self, text: &str) -> bool {
         let pairs = self.0.bytes().zip(text.bytes());
         let differences = pairs.fold(0, |all, (a, b)| all | (a ^ b));

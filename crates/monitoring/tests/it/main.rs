@@ -8,6 +8,9 @@ mod otlp;
 mod reference;
 mod sketch;
 #[cfg(feature = "store")]
+#[path = "../../../state/tests/it/state_volume.rs"]
+mod state_volume;
+#[cfg(feature = "store")]
 mod store;
 mod windows;
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -11,7 +10,9 @@ use satellite_monitoring::{
     Alert, AlertState, Batch, Event, Limits, Monitor, Profile, Report, Sample, Settings, Severity,
     Store, Stored,
 };
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
+
+use crate::state_volume::small_volume;
 
 const DAY: u64 = 24 * 3600 * 1000;
 
@@ -363,38 +364,17 @@ fn the_size_of_the_file_is_bounded() {
     assert_eq!(stored.alerts.len(), 24);
 }
 
-/// Mounts a tmpfs; `None` without the permission.
-fn small_disk(kilobytes: u32) -> Option<SmallDisk> {
-    let folder = tempdir().unwrap();
-    let status = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "tmpfs"])
-        .arg(folder.path())
-        .stderr(Stdio::null())
-        .status();
-    let is_mounted = status.is_ok_and(|status| status.success());
-    if !is_mounted {
-        eprintln!("SKIPPED: no permission to mount a small disk");
-    }
-    is_mounted.then(|| SmallDisk(folder))
-}
-
-struct SmallDisk(TempDir);
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_rewrite_that_fills_the_disk_takes_no_space_and_loses_nothing() {
-    let Some(disk) = small_disk(512) else { return };
+    let Some(volume) = small_volume("512k") else {
+        return;
+    };
     let limits = Limits {
         bytes: 300 << 10,
         samples: usize::MAX,
         ..Limits::default()
     };
-    let mut store = Store::open(disk.0.path(), limits).unwrap();
+    let mut store = Store::open(&volume.path, limits).unwrap();
     let large = |n| Sample {
         inputs: "x".repeat(10_000),
         ..sample(n)
@@ -405,15 +385,15 @@ fn a_rewrite_that_fills_the_disk_takes_no_space_and_loses_nothing() {
     };
     // Three quarters of the limit do not fit beside more than the limit.
     (0..32).for_each(|n| store.write(&batch(n)).unwrap());
-    let before = read(disk.0.path());
+    let before = read(&volume.path);
     for _ in 0..2 {
         let error = store.prune(None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
-        assert_eq!(read(disk.0.path()), before);
+        assert_eq!(read(&volume.path), before);
     }
     // There is as much space as before.
     store.write(&batch(32)).unwrap();
-    assert_eq!(read(disk.0.path()).samples.len(), 33);
+    assert_eq!(read(&volume.path).samples.len(), 33);
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn the_model_gets_the_callers_trace_unchanged_if_no_spans_are_exported() {
     }
     let ids = traced.iter().map(|[id, ..]| id.as_deref());
     let [Some(first), Some(second), None] = ids.collect::<Vec<_>>()[..] else {
-        panic!("not monitored calls have no id: {traced:?}");
+        panic!("only monitored calls have an id: {traced:?}");
     };
     assert_ne!(first, second);
     assert_eq!((first.len(), &first[14..15]), (36, "7"));
